@@ -1,0 +1,285 @@
+//! Everything a caller can ask for. One operation is one mutation of the API.
+//!
+//! An operation says what is wanted in the caller's words (references, keys, plain text). The
+//! write side turns it into commands of aggregates, adding identities, digests and facts.
+
+use chrono::{DateTime, Utc};
+
+use crate::customer::Role;
+use crate::directory::{Host, Slug};
+use crate::id::{CustomerId, LocationId, PlanId, SubscriptionId, TenantId};
+use crate::location::LocationKind;
+use crate::meter::{Aggregation, MeterKey};
+use crate::plan::Terms;
+use crate::principal::Permission;
+use crate::quantity::{Currency, Quantity};
+use crate::tenant::{Name, Settings, SuspensionReason};
+
+/// The most entity changes one [`Operation::ApplyEntities`] may hold: 500, so that it stays one
+/// atomic batch on every log.
+pub const ENTITY_CHANGES_MAX: usize = 500;
+
+/// What is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Reserve a slug and create a tenant. For operators.
+    RegisterTenant {
+        /// The new tenant's identity, drawn by the caller's side.
+        tenant: TenantId,
+        /// Its slug.
+        slug: Slug,
+        /// Its display name.
+        name: Name,
+    },
+    /// Give a tenant another slug. For operators.
+    ChangeSlug {
+        /// The tenant.
+        tenant: TenantId,
+        /// Its new slug.
+        slug: Slug,
+    },
+    /// Let a host name select a tenant. For operators.
+    AddHost {
+        /// The tenant.
+        tenant: TenantId,
+        /// The host.
+        host: Host,
+    },
+    /// Stop a host name from selecting a tenant. For operators.
+    RemoveHost {
+        /// The tenant.
+        tenant: TenantId,
+        /// The host.
+        host: Host,
+    },
+    /// Suspend a tenant. For operators.
+    SuspendTenant {
+        /// The tenant.
+        tenant: TenantId,
+        /// Why.
+        reason: SuspensionReason,
+    },
+    /// Reactivate a tenant. For operators.
+    ReactivateTenant {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// Give one's own tenant another display name.
+    RenameTenant {
+        /// The new name.
+        name: Name,
+    },
+    /// Replace one's own tenant's settings.
+    ConfigureTenant {
+        /// All settings.
+        settings: Settings,
+    },
+    /// Close one's own tenant.
+    CloseTenant,
+    /// Open a billing account.
+    OpenCustomer {
+        /// Its identity, drawn by the caller's side.
+        customer: CustomerId,
+        /// What it is to the tenant; not [`Role::Itself`].
+        role: Role,
+        /// What it is called.
+        name: String,
+        /// An e-mail address for invoices.
+        contact: Option<String>,
+        /// The currency it is billed in; the tenant's if none.
+        currency: Option<Currency>,
+        /// The zone of its billing periods; the tenant's if none.
+        time_zone: Option<chrono_tz::Tz>,
+    },
+    /// Change a billing account's name and contact.
+    ChangeCustomer {
+        /// Which.
+        customer: CustomerId,
+        /// The name from now on.
+        name: String,
+        /// The contact from now on.
+        contact: Option<String>,
+    },
+    /// Close a billing account.
+    CloseCustomer {
+        /// Which.
+        customer: CustomerId,
+    },
+    /// Change entities, all or none. A single change is one of these with one element.
+    ApplyEntities {
+        /// At most [`ENTITY_CHANGES_MAX`], each of another entity.
+        changes: Vec<EntityChange>,
+    },
+    /// Make a location known.
+    RegisterLocation {
+        /// How its target is read.
+        kind: LocationKind,
+        /// Its target.
+        target: String,
+    },
+    /// Forget a location; its entities go with it.
+    DeregisterLocation {
+        /// Which.
+        location: LocationId,
+    },
+    /// Publish the next version of a plan.
+    PublishPlanVersion {
+        /// The plan; unknown for its first version.
+        plan: PlanId,
+        /// What the version says.
+        terms: Terms,
+    },
+    /// Stop selling a plan.
+    RetirePlan {
+        /// Which.
+        plan: PlanId,
+    },
+    /// Sell a plan to a customer.
+    StartSubscription {
+        /// The sale's identity, drawn by the caller's side.
+        subscription: SubscriptionId,
+        /// Who buys; the tenant itself buys from the operator's catalogue, others from the tenant's.
+        customer: CustomerId,
+        /// The plan.
+        plan: PlanId,
+        /// Its version; the newest if none.
+        version: Option<u32>,
+    },
+    /// Move a subscription to another plan or version.
+    ChangePlan {
+        /// Which subscription.
+        subscription: SubscriptionId,
+        /// The plan.
+        plan: PlanId,
+        /// Its version; the newest if none.
+        version: Option<u32>,
+    },
+    /// End a subscription.
+    CancelSubscription {
+        /// Which.
+        subscription: SubscriptionId,
+        /// When.
+        when: CancelWhen,
+    },
+    /// Take back a cancellation that has not come about yet.
+    UndoCancellation {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// Define something that can be counted.
+    DefineMeter {
+        /// Names it in usage and prices.
+        key: MeterKey,
+        /// What people call it.
+        name: String,
+        /// What one of it is called.
+        unit: String,
+        /// How records become one number.
+        aggregation: Aggregation,
+    },
+    /// Stop counting something.
+    ArchiveMeter {
+        /// Which.
+        key: MeterKey,
+    },
+    /// Record usage, entry by entry.
+    RecordUsage {
+        /// At most [`crate::usage::ENTRIES_MAX`].
+        entries: Vec<UsageEntry>,
+    },
+}
+
+/// One change of an [`Operation::ApplyEntities`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum EntityChange {
+    /// Register the entity, or update it if it is there.
+    Put {
+        /// The descriptor, in JSON, not yet validated.
+        descriptor: serde_json::Value,
+        /// The location it follows, if any.
+        location: Option<LocationId>,
+        /// What must be true of the entity for the change to be made.
+        expected: ExpectedRevision,
+    },
+    /// Deregister the entity if it is there.
+    Remove {
+        /// Its reference, `kind:namespace/name`.
+        reference: String,
+        /// What must be true of the entity for the change to be made.
+        expected: ExpectedRevision,
+    },
+}
+
+/// What must be true of a stream for a command to be decided (optimistic concurrency).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ExpectedRevision {
+    /// Anything.
+    #[default]
+    Any,
+    /// It has at least one event and, where the aggregate can end, has not ended.
+    Exists,
+    /// It has no events, or has ended.
+    None,
+    /// Its last event has this revision.
+    Exact(u64),
+}
+
+/// When a cancelled subscription ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CancelWhen {
+    /// At once.
+    Now,
+    /// With the running period.
+    PeriodEnd,
+}
+
+/// Usage as a caller reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageEntry {
+    /// The system that observed it.
+    pub source: String,
+    /// Names it within the source.
+    pub id: String,
+    /// What was used.
+    pub meter: MeterKey,
+    /// Who used it; the tenant itself if none.
+    pub customer: Option<CustomerId>,
+    /// When it was used; when it was received if none.
+    pub at: Option<DateTime<Utc>>,
+    /// How much.
+    pub value: Quantity,
+    /// What it can be grouped by.
+    pub dimensions: std::collections::BTreeMap<Box<str>, Box<str>>,
+}
+
+impl Operation {
+    /// What a principal needs to ask for it.
+    #[must_use]
+    pub fn permission(&self) -> Permission {
+        match self {
+            Self::RegisterTenant { .. }
+            | Self::ChangeSlug { .. }
+            | Self::AddHost { .. }
+            | Self::RemoveHost { .. }
+            | Self::SuspendTenant { .. }
+            | Self::ReactivateTenant { .. } => Permission::DirectoryWrite,
+            Self::RenameTenant { .. } | Self::ConfigureTenant { .. } | Self::CloseTenant => {
+                Permission::TenantWrite
+            }
+            Self::OpenCustomer { .. }
+            | Self::ChangeCustomer { .. }
+            | Self::CloseCustomer { .. } => Permission::CustomerWrite,
+            Self::ApplyEntities { .. } => Permission::EntityWrite,
+            Self::RegisterLocation { .. } | Self::DeregisterLocation { .. } => {
+                Permission::LocationWrite
+            }
+            Self::PublishPlanVersion { .. } | Self::RetirePlan { .. } => Permission::PlanWrite,
+            Self::StartSubscription { .. }
+            | Self::ChangePlan { .. }
+            | Self::CancelSubscription { .. }
+            | Self::UndoCancellation { .. } => Permission::SubscriptionWrite,
+            Self::DefineMeter { .. } | Self::ArchiveMeter { .. } => Permission::MeterWrite,
+            Self::RecordUsage { .. } => Permission::UsageWrite,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Amounts: exact, checked, never a binary float.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// The most fractional digits a quantity or unit price may have.
+///
+/// `reference/billing-rules.md` R1 asks for at least 12.
+pub const FRACTION_DIGITS_MAX: u32 = 12;
+
+/// The largest absolute quantity or unit price: 10¹⁵, so that sums of many stay exact in the
+/// 96-bit mantissa of [`Decimal`].
+pub const ABSOLUTE_MAX: i64 = 1_000_000_000_000_000;
+
+/// Why a text or number is not an amount.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    /// Not a decimal number.
+    #[error("expected a decimal number like `12.5`, got `{0}`")]
+    Malformed(String),
+    /// More than [`FRACTION_DIGITS_MAX`] fractional digits.
+    #[error("expected at most {FRACTION_DIGITS_MAX} digits after the point, got `{0}`")]
+    TooFine(Decimal),
+    /// Beyond [`ABSOLUTE_MAX`].
+    #[error("expected an amount within ±{ABSOLUTE_MAX}, got `{0}`")]
+    TooLarge(Decimal),
+    /// Not three upper-case letters.
+    #[error("expected an ISO 4217 code like `EUR`, got `{0}`")]
+    Currency(String),
+}
+
+fn checked(value: Decimal) -> Result<Decimal, AmountError> {
+    let value = value.normalize();
+    if value.scale() > FRACTION_DIGITS_MAX {
+        return Err(AmountError::TooFine(value));
+    }
+    if value.abs() > Decimal::from(ABSOLUTE_MAX) {
+        return Err(AmountError::TooLarge(value));
+    }
+    Ok(value)
+}
+
+macro_rules! amount {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(try_from = "Decimal")]
+        pub struct $name(Decimal);
+
+        impl $name {
+            /// Nothing.
+            pub const ZERO: Self = Self(Decimal::ZERO);
+
+            /// Checks and normalises `value`.
+            ///
+            /// # Errors
+            ///
+            /// [`AmountError`] if it is too fine or too large.
+            pub fn new(value: Decimal) -> Result<Self, AmountError> {
+                checked(value).map(Self)
+            }
+
+            /// The number itself.
+            #[must_use]
+            pub const fn get(self) -> Decimal {
+                self.0
+            }
+
+            /// The sum, or none where it would leave the exact range.
+            #[must_use]
+            pub fn checked_add(self, other: Self) -> Option<Self> {
+                self.0.checked_add(other.0).map(Self)
+            }
+        }
+
+        impl TryFrom<Decimal> for $name {
+            type Error = AmountError;
+
+            fn try_from(value: Decimal) -> Result<Self, AmountError> {
+                Self::new(value)
+            }
+        }
+
+        impl From<u32> for $name {
+            fn from(value: u32) -> Self {
+                Self(value.into())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = AmountError;
+
+            fn from_str(text: &str) -> Result<Self, AmountError> {
+                let malformed = |_| AmountError::Malformed(text.chars().take(64).collect());
+                Self::new(Decimal::from_str_exact(text).map_err(malformed)?)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+amount!(
+    /// How much of something was used or bought, in plain units.
+    Quantity
+);
+amount!(
+    /// The price of one unit, in major units of its currency.
+    UnitPrice
+);
+
+/// A currency by its ISO 4217 code.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// The code, three upper-case letters.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("the letters were checked")
+    }
+}
+
+impl FromStr for Currency {
+    type Err = AmountError;
+
+    fn from_str(text: &str) -> Result<Self, AmountError> {
+        let code: Option<[u8; 3]> = text.as_bytes().try_into().ok();
+        code.filter(|it| it.iter().all(u8::is_ascii_uppercase))
+            .map(Self)
+            .ok_or_else(|| AmountError::Currency(text.chars().take(16).collect()))
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = AmountError;
+
+    fn try_from(text: String) -> Result<Self, AmountError> {
+        text.parse()
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> Self {
+        currency.code().to_owned()
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}

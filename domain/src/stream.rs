@@ -1,0 +1,75 @@
+//! The streams there are: one per aggregate, named by an opaque id.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::id::{
+    CustomerId, EntityId, IdError, LocationId, MeterId, PlanId, SubscriptionId, TenantId,
+};
+
+/// One aggregate's stream within a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stream {
+    /// The installation's directory; in the system tenant only.
+    Directory,
+    /// The tenant itself.
+    Tenant(TenantId),
+    /// A billing account.
+    Customer(CustomerId),
+    /// A catalog entity.
+    Entity(EntityId),
+    /// A catalog location.
+    Location(LocationId),
+    /// A plan.
+    Plan(PlanId),
+    /// A subscription.
+    Subscription(SubscriptionId),
+    /// A meter.
+    Meter(MeterId),
+    /// All usage of the tenant.
+    Usage,
+    /// What reactions have handled on behalf of the tenant.
+    Reactions,
+}
+
+const DIRECTORY: &str = "directory";
+const USAGE: &str = "usage";
+const REACTIONS: &str = "reactions";
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory => f.write_str(DIRECTORY),
+            Self::Tenant(id) => id.fmt(f),
+            Self::Customer(id) => id.fmt(f),
+            Self::Entity(id) => id.fmt(f),
+            Self::Location(id) => id.fmt(f),
+            Self::Plan(id) => id.fmt(f),
+            Self::Subscription(id) => id.fmt(f),
+            Self::Meter(id) => id.fmt(f),
+            Self::Usage => f.write_str(USAGE),
+            Self::Reactions => f.write_str(REACTIONS),
+        }
+    }
+}
+
+impl FromStr for Stream {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let prefix = text.split_once('_').map_or(text, |(prefix, _)| prefix);
+        match prefix {
+            DIRECTORY => Ok(Self::Directory),
+            USAGE => Ok(Self::Usage),
+            REACTIONS => Ok(Self::Reactions),
+            TenantId::PREFIX => text.parse().map(Self::Tenant),
+            CustomerId::PREFIX => text.parse().map(Self::Customer),
+            EntityId::PREFIX => text.parse().map(Self::Entity),
+            LocationId::PREFIX => text.parse().map(Self::Location),
+            PlanId::PREFIX => text.parse().map(Self::Plan),
+            SubscriptionId::PREFIX => text.parse().map(Self::Subscription),
+            MeterId::PREFIX => text.parse().map(Self::Meter),
+            _ => Err(IdError { prefix: "stream", got: text.chars().take(64).collect() }),
+        }
+    }
+}

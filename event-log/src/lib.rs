@@ -1,0 +1,25 @@
+//! Ordered facts: an append-only log split into partitions.
+//!
+//! This crate knows how records are framed, chained, stored and read back in order. It does
+//! **not** know what a record means: a tenant, a type or an actor is text to it.
+//!
+//! Start at [`port`] for the contract every adapter keeps, at [`record`] for what one entry is,
+//! and at [`chain`] for how tampering shows. Adapters: [`memory`] (tests), [`embedded`] (one
+//! machine, segment files). `conformance` is the contract as a test suite; an adapter is done
+//! when it passes.
+
+pub mod chain;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod limits;
+pub mod memory;
+pub mod port;
+pub mod record;
+
+pub use chain::Link;
+pub use memory::MemoryLog;
+pub use port::{
+    AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,
+    Snapshot, SnapshotChunk, Writer,
+};
+pub use record::{Attribute, Draft, Record, RecordError};

@@ -1,0 +1,46 @@
+//! The limits of the port, checked the same way by every adapter.
+
+use crate::port::{
+    BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LogError, Partition, Position, SNAPSHOT_CHUNK_BYTES_MAX,
+    Snapshot,
+};
+use crate::record::Record;
+
+/// Refuses a batch that no adapter could take.
+pub(crate) fn check_batch(batch: &[Record]) -> Result<(), LogError> {
+    if batch.len() > BATCH_RECORDS_MAX {
+        let reason = format!("it has {} records, at most {BATCH_RECORDS_MAX} fit", batch.len());
+        return Err(LogError::TooLarge(reason));
+    }
+    let bytes: usize = batch.iter().map(|it| it.canonical().len()).sum();
+    if bytes > BATCH_BYTES_MAX {
+        let reason = format!("it has {bytes} bytes, at most {BATCH_BYTES_MAX} fit");
+        return Err(LogError::TooLarge(reason));
+    }
+    Ok(())
+}
+
+/// Refuses a snapshot with a piece that no adapter could take.
+pub(crate) fn check_snapshot(changed: &Snapshot) -> Result<(), LogError> {
+    for chunk in &changed.chunks {
+        let bytes = chunk.bytes.as_ref().map_or(0, bytes::Bytes::len) + chunk.key.len();
+        if bytes > SNAPSHOT_CHUNK_BYTES_MAX {
+            let key = &chunk.key;
+            let reason = format!(
+                "snapshot chunk `{key}` has {bytes} bytes with its key, \
+                 at most {SNAPSHOT_CHUNK_BYTES_MAX} fit"
+            );
+            return Err(LogError::TooLarge(reason));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a position that the partition has not reached.
+pub(crate) fn check_within(
+    partition: Partition,
+    asked: Position,
+    end: Position,
+) -> Result<(), LogError> {
+    if asked <= end { Ok(()) } else { Err(LogError::BeyondEnd { partition, asked, end }) }
+}

@@ -1,0 +1,252 @@
+//! A log in memory: the real semantics without the disk, for tests.
+//!
+//! It fences, follows, splits and refuses exactly like the adapters that keep what they are
+//! given; nothing survives the process. Positions have a gap before every batch but the first,
+//! as they have on Kafka, so that nobody comes to count on their being dense. [`Faults`] makes
+//! appends end badly on request.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::limits;
+use crate::port::{
+    AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,
+    Snapshot, SnapshotChunk, Writer,
+};
+
+mod faults;
+#[cfg(test)]
+mod tests;
+
+pub use faults::{Fault, Faults, Held};
+
+/// A log that lives as long as its last handle; clones share it.
+#[derive(Clone, Debug)]
+pub struct MemoryLog {
+    incarnation: Arc<str>,
+    partitions: Arc<[Arc<Shared>]>,
+    faults: Faults,
+}
+
+impl MemoryLog {
+    /// An empty log with this many partitions.
+    #[must_use]
+    pub fn new(partitions: u32) -> Self {
+        Self {
+            incarnation: uuid::Uuid::now_v7().simple().to_string().into(),
+            partitions: (0..partitions).map(|it| Arc::new(Shared::new(Partition(it)))).collect(),
+            faults: Faults::default(),
+        }
+    }
+
+    /// The handle that makes appends end badly.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+
+    fn partition(&self, partition: Partition) -> Option<&Arc<Shared>> {
+        self.partitions.get(partition.0 as usize)
+    }
+}
+
+#[async_trait]
+impl EventLog for MemoryLog {
+    fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    fn partitions(&self) -> u32 {
+        u32::try_from(self.partitions.len()).expect("made from a u32")
+    }
+
+    async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
+        let shared = self.partition(partition).ok_or(ClaimError::NoSuchPartition(partition))?;
+        let epoch = shared.state().fence();
+        let faults = self.faults.clone();
+        Ok(Box::new(MemoryWriter { shared: shared.clone(), epoch, faults }))
+    }
+
+    async fn read(
+        &self,
+        partition: Partition,
+        from: Position,
+    ) -> Result<Box<dyn Reader>, LogError> {
+        let shared = self.partition(partition).ok_or(LogError::NoSuchPartition(partition))?;
+        let end = shared.state().end;
+        if from > end {
+            return Err(LogError::BeyondEnd { partition, asked: from, end });
+        }
+        let changes = shared.changed.subscribe();
+        Ok(Box::new(MemoryReader { shared: shared.clone(), changes, from }))
+    }
+
+    async fn end(&self, partition: Partition) -> Result<Position, LogError> {
+        let shared = self.partition(partition).ok_or(LogError::NoSuchPartition(partition))?;
+        Ok(shared.state().end)
+    }
+
+    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
+        let shared = self.partition(partition).ok_or(LogError::NoSuchPartition(partition))?;
+        let state = shared.state();
+        Ok(state.snapshot.as_ref().map(Merged::to_snapshot))
+    }
+}
+
+/// One partition: what is stored, and who waits for more.
+#[derive(Debug)]
+struct Shared {
+    partition: Partition,
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+}
+
+impl Shared {
+    fn new(partition: Partition) -> Self {
+        Self { partition, state: Mutex::default(), changed: watch::Sender::new(()) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock can panic")
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: Vec<Recorded>,
+    end: Position,
+    /// The claim that may write; earlier ones are fenced.
+    epoch: u64,
+    snapshot: Option<Merged>,
+}
+
+impl State {
+    /// Makes every writer so far a stranger, and returns the epoch of the next.
+    fn fence(&mut self) -> u64 {
+        self.epoch += 1;
+        self.epoch
+    }
+
+    fn push(&mut self, batch: Batch) -> Vec<Position> {
+        let gap = u64::from(!self.records.is_empty());
+        let first = self.end.0 + gap;
+        let recorded = (first..).zip(batch);
+        let recorded = recorded.map(|(at, record)| Recorded { position: Position(at), record });
+        let before = self.records.len();
+        self.records.extend(recorded);
+        let positions: Vec<_> = self.records[before..].iter().map(|it| it.position).collect();
+        self.end = positions.last().map_or(self.end, |it| it.next());
+        positions
+    }
+}
+
+/// The newest snapshot, with all changes merged.
+#[derive(Debug)]
+struct Merged {
+    upto: Position,
+    fold_version: u32,
+    chunks: BTreeMap<String, Bytes>,
+}
+
+impl Merged {
+    fn to_snapshot(&self) -> Snapshot {
+        let chunks = self.chunks.iter();
+        let chunks =
+            chunks.map(|(key, bytes)| SnapshotChunk { key: key.clone(), bytes: Some(bytes.clone()) });
+        Snapshot {
+            upto: self.upto,
+            fold_version: self.fold_version,
+            chunks: chunks.collect(),
+        }
+    }
+
+    fn merge(before: Option<Self>, changed: Snapshot) -> Self {
+        let kept = before.filter(|it| it.fold_version == changed.fold_version);
+        let mut chunks = kept.map(|it| it.chunks).unwrap_or_default();
+        for SnapshotChunk { key, bytes } in changed.chunks {
+            match bytes {
+                Some(bytes) => chunks.insert(key, bytes),
+                None => chunks.remove(&key),
+            };
+        }
+        Self { upto: changed.upto, fold_version: changed.fold_version, chunks }
+    }
+}
+
+#[derive(Debug)]
+struct MemoryWriter {
+    shared: Arc<Shared>,
+    epoch: u64,
+    faults: Faults,
+}
+
+impl MemoryWriter {
+    /// The state, if this writer still owns it.
+    fn owned(&self) -> Result<MutexGuard<'_, State>, AppendError> {
+        let state = self.shared.state();
+        if state.epoch == self.epoch { Ok(state) } else { Err(AppendError::Fenced) }
+    }
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        limits::check_batch(&batch).map_err(AppendError::Refused)?;
+        self.faults.released().await;
+        let mut state = self.owned()?;
+        let positions = match self.faults.next_append() {
+            None => state.push(batch),
+            Some(fault) => return Err(fault.strike(&mut state, batch)),
+        };
+        drop(state);
+        self.shared.changed.send_replace(());
+        Ok(positions)
+    }
+
+    async fn save_snapshot(&mut self, changed: Snapshot) -> Result<(), AppendError> {
+        limits::check_snapshot(&changed).map_err(AppendError::Refused)?;
+        let mut state = self.owned()?;
+        limits::check_within(self.shared.partition, changed.upto, state.end)
+            .map_err(AppendError::Refused)?;
+        state.snapshot = Some(Merged::merge(state.snapshot.take(), changed));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct MemoryReader {
+    shared: Arc<Shared>,
+    changes: watch::Receiver<()>,
+    from: Position,
+}
+
+#[async_trait]
+impl Reader for MemoryReader {
+    async fn next(&mut self, records_max: usize) -> Result<Vec<Recorded>, LogError> {
+        loop {
+            self.changes.mark_unchanged();
+            if let Some(found) = self.available(records_max) {
+                self.from = found.last().map_or(self.from, |it| it.position.next());
+                return Ok(found);
+            }
+            self.changes.changed().await.map_err(|_| LogError::Closed)?;
+        }
+    }
+}
+
+impl MemoryReader {
+    fn available(&self, records_max: usize) -> Option<Vec<Recorded>> {
+        let state = self.shared.state();
+        let start = state.records.partition_point(|it| it.position < self.from);
+        let rest = &state.records[start..];
+        let count = crate::record::whole_commands(rest, records_max);
+        (count > 0).then(|| rest[..count].to_vec())
+    }
+}

@@ -1,0 +1,89 @@
+//! Appends that end badly on request, so that what stands above can be shown to recover.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+use super::State;
+use crate::port::{AppendError, Batch, LogError};
+
+/// How the next append ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Refused for want of space: nothing is written, the writer stays good.
+    Refused,
+    /// The outcome is unknown, and the batch was written.
+    UnknownWritten,
+    /// The outcome is unknown, and the batch was not written.
+    UnknownLost,
+    /// Another writer has claimed the partition; nothing is written.
+    Fenced,
+}
+
+impl Fault {
+    pub(super) fn strike(self, state: &mut State, batch: Batch) -> AppendError {
+        match self {
+            Self::Refused => return AppendError::Refused(LogError::Full),
+            Self::UnknownWritten => drop(state.push(batch)),
+            Self::UnknownLost | Self::Fenced => (),
+        }
+        state.fence();
+        match self {
+            Self::Fenced => AppendError::Fenced,
+            Self::Refused | Self::UnknownWritten | Self::UnknownLost => {
+                AppendError::Unknown(LogError::Storage {
+                    doing: "answering an append".to_owned(),
+                    source: io::Error::other("made to fail by a test"),
+                })
+            }
+        }
+    }
+}
+
+/// Decides how the appends of a [`MemoryLog`](super::MemoryLog) end. Clones share their plan.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    planned: Arc<Mutex<VecDeque<Fault>>>,
+    holds: Arc<watch::Sender<u32>>,
+}
+
+impl Faults {
+    /// Makes the next append that has no fault planned yet end with `fault`.
+    pub fn fail_next(&self, fault: Fault) {
+        self.planned.lock().expect("no holder of this lock can panic").push_back(fault);
+    }
+
+    /// How many planned faults have not struck yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.planned.lock().expect("no holder of this lock can panic").len()
+    }
+
+    /// Makes every append wait, before it writes anything, for as long as the guard lives.
+    #[must_use]
+    pub fn hold(&self) -> Held {
+        self.holds.send_modify(|it| *it += 1);
+        Held(self.holds.clone())
+    }
+
+    pub(super) fn next_append(&self) -> Option<Fault> {
+        self.planned.lock().expect("no holder of this lock can panic").pop_front()
+    }
+
+    pub(super) async fn released(&self) {
+        let mut holds = self.holds.subscribe();
+        holds.wait_for(|it| *it == 0).await.expect("`self` keeps the sender alive");
+    }
+}
+
+/// Keeps the appends of a log waiting until it is dropped.
+#[derive(Debug)]
+pub struct Held(Arc<watch::Sender<u32>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.send_modify(|it| *it -= 1);
+    }
+}

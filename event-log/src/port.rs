@@ -1,0 +1,249 @@
+//! The contract between Callboard and a log, designed after Kafka: partitions, one fenced
+//! writer each, positions that may have gaps, readers that follow the durable end.
+//!
+//! No adapter may offer more than this, so nothing above can come to depend on it.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::record::Record;
+
+/// A partition: the unit of order, ownership and fencing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition(pub u32);
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where a record stands in its partition. Increases from record to record, with gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Before every record.
+    pub const START: Self = Self(0);
+
+    /// The least position a record after this one can have.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The most records one batch may hold: 16,384, so that a transaction stays well below every
+/// adapter's limits.
+pub const BATCH_RECORDS_MAX: usize = 16_384;
+
+/// The most canonical bytes one batch may hold. In bytes: 16 MiB.
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The largest piece of a snapshot. In bytes: 512 KiB, under Kafka's default message limit.
+pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 512 * 1024;
+
+/// What one append writes: all of it or nothing.
+pub type Batch = Vec<Record>;
+
+/// A record with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Where it stands.
+    pub position: Position,
+    /// What it says.
+    pub record: Record,
+}
+
+/// Why an append did not end well. The variants differ in what the caller knows afterwards.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Nothing was written and the writer is still good: drop the batch, go on.
+    #[error("the log refused the batch: {0}")]
+    Refused(#[source] LogError),
+    /// Another writer has claimed the partition; nothing was written.
+    #[error("another writer has claimed the partition")]
+    Fenced,
+    /// The records may or may not be there: drop this writer, claim again, and read the tail
+    /// before deciding or answering anything.
+    #[error("the outcome of the append is unknown: {0}")]
+    Unknown(#[source] LogError),
+}
+
+/// Why a partition could not be claimed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// There is no such partition.
+    #[error("partition {0} does not exist")]
+    NoSuchPartition(Partition),
+    /// The log cannot be written to at present.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// A fault of the log itself. Somebody must look.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The storage below failed.
+    #[error("the storage failed while {doing}: {source}")]
+    Storage {
+        /// What was being done, in words.
+        doing: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no room left. New batches are refused until there is.
+    #[error("no space left on the device that holds the log")]
+    Full,
+    /// What is stored is not what was written, and not a torn tail either.
+    #[error("the log is damaged at {place}: {reason}")]
+    Damaged {
+        /// File and offset, or topic, partition and offset.
+        place: String,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// Another process holds the log.
+    #[error("the log in {0} is in use by another process")]
+    InUse(String),
+    /// The position lies outside what the log holds.
+    #[error("position {asked} is beyond the end of partition {partition} at {end}")]
+    BeyondEnd {
+        /// The partition that was read.
+        partition: Partition,
+        /// What was asked for.
+        asked: Position,
+        /// Where the partition ends.
+        end: Position,
+    },
+    /// There is no such partition.
+    #[error("partition {0} does not exist")]
+    NoSuchPartition(Partition),
+    /// The batch breaks a limit of this module.
+    #[error("the batch is too large: {0}")]
+    TooLarge(String),
+    /// The log is shutting down.
+    #[error("the log is closed")]
+    Closed,
+}
+
+/// A log: a fixed number of partitions.
+///
+/// Cheap to share behind an `Arc`; every method may be called from any task.
+#[async_trait]
+pub trait EventLog: fmt::Debug + Send + Sync {
+    /// Tells this log's history from every other one, also after a restore: 16 random bytes
+    /// made when the log was created, in hex. Positions of different incarnations never compare.
+    fn incarnation(&self) -> &str;
+
+    /// How many partitions there are, numbered from 0.
+    fn partitions(&self) -> u32;
+
+    /// Becomes the only writer of `partition`.
+    ///
+    /// On `Ok` every earlier writer of the partition is fenced, whatever it was doing, and
+    /// everything it wrote is either durable and within [`EventLog::end`] or will never appear.
+    ///
+    /// # Errors
+    ///
+    /// [`ClaimError`] if there is no such partition or the log cannot be written to.
+    async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError>;
+
+    /// Reads `partition` from `from` (inclusive) to the durable end and then follows it.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::BeyondEnd`] if `from` lies beyond the end: the checkpoint belongs to another
+    /// log, or this one was cut.
+    async fn read(
+        &self,
+        partition: Partition,
+        from: Position,
+    ) -> Result<Box<dyn Reader>, LogError>;
+
+    /// The position after the last durable record, the place where a reader would wait: whoever
+    /// reads on until [`Position::next`] of a record reaches it has read everything.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if the log cannot tell.
+    async fn end(&self, partition: Partition) -> Result<Position, LogError>;
+
+    /// The newest complete snapshot of `partition`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if it cannot be read. A damaged snapshot is not an error but none at all.
+    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError>;
+}
+
+/// The only writer of one partition, until another claims it.
+#[async_trait]
+pub trait Writer: fmt::Debug + Send {
+    /// Appends `batch` after everything this writer appended before, all or none.
+    ///
+    /// Once this returns `Ok` the records are durable and never lost; readers see them soon
+    /// after, never before, and never a part of them without the rest of their command. The
+    /// positions returned are those of the batch, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: each variant says what is known. An empty batch is `Ok` and proves
+    /// nothing about ownership. Dropping the future before it answers is `Unknown` too.
+    async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError>;
+
+    /// Stores what changed since the last snapshot. Newer chunks replace older ones of the same
+    /// key; a chunk without bytes removes the key. Everything of one call becomes the newest
+    /// snapshot together, or not at all. A fenced writer cannot store one. A fold version other
+    /// than that of the snapshot before starts from nothing: give it every chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`], as for [`Writer::append`]; after `Refused` the older snapshot stands.
+    /// `upto` beyond the end is refused.
+    async fn save_snapshot(&mut self, changed: Snapshot) -> Result<(), AppendError>;
+}
+
+/// Follows one partition.
+#[async_trait]
+pub trait Reader: fmt::Debug + Send {
+    /// The next records in order: at least one, at most about `records_max`, never a part of a
+    /// command (`ce_batchpos`) without the rest. Waits at the durable end until more is there.
+    ///
+    /// Dropping the future loses nothing: the next call continues where the last `Ok` ended.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Damaged`] where a record cannot be read back; [`LogError::Closed`] when the
+    /// log shuts down.
+    async fn next(&mut self, records_max: usize) -> Result<Vec<Recorded>, LogError>;
+}
+
+/// The state of an owner at a position, in pieces, or what changed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The position after the last record that is part of it: replay goes on here.
+    pub upto: Position,
+    /// The version of the fold that made it; another version must ignore it.
+    pub fold_version: u32,
+    /// The pieces.
+    pub chunks: Vec<SnapshotChunk>,
+}
+
+/// One piece of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotChunk {
+    /// What it is a piece of.
+    pub key: String,
+    /// Its content, at most [`SNAPSHOT_CHUNK_BYTES_MAX`]; none removes the key.
+    pub bytes: Option<Bytes>,
+}

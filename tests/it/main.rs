@@ -1,0 +1,1 @@
+//! The one integration binary: harness, journeys, faults and architecture guards.
