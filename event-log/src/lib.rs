@@ -11,6 +11,7 @@
 pub mod chain;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod identity;
 mod limits;
 pub mod memory;
 pub mod port;

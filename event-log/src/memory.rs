@@ -37,7 +37,7 @@ impl MemoryLog {
     #[must_use]
     pub fn new(partitions: u32) -> Self {
         Self {
-            incarnation: uuid::Uuid::now_v7().simple().to_string().into(),
+            incarnation: crate::identity::random_hex().into(),
             partitions: (0..partitions).map(|it| Arc::new(Shared::new(Partition(it)))).collect(),
             faults: Faults::default(),
         }
@@ -155,13 +155,9 @@ struct Merged {
 impl Merged {
     fn to_snapshot(&self) -> Snapshot {
         let chunks = self.chunks.iter();
-        let chunks =
-            chunks.map(|(key, bytes)| SnapshotChunk { key: key.clone(), bytes: Some(bytes.clone()) });
-        Snapshot {
-            upto: self.upto,
-            fold_version: self.fold_version,
-            chunks: chunks.collect(),
-        }
+        let chunks = chunks
+            .map(|(key, bytes)| SnapshotChunk { key: key.clone(), bytes: Some(bytes.clone()) });
+        Snapshot { upto: self.upto, fold_version: self.fold_version, chunks: chunks.collect() }
     }
 
     fn merge(before: Option<Self>, changed: Snapshot) -> Self {

@@ -164,11 +164,8 @@ pub trait EventLog: fmt::Debug + Send + Sync {
     ///
     /// [`LogError::BeyondEnd`] if `from` lies beyond the end: the checkpoint belongs to another
     /// log, or this one was cut.
-    async fn read(
-        &self,
-        partition: Partition,
-        from: Position,
-    ) -> Result<Box<dyn Reader>, LogError>;
+    async fn read(&self, partition: Partition, from: Position)
+    -> Result<Box<dyn Reader>, LogError>;
 
     /// The position after the last durable record, the place where a reader would wait: whoever
     /// reads on until [`Position::next`] of a record reaches it has read everything.

@@ -126,7 +126,9 @@ pub enum RecordError {
     #[error("expected a record that begins with `callboard-v1`")]
     Magic,
     /// The buffer ends inside a part, or goes on after the last one.
-    #[error("expected {PARTS} length-prefixed parts, the buffer of {bytes} bytes does not hold them")]
+    #[error(
+        "expected {PARTS} length-prefixed parts, the buffer of {bytes} bytes does not hold them"
+    )]
     Shape {
         /// Length of the offending buffer.
         bytes: usize,

@@ -1,0 +1,106 @@
+//! Clauses about snapshots.
+
+use bytes::Bytes;
+
+use super::{Log, PARTITION, Partition, append, claim, command, soon};
+use crate::port::{
+    AppendError, LogError, Position, SNAPSHOT_CHUNK_BYTES_MAX, Snapshot, SnapshotChunk, Writer,
+};
+
+fn changes(upto: u64, fold_version: u32, chunks: &[(&str, Option<&str>)]) -> Snapshot {
+    let chunks = chunks.iter().map(|(key, text)| SnapshotChunk {
+        key: (*key).to_owned(),
+        bytes: text.map(|it| Bytes::copy_from_slice(it.as_bytes())),
+    });
+    Snapshot { upto: Position(upto), fold_version, chunks: chunks.collect() }
+}
+
+async fn save(writer: &mut Box<dyn Writer>, changed: Snapshot) {
+    soon(writer.save_snapshot(changed)).await.expect("the snapshot is saved");
+}
+
+/// The newest snapshot with its pieces in the order of their keys.
+async fn newest(log: &Log, partition: Partition) -> Option<Snapshot> {
+    let mut found = soon(log.snapshot(partition)).await.expect("the log can be read")?;
+    found.chunks.sort_by(|one, other| one.key.cmp(&other.key));
+    Some(found)
+}
+
+/// A partition without snapshots says so.
+pub async fn has_no_snapshot_at_first(log: Log) {
+    let mut writer = claim(&log, PARTITION).await;
+    append(&mut writer, command(1, 3)).await;
+    assert_eq!(newest(&log, PARTITION).await, None);
+}
+
+/// Newer pieces replace older ones, pieces without bytes remove theirs, others stay; for long.
+pub async fn merges_snapshots(log: Log) {
+    let mut writer = claim(&log, PARTITION).await;
+    append(&mut writer, command(1, 5)).await;
+    save(&mut writer, changes(1, 1, &[("a", Some("1")), ("b", Some("1")), ("c", Some(""))])).await;
+    save(&mut writer, changes(3, 1, &[("b", Some("2")), ("d", Some("2")), ("none", None)])).await;
+    save(&mut writer, changes(4, 1, &[("a", None)])).await;
+    let expected = changes(4, 1, &[("b", Some("2")), ("c", Some("")), ("d", Some("2"))]);
+    assert_eq!(newest(&log, PARTITION).await, Some(expected));
+    for number in 0..40 {
+        let text = number.to_string();
+        save(&mut writer, changes(5, 1, &[("b", Some(&text)), (&text, Some("x"))])).await;
+    }
+    let found = newest(&log, PARTITION).await.expect("there is a snapshot");
+    assert_eq!(found.chunks.len(), 43);
+    let changed = found.chunks.iter().find(|it| it.key == "b").expect("the key is there");
+    assert_eq!(changed.bytes.as_deref(), Some("39".as_bytes()));
+    save(&mut writer, changes(5, 1, &[])).await;
+    assert_eq!(newest(&log, PARTITION).await, Some(found), "no change is a snapshot too");
+}
+
+/// A snapshot of an older fold is handed out as it is; the first of a newer one replaces it.
+pub async fn starts_anew_with_another_fold_version(log: Log) {
+    let mut writer = claim(&log, PARTITION).await;
+    append(&mut writer, command(1, 2)).await;
+    let older = changes(1, 3, &[("a", Some("1"))]);
+    save(&mut writer, older.clone()).await;
+    let mut writer = claim(&log, PARTITION).await;
+    assert_eq!(newest(&log, PARTITION).await, Some(older));
+    let newer = changes(2, 4, &[("b", Some("1"))]);
+    save(&mut writer, newer.clone()).await;
+    assert_eq!(newest(&log, PARTITION).await, Some(newer));
+}
+
+/// Every partition has its own.
+pub async fn keeps_snapshots_of_partitions_apart(log: Log) {
+    let mut writer = claim(&log, Partition(1)).await;
+    save(&mut writer, changes(0, 1, &[("a", Some("1"))])).await;
+    assert_eq!(newest(&log, Partition(0)).await, None);
+    assert_eq!(newest(&log, Partition(1)).await, Some(changes(0, 1, &[("a", Some("1"))])));
+}
+
+/// A writer that lost its partition cannot leave a wrong snapshot behind.
+pub async fn fences_snapshots_of_the_earlier_writer(log: Log) {
+    let mut earlier = claim(&log, PARTITION).await;
+    append(&mut earlier, command(1, 2)).await;
+    save(&mut earlier, changes(1, 1, &[("a", Some("1"))])).await;
+    let mut later = claim(&log, PARTITION).await;
+    let fenced = soon(earlier.save_snapshot(changes(2, 1, &[("a", Some("2"))]))).await;
+    assert!(matches!(fenced, Err(AppendError::Fenced)), "{fenced:?}");
+    assert_eq!(newest(&log, PARTITION).await, Some(changes(1, 1, &[("a", Some("1"))])));
+    save(&mut later, changes(2, 1, &[("a", Some("3"))])).await;
+    assert_eq!(newest(&log, PARTITION).await, Some(changes(2, 1, &[("a", Some("3"))])));
+}
+
+/// Pieces have a largest size and a snapshot cannot be of the future; the older one stands.
+pub async fn refuses_a_snapshot_that_breaks_a_limit(log: Log) {
+    let mut writer = claim(&log, PARTITION).await;
+    let largest = "x".repeat(SNAPSHOT_CHUNK_BYTES_MAX - 1);
+    let standing = changes(0, 1, &[("a", Some(&largest))]);
+    save(&mut writer, standing.clone()).await;
+    let larger = format!("{largest}x");
+    let refused = soon(writer.save_snapshot(changes(0, 1, &[("a", Some(&larger))]))).await;
+    assert!(matches!(refused, Err(AppendError::Refused(LogError::TooLarge(_)))), "{refused:?}");
+    let refused = soon(writer.save_snapshot(changes(1, 1, &[("a", Some("1"))]))).await;
+    assert!(
+        matches!(refused, Err(AppendError::Refused(LogError::BeyondEnd { .. }))),
+        "{refused:?}"
+    );
+    assert_eq!(newest(&log, PARTITION).await, Some(standing));
+}
