@@ -52,17 +52,9 @@ const STEPS: &[Step] = &[
     ("lints", &["clippy", "--workspace", "--", "-D", "warnings"], Speed::FastOnly),
     ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], Speed::Slow),
     ("documentation", &["doc", "--workspace", "--no-deps", "--quiet"], Speed::Slow),
-    (
-        "unit tests",
-        &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"],
-        Speed::Fast,
-    ),
+    ("unit tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"], Speed::Fast),
     ("build", &["build", "--workspace", "--bins"], Speed::Fast),
-    (
-        "integration tests",
-        &["test", "--workspace", "--test", "*", "--no-fail-fast"],
-        Speed::Fast,
-    ),
+    ("integration tests", &["test", "--workspace", "--test", "*", "--no-fail-fast"], Speed::Fast),
     ("doc tests", &["test", "--workspace", "--doc", "--no-fail-fast"], Speed::Slow),
 ];
 

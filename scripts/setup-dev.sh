@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Installs what Debian or Ubuntu must have to build and test Callboard. Changes nothing that is
+# already there, so it may be run any number of times.
+#
+#   scripts/setup-dev.sh              a C compiler, git, and the Rust toolchain
+#   scripts/setup-dev.sh --coverage   also what `cargo xtask coverage` and `cargo xtask deny` need
+#
+# The crates that carry C code (aws-lc-sys, libsqlite3-sys, zstd-sys) bring their sources and build
+# them with the C compiler alone: no CMake, no pkg-config, no libraries of the system.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup-dev: %s\n' "$*"; }
+fail() { printf 'setup-dev: %s\n' "$*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif has sudo; then
+        sudo "$@"
+    else
+        fail "needs root to run: $*"
+    fi
+}
+
+# Installs the given packages of the distribution.
+install_packages() {
+    has apt-get || fail "this is not Debian or Ubuntu; please install by other means: $*"
+    say "installing $*"
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+}
+
+# Whether `cc` can build a program: the compiler alone is not enough without the C library.
+compiles_c() {
+    has cc && echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null
+}
+
+# Whether the Rust toolchain that rust-toolchain.toml names can be started here. The first call
+# lets rustup fetch it.
+has_rust() {
+    has cargo && cargo --version >/dev/null && rustc --version >/dev/null
+}
+
+install_rust() {
+    local needed
+    needed=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+    if ! has rustup && has apt-get && apt-cache show rustup >/dev/null 2>&1; then
+        install_packages rustup
+    fi
+    has rustup || fail "Rust $needed is missing, and this distribution does not package rustup:" \
+        "install it as https://rustup.rs says, then run this script again"
+    say "installing Rust $needed"
+    rustup toolchain install "$needed" --profile minimal --component rustfmt --component clippy
+}
+
+install_coverage() {
+    local llvm
+    llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    # The tools must read the counters that rustc's own LLVM writes: same major version.
+    if ! [ -x "/usr/lib/llvm-$llvm/bin/llvm-cov" ]; then
+        if apt-cache show "llvm-$llvm" >/dev/null 2>&1; then
+            install_packages "llvm-$llvm"
+        else
+            rustup component add llvm-tools
+        fi
+    fi
+    has cargo-llvm-cov || cargo install --locked cargo-llvm-cov
+    has cargo-deny || cargo install --locked cargo-deny
+}
+
+missing=()
+compiles_c || missing+=(gcc libc6-dev)
+has git || missing+=(git)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+if [ ${#missing[@]} -gt 0 ]; then
+    install_packages "${missing[@]}"
+fi
+has_rust || install_rust
+if [ "${1:-}" = --coverage ]; then
+    install_coverage
+fi
+say "everything is here"
