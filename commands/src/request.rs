@@ -1,0 +1,189 @@
+//! What is asked of the write side, and what it answers.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::Stream;
+use domain::id::{CommandId, EventId};
+use domain::operation::{ExpectedRevision, Operation};
+use domain::principal::Denied;
+use domain::usage::Verdict;
+use event_log::{Partition, Position};
+use uuid::Uuid;
+
+/// One request to change something.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What is wanted.
+    pub operation: Operation,
+    /// What must be true of the stream the operation names. Entity changes carry their own.
+    pub expected: ExpectedRevision,
+    /// Makes repeating the request safe for seven days.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// Whether the events are appended.
+    pub mode: Mode,
+    /// The conversation it belongs to, if the caller named one.
+    pub correlation: Option<Uuid>,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
+}
+
+impl Request {
+    /// Asks for `operation` with nothing else said.
+    #[must_use]
+    pub fn new(operation: Operation) -> Self {
+        Self {
+            operation,
+            expected: ExpectedRevision::Any,
+            idempotency_key: None,
+            mode: Mode::Commit,
+            correlation: None,
+            traceparent: None,
+        }
+    }
+}
+
+/// Whether a decision takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is appended and answered once it is durable.
+    Commit,
+    /// It is authorized and decided, and nothing is appended.
+    Preview,
+}
+
+/// A client's name for a request: 1 to 255 visible ASCII characters.
+///
+/// Scoped to (tenant, principal, operation). The outcome is kept for seven days.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(Box<str>);
+
+/// Why a text is not an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an idempotency key of 1 to 255 visible ASCII characters, got `{0}`")]
+pub struct IdempotencyKeyError(String);
+
+impl std::str::FromStr for IdempotencyKey {
+    type Err = IdempotencyKeyError;
+
+    fn from_str(text: &str) -> Result<Self, IdempotencyKeyError> {
+        if (1..=255).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(IdempotencyKeyError(text.chars().take(64).collect()))
+        }
+    }
+}
+
+impl IdempotencyKey {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What became of a request that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The request's identity; the same for a repetition with the same key.
+    pub command: CommandId,
+    /// The partition that decided it.
+    pub partition: Partition,
+    /// A reader that has come past this position sees everything the decision rests on. For a
+    /// request without events, the last position before it.
+    pub position: Position,
+    /// The tenant's last sequence after the request.
+    pub sequence: u64,
+    /// When it was recorded or, without events, decided.
+    pub at: DateTime<Utc>,
+    /// What happened: nothing, if what was asked held already.
+    pub events: Vec<EventSummary>,
+    /// What became of each usage entry, in the order of the request.
+    pub verdicts: Vec<Verdict>,
+    /// Whether this is the remembered outcome of an earlier request with the same key.
+    pub repetition: Repetition,
+}
+
+/// Whether an outcome is fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repetition {
+    /// It was decided now.
+    First,
+    /// It was decided earlier and remembered.
+    Remembered,
+}
+
+/// One event of an outcome, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventSummary {
+    /// Its identity; nil in a preview.
+    pub id: EventId,
+    /// The stream it belongs to.
+    pub stream: Stream,
+    /// Its place in the stream, from 1.
+    pub revision: u64,
+    /// Its type without the prefix: `<noun>.<fact>.v<N>`.
+    pub name: &'static str,
+}
+
+/// Why a request had no effect. The variants say who must act.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The caller may not ask for this.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The caller asked for something malformed.
+    #[error("{}", summary(.0))]
+    Invalid(Vec<Violation>),
+    /// The caller asked for something the rules forbid.
+    #[error("{reason}")]
+    Rejected {
+        /// A stable code in upper case, say `PLAN_RETIRED`.
+        code: &'static str,
+        /// Why, in full.
+        reason: String,
+    },
+    /// The stream is not as the caller expected.
+    #[error("expected {expected:?}, but {subject} is at revision {actual}")]
+    Conflict {
+        /// What the caller named, in its own words.
+        subject: String,
+        /// What it expected.
+        expected: ExpectedRevision,
+        /// What is true; 0 if there are no events or the aggregate has ended.
+        actual: u64,
+    },
+    /// The key was used for another request.
+    #[error("the idempotency key `{0}` was used for another request; use a new key")]
+    KeyReused(String),
+    /// The tenant has too much waiting; the caller may ask again later.
+    #[error("too many requests of this tenant are waiting; retry in {} ms", retry_after.as_millis())]
+    Busy {
+        /// When to try again, at the earliest.
+        retry_after: Duration,
+    },
+    /// The log cannot take anything at present; nothing was written. The operator must act.
+    #[error("nothing can be recorded at present: {0}")]
+    Unavailable(String),
+    /// Whether it took effect is unknown; asking again with the same key is safe.
+    #[error("the outcome of the request is unknown; repeat it with the same idempotency key")]
+    Unknown,
+    /// A fault of ours, logged under this command.
+    #[error("internal fault while deciding {0}")]
+    Fault(CommandId),
+}
+
+/// One thing that is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Where, as a path into the request: `changes[3].descriptor.metadata.name`.
+    pub field: String,
+    /// What is wrong, with the value and the fix.
+    pub message: String,
+}
+
+fn summary(violations: &[Violation]) -> String {
+    let texts = violations.iter().map(|it| format!("{}: {}", it.field, it.message));
+    texts.collect::<Vec<_>>().join("; ")
+}
