@@ -22,7 +22,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if !cargo(&["deny", "--version"]).output()?.status.success() {
         bail!("cargo-deny is not installed: run `cargo install --locked cargo-deny`");
     }
-    let mut command = cargo(&["deny", "check", "bans", "licenses", "sources"]);
+    let mut command =
+        cargo(&["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]);
     if options.advisories {
         command.arg("advisories");
     }
