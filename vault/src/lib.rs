@@ -1,1 +1,37 @@
-//! vault
+//! Mutable operational state that is neither fact nor view: keys, blobs, cursors.
+//!
+//! What is here is backed up, never rebuilt from the log, and may be destroyed: destroying a
+//! key is how personal data and whole tenants are erased from a log that never forgets. It does
+//! **not** know events, commands or read models, and decides nothing about who may ask.
+//!
+//! Start at [`Keyring`], which the write and the read side use to name, seal and unseal;
+//! [`port`] is the contract every adapter keeps ([`sqlite`], [`memory`]), with `conformance` as
+//! the contract's test suite; [`Root`] is the one secret outside, under which all others are
+//! stored.
+
+pub mod blob_store;
+pub mod issuer;
+pub mod keyring;
+pub mod memory;
+pub mod opaque;
+pub mod port;
+pub mod root;
+pub mod sqlite;
+pub mod subject_keys;
+pub mod tenant_keys;
+
+mod cache;
+mod cipher;
+#[cfg(test)]
+mod conformance;
+
+pub use blob_store::{BLOB_BYTES_MAX, BlobError, BlobStore};
+pub use issuer::Issuer;
+pub use keyring::{Keyring, KeyringError};
+pub use memory::MemoryVault;
+pub use opaque::NotOurs;
+pub use port::{BlobName, Blobs, CursorName, Cursors, Keys, VaultError};
+pub use root::{Root, RootError};
+pub use sqlite::SqliteVault;
+pub use subject_keys::{SealError, SubjectKeys};
+pub use tenant_keys::TenantKeys;

@@ -1,0 +1,70 @@
+//! Content too large for an event, sealed under its tenant's key and named by its keyed hash.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::port::{BlobName, Blobs, VaultError};
+use crate::tenant_keys::TenantKeys;
+
+/// The most one blob may hold. In bytes: 16 MiB, so that a handful of readers fit in memory.
+pub const BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Why a blob was not stored or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// The caller's content is too large.
+    #[error("expected at most {BLOB_BYTES_MAX} bytes, got {0}")]
+    TooLarge(usize),
+    /// What is stored is not the content that was named. Somebody must look.
+    #[error("the stored content of blob {0:?} is damaged")]
+    Damaged(BlobName),
+    /// The storage failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// Stores and reads content for tenants whose keys the caller holds.
+#[derive(Clone, Debug)]
+pub struct BlobStore(Arc<dyn Blobs>);
+
+impl BlobStore {
+    /// A store over `blobs`.
+    #[must_use]
+    pub fn new(blobs: Arc<dyn Blobs>) -> Self {
+        Self(blobs)
+    }
+
+    /// Stores `content`; once this is `Ok` an event may name it.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::TooLarge`], or a fault of the storage.
+    pub async fn put(&self, keys: &TenantKeys, content: &[u8]) -> Result<BlobName, BlobError> {
+        if content.len() > BLOB_BYTES_MAX {
+            return Err(BlobError::TooLarge(content.len()));
+        }
+        let name = keys.blob_name(content);
+        let sealed = Bytes::from(keys.seal_blob(name, content));
+        self.0.put(keys.tenant(), name, sealed).await?;
+        Ok(name)
+    }
+
+    /// The content of that name; none if the tenant has none.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError::Damaged`] if it is not the content that was stored, or a fault of the
+    /// storage.
+    pub async fn get(
+        &self,
+        keys: &TenantKeys,
+        name: BlobName,
+    ) -> Result<Option<Vec<u8>>, BlobError> {
+        let Some(sealed) = self.0.get(keys.tenant(), name).await? else { return Ok(None) };
+        keys.open_blob(name, &sealed).map(Some).ok_or(BlobError::Damaged(name))
+    }
+}
+
+#[cfg(test)]
+mod tests;

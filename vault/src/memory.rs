@@ -1,0 +1,129 @@
+//! A vault in memory, for tests: everything is gone when it is dropped.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::id::{SubjectId, TenantId};
+
+use crate::port::{
+    BlobName, Blobs, CursorName, Cursors, KeyName, Keys, Moved, Slot, VaultError, Wrapped,
+};
+
+/// A vault in memory.
+#[derive(Debug, Default)]
+pub struct MemoryVault(Mutex<Contents>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    keys: HashMap<KeyName, Slot>,
+    blobs: HashMap<(TenantId, BlobName), Bytes>,
+    cursors: HashMap<CursorName, String>,
+}
+
+impl MemoryVault {
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn slot(&self, name: KeyName) -> Option<Slot> {
+        match name.parent().and_then(|it| self.keys.get(&it)) {
+            Some(Slot::Destroyed) => Some(Slot::Destroyed),
+            Some(Slot::Held(_)) | None => self.keys.get(&name).cloned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Keys for MemoryVault {
+    async fn get(&self, names: &[KeyName]) -> Result<Vec<Option<Slot>>, VaultError> {
+        let contents = self.lock();
+        Ok(names.iter().map(|it| contents.slot(*it)).collect())
+    }
+
+    async fn get_or_create(
+        &self,
+        candidates: &[(KeyName, Wrapped)],
+    ) -> Result<Vec<Slot>, VaultError> {
+        let mut contents = self.lock();
+        let slots = candidates.iter().map(|(name, candidate)| {
+            contents.slot(*name).unwrap_or_else(|| {
+                let slot = Slot::Held(candidate.clone());
+                contents.keys.insert(*name, slot.clone());
+                slot
+            })
+        });
+        Ok(slots.collect())
+    }
+
+    async fn destroy_subject(
+        &self,
+        tenant: TenantId,
+        subject: SubjectId,
+    ) -> Result<(), VaultError> {
+        self.lock().keys.insert(KeyName::Subject(tenant, subject), Slot::Destroyed);
+        Ok(())
+    }
+
+    async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
+        let mut contents = self.lock();
+        contents.keys.retain(|it, _| it.parent() != Some(KeyName::Tenant(tenant)));
+        contents.keys.insert(KeyName::Tenant(tenant), Slot::Destroyed);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Blobs for MemoryVault {
+    async fn put(&self, tenant: TenantId, name: BlobName, sealed: Bytes) -> Result<(), VaultError> {
+        self.lock().blobs.entry((tenant, name)).or_insert(sealed);
+        Ok(())
+    }
+
+    async fn get(&self, tenant: TenantId, name: BlobName) -> Result<Option<Bytes>, VaultError> {
+        Ok(self.lock().blobs.get(&(tenant, name)).cloned())
+    }
+
+    async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
+        self.lock().blobs.retain(|it, _| it.0 != tenant);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Cursors for MemoryVault {
+    async fn get(&self, name: &CursorName) -> Result<Option<String>, VaultError> {
+        Ok(self.lock().cursors.get(name).cloned())
+    }
+
+    async fn advance(
+        &self,
+        name: &CursorName,
+        expected: Option<&str>,
+        next: &str,
+    ) -> Result<Moved, VaultError> {
+        let mut contents = self.lock();
+        let stands = contents.cursors.get(name).cloned();
+        if stands.as_deref() != expected {
+            return Ok(Moved::Elsewhere(stands));
+        }
+        contents.cursors.insert(name.clone(), next.to_owned());
+        Ok(Moved::Here)
+    }
+
+    async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
+        self.lock().cursors.retain(|it, _| it.tenant != tenant);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    crate::conformance::conformance_tests!((
+        std::sync::Arc::new(super::MemoryVault::default()),
+        ()
+    ));
+}

@@ -1,0 +1,120 @@
+//! The vault in one SQLite file.
+//!
+//! Commits are synced to the disk before they return. Destroyed keys are overwritten in the
+//! file and cut out of its write-ahead log. The SQL is plain enough for PostgreSQL too.
+
+mod blobs;
+mod cursors;
+mod keys;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use crate::port::VaultError;
+
+/// How the tables came to be, in order. Never edited: what is new is appended.
+const MIGRATIONS: [&str; 3] = [
+    "create table keys (
+        tenant blob not null,
+        purpose text not null,
+        id blob not null,
+        wrapped blob,
+        primary key (tenant, purpose, id)
+    )",
+    "create table blobs (
+        tenant blob not null,
+        hash blob not null,
+        length bigint not null,
+        sealed blob not null,
+        primary key (tenant, hash, length)
+    )",
+    "create table cursors (
+        tenant blob not null,
+        name text not null,
+        value text not null,
+        primary key (tenant, name)
+    )",
+];
+
+/// How many connections there are: reads go on while one writes.
+const CONNECTIONS_MAX: u32 = 4;
+
+/// How long a writer waits for another one. In seconds: 10.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A vault in one SQLite file.
+#[derive(Clone, Debug)]
+pub struct SqliteVault {
+    pool: SqlitePool,
+}
+
+impl SqliteVault {
+    /// Opens the vault in the file at `path`, which is made on first use, readable and
+    /// writable by its owner only.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if the file cannot be made or opened or is not a vault.
+    pub async fn open(path: &Path) -> Result<Self, VaultError> {
+        // SQLite gives the files it puts beside this one the same mode.
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed("creating its file"))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("secure_delete", "on");
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .connect_with(options)
+            .await
+            .map_err(failed("opening its file"))?;
+        let vault = Self { pool };
+        vault.migrate().await.map_err(failed("bringing its tables up to date"))?;
+        Ok(vault)
+    }
+
+    async fn migrate(&self) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        sqlx::query("create table if not exists migrations (number integer primary key)")
+            .execute(&mut *transaction)
+            .await?;
+        for (number, migration) in (1_i64..).zip(MIGRATIONS) {
+            let done = sqlx::query("insert into migrations values ($1) on conflict do nothing")
+                .bind(number)
+                .execute(&mut *transaction)
+                .await?;
+            if done.rows_affected() == 1 {
+                sqlx::query(migration).execute(&mut *transaction).await?;
+            }
+        }
+        transaction.commit().await
+    }
+
+    /// Closes every connection, after running statements have ended.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Names what was being done when the storage failed.
+fn failed<E>(doing: &'static str) -> impl FnOnce(E) -> VaultError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    move |source| VaultError { doing, source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Keys: one row each; a destroyed one keeps its row without the key, so that it stays so.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use domain::id::{SubjectId, TenantId};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use uuid::Uuid;
+
+use super::{SqliteVault, failed};
+use crate::port::{KeyName, Keys, Slot, VaultError, Wrapped};
+
+/// How many rows one statement names: 1,000, well below the limit on bound parameters.
+const ROWS_MAX: usize = 1_000;
+
+#[async_trait]
+impl Keys for SqliteVault {
+    async fn get(&self, names: &[KeyName]) -> Result<Vec<Option<Slot>>, VaultError> {
+        let failed = failed("reading keys");
+        let mut connection = match self.pool.acquire().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(failed(error)),
+        };
+        select(&mut connection, names).await.map_err(failed)
+    }
+
+    async fn get_or_create(
+        &self,
+        candidates: &[(KeyName, Wrapped)],
+    ) -> Result<Vec<Slot>, VaultError> {
+        self.try_create(candidates).await.map_err(failed("creating keys"))
+    }
+
+    async fn destroy_subject(
+        &self,
+        tenant: TenantId,
+        subject: SubjectId,
+    ) -> Result<(), VaultError> {
+        let name = KeyName::Subject(tenant, subject);
+        self.try_destroy(name).await.map_err(failed("destroying a subject's key"))
+    }
+
+    async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
+        let name = KeyName::Tenant(tenant);
+        self.try_destroy(name).await.map_err(failed("destroying a tenant's keys"))
+    }
+}
+
+impl SqliteVault {
+    async fn try_create(
+        &self,
+        candidates: &[(KeyName, Wrapped)],
+    ) -> Result<Vec<Slot>, sqlx::Error> {
+        let names: Vec<_> = candidates.iter().map(|it| it.0).collect();
+        // Immediate: what is read here stays true until the commit.
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        let before = select(&mut transaction, &names).await?;
+        let missing: Vec<_> =
+            candidates.iter().zip(&before).filter(|it| it.1.is_none()).map(|it| it.0).collect();
+        for rows in missing.chunks(ROWS_MAX) {
+            let mut insert = QueryBuilder::<Sqlite>::new("insert into keys ");
+            insert.push_values(rows, |mut row, (name, wrapped)| {
+                let (tenant, purpose, id) = name.parts();
+                row.push_bind(tenant).push_bind(purpose).push_bind(id).push_bind(&wrapped.0);
+            });
+            insert.push(" on conflict do nothing").build().execute(&mut *transaction).await?;
+        }
+        let after = select(&mut transaction, &names).await?;
+        transaction.commit().await?;
+        after.into_iter().collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+    }
+
+    async fn try_destroy(&self, name: KeyName) -> Result<(), sqlx::Error> {
+        let (tenant, purpose, id) = name.parts();
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        sqlx::query(
+            "insert into keys values ($1, $2, $3, null)
+             on conflict (tenant, purpose, id) do update set wrapped = null",
+        )
+        .bind(tenant)
+        .bind(purpose)
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
+        if let KeyName::Tenant(_) = name {
+            sqlx::query("delete from keys where tenant = $1 and purpose = 'subject'")
+                .bind(tenant)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        // The write-ahead log still holds pages with the key.
+        sqlx::query("pragma wal_checkpoint(truncate)").execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+/// The slots of `names`, in order, with what follows from their parents.
+async fn select(
+    connection: &mut SqliteConnection,
+    names: &[KeyName],
+) -> Result<Vec<Option<Slot>>, sqlx::Error> {
+    let mut asked: Vec<_> =
+        names.iter().flat_map(|it| [Some(*it), it.parent()]).flatten().collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let mut rows: HashMap<(Uuid, String, Uuid), Option<Vec<u8>>> = HashMap::new();
+    for names in asked.chunks(ROWS_MAX) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "select tenant, purpose, id, wrapped from keys where (tenant, purpose, id) in (",
+        );
+        query.push_values(names, |mut row, name| {
+            let (tenant, purpose, id) = name.parts();
+            row.push_bind(tenant).push_bind(purpose).push_bind(id);
+        });
+        let found: Vec<(Uuid, String, Uuid, Option<Vec<u8>>)> =
+            query.push(")").build_query_as().fetch_all(&mut *connection).await?;
+        rows.extend(found.into_iter().map(|(tenant, purpose, id, it)| ((tenant, purpose, id), it)));
+    }
+    let slot = |name: KeyName| {
+        let (tenant, purpose, id) = name.parts();
+        let wrapped = rows.get(&(tenant, purpose.to_owned(), id))?;
+        Some(wrapped.clone().map_or(Slot::Destroyed, |it| Slot::Held(Wrapped(it))))
+    };
+    let resolve = |name: &KeyName| match name.parent().and_then(slot) {
+        Some(Slot::Destroyed) => Some(Slot::Destroyed),
+        Some(Slot::Held(_)) | None => slot(*name),
+    };
+    Ok(names.iter().map(resolve).collect())
+}

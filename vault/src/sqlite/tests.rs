@@ -1,0 +1,132 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::id::SubjectId;
+use uuid::Uuid;
+
+use super::SqliteVault;
+use crate::conformance::ACME;
+use crate::port::{Blobs, CursorName, Cursors, KeyName, Keys, Slot, Wrapped};
+
+/// A vault and the folder that holds it, removed at the end.
+#[derive(Debug)]
+struct Temporary {
+    vault: SqliteVault,
+    folder: tempfile::TempDir,
+}
+
+async fn temporary() -> Temporary {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = open(folder.path()).await;
+    Temporary { vault, folder }
+}
+
+async fn open(folder: &Path) -> SqliteVault {
+    SqliteVault::open(&folder.join("vault.db")).await.unwrap()
+}
+
+mod contract {
+    crate::conformance::conformance_tests!({
+        let super::Temporary { vault, folder } = super::temporary().await;
+        (std::sync::Arc::new(vault), folder)
+    });
+}
+
+#[tokio::test]
+async fn everything_is_there_after_reopening() {
+    let temporary = temporary().await;
+    let vault = &temporary.vault;
+    let subject = SubjectId(Uuid::from_u128(7));
+    let names = [KeyName::Tenant(ACME), KeyName::Subject(ACME, subject)];
+    vault.get_or_create(&names.map(|it| (it, Wrapped(vec![9; 61])))).await.unwrap();
+    vault.destroy_subject(ACME, subject).await.unwrap();
+    let cursor = CursorName { tenant: ACME, name: "tail".into() };
+    vault.advance(&cursor, None, "41").await.unwrap();
+    vault.close().await;
+
+    let vault = open(temporary.folder.path()).await;
+    let slots = Keys::get(&vault, &names).await.unwrap();
+    assert_eq!(slots, [Some(Slot::Held(Wrapped(vec![9; 61]))), Some(Slot::Destroyed)]);
+    let again = vault.get_or_create(&[(names[1], Wrapped(vec![8; 61]))]).await.unwrap();
+    assert_eq!(again, [Slot::Destroyed]);
+    assert_eq!(Cursors::get(&vault, &cursor).await.unwrap().as_deref(), Some("41"));
+}
+
+/// Two vaults on one file, as of two processes.
+#[tokio::test]
+async fn two_connections_creating_the_same_keys_agree() {
+    let temporary = temporary().await;
+    let vaults = [Arc::new(open(temporary.folder.path()).await), Arc::new(temporary.vault)];
+    for round in 0..20_u128 {
+        let names: Vec<_> = (0..8)
+            .map(|it| KeyName::Subject(ACME, SubjectId(Uuid::from_u128(round << 64 | it))))
+            .collect();
+        let creators = [0_u8, 1, 2, 3].map(|creator| {
+            let vault = Arc::clone(&vaults[usize::from(creator % 2)]);
+            let candidates: Vec<_> =
+                names.iter().map(|it| (*it, Wrapped(vec![creator; 61]))).collect();
+            tokio::spawn(async move { vault.get_or_create(&candidates).await.unwrap() })
+        });
+        let slots = futures::future::join_all(creators).await;
+        let slots: Vec<_> = slots.into_iter().map(Result::unwrap).collect();
+        assert!(slots.iter().all(|it| *it == slots[0]), "{slots:?}");
+    }
+}
+
+#[tokio::test]
+async fn its_files_are_for_its_owner_only() {
+    let temporary = temporary().await;
+    let subject = SubjectId(Uuid::from_u128(7));
+    temporary.vault.destroy_subject(ACME, subject).await.unwrap();
+    let mut files = 0;
+    for file in std::fs::read_dir(temporary.folder.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file:?}");
+        files += 1;
+    }
+    assert!(files >= 2, "the vault and its write-ahead log");
+}
+
+#[tokio::test]
+async fn a_destroyed_key_leaves_no_bytes_behind() {
+    let temporary = temporary().await;
+    let subjects: Vec<_> = (0..100).map(|it| SubjectId(Uuid::from_u128(it))).collect();
+    let mark = |it: usize| format!("wrapped key number {it:05}").into_bytes();
+    let candidates: Vec<_> = subjects
+        .iter()
+        .enumerate()
+        .map(|(it, subject)| (KeyName::Subject(ACME, *subject), Wrapped(mark(it))))
+        .collect();
+    temporary.vault.get_or_create(&candidates).await.unwrap();
+    let found = |it: usize| {
+        let files = std::fs::read_dir(temporary.folder.path()).unwrap();
+        let mut contents = files.map(|it| std::fs::read(it.unwrap().path()).unwrap());
+        contents.any(|content| content.windows(mark(it).len()).any(|window| window == mark(it)))
+    };
+    // The positive control: before, the search finds it.
+    assert!(found(42));
+    temporary.vault.destroy_subject(ACME, subjects[42]).await.unwrap();
+    assert!(!found(42));
+    assert!(found(43));
+    temporary.vault.destroy_tenant(ACME).await.unwrap();
+    assert!(!found(43));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_vault_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("vault.db"), [b'x'; 4096]).unwrap();
+    let error = SqliteVault::open(&folder.path().join("vault.db")).await.unwrap_err();
+    assert!(error.to_string().starts_with("the vault failed while "), "{error}");
+}
+
+#[tokio::test]
+async fn a_large_blob_comes_back() {
+    let temporary = temporary().await;
+    let content = bytes::Bytes::from(vec![7; crate::BLOB_BYTES_MAX + 28]);
+    let name = crate::BlobName { hash: [1; 32], length: 1 };
+    temporary.vault.put(ACME, name, content.clone()).await.unwrap();
+    assert_eq!(Blobs::get(&temporary.vault, ACME, name).await.unwrap(), Some(content));
+}
