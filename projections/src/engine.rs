@@ -1,0 +1,141 @@
+//! The engine: keeps every read model up to date with the log.
+//!
+//! One worker per model and partition reads batches, decodes them once, and applies each in one
+//! transaction whose first statement compares and sets the checkpoint. It does *not* know what
+//! the models mean.
+
+pub(crate) mod change;
+pub(crate) mod status;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use domain::id::TenantId;
+use event_log::EventLog;
+use tokio::sync::broadcast;
+use vault::Keyring;
+
+use crate::model::Model;
+use crate::read_models::ReadModels;
+use change::Change;
+use status::ModelStatus;
+
+/// Where the tables are and how they are filled.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder of the table sets. It may be deleted at any time while nothing runs.
+    pub folder: PathBuf,
+    /// The most events one transaction applies.
+    pub batch_max: usize,
+    /// The connections that readers of one model share.
+    pub readers_max: u32,
+}
+
+/// Why the engine cannot run. All of these are for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The storage failed.
+    #[error("the storage of the {model} model failed")]
+    Storage {
+        /// Which model.
+        model: Model,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The tables were filled from another log, or the log lost what they contain.
+    #[error("the {model} model does not belong to this log: {reason}; rebuild it")]
+    NotOurLog {
+        /// Which model.
+        model: Model,
+        /// What differs.
+        reason: String,
+    },
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] event_log::LogError),
+    /// A tenant is not parked in this model.
+    #[error("{tenant} is not parked in the {model} model")]
+    NotParked {
+        /// Which model.
+        model: Model,
+        /// Which tenant.
+        tenant: TenantId,
+    },
+}
+
+/// The running engine. Dropping it stops the workers.
+#[derive(Debug)]
+pub struct Projections {}
+
+impl Projections {
+    /// Opens or creates the tables in `settings.folder` and starts following `log`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Storage`] if the tables cannot be opened. A checkpoint that does not
+    /// belong to this log is not an error here: its worker stops and [`Projections::status`]
+    /// says why.
+    pub async fn start(
+        settings: Settings,
+        log: Arc<dyn EventLog>,
+        keyring: Keyring,
+    ) -> Result<Self, EngineError> {
+        let _ = (settings, log, keyring);
+        unimplemented!()
+    }
+
+    /// What a request that begins now reads.
+    #[must_use]
+    pub fn models(&self) -> ReadModels {
+        unimplemented!()
+    }
+
+    /// What becomes visible from now on, in order, each change after its commit. A receiver
+    /// that falls behind is told so by the channel and must read afresh.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        unimplemented!()
+    }
+
+    /// How far every generation of every model is.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the log or the storage cannot tell.
+    pub async fn status(&self) -> Result<Vec<ModelStatus>, EngineError> {
+        unimplemented!()
+    }
+
+    /// Fills a new generation of `model` beside the live one, puts it in its place once it has
+    /// caught up, and removes the old one when its last reader is done. Requests are served
+    /// throughout. Returns after the exchange.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]; then the live generation stays in place.
+    pub async fn rebuild(&self, model: Model) -> Result<(), EngineError> {
+        let _ = model;
+        unimplemented!()
+    }
+
+    /// Replays what `tenant` missed in `model` from the event it was parked at.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotParked`]; any other leaves the tenant parked where it got to. That an
+    /// event still cannot be applied is not an error: the answer says where.
+    pub async fn resume(
+        &self,
+        model: Model,
+        tenant: TenantId,
+    ) -> Result<Option<status::ParkedTenant>, EngineError> {
+        let _ = (model, tenant);
+        unimplemented!()
+    }
+
+    /// Stops every worker after its running transaction.
+    pub async fn stop(self) {
+        unimplemented!()
+    }
+}

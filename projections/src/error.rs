@@ -1,0 +1,42 @@
+//! Why a reader did not answer, named after who must act.
+
+use std::time::Duration;
+
+use domain::principal::Denied;
+
+use crate::model::Model;
+
+/// Why a reader did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The caller may not ask for this.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The caller asked for something that has no meaning; the text says what and why.
+    #[error("{0}")]
+    Invalid(String),
+    /// The caller asked for a state that this node has not reached; it may ask again.
+    #[error(transparent)]
+    NotYetVisible(#[from] NotYetVisible),
+    /// The storage failed or holds what no version of this model wrote. The operator must look.
+    #[error("the {model} model cannot be read")]
+    Fault {
+        /// Which model.
+        model: Model,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// A model has not reached the place that was waited for, in the time that was given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {model} model is {events_behind} events behind; try again in {} ms", retry_after.as_millis())]
+pub struct NotYetVisible {
+    /// The first model that is behind.
+    pub model: Model,
+    /// How many positions lie between; at least as many as events are missing.
+    pub events_behind: u64,
+    /// When asking again makes sense.
+    pub retry_after: Duration,
+}
