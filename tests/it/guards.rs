@@ -7,7 +7,7 @@
 mod manifests;
 mod tokens;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The most lines a Rust file may have; about 300 is the aim.
@@ -38,9 +38,14 @@ impl File {
     }
 }
 
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// Every text file that git tracks or would add.
 fn files() -> Vec<File> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(&root)
@@ -148,5 +153,34 @@ fn no_comment_leaves_work_for_later() {
         leaves_nothing_for_later,
         ("domain/src/plan.rs", &format!("let a = 1;\nlet b = 2; // {word}: three")),
         &format!("domain/src/plan.rs:2 leaves a {word}; file an issue"),
+    );
+}
+
+/// Complains about links to files that are not there. A link into the web is not followed.
+fn links_lead_somewhere(file: &File) -> Complaints {
+    let folder = root().join(Path::new(&file.path).parent().expect("a file lies in a folder"));
+    let mut complaints = Complaints::new();
+    for (number, line) in (1..).zip(file.text.lines().filter(|_| file.path.ends_with(".md"))) {
+        let targets = line.split("](").skip(1).filter_map(|it| it.split([')', '#']).next());
+        for target in targets.filter(|it| !it.is_empty() && !it.contains("://")) {
+            if !folder.join(target).exists() {
+                complaints.push(
+                    file.complaint(number, &format!("links to `{target}`, which is not there")),
+                );
+            }
+        }
+    }
+    complaints
+}
+
+#[test]
+fn every_link_in_the_documents_leads_somewhere() {
+    check(
+        links_lead_somewhere,
+        (
+            "docs/notes.md",
+            "[this](decisions/README.md#top) is there,\n[that](../docs/nowhere.md) not",
+        ),
+        "docs/notes.md:2 links to `../docs/nowhere.md`, which is not there",
     );
 }
