@@ -1,13 +1,29 @@
 //! The Backstage descriptor: what a catalog entity may say, and what follows from it.
 //!
 //! Facts are from `reference/backstage-catalog-api.md` §3, §5 and §6. It knows nothing of
-//! events or queries.
+//! events or queries, and does not fetch what a descriptor points to.
 //!
-//! [`reference`](mod@reference) is how entities are named; [`descriptor`] is one checked
-//! document and its stored form.
+//! Start at [`descriptor`], one checked document. What it must keep to is in [`limits`], the
+//! envelope and the tables of [`kinds`]; what follows from it in [`relations`], [`search`] and
+//! [`derive`](mod@derive); what of it is about people in [`personal_parts`].
 
+pub mod derive;
 pub mod descriptor;
+mod envelope;
+mod findings;
+pub mod kinds;
+pub mod limits;
+mod names;
+pub mod personal_parts;
 pub mod reference;
+pub mod relations;
+pub mod search;
+mod spec;
 
-pub use descriptor::{KindSet, StoredDescriptor};
+pub use crate::violation::Violation;
+pub use descriptor::{Descriptor, LocationTargets, Presence};
+pub use findings::VIOLATIONS_MAX;
+pub use kinds::{Kind, KindSet};
+pub use personal_parts::{DescriptorParts, PersonalPart, StoredDescriptor};
 pub use reference::EntityRef;
+pub use relations::Relation;

@@ -25,6 +25,9 @@ impl EntityRef {
     /// Reads `text`, taking what it leaves out from the defaults. Without a default kind, the
     /// kind must be there.
     ///
+    /// What follows the first `:` and the first `/` after it belongs to the name, whatever it
+    /// is: Backstage reads it so, and such a reference simply finds nothing.
+    ///
     /// # Errors
     ///
     /// [`ReferenceError`] if a part is missing or empty.
@@ -34,16 +37,17 @@ impl EntityRef {
         default_namespace: &str,
     ) -> Result<Self, ReferenceError> {
         let malformed = || ReferenceError(text.chars().take(256).collect());
-        let (kind, rest) = match text.split_once(':') {
-            Some((kind, rest)) => (kind, rest),
+        // A `:` after the first `/` is part of the name.
+        let kind_end = text.find([':', '/']).filter(|it| text[*it..].starts_with(':'));
+        let (kind, rest) = match kind_end {
+            Some(end) => (&text[..end], &text[end + 1..]),
             None => (default_kind.ok_or_else(malformed)?, text),
         };
         let (namespace, name) = rest.split_once('/').unwrap_or((default_namespace, rest));
-        let parts = [kind, namespace, name];
-        if parts.iter().any(|it| it.is_empty() || it.contains([':', '/'])) {
+        if kind.is_empty() || namespace.is_empty() || name.is_empty() {
             return Err(malformed());
         }
-        let [kind, namespace, name] = parts.map(str::to_owned);
+        let [kind, namespace, name] = [kind, namespace, name].map(str::to_owned);
         Ok(Self { kind, namespace, name })
     }
 

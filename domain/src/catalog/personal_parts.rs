@@ -1,0 +1,212 @@
+//! Takes what is about people out of a descriptor, and puts it back.
+//!
+//! Personal are, by this rule and no other:
+//!
+//! - of a `User`: all of `metadata` and `spec`;
+//! - of a `Group`: `spec.profile.email`, since mail to a team of one reaches a person;
+//! - elsewhere: every text that refers to a user, either by its field (`spec.members` of a
+//!   group) or because it is written like `user:[namespace/]name`, wherever it stands.
+//!
+//! Texts in prose may mention people too. Nothing here can tell, and nothing here tries.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::descriptor::Descriptor;
+use super::kinds::Kind;
+use super::reference::EntityRef;
+use super::{names, relations};
+use crate::personal::Personal;
+
+/// The key of the object that stands for a personal text in [`StoredDescriptor::public`].
+pub const PLACEHOLDER: &str = "$personal";
+
+/// What is shown where a text was erased. No entity can be called this.
+pub const ERASED: &str = "(erased)";
+
+/// The bytes that sealing a text adds to its event, beside its own twice in hexadecimal digits:
+/// at most 256.
+const SEALING_BYTES_MAX: usize = 256;
+
+/// A descriptor as events hold it: what is personal is taken out, sealed, and put back by
+/// whoever may read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredDescriptor {
+    /// The document, with `{"$personal": n}` where the n-th personal text belongs.
+    pub public: Value,
+    /// The personal texts, each a piece of JSON.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub personal: Vec<Personal>,
+}
+
+/// A descriptor whose personal parts were taken out and are still plain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DescriptorParts {
+    /// The document, with `{"$personal": n}` where the n-th personal part belongs.
+    pub public: Value,
+    /// The personal parts.
+    pub personal: Vec<PersonalPart>,
+}
+
+/// A piece of a descriptor that is about a person.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PersonalPart {
+    /// Whom it is about: the canonical reference of a user, or of a group for its address.
+    pub subject: String,
+    /// The piece, in JSON.
+    pub text: String,
+}
+
+impl std::fmt::Debug for PersonalPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PersonalPart(…)")
+    }
+}
+
+impl DescriptorParts {
+    /// An upper bound of the bytes they take in an event.
+    pub(super) fn stored_bytes(&self) -> usize {
+        let sealed = self.personal.iter().map(|it| 2 * it.text.len() + SEALING_BYTES_MAX);
+        self.public.to_string().len() + sealed.sum::<usize>()
+    }
+}
+
+impl StoredDescriptor {
+    /// Puts the personal texts back. `unsealed` holds what became of each, in their order: the
+    /// text, or none if its subject was erased.
+    ///
+    /// Where a text is missing the document keeps a shape that readers understand: [`ERASED`]
+    /// stands for it, and an erased person is a user of that name in no group.
+    #[must_use]
+    pub fn restore(&self, unsealed: &[Option<String>]) -> Value {
+        let mut document = self.public.clone();
+        if let Value::Object(root) = &mut document {
+            for (key, value) in root {
+                let erased = match key.as_str() {
+                    "metadata" => serde_json::json!({ "name": ERASED }),
+                    "spec" => serde_json::json!({ "memberOf": [] }),
+                    _ => Value::from(ERASED),
+                };
+                restore(value, unsealed, &erased);
+            }
+        }
+        document
+    }
+}
+
+fn restore(value: &mut Value, unsealed: &[Option<String>], erased: &Value) {
+    let inner = Value::from(ERASED);
+    match value {
+        Value::Object(object) => {
+            if let Some(index) = object.get(PLACEHOLDER) {
+                let index = index.as_u64().and_then(|it| usize::try_from(it).ok());
+                let text = index.and_then(|it| unsealed.get(it)).and_then(Option::as_deref);
+                let known = text.and_then(|it| serde_json::from_str(it).ok());
+                *value = known.unwrap_or_else(|| erased.clone());
+            } else {
+                object.values_mut().for_each(|it| restore(it, unsealed, &inner));
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|it| restore(it, unsealed, &inner)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Takes the personal parts out of a descriptor.
+pub(super) fn split(descriptor: Descriptor) -> DescriptorParts {
+    let mut taken = Taken {
+        own: descriptor.reference().canonical(),
+        namespace: descriptor.reference().namespace.clone(),
+        parts: Vec::new(),
+    };
+    let kind = descriptor.kind();
+    let links: Vec<_> = relations::links(&descriptor).collect();
+    let mut document = descriptor.into_json();
+    let Some(root) = document.as_object_mut() else {
+        return DescriptorParts { public: document, personal: taken.parts };
+    };
+    if kind == Kind::User {
+        for key in ["metadata", "spec"] {
+            if let Some(value) = root.get_mut(key) {
+                taken.take(value, taken.own.clone());
+            }
+        }
+    } else if let Some(spec) = root.get_mut("spec").and_then(Value::as_object_mut) {
+        for (field, link) in links {
+            let default_kind = link.default_kind.map(|it| it.name());
+            if let Some(value) = spec.get_mut(field) {
+                taken.take_references(value, default_kind);
+            }
+        }
+        if kind == Kind::Group {
+            taken.take_address(spec);
+        }
+        root.values_mut().for_each(|it| taken.take_written_references(it));
+    } else {
+        root.values_mut().for_each(|it| taken.take_written_references(it));
+    }
+    DescriptorParts { public: document, personal: taken.parts }
+}
+
+/// What was taken out so far.
+struct Taken {
+    own: String,
+    namespace: String,
+    parts: Vec<PersonalPart>,
+}
+
+impl Taken {
+    fn take(&mut self, value: &mut Value, subject: String) {
+        let placeholder = Map::from_iter([(PLACEHOLDER.to_owned(), self.parts.len().into())]);
+        let text = std::mem::replace(value, Value::Object(placeholder)).to_string();
+        self.parts.push(PersonalPart { subject, text });
+    }
+
+    /// Takes the users out of a field that holds a reference or a list of them.
+    fn take_references(&mut self, value: &mut Value, default_kind: Option<&str>) {
+        if let Value::Array(list) = value {
+            return list.iter_mut().for_each(|it| self.take_references(it, default_kind));
+        }
+        let Some(text) = value.as_str() else { return };
+        let target = EntityRef::parse(text, default_kind, &self.namespace).ok();
+        if let Some(target) = target.filter(is_user) {
+            self.take(value, target.canonical());
+        }
+    }
+
+    fn take_address(&mut self, spec: &mut Map<String, Value>) {
+        let profile = spec.get_mut("profile").and_then(Value::as_object_mut);
+        if let Some(email) = profile.and_then(|it| it.get_mut("email")) {
+            self.take(email, self.own.clone());
+        }
+    }
+
+    /// Takes every text that is written like `user:[namespace/]name`.
+    fn take_written_references(&mut self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                let target = EntityRef::parse(text, None, &self.namespace).ok();
+                let fits = |it: &EntityRef| {
+                    is_user(it) && names::is_name(&it.name) && names::is_name(&it.namespace)
+                };
+                if let Some(target) = target.filter(fits) {
+                    self.take(value, target.canonical());
+                }
+            }
+            Value::Array(list) => {
+                list.iter_mut().for_each(|it| self.take_written_references(it));
+            }
+            Value::Object(object) => {
+                object.values_mut().for_each(|it| self.take_written_references(it));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+fn is_user(reference: &EntityRef) -> bool {
+    reference.kind.eq_ignore_ascii_case(Kind::User.name())
+}
+
+#[cfg(test)]
+mod tests;
