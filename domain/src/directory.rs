@@ -3,9 +3,16 @@
 //! A name is reserved here first; a reaction then creates the tenant in its own partition. The
 //! directory does *not* hold what belongs to a tenant.
 
+mod name;
+
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
+pub use self::name::{Host, NameError, Slug};
+use crate::aggregate::Aggregate;
 use crate::id::TenantId;
 use crate::tenant::{Name, SuspensionReason};
 
@@ -72,129 +79,310 @@ pub enum Event {
     },
 }
 
-/// What a tenant is called in addresses: a lower-case DNS label of 3 to 40 characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Slug(Box<str>);
+/// The most hosts one tenant may have: 20, more than brands and regions of one organisation need.
+pub const HOSTS_MAX: u16 = 20;
 
-/// A DNS name that selects a tenant, in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Host(Box<str>);
+/// What is true now. Cloning it costs the same however many tenants there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directory {
+    tenants: RedBlackTreeMapSync<TenantId, Entry>,
+    /// Every slug ever given, present and former ones.
+    slugs: RedBlackTreeMapSync<Slug, TenantId>,
+    hosts: RedBlackTreeMapSync<Host, TenantId>,
+    /// How many tenants that are not closed each partition holds.
+    loads: BTreeMap<u32, u64>,
+}
 
-/// Why a text is not a slug or a host.
+/// What the directory knows of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The slug it goes by.
+    pub slug: Slug,
+    /// The display name it was registered with; the tenant knows the present one.
+    pub name: Name,
+    /// The partition that holds it.
+    pub partition: u32,
+    /// How many hosts select it.
+    pub hosts: u16,
+    /// What operators want it to be.
+    pub standing: Standing,
+}
+
+/// What operators want a tenant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may do anything.
+    Active,
+    /// It may read but change nothing.
+    Suspended(SuspensionReason),
+    /// It is closed for good.
+    Closed,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Reserve a slug and a place for a new tenant.
+    RegisterTenant {
+        /// The new tenant.
+        tenant: TenantId,
+        /// Its first slug.
+        slug: Slug,
+        /// Its display name.
+        name: Name,
+        /// Fact: the partition that shall hold it, from [`Directory::least_loaded`].
+        partition: u32,
+    },
+    /// Let a tenant go by another slug.
+    ChangeSlug {
+        /// The tenant.
+        tenant: TenantId,
+        /// A slug nobody else ever had. A tenant may go back to one of its own.
+        slug: Slug,
+    },
+    /// Let a host name select a tenant.
+    AddHost {
+        /// The tenant.
+        tenant: TenantId,
+        /// The host.
+        host: Host,
+    },
+    /// Stop a host name from selecting a tenant; anybody may then have it.
+    RemoveHost {
+        /// The tenant.
+        tenant: TenantId,
+        /// The host.
+        host: Host,
+    },
+    /// Want a tenant suspended.
+    SuspendTenant {
+        /// The tenant.
+        tenant: TenantId,
+        /// Why.
+        reason: SuspensionReason,
+    },
+    /// Want a tenant active again.
+    ReactivateTenant {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// Close a tenant for good.
+    CloseTenant {
+        /// The tenant.
+        tenant: TenantId,
+    },
+}
+
+/// Why not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    /// Not a slug.
-    #[error(
-        "expected a slug of 3 to 40 characters of `a-z 0-9 -`, beginning with a letter, got `{0}`"
-    )]
-    Slug(String),
-    /// A slug that is kept for the installation.
-    #[error("the slug `{0}` is reserved")]
-    Reserved(String),
-    /// Not a host name.
-    #[error("expected a host name like `portal.example.com`, got `{0}`")]
-    Host(String),
+pub enum Rejection {
+    /// The system tenant is not in the directory; it holds it.
+    #[error("the system tenant cannot be registered")]
+    SystemTenant,
+    /// There is no such tenant.
+    #[error("there is no tenant {0}")]
+    UnknownTenant(TenantId),
+    /// The tenant was registered with other names.
+    #[error("the tenant {0} is registered already, with another slug or name")]
+    AlreadyRegistered(TenantId),
+    /// Another tenant has or had the slug.
+    #[error("the slug `{}` is taken; slugs are never given twice", .0.as_str())]
+    SlugTaken(Slug),
+    /// The host selects another tenant.
+    #[error("the host `{}` is taken", .0.as_str())]
+    HostTaken(Host),
+    /// The tenant has as many hosts as it may.
+    #[error("the tenant {0} has {HOSTS_MAX} hosts; remove one first")]
+    TooManyHosts(TenantId),
+    /// The tenant is closed.
+    #[error("the tenant {0} is closed")]
+    Closed(TenantId),
 }
 
-impl Slug {
-    /// The text.
+impl Rejection {
+    /// A stable code in upper case.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::str::FromStr for Slug {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let fits = (3..=40).contains(&text.len())
-            && text.starts_with(|it: char| it.is_ascii_lowercase())
-            && !text.ends_with('-')
-            && !text.contains("--")
-            && text.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        if !fits {
-            return Err(NameError::Slug(text.chars().take(64).collect()));
-        }
-        if RESERVED_SLUGS.contains(&text) {
-            return Err(NameError::Reserved(text.to_owned()));
-        }
-        Ok(Self(text.into()))
-    }
-}
-
-/// Slugs that would be mistaken for a part of the installation.
-const RESERVED_SLUGS: [&str; 16] = [
-    "admin",
-    "api",
-    "app",
-    "auth",
-    "billing",
-    "callboard",
-    "docs",
-    "graphql",
-    "healthz",
-    "help",
-    "login",
-    "metrics",
-    "operator",
-    "status",
-    "system",
-    "www",
-];
-
-impl std::str::FromStr for Host {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let label = |it: &str| {
-            (1..=63).contains(&it.len())
-                && !it.starts_with('-')
-                && !it.ends_with('-')
-                && it.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if text.len() <= 253 && text.contains('.') && text.split('.').all(label) {
-            Ok(Self(text.into()))
-        } else {
-            Err(NameError::Host(text.chars().take(64).collect()))
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::SystemTenant => "SYSTEM_TENANT",
+            Self::UnknownTenant(_) => "TENANT_NOT_FOUND",
+            Self::AlreadyRegistered(_) => "TENANT_EXISTS",
+            Self::SlugTaken(_) => "SLUG_TAKEN",
+            Self::HostTaken(_) => "HOST_TAKEN",
+            Self::TooManyHosts(_) => "TOO_MANY_HOSTS",
+            Self::Closed(_) => "TENANT_CLOSED",
         }
     }
 }
 
-impl Host {
-    /// The text.
+impl Directory {
+    /// What is known of `tenant`.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn entry(&self, tenant: TenantId) -> Option<&Entry> {
+        self.tenants.get(&tenant)
+    }
+
+    /// Every tenant, in order of identity.
+    pub fn entries(&self) -> impl Iterator<Item = (TenantId, &Entry)> {
+        self.tenants.iter().map(|(tenant, entry)| (*tenant, entry))
+    }
+
+    /// The tenant that goes by `slug`. A former slug selects nobody.
+    #[must_use]
+    pub fn by_slug(&self, slug: &Slug) -> Option<TenantId> {
+        let tenant = *self.slugs.get(slug)?;
+        self.entry(tenant).filter(|it| it.slug == *slug).map(|_| tenant)
+    }
+
+    /// The tenant that `host` selects.
+    #[must_use]
+    pub fn by_host(&self, host: &Host) -> Option<TenantId> {
+        self.hosts.get(host).copied()
+    }
+
+    /// Of the partitions `0..partitions`, the one with the fewest tenants that are not closed;
+    /// of equals the first.
+    #[must_use]
+    pub fn least_loaded(&self, partitions: u32) -> u32 {
+        let load = |it: &u32| self.loads.get(it).copied().unwrap_or_default();
+        (0..partitions).min_by_key(load).unwrap_or_default()
+    }
+
+    fn open(&self, tenant: TenantId) -> Result<&Entry, Rejection> {
+        let entry = self.entry(tenant).ok_or(Rejection::UnknownTenant(tenant))?;
+        match entry.standing {
+            Standing::Active | Standing::Suspended(_) => Ok(entry),
+            Standing::Closed => Err(Rejection::Closed(tenant)),
+        }
+    }
+
+    fn register(
+        &self,
+        tenant: TenantId,
+        slug: &Slug,
+        name: &Name,
+        partition: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Event>, Rejection> {
+        if tenant == TenantId::SYSTEM {
+            return Err(Rejection::SystemTenant);
+        }
+        if let Some(entry) = self.entry(tenant) {
+            let same = entry.slug == *slug && entry.name == *name;
+            return if same { Ok(Vec::new()) } else { Err(Rejection::AlreadyRegistered(tenant)) };
+        }
+        self.free(slug, tenant)?;
+        let (slug, name) = (slug.clone(), name.clone());
+        Ok(vec![Event::TenantRegistered { tenant, slug, name, partition, at: now }])
+    }
+
+    fn free(&self, slug: &Slug, tenant: TenantId) -> Result<(), Rejection> {
+        match self.slugs.get(slug) {
+            Some(holder) if *holder != tenant => Err(Rejection::SlugTaken(slug.clone())),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn change(&mut self, tenant: TenantId, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.tenants.get_mut(&tenant) {
+            change(entry);
+        }
     }
 }
 
-impl TryFrom<String> for Slug {
-    type Error = NameError;
+impl Aggregate for Directory {
+    type Command = Command;
+    type Event = Event;
+    type Rejection = Rejection;
 
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
+    fn decide(&self, command: &Command, now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+        match command {
+            Command::RegisterTenant { tenant, slug, name, partition } => {
+                self.register(*tenant, slug, name, *partition, now)
+            }
+            Command::ChangeSlug { tenant, slug } => {
+                if self.open(*tenant)?.slug == *slug {
+                    return Ok(Vec::new());
+                }
+                self.free(slug, *tenant)?;
+                Ok(vec![Event::SlugChanged { tenant: *tenant, slug: slug.clone() }])
+            }
+            Command::AddHost { tenant, host } => {
+                let entry = self.open(*tenant)?;
+                match self.by_host(host) {
+                    Some(holder) if holder == *tenant => Ok(Vec::new()),
+                    Some(_) => Err(Rejection::HostTaken(host.clone())),
+                    None if entry.hosts >= HOSTS_MAX => Err(Rejection::TooManyHosts(*tenant)),
+                    None => Ok(vec![Event::HostAdded { tenant: *tenant, host: host.clone() }]),
+                }
+            }
+            Command::RemoveHost { tenant, host } => {
+                self.open(*tenant)?;
+                if self.by_host(host) == Some(*tenant) {
+                    Ok(vec![Event::HostRemoved { tenant: *tenant, host: host.clone() }])
+                } else {
+                    Ok(Vec::new())
+                }
+            }
+            Command::SuspendTenant { tenant, reason } => {
+                if self.open(*tenant)?.standing == Standing::Suspended(*reason) {
+                    return Ok(Vec::new());
+                }
+                Ok(vec![Event::TenantSuspended { tenant: *tenant, reason: *reason }])
+            }
+            Command::ReactivateTenant { tenant } => {
+                if self.open(*tenant)?.standing == Standing::Active {
+                    return Ok(Vec::new());
+                }
+                Ok(vec![Event::TenantReactivated { tenant: *tenant }])
+            }
+            Command::CloseTenant { tenant } => match self.open(*tenant) {
+                Ok(_) => Ok(vec![Event::TenantClosed { tenant: *tenant }]),
+                Err(Rejection::Closed(_)) => Ok(Vec::new()),
+                Err(rejection) => Err(rejection),
+            },
+        }
     }
-}
 
-impl From<Slug> for String {
-    fn from(slug: Slug) -> Self {
-        slug.0.into()
-    }
-}
-
-impl TryFrom<String> for Host {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<Host> for String {
-    fn from(host: Host) -> Self {
-        host.0.into()
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::TenantRegistered { tenant, slug, name, partition, at: _ } => {
+                let entry = Entry {
+                    slug: slug.clone(),
+                    name: name.clone(),
+                    partition: *partition,
+                    hosts: 0,
+                    standing: Standing::Active,
+                };
+                self.tenants.insert_mut(*tenant, entry);
+                self.slugs.insert_mut(slug.clone(), *tenant);
+                *self.loads.entry(*partition).or_default() += 1;
+            }
+            Event::SlugChanged { tenant, slug } => {
+                self.slugs.insert_mut(slug.clone(), *tenant);
+                self.change(*tenant, |it| it.slug = slug.clone());
+            }
+            Event::HostAdded { tenant, host } => {
+                self.hosts.insert_mut(host.clone(), *tenant);
+                self.change(*tenant, |it| it.hosts += 1);
+            }
+            Event::HostRemoved { tenant, host } => {
+                self.hosts.remove_mut(host);
+                self.change(*tenant, |it| it.hosts -= 1);
+            }
+            Event::TenantSuspended { tenant, reason } => {
+                self.change(*tenant, |it| it.standing = Standing::Suspended(*reason));
+            }
+            Event::TenantReactivated { tenant } => {
+                self.change(*tenant, |it| it.standing = Standing::Active);
+            }
+            Event::TenantClosed { tenant } => {
+                self.change(*tenant, |it| it.standing = Standing::Closed);
+                let partition = self.entry(*tenant).map(|it| it.partition);
+                if let Some(load) = partition.and_then(|it| self.loads.get_mut(&it)) {
+                    *load -= 1;
+                }
+            }
+        }
     }
 }

@@ -37,6 +37,12 @@ macro_rules! id {
         impl $name {
             /// What the text form begins with.
             pub const PREFIX: &'static str = $prefix;
+
+            /// The identity that a digest stands for, as a `UUIDv8`.
+            #[must_use]
+            pub const fn from_digest(digest: [u8; 16]) -> Self {
+                Self(uuid::Builder::from_custom_bytes(digest).into_uuid())
+            }
         }
 
         impl fmt::Display for $name {
@@ -131,4 +137,12 @@ impl TenantId {
 impl ActorId {
     /// Callboard itself: timers and reactions.
     pub const SYSTEM: Self = Self(Uuid::from_u128(0));
+}
+
+impl CustomerId {
+    /// The billing account that is the tenant itself; it is opened with the tenant.
+    #[must_use]
+    pub const fn of_tenant(tenant: TenantId) -> Self {
+        Self(tenant.0)
+    }
 }

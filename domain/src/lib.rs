@@ -28,8 +28,10 @@ pub mod stream;
 pub mod subscription;
 pub mod tenant;
 pub mod usage;
+pub mod violation;
 
 pub use aggregate::{Aggregate, Due};
 pub use event::Event;
 pub use principal::{Permission, Principal, Scope};
 pub use stream::Stream;
+pub use violation::Violation;

@@ -3,8 +3,11 @@
 //! An operation says what is wanted in the caller's words (references, keys, plain text). The
 //! write side turns it into commands of aggregates, adding identities, digests and facts.
 
+mod shape;
+
 use chrono::{DateTime, Utc};
 
+pub use self::shape::{CONTACT_MAX, CUSTOMER_NAME_MAX, TARGET_MAX};
 use crate::customer::Role;
 use crate::directory::{Host, Slug};
 use crate::id::{CustomerId, LocationId, PlanId, SubscriptionId, TenantId};
@@ -14,6 +17,7 @@ use crate::plan::Terms;
 use crate::principal::Permission;
 use crate::quantity::{Currency, Quantity};
 use crate::tenant::{Name, Settings, SuspensionReason};
+use crate::violation::Violation;
 
 /// The most entity changes one [`Operation::ApplyEntities`] may hold: 500, so that it stays one
 /// atomic batch on every log.
@@ -281,5 +285,45 @@ impl Operation {
             Self::DefineMeter { .. } | Self::ArchiveMeter { .. } => Permission::MeterWrite,
             Self::RecordUsage { .. } => Permission::UsageWrite,
         }
+    }
+}
+
+impl Operation {
+    /// Its name in the API and in idempotency keys, as GraphQL spells mutations.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RegisterTenant { .. } => "registerTenant",
+            Self::ChangeSlug { .. } => "changeSlug",
+            Self::AddHost { .. } => "addHost",
+            Self::RemoveHost { .. } => "removeHost",
+            Self::SuspendTenant { .. } => "suspendTenant",
+            Self::ReactivateTenant { .. } => "reactivateTenant",
+            Self::RenameTenant { .. } => "renameTenant",
+            Self::ConfigureTenant { .. } => "configureTenant",
+            Self::CloseTenant => "closeTenant",
+            Self::OpenCustomer { .. } => "openCustomer",
+            Self::ChangeCustomer { .. } => "changeCustomer",
+            Self::CloseCustomer { .. } => "closeCustomer",
+            Self::ApplyEntities { .. } => "applyEntities",
+            Self::RegisterLocation { .. } => "registerLocation",
+            Self::DeregisterLocation { .. } => "deregisterLocation",
+            Self::PublishPlanVersion { .. } => "publishPlanVersion",
+            Self::RetirePlan { .. } => "retirePlan",
+            Self::StartSubscription { .. } => "startSubscription",
+            Self::ChangePlan { .. } => "changePlan",
+            Self::CancelSubscription { .. } => "cancelSubscription",
+            Self::UndoCancellation { .. } => "undoCancellation",
+            Self::DefineMeter { .. } => "defineMeter",
+            Self::ArchiveMeter { .. } => "archiveMeter",
+            Self::RecordUsage { .. } => "recordUsage",
+        }
+    }
+
+    /// What is wrong with its shape: lengths, counts, order. Descriptors of entities are not
+    /// looked at; the catalog knows their rules.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        shape::violations(self)
     }
 }

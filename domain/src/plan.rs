@@ -1,10 +1,21 @@
 //! A plan: what can be sold, in versions that never change once published.
 
+mod terms;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::Interval;
-use crate::meter::MeterKey;
-use crate::quantity::{Currency, Quantity, UnitPrice};
+pub use self::terms::{
+    DESCRIPTION_MAX, Enforcement, ITEM_KEY_MAX, ITEMS_MAX, Item, NAME_MAX, Price, QUOTAS_MAX, Quota,
+    QuotaOf, TIERS_MAX, TRIAL_DAYS_MAX, Terms, Tier,
+};
+use crate::aggregate::Aggregate;
+use crate::id::PlanId;
+use crate::quantity::Currency;
+use crate::subscription::Sold;
+use crate::violation::{self, Violation};
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,120 +33,152 @@ pub enum Event {
     Retired {},
 }
 
-/// Everything a sale needs to know, embedded whole in the subscription's events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
-    /// What the plan is called.
-    pub name: String,
-    /// The currency of every price in it.
-    pub currency: Currency,
-    /// How long a billing period is.
-    pub interval: Interval,
-    /// What is charged for.
-    pub items: Vec<Item>,
-    /// What is limited.
-    pub quotas: Vec<Quota>,
-    /// Days before anything is billed; 0 for no trial.
-    pub trial_days: u16,
+/// The most versions of one plan: 1,000, so that a plan is small enough to hold in memory whole.
+pub const VERSIONS_MAX: usize = 1_000;
+
+/// What is true now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing happened yet.
+    #[default]
+    NotPublished,
+    /// It can be sold, in the versions from 1.
+    OnSale(Vec<Arc<Terms>>),
+    /// It can no longer be sold.
+    Retired(Vec<Arc<Terms>>),
 }
 
-/// One thing a plan charges for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
-    /// Names the item within the plan, across versions.
-    pub key: String,
-    /// What the invoice line says.
-    pub description: String,
-    /// How it is priced.
-    pub price: Price,
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Publish the next version.
+    Publish {
+        /// What it says.
+        terms: Terms,
+    },
+    /// Stop selling it.
+    Retire,
 }
 
-/// How an item is priced; tiers and packages by `reference/billing-rules.md` R6 and R7.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "model", rename_all = "snake_case")]
-pub enum Price {
-    /// A fixed amount per period, in advance.
-    Flat {
-        /// Per unit of `quantity`.
-        unit: UnitPrice,
-        /// How many.
-        quantity: Quantity,
-    },
-    /// An amount per unit used, in arrears.
-    PerUnit {
-        /// What is counted.
-        meter: MeterKey,
-        /// Per unit.
-        unit: UnitPrice,
-    },
-    /// Each unit at the price of its tier.
-    Graduated {
-        /// What is counted.
-        meter: MeterKey,
-        /// In order of `up_to`.
-        tiers: Vec<Tier>,
-    },
-    /// All units at the price of the tier that contains the quantity.
-    Volume {
-        /// What is counted.
-        meter: MeterKey,
-        /// In order of `up_to`.
-        tiers: Vec<Tier>,
-    },
-    /// An amount per started package.
-    Package {
-        /// What is counted.
-        meter: MeterKey,
-        /// Units in a package.
-        size: Quantity,
-        /// Units that cost nothing.
-        free: Quantity,
-        /// Per package.
-        unit: UnitPrice,
-    },
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// There is no such plan.
+    #[error("the plan does not exist")]
+    NotPublished,
+    /// There is no such version.
+    #[error("the plan has no version {0}")]
+    UnknownVersion(u32),
+    /// It can no longer be sold.
+    #[error("the plan is retired")]
+    Retired,
+    /// The terms are malformed.
+    #[error("{}", violation::summary(.0))]
+    Invalid(Vec<Violation>),
+    /// Other versions are priced in another currency, so nobody could move to this one.
+    #[error("every version of the plan is priced in {0}; make another plan for another currency")]
+    OtherCurrency(Currency),
+    /// There are as many versions as there may be.
+    #[error("the plan has {VERSIONS_MAX} versions; make another plan")]
+    TooManyVersions,
 }
 
-/// One tier of a price.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tier {
-    /// The last unit in it, inclusive; none for the last tier.
-    pub up_to: Option<Quantity>,
-    /// Per unit.
-    pub unit: UnitPrice,
-    /// Once, when the tier is reached.
-    pub flat: UnitPrice,
+impl Rejection {
+    /// A stable code in upper case.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotPublished => "PLAN_NOT_FOUND",
+            Self::UnknownVersion(_) => "PLAN_VERSION_NOT_FOUND",
+            Self::Retired => "PLAN_RETIRED",
+            Self::Invalid(_) => "PLAN_INVALID",
+            Self::OtherCurrency(_) => "PLAN_CURRENCY",
+            Self::TooManyVersions => "TOO_MANY_PLAN_VERSIONS",
+        }
+    }
 }
 
-/// A limit that a plan sets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quota {
-    /// What is limited.
-    pub of: QuotaOf,
-    /// The most there may be.
-    pub limit: Quantity,
-    /// What happens at the limit.
-    pub enforcement: Enforcement,
+impl Plan {
+    /// What `version` says.
+    #[must_use]
+    pub fn terms(&self, version: u32) -> Option<&Arc<Terms>> {
+        let index = usize::try_from(version.checked_sub(1)?).ok()?;
+        self.versions().get(index)
+    }
+
+    /// The number of the newest version; 0 before the first.
+    #[must_use]
+    pub fn newest(&self) -> u32 {
+        u32::try_from(self.versions().len()).expect("VERSIONS_MAX is far smaller")
+    }
+
+    /// What is sold to somebody who buys `version`, or the newest one.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::NotPublished`], [`Rejection::Retired`] or [`Rejection::UnknownVersion`].
+    pub fn sell(&self, plan: PlanId, version: Option<u32>) -> Result<Sold, Rejection> {
+        match self {
+            Self::NotPublished => Err(Rejection::NotPublished),
+            Self::Retired(_) => Err(Rejection::Retired),
+            Self::OnSale(_) => {
+                let version = version.unwrap_or_else(|| self.newest());
+                let terms = self.terms(version).ok_or(Rejection::UnknownVersion(version))?;
+                Ok(Sold { plan, version, terms: Terms::clone(terms) })
+            }
+        }
+    }
+
+    fn versions(&self) -> &[Arc<Terms>] {
+        match self {
+            Self::NotPublished => &[],
+            Self::OnSale(versions) | Self::Retired(versions) => versions,
+        }
+    }
+
+    fn publish(&self, terms: &Terms) -> Result<Vec<Event>, Rejection> {
+        let violations = terms.violations();
+        if !violations.is_empty() {
+            return Err(Rejection::Invalid(violations));
+        }
+        let versions = self.versions();
+        match versions.last() {
+            Some(newest) if **newest == *terms => return Ok(Vec::new()),
+            Some(newest) if newest.currency != terms.currency => {
+                return Err(Rejection::OtherCurrency(newest.currency));
+            }
+            Some(_) if versions.len() >= VERSIONS_MAX => return Err(Rejection::TooManyVersions),
+            Some(_) | None => {}
+        }
+        Ok(vec![Event::VersionPublished { version: self.newest() + 1, terms: terms.clone() }])
+    }
 }
 
-/// What a quota limits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum QuotaOf {
-    /// Entities in the tenant's catalog at a time.
-    Entities,
-    /// Usage of a meter in a billing period of the subscription.
-    Usage {
-        /// What is counted.
-        meter: MeterKey,
-    },
-}
+impl Aggregate for Plan {
+    type Command = Command;
+    type Event = Event;
+    type Rejection = Rejection;
 
-/// What happens at a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Enforcement {
-    /// What would exceed it is refused, whole.
-    Hard,
-    /// It is only reported.
-    Soft,
+    fn decide(&self, command: &Command, _now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+        use Plan::{NotPublished, OnSale, Retired};
+
+        match (self, command) {
+            (NotPublished | OnSale(_), Command::Publish { terms }) => self.publish(terms),
+            (NotPublished, Command::Retire) => Err(Rejection::NotPublished),
+            (OnSale(_), Command::Retire) => Ok(vec![Event::Retired {}]),
+            (Retired(_), Command::Publish { .. }) => Err(Rejection::Retired),
+            (Retired(_), Command::Retire) => Ok(Vec::new()),
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        let mut versions = self.versions().to_vec();
+        *self = match event {
+            Event::VersionPublished { version: _, terms } => {
+                versions.push(Arc::new(terms.clone()));
+                Self::OnSale(versions)
+            }
+            Event::Retired {} => Self::Retired(versions),
+        };
+    }
 }

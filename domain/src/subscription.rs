@@ -3,8 +3,15 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::aggregate::{Aggregate, Due, DueKind};
+use crate::calendar::{self, Interval, Period, Unit};
+use crate::customer;
 use crate::id::{CustomerId, PlanId};
-use crate::plan::Terms;
+use crate::meter::MeterKey;
+use crate::operation::CancelWhen;
+use crate::plan::{Enforcement, Quota, QuotaOf, Terms};
+use crate::quantity::{Currency, Quantity};
+use crate::usage::Allowance;
 
 /// What happened. Stored forever: add variants and versions, never change one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,4 +76,370 @@ pub struct Sold {
     pub version: u32,
     /// What that version says.
     pub terms: Terms,
+}
+
+/// What is true now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Subscription {
+    /// Nothing happened yet.
+    #[default]
+    NotStarted,
+    /// It goes on from period to period.
+    Active(Sale),
+    /// It ends with the running period.
+    Cancelling(Sale),
+    /// It is over.
+    Cancelled {
+        /// Who had bought.
+        customer: CustomerId,
+        /// The first instant it no longer covered.
+        at: DateTime<Utc>,
+    },
+}
+
+/// A sale that is not over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sale {
+    /// Who bought.
+    pub customer: CustomerId,
+    /// Which plan, at which version, on which terms.
+    pub sold: Sold,
+    /// The zone of its periods.
+    pub time_zone: chrono_tz::Tz,
+    /// What the periods are counted from.
+    pub anchor: DateTime<Utc>,
+    /// Which period is running.
+    pub phase: Phase,
+    /// The span of the running period.
+    pub period: Period,
+}
+
+/// Which period of a subscription is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// The trial before the first.
+    Trial,
+    /// The one with this number; the first is 0.
+    Period(u32),
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Sell a plan to a customer.
+    Start {
+        /// Who buys.
+        customer: CustomerId,
+        /// Fact: whether that customer can buy.
+        standing: customer::Standing,
+        /// Fact: the zone of that customer.
+        time_zone: chrono_tz::Tz,
+        /// Fact: what is sold, from [`crate::plan::Plan::sell`].
+        sold: Sold,
+    },
+    /// Move to another plan or version at once.
+    ChangePlan {
+        /// Fact: what is sold from now on, from [`crate::plan::Plan::sell`].
+        sold: Sold,
+    },
+    /// End it.
+    Cancel {
+        /// When.
+        when: CancelWhen,
+    },
+    /// Take back a cancellation that has not come about yet.
+    UndoCancellation,
+    /// A timer of [`Aggregate::due`] went off: renew or end it.
+    PeriodEnded {
+        /// The instant that was due.
+        at: DateTime<Utc>,
+    },
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// There is no such subscription.
+    #[error("the subscription does not exist")]
+    NotStarted,
+    /// It was started otherwise.
+    #[error("the subscription was started already, with another customer or plan")]
+    AlreadyStarted,
+    /// It is over.
+    #[error("the subscription is cancelled")]
+    Cancelled,
+    /// It is about to end.
+    #[error("the subscription ends on {0}; undo the cancellation first")]
+    Cancelling(DateTime<Utc>),
+    /// There is no such billing account.
+    #[error("there is no billing account {0}")]
+    UnknownCustomer(CustomerId),
+    /// The billing account is closed.
+    #[error("the billing account {0} is closed")]
+    ClosedCustomer(CustomerId),
+    /// R16c: one currency per invoice.
+    #[error("the subscription is in {from}, the plan in {to}; cancel it and start another")]
+    OtherCurrency {
+        /// The currency of the sale.
+        from: Currency,
+        /// The currency of the plan asked for.
+        to: Currency,
+    },
+    /// Periods of another length would not be counted from the anchor (R3).
+    #[error("the plan has another billing interval; cancel at the period's end and start another")]
+    OtherInterval,
+    /// The running period is over and its end is not handled yet.
+    #[error("the period ended on {0} and is being renewed or closed; try again")]
+    PeriodOver(DateTime<Utc>),
+    /// The timer went off too early.
+    #[error("the period ends on {0}, which is still to come")]
+    TooEarly(DateTime<Utc>),
+}
+
+impl Rejection {
+    /// A stable code in upper case.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotStarted => "SUBSCRIPTION_NOT_FOUND",
+            Self::AlreadyStarted => "SUBSCRIPTION_EXISTS",
+            Self::Cancelled => "SUBSCRIPTION_CANCELLED",
+            Self::Cancelling(_) => "SUBSCRIPTION_CANCELLING",
+            Self::UnknownCustomer(_) => "CUSTOMER_NOT_FOUND",
+            Self::ClosedCustomer(_) => "CUSTOMER_CLOSED",
+            Self::OtherCurrency { .. } => "PLAN_CURRENCY",
+            Self::OtherInterval => "PLAN_INTERVAL",
+            Self::PeriodOver(_) => "PERIOD_OVER",
+            Self::TooEarly(_) => "TOO_EARLY",
+        }
+    }
+}
+
+impl Subscription {
+    /// The sale, unless it has not begun or is over.
+    #[must_use]
+    pub fn sale(&self) -> Option<&Sale> {
+        match self {
+            Self::NotStarted | Self::Cancelled { .. } => None,
+            Self::Active(sale) | Self::Cancelling(sale) => Some(sale),
+        }
+    }
+
+    /// The span of the running period or trial.
+    #[must_use]
+    pub fn current_period(&self) -> Option<Period> {
+        self.sale().map(|it| it.period)
+    }
+
+    /// The hard quotas on usage: for the running period and, since usage may be dated a little
+    /// ahead of us, for the next one if there will be one.
+    #[must_use]
+    pub fn allowances(&self) -> Vec<Allowance> {
+        let (sale, periods) = match self {
+            Self::NotStarted | Self::Cancelled { .. } => return Vec::new(),
+            Self::Active(sale) => (sale, vec![sale.period, sale.next().1]),
+            Self::Cancelling(sale) => (sale, vec![sale.period]),
+        };
+        let hard = sale.sold.terms.quotas.iter().filter(|it| it.enforcement == Enforcement::Hard);
+        let limits = hard.filter_map(|it| match &it.of {
+            QuotaOf::Entities => None,
+            QuotaOf::Usage { meter } => Some((meter, it.limit)),
+        });
+        let allowance = |(meter, limit): (&MeterKey, Quantity)| {
+            let (customer, meter) = (sale.customer, meter.clone());
+            periods
+                .iter()
+                .map(move |it| Allowance { customer, meter: meter.clone(), limit, period: *it })
+        };
+        limits.flat_map(allowance).collect()
+    }
+
+    /// The hard quota on how many entities there may be at a time; none if there is no limit.
+    #[must_use]
+    pub fn entities_max(&self) -> Option<Quantity> {
+        let quotas = &self.sale()?.sold.terms.quotas;
+        let hard = |it: &&Quota| it.of == QuotaOf::Entities && it.enforcement == Enforcement::Hard;
+        quotas.iter().filter(hard).map(|it| it.limit).min()
+    }
+}
+
+impl Sale {
+    /// The period after the running one.
+    fn next(&self) -> (u32, Period) {
+        let number = match self.phase {
+            Phase::Trial => 0,
+            Phase::Period(number) => number.saturating_add(1),
+        };
+        (number, self.period(number))
+    }
+
+    /// The period with this number.
+    fn period(&self, number: u32) -> Period {
+        let boundary =
+            |it| calendar::boundary(self.anchor, self.time_zone, self.sold.terms.interval, it);
+        Period { start: boundary(number), end: boundary(number.saturating_add(1)) }
+    }
+
+    fn change(&self, sold: &Sold, now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+        let (from, to) = (&self.sold.terms, &sold.terms);
+        if self.sold == *sold {
+            return Ok(Vec::new());
+        }
+        if from.currency != to.currency {
+            return Err(Rejection::OtherCurrency { from: from.currency, to: to.currency });
+        }
+        if from.interval != to.interval {
+            return Err(Rejection::OtherInterval);
+        }
+        Ok(vec![Event::PlanChanged { sold: sold.clone(), at: now }])
+    }
+}
+
+/// Starts a subscription. A trial is as many civil days as the plan says; what follows it is
+/// counted from its end (R18).
+fn start(
+    customer: CustomerId,
+    standing: customer::Standing,
+    time_zone: chrono_tz::Tz,
+    sold: &Sold,
+    now: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
+    match standing {
+        customer::Standing::NotOpened => return Err(Rejection::UnknownCustomer(customer)),
+        customer::Standing::Closed => return Err(Rejection::ClosedCustomer(customer)),
+        customer::Standing::Open => {}
+    }
+    let trial_end = match sold.terms.trial_days {
+        0 => None,
+        days => {
+            let day = Interval { unit: Unit::Day, count: days };
+            Some(calendar::boundary(now, time_zone, day, 1))
+        }
+    };
+    let (sold, anchor) = (sold.clone(), trial_end.unwrap_or(now));
+    Ok(vec![Event::Started { customer, sold, time_zone, anchor, trial_end, at: now }])
+}
+
+impl Aggregate for Subscription {
+    type Command = Command;
+    type Event = Event;
+    type Rejection = Rejection;
+
+    fn decide(&self, command: &Command, now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+        use Subscription::{Active, Cancelled, Cancelling, NotStarted};
+
+        match (self, command) {
+            (NotStarted, Command::Start { customer, standing, time_zone, sold }) => {
+                start(*customer, *standing, *time_zone, sold, now)
+            }
+            (
+                NotStarted,
+                Command::ChangePlan { .. } | Command::Cancel { .. } | Command::UndoCancellation,
+            ) => Err(Rejection::NotStarted),
+
+            (Active(sale) | Cancelling(sale), Command::Start { customer, sold, .. }) => {
+                let same = sale.customer == *customer && sale.sold == *sold;
+                if same { Ok(Vec::new()) } else { Err(Rejection::AlreadyStarted) }
+            }
+
+            (Active(sale) | Cancelling(sale), Command::PeriodEnded { at }) => {
+                if *at != sale.period.end {
+                    return Ok(Vec::new());
+                }
+                if now < *at {
+                    return Err(Rejection::TooEarly(*at));
+                }
+                let (period, Period { start, end }) = sale.next();
+                Ok(vec![match self {
+                    Active(_) => Event::Renewed { period, start, end },
+                    NotStarted | Cancelling(_) | Cancelled { .. } => Event::Cancelled { at: *at },
+                }])
+            }
+
+            // The owner fires timers first, so this guards only against its mistakes.
+            (
+                Active(Sale { period, .. }) | Cancelling(Sale { period, .. }),
+                Command::ChangePlan { .. } | Command::Cancel { .. } | Command::UndoCancellation,
+            ) if now >= period.end => Err(Rejection::PeriodOver(period.end)),
+
+            (Active(sale), Command::ChangePlan { sold }) => sale.change(sold, now),
+            // Wishes that contradict each other: whoever changes the plan must say it goes on.
+            (Cancelling(sale), Command::ChangePlan { .. }) => {
+                Err(Rejection::Cancelling(sale.period.end))
+            }
+
+            (Active(_) | Cancelling(_), Command::Cancel { when: CancelWhen::Now }) => {
+                Ok(vec![Event::Cancelled { at: now }])
+            }
+            (Active(sale), Command::Cancel { when: CancelWhen::PeriodEnd }) => {
+                Ok(vec![Event::CancellationScheduled { at: sale.period.end }])
+            }
+            (Cancelling(_), Command::Cancel { when: CancelWhen::PeriodEnd }) => Ok(Vec::new()),
+
+            (Active(_), Command::UndoCancellation) => Ok(Vec::new()),
+            (Cancelling(_), Command::UndoCancellation) => Ok(vec![Event::CancellationUndone {}]),
+
+            (Cancelled { .. }, Command::Cancel { .. })
+            | (NotStarted | Cancelled { .. }, Command::PeriodEnded { .. }) => Ok(Vec::new()),
+            (
+                Cancelled { .. },
+                Command::Start { .. } | Command::ChangePlan { .. } | Command::UndoCancellation,
+            ) => Err(Rejection::Cancelled),
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::Started { customer, sold, time_zone, anchor, trial_end, at } => {
+                let (phase, period) = match trial_end {
+                    Some(end) => (Phase::Trial, Period { start: *at, end: *end }),
+                    None => (Phase::Period(0), Period { start: *at, end: *at }),
+                };
+                let mut sale = Sale {
+                    customer: *customer,
+                    sold: sold.clone(),
+                    time_zone: *time_zone,
+                    anchor: *anchor,
+                    phase,
+                    period,
+                };
+                if let Phase::Period(number) = phase {
+                    sale.period = sale.period(number);
+                }
+                *self = Self::Active(sale);
+            }
+            Event::PlanChanged { sold, at: _ } => self.change(|it| it.sold = sold.clone()),
+            Event::CancellationScheduled { at: _ } => {
+                if let Self::Active(sale) = self {
+                    *self = Self::Cancelling(sale.clone());
+                }
+            }
+            Event::CancellationUndone {} => {
+                if let Self::Cancelling(sale) = self {
+                    *self = Self::Active(sale.clone());
+                }
+            }
+            Event::Renewed { period, start, end } => self.change(|it| {
+                it.phase = Phase::Period(*period);
+                it.period = Period { start: *start, end: *end };
+            }),
+            Event::Cancelled { at } => {
+                if let Some(sale) = self.sale() {
+                    *self = Self::Cancelled { customer: sale.customer, at: *at };
+                }
+            }
+        }
+    }
+
+    fn due(&self) -> Option<Due> {
+        self.sale().map(|it| Due { at: it.period.end, kind: DueKind::PeriodEnd })
+    }
+}
+
+impl Subscription {
+    fn change(&mut self, change: impl FnOnce(&mut Sale)) {
+        if let Self::Active(sale) | Self::Cancelling(sale) = self {
+            change(sale);
+        }
+    }
 }

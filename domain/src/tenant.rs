@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::aggregate::Aggregate;
 use crate::directory::Slug;
 use crate::quantity::Currency;
 
@@ -73,6 +74,225 @@ pub enum SuspensionReason {
     Requested,
     /// To contain a security incident.
     Security,
+}
+
+/// What is true now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Tenant {
+    /// Nothing happened yet.
+    #[default]
+    NotCreated,
+    /// It may do anything.
+    Active(Profile),
+    /// It may read but change nothing.
+    Suspended {
+        /// What it goes by.
+        profile: Profile,
+        /// Why.
+        reason: SuspensionReason,
+    },
+    /// It is closed for good.
+    Closed(Profile),
+}
+
+/// What a tenant goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The slug it was registered under; the directory knows the present one.
+    pub slug: Slug,
+    /// Its display name.
+    pub name: Name,
+    /// Its settings.
+    pub settings: Settings,
+}
+
+/// Whether a tenant may act, for the decisions of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// There is no such tenant.
+    NotCreated,
+    /// It may do anything.
+    Active,
+    /// It may read but change nothing.
+    Suspended,
+    /// It is closed for good.
+    Closed,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Create it, as the directory registered it.
+    Create {
+        /// The slug it was registered under.
+        slug: Slug,
+        /// Its display name.
+        name: Name,
+        /// Its settings.
+        settings: Settings,
+    },
+    /// Give it another display name.
+    Rename {
+        /// The new name.
+        name: Name,
+    },
+    /// Replace its settings.
+    Configure {
+        /// All settings.
+        settings: Settings,
+    },
+    /// Stop it from changing anything.
+    Suspend {
+        /// Why.
+        reason: SuspensionReason,
+    },
+    /// Let it change things again.
+    Reactivate,
+    /// Close it for good.
+    Close,
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// There is no such tenant.
+    #[error("the tenant does not exist")]
+    NotCreated,
+    /// It was created under another slug.
+    #[error("the tenant was created under the slug `{}`", .0.as_str())]
+    AlreadyCreated(Slug),
+    /// It is suspended.
+    #[error("the tenant is suspended")]
+    Suspended,
+    /// It is closed.
+    #[error("the tenant is closed")]
+    Closed,
+}
+
+impl Rejection {
+    /// A stable code in upper case.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotCreated => "TENANT_NOT_FOUND",
+            Self::AlreadyCreated(_) => "TENANT_EXISTS",
+            Self::Suspended => "TENANT_SUSPENDED",
+            Self::Closed => "TENANT_CLOSED",
+        }
+    }
+}
+
+impl Tenant {
+    /// Whether it may act.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self {
+            Self::NotCreated => Standing::NotCreated,
+            Self::Active(_) => Standing::Active,
+            Self::Suspended { .. } => Standing::Suspended,
+            Self::Closed(_) => Standing::Closed,
+        }
+    }
+
+    /// What it goes by; none before it is created.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Profile> {
+        match self {
+            Self::NotCreated => None,
+            Self::Active(profile) | Self::Suspended { profile, .. } | Self::Closed(profile) => {
+                Some(profile)
+            }
+        }
+    }
+}
+
+impl Aggregate for Tenant {
+    type Command = Command;
+    type Event = Event;
+    type Rejection = Rejection;
+
+    fn decide(&self, command: &Command, now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+        use Tenant::{Active, Closed, NotCreated, Suspended};
+
+        match (self, command) {
+            (NotCreated, Command::Create { slug, name, settings }) => Ok(vec![Event::Created {
+                slug: slug.clone(),
+                name: name.clone(),
+                settings: settings.clone(),
+                at: now,
+            }]),
+            (
+                NotCreated,
+                Command::Rename { .. }
+                | Command::Configure { .. }
+                | Command::Suspend { .. }
+                | Command::Reactivate
+                | Command::Close,
+            ) => Err(Rejection::NotCreated),
+
+            (Active(profile) | Suspended { profile, .. }, Command::Create { slug, .. }) => {
+                if profile.slug == *slug {
+                    Ok(Vec::new())
+                } else {
+                    Err(Rejection::AlreadyCreated(profile.slug.clone()))
+                }
+            }
+
+            (Active(profile), Command::Rename { name }) if profile.name == *name => Ok(Vec::new()),
+            (Active(_), Command::Rename { name }) => Ok(vec![Event::Renamed { name: name.clone() }]),
+            (Active(profile), Command::Configure { settings }) if profile.settings == *settings => {
+                Ok(Vec::new())
+            }
+            (Active(_), Command::Configure { settings }) => {
+                Ok(vec![Event::Configured { settings: settings.clone() }])
+            }
+            (Suspended { .. }, Command::Rename { .. } | Command::Configure { .. }) => {
+                Err(Rejection::Suspended)
+            }
+
+            (Suspended { reason: known, .. }, Command::Suspend { reason }) if known == reason => {
+                Ok(Vec::new())
+            }
+            (Active(_) | Suspended { .. }, Command::Suspend { reason }) => {
+                Ok(vec![Event::Suspended { reason: *reason }])
+            }
+            (Active(_), Command::Reactivate) => Ok(Vec::new()),
+            (Suspended { .. }, Command::Reactivate) => Ok(vec![Event::Reactivated {}]),
+
+            // Also while suspended: an operator may close a tenant that does not pay.
+            (Active(_) | Suspended { .. }, Command::Close) => Ok(vec![Event::Closed { at: now }]),
+            (Closed(_), Command::Close) => Ok(Vec::new()),
+            (
+                Closed(_),
+                Command::Create { .. }
+                | Command::Rename { .. }
+                | Command::Configure { .. }
+                | Command::Suspend { .. }
+                | Command::Reactivate,
+            ) => Err(Rejection::Closed),
+        }
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        if let Event::Created { slug, name, settings, .. } = event {
+            let (slug, name, settings) = (slug.clone(), name.clone(), settings.clone());
+            *self = Self::Active(Profile { slug, name, settings });
+        }
+        let Some(mut profile) = self.profile().cloned() else { return };
+        *self = match event {
+            Event::Created { .. } | Event::Reactivated {} => Self::Active(profile),
+            Event::Renamed { name } => {
+                profile.name = name.clone();
+                Self::Active(profile)
+            }
+            Event::Configured { settings } => {
+                profile.settings = settings.clone();
+                Self::Active(profile)
+            }
+            Event::Suspended { reason } => Self::Suspended { profile, reason: *reason },
+            Event::Closed { .. } => Self::Closed(profile),
+        };
+    }
 }
 
 /// A display name: 1 to 120 characters on one line, trimmed.

@@ -1,0 +1,88 @@
+//! What is wrong with the shape of an operation.
+
+use super::{ENTITY_CHANGES_MAX, Operation, UsageEntry};
+use crate::customer::Role;
+use crate::meter;
+use crate::usage::{self, ENTRIES_MAX};
+use crate::violation::{Violation, Violations};
+
+/// The longest name of a billing account, in characters: 120, as for everything that has one.
+pub const CUSTOMER_NAME_MAX: usize = 120;
+
+/// The longest e-mail address, in characters: 254, as SMTP allows.
+pub const CONTACT_MAX: usize = 254;
+
+/// The longest target of a location, in characters: 2,048, as browsers allow for addresses.
+pub const TARGET_MAX: usize = 2_048;
+
+/// What is wrong with the shape of `operation`.
+pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
+    let mut violations = Violations::default();
+    match operation {
+        Operation::OpenCustomer { role, name, contact, .. } => {
+            if *role == Role::Itself {
+                violations.note("role", "the tenant's own account is opened with the tenant");
+            }
+            account(name, contact.as_deref(), &mut violations);
+        }
+        Operation::ChangeCustomer { name, contact, .. } => {
+            account(name, contact.as_deref(), &mut violations);
+        }
+        Operation::ApplyEntities { changes } => {
+            violations.at_least_one("changes", changes.len());
+            violations.at_most("changes", changes.len(), ENTITY_CHANGES_MAX);
+        }
+        Operation::RegisterLocation { target, .. } => {
+            violations.text("target", target, TARGET_MAX);
+        }
+        Operation::PublishPlanVersion { terms, .. } => {
+            violations.part("terms", terms.violations());
+        }
+        Operation::StartSubscription { version, .. } | Operation::ChangePlan { version, .. } => {
+            if *version == Some(0) {
+                violations.note("version", "versions count from 1, got 0");
+            }
+        }
+        Operation::DefineMeter { name, unit, aggregation, .. } => {
+            meter::violations(name, unit, aggregation, &mut violations);
+        }
+        Operation::RecordUsage { entries } => recorded(entries, &mut violations),
+        Operation::RegisterTenant { .. }
+        | Operation::ChangeSlug { .. }
+        | Operation::AddHost { .. }
+        | Operation::RemoveHost { .. }
+        | Operation::SuspendTenant { .. }
+        | Operation::ReactivateTenant { .. }
+        | Operation::RenameTenant { .. }
+        | Operation::ConfigureTenant { .. }
+        | Operation::CloseTenant
+        | Operation::CloseCustomer { .. }
+        | Operation::DeregisterLocation { .. }
+        | Operation::RetirePlan { .. }
+        | Operation::CancelSubscription { .. }
+        | Operation::UndoCancellation { .. }
+        | Operation::ArchiveMeter { .. } => {}
+    }
+    violations.into_vec()
+}
+
+fn account(name: &str, contact: Option<&str>, violations: &mut Violations) {
+    violations.text("name", name, CUSTOMER_NAME_MAX);
+    let Some(contact) = contact else { return };
+    violations.text("contact", contact, CONTACT_MAX);
+    // Whether mail arrives is only known by sending some; this catches what cannot be meant.
+    let is_address = contact.split_once('@').is_some_and(|(local, host)| {
+        !local.is_empty() && !host.is_empty() && !host.contains('@') && !contact.contains(' ')
+    });
+    if !is_address {
+        violations.note("contact", "expected an e-mail address like `billing@example.com`");
+    }
+}
+
+fn recorded(entries: &[UsageEntry], violations: &mut Violations) {
+    violations.at_least_one("entries", entries.len());
+    violations.at_most("entries", entries.len(), ENTRIES_MAX);
+    for (place, entry) in entries.iter().enumerate().take(ENTRIES_MAX) {
+        violations.part(&format!("entries[{place}]"), usage::validate(entry));
+    }
+}
