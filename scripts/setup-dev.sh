@@ -38,22 +38,25 @@ compiles_c() {
     has cc && echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null
 }
 
-# Whether the Rust toolchain that rust-toolchain.toml names can be started here. The first call
-# lets rustup fetch it.
+# The Rust version that the workspace is built with.
+rust_needed=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+
+# Whether that version, or without rustup any later one, can be started here.
 has_rust() {
-    has cargo && cargo --version >/dev/null && rustc --version >/dev/null
+    local found
+    found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2) && has cargo &&
+        [ "$(printf '%s\n' "$rust_needed" "$found" | sort -V | head -n 1)" = "$rust_needed" ]
 }
 
 install_rust() {
-    local needed
-    needed=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
     if ! has rustup && has apt-get && apt-cache show rustup >/dev/null 2>&1; then
         install_packages rustup
     fi
-    has rustup || fail "Rust $needed is missing, and this distribution does not package rustup:" \
-        "install it as https://rustup.rs says, then run this script again"
-    say "installing Rust $needed"
-    rustup toolchain install "$needed" --profile minimal --component rustfmt --component clippy
+    has rustup || fail "Rust $rust_needed is missing, and this distribution has no package of" \
+        "rustup: install it as https://rustup.rs says, then run this script again"
+    say "installing Rust $rust_needed"
+    rustup toolchain install "$rust_needed" --profile minimal \
+        --component rustfmt --component clippy
 }
 
 install_coverage() {

@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         ("clean", &["llvm-cov", "clean", "--workspace"]),
         // Integration tests start the binary; running it once builds it where they look.
         ("build", &["llvm-cov", "run", "--no-report", "--bin", "callboard", "--", "--version"]),
-        ("tests", &["llvm-cov", "test", "--no-clean", "--no-report", "--workspace", "--tests"]),
+        ("tests", &["llvm-cov", "test", "--no-report", "--workspace", "--tests"]),
     ];
     for (name, arguments) in steps {
         let mut command = tools.cargo(arguments);
