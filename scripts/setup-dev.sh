@@ -25,11 +25,17 @@ as_root() {
     fi
 }
 
+# Whether the distribution has the given package. Without apt it has none.
+packaged() {
+    has apt-get && as_root apt-get update -qq &&
+        apt-cache policy "$1" | grep -q 'Candidate: [^(]'
+}
+
 # Installs the given packages of the distribution.
 install_packages() {
     has apt-get || fail "this is not Debian or Ubuntu; please install by other means: $*"
     say "installing $*"
-    as_root apt-get update -q
+    as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
@@ -49,7 +55,7 @@ has_rust() {
 }
 
 install_rust() {
-    if ! has rustup && has apt-get && apt-cache show rustup >/dev/null 2>&1; then
+    if ! has rustup && packaged rustup; then
         install_packages rustup
     fi
     has rustup || fail "Rust $rust_needed is missing, and this distribution has no package of" \
@@ -64,7 +70,7 @@ install_coverage() {
     llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
     # The tools must read the counters that rustc's own LLVM writes: same major version.
     if ! [ -x "/usr/lib/llvm-$llvm/bin/llvm-cov" ]; then
-        if apt-cache show "llvm-$llvm" >/dev/null 2>&1; then
+        if packaged "llvm-$llvm"; then
             install_packages "llvm-$llvm"
         else
             rustup component add llvm-tools
