@@ -29,6 +29,12 @@ const BANNED_IN_DOMAIN: &[&str] = &[
     "thread_local !",
 ];
 
+/// How code looks at the environment, as tokens.
+const ENVIRONMENT: &[&str] = &["env : : var", "env : : vars", "env : : var_os", "env : : vars_os"];
+
+/// Where code may look at the environment: one module of what is shipped, the chores, the tests.
+const ENVIRONMENT_HOMES: &[&str] = &["server/src/config.rs", "xtask/", "tests/"];
+
 /// The tokens of `text` in order, each with its line. Closing brackets are left out.
 fn tokens(text: &str) -> Vec<(String, usize)> {
     fn flatten(stream: TokenStream, into: &mut Vec<(String, usize)>) {
@@ -113,5 +119,29 @@ fn the_domain_asks_nobody_outside() {
         is_pure_domain,
         ("domain/src/plan.rs", "fn late(at: Time) -> bool {\n    at < chrono::Utc::now()\n}"),
         "domain/src/plan.rs:2 uses `Utc::now`: the domain is pure",
+    );
+}
+
+fn leaves_the_environment_alone(file: &File) -> Complaints {
+    let at_home = ENVIRONMENT_HOMES.iter().any(|it| file.path.starts_with(it));
+    let concerned = file.is_rust() && !file.is_test_module() && !at_home;
+    let mut complaints = Complaints::new();
+    for phrase in ENVIRONMENT.iter().filter(|_| concerned) {
+        for line in lines_with(&file.text, phrase) {
+            complaints.push(file.complaint(line, "reads the environment; make it a setting"));
+        }
+    }
+    complaints
+}
+
+#[test]
+fn only_the_settings_read_the_environment() {
+    check(
+        leaves_the_environment_alone,
+        (
+            "commands/src/owner.rs",
+            "use std::env;\nfn turbo() -> bool { env::var(\"TURBO\").is_ok() }",
+        ),
+        "commands/src/owner.rs:2 reads the environment; make it a setting",
     );
 }
