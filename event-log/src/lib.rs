@@ -11,6 +11,7 @@
 pub mod chain;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod embedded;
 mod identity;
 mod limits;
 pub mod memory;
@@ -18,6 +19,7 @@ pub mod port;
 pub mod record;
 
 pub use chain::Link;
+pub use embedded::EmbeddedLog;
 pub use memory::MemoryLog;
 pub use port::{
     AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,

@@ -182,9 +182,8 @@ impl Record {
         traceparent: Option<&str>,
     ) -> Result<Self, RecordError> {
         let canonical = encode(draft)?;
-        let ends = parse(&canonical)?;
         let link = previous.then(&canonical);
-        Ok(Self { canonical, ends, link, traceparent: traceparent.map(Into::into) })
+        Self::from_stored(canonical, link, traceparent)
     }
 
     /// Takes a record back from storage: its canonical bytes and what was stored beside them.
@@ -194,12 +193,15 @@ impl Record {
     /// # Errors
     ///
     /// [`RecordError::Magic`], [`RecordError::Shape`] or [`RecordError::Encoding`] if the bytes
-    /// are not a record.
+    /// are not a record, [`RecordError::AttributeTooLarge`] if `traceparent` is none.
     pub fn from_stored(
         canonical: Bytes,
         link: Link,
         traceparent: Option<&str>,
     ) -> Result<Self, RecordError> {
+        if let Some(bytes) = traceparent.map(str::len).filter(|it| *it > ATTRIBUTE_BYTES_MAX) {
+            return Err(RecordError::AttributeTooLarge { name: "traceparent", bytes });
+        }
         let ends = parse(&canonical)?;
         Ok(Self { canonical, ends, link, traceparent: traceparent.map(Into::into) })
     }
@@ -286,16 +288,35 @@ fn parse(canonical: &[u8]) -> Result<[u32; PARTS], RecordError> {
     }
     let mut ends = [0; PARTS];
     let mut at = CANONICAL_MAGIC.len();
-    for (index, end) in ends.iter_mut().enumerate() {
+    for end in &mut ends {
         let length = canonical.get(at..at + LENGTH_BYTES).ok_or_else(shape)?;
         let length = u32::from_be_bytes(length.try_into().expect("the slice has four bytes"));
-        at += LENGTH_BYTES;
-        let part = canonical.get(at..at + length as usize).ok_or_else(shape)?;
-        if let Some(attribute) = Attribute::ALL.get(index) {
-            std::str::from_utf8(part).map_err(|_| RecordError::Encoding(attribute.header()))?;
+        at = at + LENGTH_BYTES + length as usize;
+        if at > canonical.len() {
+            return Err(shape());
         }
-        at += part.len();
         *end = u32::try_from(at).map_err(|_| shape())?;
     }
-    if at == canonical.len() { Ok(ends) } else { Err(shape()) }
+    if at != canonical.len() {
+        return Err(shape());
+    }
+    check_text(canonical, &ends)?;
+    Ok(ends)
+}
+
+/// Fails on the first attribute that is not UTF-8.
+fn check_text(canonical: &[u8], ends: &[u32; PARTS]) -> Result<(), RecordError> {
+    // Nearly all attributes are ASCII, and so are their lengths: one pass over everything in
+    // front of the value answers for all of them.
+    if canonical[..ends[Attribute::ALL.len() - 1] as usize].is_ascii() {
+        return Ok(());
+    }
+    let mut start = CANONICAL_MAGIC.len() + LENGTH_BYTES;
+    for (attribute, end) in Attribute::ALL.iter().zip(ends) {
+        let end = *end as usize;
+        std::str::from_utf8(&canonical[start..end])
+            .map_err(|_| RecordError::Encoding(attribute.header()))?;
+        start = end + LENGTH_BYTES;
+    }
+    Ok(())
 }

@@ -1,0 +1,94 @@
+//! The thread that does what an append must not wait for: it makes segments ready ahead of their
+//! use, packs sealed ones into archives and merges snapshots.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+
+use super::archive;
+use super::blocks::Blocks;
+use super::partition::{Part, Shared, Stored};
+use super::segment::Segment;
+use super::snapshots::Snapshots;
+
+/// Something to do.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Make the segment with this sequence ready; the answer goes to the appender.
+    Prepare { sequence: u64, bytes: u64 },
+    /// Pack the sealed segment with this sequence.
+    Archive { sequence: u64 },
+    /// Keep the number of snapshot files small.
+    MergeSnapshots,
+    /// Stop, whatever else there is to do.
+    Stop,
+}
+
+/// The state of the thread.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) shared: Arc<Shared>,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) blocks: Blocks,
+    /// Where prepared segments go.
+    pub(super) prepared: Sender<Result<Segment, crate::port::LogError>>,
+}
+
+impl Keeper {
+    /// Works until told to stop.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        let mut waiting = VecDeque::new();
+        loop {
+            match jobs.try_recv() {
+                // Somebody may already be waiting for a segment.
+                Ok(job @ Job::Prepare { .. }) => waiting.push_front(job),
+                Ok(Job::Stop) | Err(TryRecvError::Disconnected) => return,
+                Ok(job) => waiting.push_back(job),
+                Err(TryRecvError::Empty) => match waiting.pop_front() {
+                    Some(job) => self.work(&job),
+                    None => match jobs.recv() {
+                        Ok(Job::Stop) | Err(_) => return,
+                        Ok(job) => waiting.push_back(job),
+                    },
+                },
+            }
+        }
+    }
+
+    fn work(&mut self, job: &Job) {
+        match *job {
+            Job::Prepare { sequence, bytes } => {
+                // Without a receiver the log is closing.
+                drop(self.prepared.send(self.blocks.prepare(sequence, bytes)));
+            }
+            Job::Archive { sequence } => self.archive(sequence),
+            Job::MergeSnapshots => self.snapshots.merge(),
+            Job::Stop => (),
+        }
+    }
+
+    fn archive(&mut self, sequence: u64) {
+        let part = self.shared.state().sealed.iter().find(|it| it.sequence == sequence).cloned();
+        let Some(Part { first, end, stored: Stored::Segment { segment, .. }, .. }) = part else {
+            return;
+        };
+        let location = &self.shared.location;
+        let path = location.archive_path(sequence);
+        if let Err(error) = archive::write(&*location.files, &path, &segment, first, end) {
+            // Nothing is lost: the segment stays, and the next start tries again.
+            tracing::warn!(
+                log.partition = %location.partition,
+                file = %path.display(),
+                error = &error as &dyn std::error::Error,
+                "a sealed segment could not be archived"
+            );
+            return;
+        }
+        let mut state = self.shared.state();
+        if let Some(part) = state.sealed.iter_mut().find(|it| it.sequence == sequence) {
+            part.stored = Stored::Archive;
+        }
+        drop(state);
+        self.blocks.recycle(segment);
+    }
+}

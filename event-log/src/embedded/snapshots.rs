@@ -1,0 +1,248 @@
+//! Snapshots of one partition: a chain of files, each what changed since the one before.
+//!
+//! Every save gets a number, its file is named after it and says which number it builds on.
+//! Merging a run of neighbours makes a file with the number of the youngest, in its place; the
+//! others are then garbage. So whatever set of files a power cut leaves, the newest snapshot is
+//! the highest number from which the way back to a whole file is unbroken; what cannot be read
+//! is as good as absent. No answer of the log depends on a snapshot.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::files::{Files, failed};
+use crate::port::{AppendError, LogError, Partition, Snapshot};
+
+mod delta;
+
+use delta::{Delta, Summary};
+
+/// Chains shorter than this are not merged. In files: 8.
+const CHAIN_MAX: usize = 8;
+
+/// The snapshots of one partition.
+#[derive(Debug)]
+pub(super) struct Snapshots {
+    partition: Partition,
+    folder: PathBuf,
+    files: Arc<dyn Files>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The claim that may save; earlier ones are fenced.
+    epoch: u64,
+    /// Every file, by number.
+    links: BTreeMap<u64, Summary>,
+    /// The number of the newest snapshot.
+    tip: Option<u64>,
+    next_number: u64,
+}
+
+impl Snapshots {
+    /// Finds the snapshots in `folder` that are not of a future beyond position `end`.
+    pub(super) fn open(
+        files: Arc<dyn Files>,
+        folder: PathBuf,
+        partition: Partition,
+        end: u64,
+    ) -> Result<Self, LogError> {
+        let this = Self { partition, folder, files, state: Mutex::default() };
+        let names = this.files.list(&this.folder).map_err(failed("reading", &this.folder))?;
+        let mut state = this.state();
+        for name in names {
+            let Some(stem) = name.strip_suffix(".snapshot") else { continue };
+            let Ok(number) = stem.parse() else { continue };
+            state.next_number = state.next_number.max(number + 1);
+            match delta::read_summary(&*this.files, &this.path(number)) {
+                Ok(summary) if summary.upto > end => {
+                    this.ignore(number, "it is of a position that the log has not reached");
+                }
+                Ok(summary) => drop(state.links.insert(number, summary)),
+                Err(error) => this.ignore(number, &error.to_string()),
+            }
+        }
+        state.tip = state.links.keys().rev().copied().find(|it| state.chain(*it).is_some());
+        drop(state);
+        Ok(this)
+    }
+
+    /// From now on only the claim `epoch` may save. Waits for a save that is under way.
+    pub(super) fn fence(&self, epoch: u64) {
+        self.state().epoch = epoch;
+    }
+
+    /// The newest snapshot that can be read.
+    pub(super) fn load(&self) -> Result<Option<Snapshot>, LogError> {
+        let mut state = self.state();
+        while let Some(tip) = state.tip {
+            let chain = state.chain(tip).expect("the tip always ends a chain");
+            match self.read(&chain) {
+                Ok(delta) => return Ok(Some(delta.into_snapshot())),
+                Err((number, LogError::Damaged { reason, .. })) => {
+                    self.ignore(number, &reason);
+                    state.links.remove(&number);
+                    state.tip =
+                        state.links.keys().rev().copied().find(|it| state.chain(*it).is_some());
+                }
+                Err((_, error)) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Saves what changed, as the newest snapshot.
+    pub(super) fn save(&self, epoch: u64, changed: Snapshot) -> Result<(), AppendError> {
+        let mut state = self.state();
+        if state.epoch != epoch {
+            return Err(AppendError::Fenced);
+        }
+        let tip = state.tip.filter(|it| state.links[it].fold_version == changed.fold_version);
+        let delta = Delta::new(tip, changed);
+        let number = state.next_number;
+        let summary = self.write(&delta, number).map_err(AppendError::Refused)?;
+        // If its name is there although this failed, it is still a true snapshot.
+        self.name(number).map_err(AppendError::Refused)?;
+        state.links.insert(number, summary);
+        state.tip = Some(number);
+        state.next_number += 1;
+        let garbage = state.collect_garbage();
+        drop(state);
+        self.remove(&garbage);
+        Ok(())
+    }
+
+    /// Merges the youngest files of a long chain into one.
+    pub(super) fn merge(&self) {
+        let Some(run) = self.state().run_to_merge() else { return };
+        if let Err(error) = self.merge_run(&run) {
+            tracing::warn!(
+                log.partition = %self.partition,
+                error = &error as &dyn std::error::Error,
+                "snapshots could not be merged"
+            );
+        }
+    }
+
+    fn merge_run(&self, run: &[u64]) -> Result<(), LogError> {
+        let number = *run.last().expect("a run has at least one file");
+        let delta = self.read(run).map_err(|(_, error)| error)?;
+        let summary = self.write(&delta, number)?;
+        let mut state = self.state();
+        if state.tip.and_then(|it| state.chain(it)).is_some_and(|it| it.contains(&number)) {
+            self.name(number)?;
+            state.links.insert(number, summary);
+        }
+        let garbage = state.collect_garbage();
+        drop(state);
+        self.remove(&garbage);
+        Ok(())
+    }
+
+    /// Writes a file that has no lasting name yet.
+    fn write(&self, delta: &Delta, number: u64) -> Result<Summary, LogError> {
+        let path = self.temporary(number);
+        delta.write(&*self.files, &path).inspect_err(|_| {
+            // Only room is at stake: a file of this name is removed at the next start anyway.
+            drop(self.files.remove(&path));
+        })
+    }
+
+    /// Gives a file that was written its lasting name.
+    fn name(&self, number: u64) -> Result<(), LogError> {
+        let path = self.path(number);
+        self.files.rename(&self.temporary(number), &path).map_err(failed("naming", &path))?;
+        self.files.sync_folder(&self.folder).map_err(failed("syncing", &self.folder))
+    }
+
+    /// Reads a run of files, oldest first, into one; or says which could not be read.
+    fn read(&self, run: &[u64]) -> Result<Delta, (u64, LogError)> {
+        let mut merged: Option<Delta> = None;
+        for number in run {
+            let delta = Delta::read(&*self.files, &self.path(*number));
+            let delta = delta.map_err(|error| (*number, error))?;
+            merged = Some(match merged {
+                None => delta,
+                Some(older) => older.then(delta),
+            });
+        }
+        Ok(merged.expect("a run has at least one file"))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock can panic")
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{number:016}.snapshot"))
+    }
+
+    fn temporary(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{number:016}.snapshot.temporary"))
+    }
+
+    fn ignore(&self, number: u64, reason: &str) {
+        tracing::warn!(
+            log.partition = %self.partition,
+            file = %self.path(number).display(),
+            reason,
+            "a snapshot is ignored; an older one or a replay takes its place"
+        );
+    }
+
+    fn remove(&self, numbers: &[u64]) {
+        for number in numbers {
+            // A file that stays is found and removed after the next save of another run.
+            drop(self.files.remove(&self.path(*number)));
+        }
+    }
+}
+
+impl State {
+    /// The files that make up the snapshot `tip`, oldest first, if all are there.
+    fn chain(&self, tip: u64) -> Option<Vec<u64>> {
+        let mut chain = vec![tip];
+        let mut number = tip;
+        while let Some(previous) = self.links.get(&number)?.previous {
+            if previous >= number {
+                return None;
+            }
+            chain.push(previous);
+            number = previous;
+        }
+        chain.reverse();
+        Some(chain)
+    }
+
+    /// The youngest files of the newest chain, as many as are not much larger than what is
+    /// merged into them anyway.
+    fn run_to_merge(&self) -> Option<Vec<u64>> {
+        let chain = self.chain(self.tip?)?;
+        if chain.len() < CHAIN_MAX {
+            return None;
+        }
+        let mut start = chain.len() - 1;
+        let mut bytes = self.links[&chain[start]].bytes;
+        while start > 0 {
+            let older = self.links[&chain[start - 1]].bytes;
+            if older > 2 * bytes && chain.len() - start > 1 {
+                break;
+            }
+            bytes += older;
+            start -= 1;
+        }
+        Some(chain[start..].to_vec())
+    }
+
+    /// Forgets every file that the newest chain does not need.
+    fn collect_garbage(&mut self) -> Vec<u64> {
+        let needed = self.tip.and_then(|it| self.chain(it)).unwrap_or_default();
+        let garbage: Vec<_> =
+            self.links.keys().copied().filter(|it| !needed.contains(it)).collect();
+        for number in &garbage {
+            self.links.remove(number);
+        }
+        garbage
+    }
+}
