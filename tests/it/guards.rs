@@ -30,7 +30,8 @@ impl File {
 
     /// Whether this is the test module of the file beside it, which speaks for both.
     fn is_test_module(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        let ends = ["/tests.rs", "/shared_data.rs"].iter().any(|it| self.path.ends_with(it));
+        ends || self.path.contains("/tests/")
     }
 
     fn complaint(&self, line: usize, what: &str) -> String {
