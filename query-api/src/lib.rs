@@ -1,1 +1,4 @@
 //! query-api
+
+pub mod limits;
+pub mod transport;

@@ -1,0 +1,81 @@
+//! GraphQL between the wire and a schema: HTTP, WebSocket, server-sent events, and the page to try it.
+//!
+//! One URL answers everything:
+//!
+//! | request | protocol | file |
+//! |---|---|---|
+//! | `GET`, `POST` | GraphQL over HTTP, September 2026 edition | [`http`] |
+//! | `GET` with `Upgrade: websocket` | `graphql-transport-ws` | [`websocket`] |
+//! | `GET`, `POST` that accept `text/event-stream` | graphql-sse, distinct connections | [`event_stream`] |
+//! | `PUT`, and `GET`, `POST`, `DELETE` with a stream token | graphql-sse, single connection | [`reservation`] |
+//! | `GET /graphiql` (development) | the GraphiQL page | [`graphiql`] |
+//!
+//! The way of a request: [`media`] decides what the caller can read, [`caller`] who it is, [`body`]
+//! reads bytes within bounds, [`parameters`] makes a well-formed request of them, [`operation`]
+//! parses it within the [`Limits`] and executes it, [`answer`] says how it went and [`status`] which
+//! status code that is.
+//!
+//! Not here: what the schema holds, how a credential is verified (the caller of [`router`] hands in
+//! an [`Authenticator`]), CORS, TLS, request rates.
+
+mod answer;
+mod body;
+mod caller;
+mod event_stream;
+mod graphiql;
+mod http;
+mod media;
+mod operation;
+mod operations;
+mod parameters;
+mod problem;
+mod reservation;
+mod settings;
+mod status;
+mod streams;
+mod websocket;
+
+use std::sync::Arc;
+
+use async_graphql::Executor;
+use axum::Router;
+use axum::routing::any;
+
+pub use self::caller::{Authenticator, Caller, Refusal};
+pub use self::settings::{EventStreamSettings, Settings, WebSocketSettings};
+pub use self::status::Edition;
+
+/// Everything the handlers share.
+struct Door<E> {
+    executor: E,
+    authenticator: Arc<dyn Authenticator>,
+    settings: Settings,
+    streams: streams::Streams,
+    reservations: reservation::Reservations,
+}
+
+/// The GraphQL endpoint of `executor`, to be merged into an application.
+///
+/// The schema behind `executor` must have been built through [`Limits::guard`] with the limits that
+/// `settings` holds: it is what tells an error of the request from one of its execution.
+///
+/// [`Limits::guard`]: crate::limits::Limits::guard
+pub fn router<E: Executor>(
+    executor: E,
+    authenticator: Arc<dyn Authenticator>,
+    settings: Settings,
+) -> Router {
+    let path = settings.path.clone();
+    let pages = if settings.graphiql { graphiql::router(&path) } else { Router::new() };
+    let door = Arc::new(Door {
+        executor,
+        authenticator,
+        streams: streams::Streams::new(settings.streams_per_principal_max),
+        reservations: reservation::Reservations::default(),
+        settings,
+    });
+    Router::new().route(&path, any(http::serve::<E>)).with_state(door).merge(pages)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! One reserved stream: runs its operations and passes their results on, in order.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::response::sse::Event;
+use futures::stream::BoxStream;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::answer::Answer;
+use super::super::event_stream;
+use super::super::operations::{NotStarted, Operations, Step};
+use super::super::settings::EventStreamSettings;
+
+/// What a request wants of a stream.
+pub(super) enum Command {
+    /// Its client is here; it no longer expires.
+    Connected,
+    Start {
+        id: String,
+        results: BoxStream<'static, Answer>,
+        /// Told why not. Dropped in silence once the operation has ended.
+        rejected: oneshot::Sender<Rejection>,
+    },
+    Stop {
+        id: String,
+    },
+}
+
+/// Why an operation has no results on the stream.
+pub(super) enum Rejection {
+    NotStarted(NotStarted),
+    Invalid(Answer),
+}
+
+pub(super) struct Reserved {
+    operations: Operations,
+    /// Requests that may still learn that their operation is invalid.
+    unsure: HashMap<String, oneshot::Sender<Rejection>>,
+    wait_max: Duration,
+}
+
+impl Reserved {
+    pub(super) fn new(settings: &EventStreamSettings) -> Self {
+        Self {
+            operations: Operations::new(settings.operations_max),
+            unsure: HashMap::new(),
+            wait_max: settings.reservation_wait_max,
+        }
+    }
+
+    /// Runs until the client has left, or did not come in time.
+    ///
+    /// While a result waits for room in `events` the operations stand still.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        events: mpsc::Sender<Event>,
+    ) {
+        let expiry = tokio::time::sleep(self.wait_max);
+        tokio::pin!(expiry);
+        let mut connected = false;
+        let mut waiting: Option<Event> = None;
+        loop {
+            tokio::select! {
+                () = events.closed() => return,
+                () = &mut expiry, if !connected => return,
+                command = commands.recv() => match command {
+                    None => return,
+                    Some(Command::Connected) => connected = true,
+                    Some(Command::Start { id, results, rejected }) => {
+                        self.start(id, results, rejected);
+                    }
+                    Some(Command::Stop { id }) => self.stop(&id),
+                },
+                room = events.reserve(), if waiting.is_some() => {
+                    if let (Ok(room), Some(event)) = (room, waiting.take()) {
+                        room.send(event);
+                    }
+                }
+                (id, step) = self.operations.next(), if waiting.is_none() => {
+                    waiting = self.follow(&id, step);
+                }
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        id: String,
+        results: BoxStream<'static, Answer>,
+        rejected: oneshot::Sender<Rejection>,
+    ) {
+        match self.operations.admit(&id) {
+            Ok(()) => {
+                self.unsure.insert(id.clone(), rejected);
+                self.operations.start(id, results);
+            }
+            Err(reason) => {
+                // Who asked may have left meanwhile.
+                let _unheard = rejected.send(Rejection::NotStarted(reason));
+            }
+        }
+    }
+
+    fn stop(&mut self, id: &str) {
+        self.operations.stop(id);
+        self.unsure.remove(id);
+    }
+
+    /// The event that a step of an operation makes, if any.
+    fn follow(&mut self, id: &str, step: Step) -> Option<Event> {
+        match step {
+            Step::Next(answer) => {
+                self.unsure.remove(id);
+                Some(event_stream::next(&json!({ "id": id, "payload": answer })))
+            }
+            Step::Refused(answer) => {
+                let asking = self.unsure.remove(id)?;
+                let _unheard = asking.send(Rejection::Invalid(answer));
+                None
+            }
+            Step::Complete => {
+                self.unsure.remove(id);
+                let data = json!({ "id": id }).to_string();
+                Some(Event::default().event("complete").data(data))
+            }
+        }
+    }
+}
