@@ -3,7 +3,6 @@
 //! A step never stops the chore: all of them run, and the summary names those that failed.
 
 use std::io::{BufRead, BufReader};
-use std::ops::AddAssign;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,8 +14,8 @@ use anyhow::{Context, Result};
 /// apart. See `tests/it/shared_data.rs`.
 const READS_SHARED_DATA: &str = "shared_data";
 
-/// How many tests ended how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How the tests ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Tests that passed.
     pub(crate) passed: usize,
@@ -26,38 +25,42 @@ pub(crate) struct Counts {
     pub(crate) skipped: usize,
     /// Those of the passed that read the shared data folder.
     pub(crate) shared: usize,
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
-        self.shared += other.shared;
-    }
+    /// The names of those that failed.
+    pub(crate) failures: Vec<String>,
 }
 
 impl Counts {
-    /// What one line that a test harness printed adds to the counts.
+    /// Adds what one line that a test harness printed says.
     ///
-    /// The harness closes each binary with
+    /// The harness prints `test some::name ... ok` or `… FAILED` for each test, and closes with
     /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; …`.
-    pub(crate) fn of_line(line: &str) -> Self {
-        let mut counts = Self::default();
-        if let Some(name) = line.strip_prefix("test ").and_then(|it| it.strip_suffix(" ... ok")) {
-            counts.shared = usize::from(name.contains(READS_SHARED_DATA));
-        } else if let Some(result) = line.strip_prefix("test result: ") {
-            let (_, figures) = result.split_once(". ").unwrap_or_default();
+    pub(crate) fn read(&mut self, line: &str) {
+        let Some(line) = line.strip_prefix("test ") else { return };
+        if let Some(name) = line.strip_suffix(" ... FAILED") {
+            self.failures.push(name.to_owned());
+        } else if let Some(name) = line.strip_suffix(" ... ok") {
+            self.shared += usize::from(name.contains(READS_SHARED_DATA));
+        } else if let Some((_, figures)) =
+            line.split_once(". ").filter(|_| line.starts_with("result:"))
+        {
             for figure in figures.split("; ") {
-                match figure.split_once(' ').map(|(count, what)| (count.parse(), what)) {
-                    Some((Ok(count), "passed")) => counts.passed = count,
-                    Some((Ok(count), "failed")) => counts.failed = count,
-                    Some((Ok(count), "ignored")) => counts.skipped = count,
+                match figure.split_once(' ').map(|(count, what)| (count.parse::<usize>(), what)) {
+                    Some((Ok(count), "passed")) => self.passed += count,
+                    Some((Ok(count), "failed")) => self.failed += count,
+                    Some((Ok(count), "ignored")) => self.skipped += count,
                     _ => {}
                 }
             }
         }
-        counts
+    }
+
+    /// Adds what was counted elsewhere.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.shared += other.shared;
+        self.failures.extend_from_slice(&other.failures);
     }
 }
 
@@ -87,7 +90,7 @@ pub(crate) fn run(name: &'static str, command: &mut Command) -> Result<Outcome> 
     for line in BufReader::new(output).split(b'\n') {
         let line = line.with_context(|| format!("cannot read the output of {name}"))?;
         let line = String::from_utf8_lossy(&line);
-        counts += Counts::of_line(&line);
+        counts.read(&line);
         println!("{line}");
     }
     let ok = child.wait().with_context(|| format!("cannot wait for {name}"))?.success();

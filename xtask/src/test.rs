@@ -87,7 +87,10 @@ fn summarize(outcomes: &[Outcome], shared_is_present: bool) -> ExitCode {
     for outcome in outcomes {
         let verdict = if outcome.ok { "ok" } else { "FAILED" };
         println!("{verdict:<7} {:<18} {:>7.1} s", outcome.name, outcome.took.as_secs_f64());
-        counts += outcome.counts;
+        counts.add(&outcome.counts);
+    }
+    for name in &counts.failures {
+        println!("failed: {name}");
     }
     if shared_is_present {
         println!("shared data: present, {} tests read it", counts.shared);
