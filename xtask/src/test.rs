@@ -33,38 +33,34 @@ impl Options {
     }
 }
 
-/// A step: its name, what it asks of cargo, and whether the fast run has it too.
-type Step = (&'static str, &'static [&'static str], Speed);
-
+/// Which runs a step is part of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Speed {
-    /// Part of every run.
+enum Run {
+    Any,
     Fast,
-    /// Part of the thorough runs only.
-    Slow,
-    /// Stands in for a slow step in the fast run.
-    FastOnly,
+    Thorough,
 }
 
-/// In the order that tells soonest. Integration tests start the real binary, hence the build.
-const STEPS: &[Step] = &[
-    ("format", &["fmt", "--all", "--check"], Speed::Fast),
-    ("lints", &["clippy", "--workspace", "--", "-D", "warnings"], Speed::FastOnly),
-    ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], Speed::Slow),
-    ("documentation", &["doc", "--workspace", "--no-deps", "--quiet"], Speed::Slow),
-    ("unit tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"], Speed::Fast),
-    ("build", &["build", "--workspace", "--bins"], Speed::Fast),
-    ("integration tests", &["test", "--workspace", "--test", "*", "--no-fail-fast"], Speed::Fast),
-    ("doc tests", &["test", "--workspace", "--doc", "--no-fail-fast"], Speed::Slow),
+/// What is run: a name, what cargo is asked, and in which runs. In the order that tells soonest.
+const STEPS: &[(&str, &[&str], Run)] = &[
+    ("format", &["fmt", "--all", "--check"], Run::Any),
+    ("lints", &["clippy", "--workspace", "--", "-D", "warnings"], Run::Fast),
+    ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], Run::Thorough),
+    ("documentation", &["doc", "--workspace", "--no-deps", "--quiet"], Run::Thorough),
+    ("unit tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"], Run::Any),
+    // Integration tests start the real binary.
+    ("build", &["build", "--workspace", "--bins"], Run::Any),
+    ("integration tests", &["test", "--workspace", "--test", "*", "--no-fail-fast"], Run::Any),
+    ("doc tests", &["test", "--workspace", "--doc", "--no-fail-fast"], Run::Thorough),
 ];
 
 /// Runs the steps one after the other, all of them, and sums up.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let shared = shared_data();
-    let left_out = if options.fast { Speed::Slow } else { Speed::FastOnly };
+    let this = if options.fast { Run::Fast } else { Run::Thorough };
     let mut outcomes = Vec::new();
-    for (name, arguments, speed) in STEPS {
-        if *speed != left_out {
+    for (name, arguments, part_of) in STEPS {
+        if *part_of == Run::Any || *part_of == this {
             let mut command = cargo(arguments);
             command
                 .env("CALLBOARD_TEST_PROFILE", options.profile())
@@ -96,7 +92,7 @@ fn summarize(outcomes: &[Outcome], shared_is_present: bool) -> ExitCode {
         println!("shared data: present, {} tests read it", counts.shared);
     } else {
         println!("shared data: absent, {} tests skipped", counts.shared);
-        counts.passed -= counts.shared;
+        counts.passed = counts.passed.saturating_sub(counts.shared);
         counts.skipped += counts.shared;
     }
     println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
