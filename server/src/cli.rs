@@ -1,0 +1,211 @@
+//! The command line: what can be typed, with help and examples. It does nothing itself.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Exit codes, for scripts.
+pub const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  a fault of Callboard or of the machine
+  2  the command line or the settings are wrong
+  3  done in part: something was rejected; the report says what and why
+  4  no server answers; start one with `callboard up`
+  5  the server refused: no valid credential, or not permitted";
+
+/// The developer portal whose every change is an immutable event.
+#[derive(Debug, Parser)]
+#[command(name = "callboard", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// A file with settings; `callboard config --defaults` lists all.
+    #[arg(long, global = true, env = "CALLBOARD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON for machines instead of text for people.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything that can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run every role in this process on one data folder.
+    #[command(after_help = "Examples:
+  callboard up
+  callboard up --demo
+  callboard up --folder /var/lib/callboard --listen 127.0.0.1:8080")]
+    Up(Up),
+    /// Import Backstage catalog files into a tenant's catalog.
+    #[command(after_help = "Examples:
+  callboard import catalog-info.yaml --tenant acme
+  callboard import services/ 'teams/*.yaml' --tenant acme
+  callboard import https://example.com/catalog-info.yaml --tenant acme --json")]
+    Import(Import),
+    /// Print a short-lived token of the built-in issuer.
+    #[command(after_help = "Examples:
+  callboard token --tenant acme
+  curl -H \"Authorization: Bearer $(callboard token --tenant acme)\" …")]
+    Token(Token),
+    /// Create, list, suspend and reactivate tenants.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Record and show usage.
+    #[command(subcommand)]
+    Usage(Usage),
+    /// Follow the event stream of a tenant.
+    #[command(subcommand)]
+    Events(Events),
+    /// Look after the read models.
+    #[command(subcommand)]
+    Projections(Projections),
+    /// Check this machine, the settings and the data folder.
+    Doctor,
+    /// Measure this machine and Callboard on it.
+    Bench(Bench),
+    /// Print the settings in force, without secrets.
+    Config {
+        /// Print the built-in defaults with their comments instead.
+        #[arg(long)]
+        defaults: bool,
+    },
+}
+
+/// Options of `up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Seed three tenants with a believable organisation, in a folder of their own.
+    #[arg(long)]
+    pub demo: bool,
+    /// The data folder; overrides `storage.folder`.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+    /// The address to listen on; overrides `http.listen`.
+    #[arg(long)]
+    pub listen: Option<std::net::SocketAddr>,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Files, folders, globs or `http(s)` addresses.
+    #[arg(required = true, value_name = "PATH|URL")]
+    pub sources: Vec<String>,
+    /// Whose catalog.
+    #[command(flatten)]
+    pub tenant: ForTenant,
+    /// Check and report, but change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// The tenant a command is about.
+#[derive(Debug, Args)]
+pub struct ForTenant {
+    /// The tenant, by slug or `ten_…` id.
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: String,
+}
+
+/// Options of `token`.
+#[derive(Debug, Args)]
+pub struct Token {
+    /// Whom it is for.
+    #[command(flatten)]
+    pub tenant: ForTenant,
+    /// How long it is good for, in seconds; the setting `tokens.lifetime_seconds` if not given.
+    #[arg(long)]
+    pub lifetime: Option<u64>,
+}
+
+/// What can be done with tenants.
+#[derive(Debug, Subcommand)]
+pub enum Tenant {
+    /// Create a tenant.
+    Create {
+        /// Its slug: 3 to 40 of `a-z 0-9 -`.
+        slug: String,
+        /// Its display name; the slug if not given.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List all tenants.
+    List,
+    /// Suspend a tenant: it can read but not change anything.
+    Suspend {
+        /// Its slug or id.
+        tenant: String,
+    },
+    /// Reactivate a suspended tenant.
+    Reactivate {
+        /// Its slug or id.
+        tenant: String,
+    },
+}
+
+/// What can be done with usage.
+#[derive(Debug, Subcommand)]
+pub enum Usage {
+    /// Record usage from a file of JSON entries, or `-` for standard input.
+    Record {
+        /// The file.
+        file: PathBuf,
+        /// Whose usage.
+        #[command(flatten)]
+        tenant: ForTenant,
+    },
+    /// Show the usage of a meter.
+    Show {
+        /// The meter's key.
+        meter: String,
+        /// Whose usage.
+        #[command(flatten)]
+        tenant: ForTenant,
+    },
+}
+
+/// What can be done with events.
+#[derive(Debug, Subcommand)]
+pub enum Events {
+    /// Print events as they happen, one a line.
+    Tail {
+        /// Whose events.
+        #[command(flatten)]
+        tenant: ForTenant,
+        /// Begin after this sequence; the end if not given.
+        #[arg(long)]
+        after: Option<u64>,
+    },
+}
+
+/// What can be done with read models.
+#[derive(Debug, Subcommand)]
+pub enum Projections {
+    /// Show where every model stands, and which tenants are parked.
+    Status,
+    /// Build a model anew beside the live one and switch over.
+    Rebuild {
+        /// The model's name.
+        model: String,
+    },
+    /// Take a parked tenant up again.
+    Resume {
+        /// The model's name.
+        model: String,
+        /// Which tenant.
+        #[command(flatten)]
+        tenant: ForTenant,
+    },
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// How long each row runs, in seconds.
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// Where the data of the run is kept while it runs; a temporary folder if not given.
+    #[arg(long)]
+    pub folder: Option<PathBuf>,
+}

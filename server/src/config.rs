@@ -1,0 +1,219 @@
+//! The settings: built-in defaults, then a file, then the environment. Unknown keys fail.
+//!
+//! The only module that reads the environment. `config.default.toml` is the manual.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// The commented defaults, as built in.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// What an environment variable that sets something begins with.
+const PREFIX: &str = "CALLBOARD_";
+
+/// Variables with the prefix that are not settings: the command line and the tests read them.
+const NOT_SETTINGS: [&str; 5] = [
+    "CALLBOARD_CONFIG",
+    "CALLBOARD_SERVER",
+    "CALLBOARD_SHARED",
+    "CALLBOARD_TEST_PROFILE",
+    "CALLBOARD_TOKEN",
+];
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What the installation is for.
+    pub environment: Environment,
+    /// Where everything is kept.
+    pub storage: Storage,
+    /// The doors.
+    pub http: Http,
+    /// Limits of the GraphQL door.
+    pub graphql: Graphql,
+    /// The embedded log.
+    pub log: Log,
+    /// The write side.
+    pub commands: Commands,
+    /// The built-in issuer.
+    pub tokens: Tokens,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+}
+
+/// What an installation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// Trying and building.
+    Development,
+    /// Serving others.
+    Production,
+}
+
+/// Where everything is kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// The one data folder.
+    pub folder: PathBuf,
+}
+
+/// The doors.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a query waits for its position token, in milliseconds.
+    pub visibility_wait_ms: u64,
+}
+
+/// Limits of the GraphQL door.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Graphql {
+    /// How deep a query may nest.
+    pub depth_max: usize,
+    /// How much a query may cost.
+    pub complexity_max: usize,
+    /// How many aliases one document may use.
+    pub aliases_max: usize,
+    /// How many operations one request may carry.
+    pub batch_max: usize,
+}
+
+/// The embedded log.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// The size of one segment file, in bytes.
+    pub segment_bytes: u64,
+}
+
+/// The write side.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commands {
+    /// How many requests of one tenant may wait.
+    pub waiting_per_tenant_max: usize,
+    /// Events between snapshots.
+    pub snapshot_every_events: u64,
+}
+
+/// The built-in issuer.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    /// How long a token is good for, in seconds.
+    pub lifetime_seconds: u64,
+}
+
+/// Logs and traces.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    /// How log lines look.
+    pub format: LogFormat,
+    /// What is logged.
+    pub filter: String,
+    /// Where spans are sent; empty for nowhere.
+    pub otlp_endpoint: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads the settings of this process.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read, a key is unknown, or a value does not fit; the message names
+    /// the source and the key.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        let file = match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    format!("could not read the settings in `{}`", path.display())
+                })?;
+                Some((path.display().to_string(), text))
+            }
+            None => None,
+        };
+        let variables = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX));
+        Self::layered(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), variables)
+    }
+
+    fn layered(
+        file: Option<(&str, &str)>,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self> {
+        let mut table: Table = DEFAULTS.parse().context("the built-in defaults are not TOML")?;
+        if let Some((name, text)) = file {
+            let layer: Table = text.parse().with_context(|| format!("`{name}` is not TOML"))?;
+            merge(&mut table, layer, "").with_context(|| format!("in `{name}`"))?;
+        }
+        for (name, text) in variables.filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str())) {
+            set(&mut table, &name, &text).with_context(|| format!("in the variable `{name}`"))?;
+        }
+        Value::Table(table).try_into().context("a setting does not fit")
+    }
+}
+
+/// Lays `layer` over `table`; every key must be there already.
+fn merge(table: &mut Table, layer: Table, path: &str) -> Result<()> {
+    for (key, value) in layer {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (table.get_mut(&key), value) {
+            (None, _) => bail!("unknown setting `{path}`; `callboard config --defaults` lists all"),
+            (Some(Value::Table(inner)), Value::Table(layer)) => merge(inner, layer, &path)?,
+            (Some(slot), value) if slot.same_type(&value) => *slot = value,
+            (Some(slot), value) => {
+                bail!("expected `{path}` to be of type {}, got `{value}`", slot.type_str())
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sets the one key that an environment variable names: `CALLBOARD_HTTP_LISTEN` is `http.listen`.
+fn set(table: &mut Table, name: &str, text: &str) -> Result<()> {
+    let path = name.trim_start_matches(PREFIX).to_lowercase();
+    if let Some(slot @ Value::String(_)) = table.get_mut(&path) {
+        *slot = Value::String(text.to_owned());
+        return Ok(());
+    }
+    let slot = path
+        .split_once('_')
+        .and_then(|(section, key)| table.get_mut(section)?.as_table_mut()?.get_mut(key));
+    match slot {
+        Some(slot @ Value::String(_)) => *slot = Value::String(text.to_owned()),
+        Some(slot @ Value::Integer(_)) => {
+            let number =
+                text.parse().with_context(|| format!("expected a number, got `{text}`"))?;
+            *slot = Value::Integer(number);
+        }
+        Some(_) | None => bail!("unknown setting; `callboard config --defaults` lists all"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+use super::*;
+
+fn variables(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+    pairs
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+#[track_caller]
+fn refused(file: Option<&str>, pairs: &[(&str, &str)], with: &str) {
+    let file = file.map(|text| ("my.toml", text));
+    let error = format!("{:#}", Config::layered(file, variables(pairs)).unwrap_err());
+    assert!(error.contains(with), "expected `{with}` in `{error}`");
+}
+
+#[test]
+fn the_defaults_are_complete_and_for_development() {
+    let config = Config::layered(None, variables(&[])).unwrap();
+    assert_eq!(config.environment, Environment::Development);
+    assert!(config.http.listen.ip().is_loopback());
+}
+
+#[test]
+fn the_file_overrides_the_defaults_and_the_environment_the_file() {
+    let file = Some(("my.toml", "[http]\nlisten = \"127.0.0.1:1\"\nbody_bytes_max = 5\n"));
+    let set = [("CALLBOARD_HTTP_LISTEN", "127.0.0.1:2"), ("CALLBOARD_ENVIRONMENT", "production")];
+    let config = Config::layered(file, variables(&set)).unwrap();
+    assert_eq!(config.http.listen.port(), 2);
+    assert_eq!(config.http.body_bytes_max, 5);
+    assert_eq!(config.environment, Environment::Production);
+}
+
+#[test]
+fn a_setting_that_does_not_exist_or_fit_is_named_with_its_source() {
+    refused(Some("[http]\nlissen = \"x\"\n"), &[], "in `my.toml`: unknown setting `http.lissen`");
+    refused(Some("[http]\nlisten = 7\n"), &[], "expected `http.listen` to be of type string");
+    refused(None, &[("CALLBOARD_HTTP_LISSEN", "x")], "`CALLBOARD_HTTP_LISSEN`: unknown setting");
+    refused(None, &[("CALLBOARD_LOG_PARTITIONS", "x")], "expected a number, got `x`");
+    refused(None, &[("CALLBOARD_HTTP_LISTEN", "nowhere")], "invalid socket address");
+}
+
+#[test]
+fn the_command_lines_own_variables_are_not_settings() {
+    Config::layered(None, variables(&[("CALLBOARD_TOKEN", "secret")])).unwrap();
+}

@@ -1,0 +1,65 @@
+use std::collections::BTreeSet;
+
+use domain::operation::EntityChange;
+
+use super::*;
+
+fn today() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 3, 1).unwrap()
+}
+
+fn descriptors(tenant: &Tenant) -> Vec<&serde_json::Value> {
+    let changes = tenant.operations.iter().filter_map(|it| match it {
+        Operation::ApplyEntities { changes } => Some(changes),
+        _ => None,
+    });
+    let puts = changes.flatten().filter_map(|it| match it {
+        EntityChange::Put { descriptor, .. } => Some(descriptor),
+        EntityChange::Remove { .. } => None,
+    });
+    puts.collect()
+}
+
+#[test]
+fn two_demos_of_a_day_are_the_same() {
+    let (one, other) = (Demo::new(today()), Demo::new(today()));
+    assert_eq!(one.catalogue, other.catalogue);
+    for (one, other) in one.tenants.iter().zip(&other.tenants) {
+        assert_eq!((one.id, &one.operations), (other.id, &other.operations));
+    }
+}
+
+#[test]
+fn the_demo_has_at_least_150_entities_of_all_kinds() {
+    let demo = Demo::new(today());
+    let all: Vec<_> = demo.tenants.iter().flat_map(descriptors).collect();
+    assert!(all.len() >= 150, "{} entities", all.len());
+    let kinds: BTreeSet<_> = all.iter().filter_map(|it| it["kind"].as_str()).collect();
+    let expected = [
+        "API",
+        "Component",
+        "Domain",
+        "Group",
+        "Location",
+        "Resource",
+        "System",
+        "Template",
+        "User",
+    ];
+    assert_eq!(kinds, BTreeSet::from(expected));
+}
+
+#[test]
+fn every_entity_of_the_demo_is_valid_and_named_once() {
+    for tenant in Demo::new(today()).tenants {
+        let mut names = BTreeSet::new();
+        for json in descriptors(&tenant) {
+            let descriptor = domain::catalog::descriptor::Descriptor::parse(
+                json.clone(),
+                domain::catalog::KindSet::Extended,
+            );
+            let descriptor = descriptor.unwrap_or_else(|it| panic!("{json}: {it:?}"));
+            assert!(names.insert(descriptor.reference().canonical()), "{json} is named twice");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The data folder: where each part of an installation keeps its files, and the demo's mark.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// The file that marks a folder as a demo's.
+const DEMO_MARK: &str = "DEMO";
+
+/// What a folder is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Real data.
+    Serve,
+    /// Made-up data, served to this machine only.
+    Demo,
+}
+
+/// A data folder.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Opens the folder at `path` for `purpose`, creating it if it is not there.
+    ///
+    /// A demo needs an empty folder or a demo's; anything else refuses a demo's.
+    ///
+    /// # Errors
+    ///
+    /// If the folder is not fit for the purpose, or cannot be created.
+    pub fn open(path: &Path, purpose: Purpose) -> Result<Self> {
+        fs::create_dir_all(path)
+            .with_context(|| format!("could not create the data folder `{}`", path.display()))?;
+        let mark = path.join(DEMO_MARK);
+        let empty = fs::read_dir(path)?.next().is_none();
+        match purpose {
+            Purpose::Demo if empty => fs::write(&mark, "This folder holds a demo's data.\n")?,
+            Purpose::Demo if !mark.exists() => bail!(
+                "`{}` holds data that is not a demo's; choose another folder with --folder",
+                path.display()
+            ),
+            Purpose::Serve if mark.exists() => bail!(
+                "`{}` holds a demo's data; start it with --demo, or choose another folder",
+                path.display()
+            ),
+            Purpose::Demo | Purpose::Serve => {}
+        }
+        Ok(Self(path.to_owned()))
+    }
+
+    /// The folder of an installation that is there already.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn existing(path: &Path) -> Result<Self> {
+        let folder = Self(path.to_owned());
+        if !folder.root_key().exists() {
+            bail!("`{}` is not a data folder; `callboard up` makes one", path.display());
+        }
+        Ok(folder)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The log's files.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// The vault's database.
+    pub fn vault(&self) -> PathBuf {
+        self.0.join("vault.db")
+    }
+
+    /// The one secret that is not in the vault.
+    pub fn root_key(&self) -> PathBuf {
+        self.0.join("root.key")
+    }
+
+    /// The read models' tables.
+    pub fn models(&self) -> PathBuf {
+        self.0.join("models")
+    }
+
+    /// The usage identities' files.
+    pub fn identities(&self) -> PathBuf {
+        self.0.join("identities")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(path: &Path, purpose: Purpose, with: &str) {
+        let error = Folder::open(path, purpose).unwrap_err().to_string();
+        assert!(error.contains(with), "expected `{with}` in `{error}`");
+    }
+
+    #[test]
+    fn a_demo_never_mixes_with_real_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let (demo, real) = (folder.path().join("demo"), folder.path().join("real"));
+        Folder::open(&demo, Purpose::Demo).unwrap();
+        Folder::open(&demo, Purpose::Demo).unwrap();
+        refused(&demo, Purpose::Serve, "start it with --demo");
+        Folder::open(&real, Purpose::Serve).unwrap();
+        fs::write(real.join("root.key"), "x").unwrap();
+        refused(&real, Purpose::Demo, "not a demo's");
+        Folder::existing(&real).unwrap();
+        assert!(Folder::existing(&demo).is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! `callboard import`: catalog files in, a report of what became of every document out.
+//!
+//! [`place`] is where files are, [`documents`] and [`placeholders`] what they say, [`collect`]
+//! walks from the arguments through every Location to all of them.
+
+mod collect;
+mod documents;
+mod place;
+mod placeholders;

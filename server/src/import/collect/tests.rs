@@ -1,0 +1,61 @@
+use std::fs;
+
+use outbound::{Limits, Reach};
+
+use super::*;
+
+async fn collected(files: &[(&str, &str)], sources: &[&str]) -> Result<Collected> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let absolute = |it: &&str| folder.path().join(it).to_string_lossy().into_owned();
+    let sources: Vec<String> = sources.iter().map(absolute).collect();
+    collect(&sources, &Client::new(Reach::Public, Limits::default())).await
+}
+
+fn names(collected: &Collected) -> Vec<&str> {
+    collected.found.iter().map(|it| it.descriptor["metadata"]["name"].as_str().unwrap()).collect()
+}
+
+const CART: &str = "kind: Component\nmetadata: {name: cart}\n";
+
+#[tokio::test]
+async fn locations_are_followed_once_each_however_they_refer_to_one_another() {
+    let all = "kind: Location\nmetadata: {name: all}\nspec: {targets: [./*/*.yaml, ./all.yaml]}\n";
+    let back = "kind: Location\nmetadata: {name: back}\nspec: {target: ../all.yaml}\n";
+    let files = [("all.yaml", all), ("a/cart.yaml", CART), ("b/back.yaml", back)];
+    let collected = collected(&files, &["all.yaml"]).await.unwrap();
+    assert_eq!(names(&collected), ["all", "cart", "back"]);
+    assert_eq!((collected.files, collected.rejected.len()), (3, 0));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_named_with_file_and_line_and_spoils_nothing() {
+    let text = format!(
+        "# first\n---\nkind: [\n---\n{CART}---\nkind: Location\nmetadata: {{name: l}}\nspec: {{target: ./gone.yaml}}\n"
+    );
+    let collected = collected(&[("x.yaml", &text)], &["x.yaml"]).await.unwrap();
+    assert_eq!(names(&collected), ["cart", "l"]);
+    let lines: Vec<usize> = collected.rejected.iter().map(|it| it.origin.line).collect();
+    assert_eq!(lines, [3, 8]);
+    assert!(collected.rejected[1].reason.contains("./gone.yaml"));
+}
+
+#[tokio::test]
+async fn an_optional_location_may_be_missing() {
+    let text =
+        "kind: Location\nmetadata: {name: l}\nspec: {target: ./gone.yaml, presence: optional}\n";
+    let collected = collected(&[("x.yaml", text)], &["x.yaml"]).await.unwrap();
+    assert_eq!((collected.found.len(), collected.rejected.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_folder_stands_for_its_catalog_files_and_a_glob_for_what_it_matches() {
+    let files = [("s/a.yaml", CART), ("s/.ci/b.yaml", CART), ("s/c.json", "{}"), ("s/d.yml", CART)];
+    assert_eq!(collected(&files, &["s"]).await.unwrap().files, 2);
+    assert_eq!(collected(&files, &["s/*.yml"]).await.unwrap().files, 1);
+    let nothing = collected(&files, &["s/*.toml"]).await.unwrap_err();
+    assert!(nothing.to_string().contains("names no file"), "{nothing}");
+}

@@ -1,0 +1,216 @@
+//! Where catalog files are, and what may be read from there.
+//!
+//! A file may refer to others of its own repository only, symlinks followed; an address to
+//! others of its own origin and, where the host holds many repositories, its own repository.
+
+use std::path::{Path, PathBuf};
+
+use outbound::{Client, OutboundError, Request};
+use url::Url;
+
+use super::documents::FILE_BYTES_MAX;
+
+/// One file, and how far it may refer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// A file on this machine.
+    File {
+        /// The repository it is in: a real path.
+        root: PathBuf,
+        /// The file: a real path within `root`.
+        path: PathBuf,
+    },
+    /// A file on the network.
+    Url(Url),
+}
+
+/// Why a place cannot be read or referred to.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// It leaves the repository.
+    #[error("`{0}` is outside the repository of the file that names it")]
+    Outside(String),
+    /// It cannot be read.
+    #[error("could not read `{name}`: {source}")]
+    Unreadable {
+        /// What was asked for.
+        name: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is larger than a catalog file may be.
+    #[error("`{0}` is larger than {FILE_BYTES_MAX} bytes")]
+    TooLarge(String),
+    /// It is not text.
+    #[error("`{0}` is not UTF-8 text")]
+    NotText(String),
+    /// The network did not deliver it.
+    #[error("could not fetch `{name}`: {source}")]
+    Outbound {
+        /// What was asked for.
+        name: String,
+        /// The cause.
+        #[source]
+        source: OutboundError,
+    },
+    /// The server of the address refused.
+    #[error("could not fetch `{name}`: the server answered {status}")]
+    Status {
+        /// What was asked for.
+        name: String,
+        /// The status code.
+        status: u16,
+    },
+    /// It is neither a relative path nor an `http(s)` address.
+    #[error("expected a relative path or an `http(s)` address, got `{0}`")]
+    Malformed(String),
+}
+
+impl Place {
+    /// The file at `path`; its repository is the nearest folder above with a `.git`, or else
+    /// `fallback_root`.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError::Unreadable`] if it does not exist, [`PlaceError::Outside`] if it is a link
+    /// that leaves the repository.
+    pub fn file(path: &Path, fallback_root: &Path) -> Result<Self, PlaceError> {
+        let unreadable =
+            |source| PlaceError::Unreadable { name: path.display().to_string(), source };
+        let fallback_root = fallback_root.canonicalize().map_err(unreadable)?;
+        let mut above = fallback_root.ancestors();
+        let root = above.find(|it| it.join(".git").exists()).unwrap_or(&fallback_root);
+        within(root, path)
+    }
+
+    /// What `target` means in this file.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError`] if it leaves the repository or does not exist.
+    pub fn refer(&self, target: &str) -> Result<Self, PlaceError> {
+        let address = target.starts_with("https://") || target.starts_with("http://");
+        match self {
+            Self::File { root, path } if !address => {
+                let folder = path.parent().unwrap_or(root);
+                within(root, &folder.join(target))
+            }
+            Self::File { .. } => Err(PlaceError::Outside(target.to_owned())),
+            Self::Url(url) => {
+                let joined =
+                    url.join(target).map_err(|_| PlaceError::Malformed(target.to_owned()))?;
+                if joined.origin() == url.origin() && repository(&joined) == repository(url) {
+                    Ok(Self::Url(joined))
+                } else {
+                    Err(PlaceError::Outside(target.to_owned()))
+                }
+            }
+        }
+    }
+
+    /// The files that `target`, which may be a glob, of a Location in this file names. A
+    /// Location may name any address.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError`] if one of them leaves the repository or does not exist.
+    pub fn targets(&self, target: &str) -> Result<Vec<Self>, PlaceError> {
+        if let Ok(url) = Url::parse(target)
+            && matches!(url.scheme(), "http" | "https")
+        {
+            return Ok(vec![Self::Url(url)]);
+        }
+        let Self::File { root, path } = self else { return Ok(vec![self.refer(target)?]) };
+        if !target.contains(['*', '?', '[']) {
+            return Ok(vec![self.refer(target)?]);
+        }
+        let folder = path.parent().unwrap_or(root);
+        let pattern = glob::Pattern::escape(&folder.to_string_lossy());
+        let malformed = |_| PlaceError::Malformed(target.to_owned());
+        let found = glob::glob(&format!("{pattern}/{target}")).map_err(malformed)?;
+        let mut places = Vec::new();
+        for entry in found.flatten() {
+            places.push(within(root, &entry)?);
+        }
+        places.sort();
+        Ok(places)
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError`] if it cannot be read, is too large or is not text.
+    pub async fn read(&self, client: &Client) -> Result<String, PlaceError> {
+        let name = self.to_string();
+        let bytes = match self {
+            Self::File { path, .. } => read_file(path, &name).await?,
+            Self::Url(url) => fetch(url, client, &name).await?,
+        };
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(PlaceError::TooLarge(name));
+        }
+        String::from_utf8(bytes).map_err(|_| PlaceError::NotText(name))
+    }
+
+    /// The location this file is, as the catalog knows it: its kind and its target. A file is
+    /// named from its repository's folder down, so that nothing of the machine shows.
+    pub fn location(&self) -> (&'static str, String) {
+        match self {
+            Self::File { root, path } => {
+                let below = path.strip_prefix(root).unwrap_or(path);
+                let repository = root.file_name().unwrap_or_default();
+                ("file", Path::new(repository).join(below).to_string_lossy().into_owned())
+            }
+            Self::Url(url) => ("url", url.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File { root, path } => path.strip_prefix(root).unwrap_or(path).display().fmt(f),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+/// The real path of `path`, if it is within `root`.
+fn within(root: &Path, path: &Path) -> Result<Place, PlaceError> {
+    let name = || path.display().to_string();
+    let real =
+        path.canonicalize().map_err(|source| PlaceError::Unreadable { name: name(), source })?;
+    if !real.starts_with(root) {
+        return Err(PlaceError::Outside(name()));
+    }
+    Ok(Place::File { root: root.to_owned(), path: real })
+}
+
+/// What names the repository on hosts that hold many: the first two parts of the path.
+fn repository(url: &Url) -> Option<Vec<&str>> {
+    let parts: Vec<&str> = url.path_segments()?.collect();
+    (parts.len() > 2).then(|| parts[..2].to_vec())
+}
+
+async fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, PlaceError> {
+    let unreadable = |source| PlaceError::Unreadable { name: name.to_owned(), source };
+    let metadata = tokio::fs::metadata(path).await.map_err(unreadable)?;
+    if metadata.len() > FILE_BYTES_MAX as u64 {
+        return Err(PlaceError::TooLarge(name.to_owned()));
+    }
+    tokio::fs::read(path).await.map_err(unreadable)
+}
+
+async fn fetch(url: &Url, client: &Client, name: &str) -> Result<Vec<u8>, PlaceError> {
+    let answer = client.send(Request::get(url.clone())).await;
+    let answer = answer.map_err(|source| PlaceError::Outbound { name: name.to_owned(), source })?;
+    match answer.status {
+        200 => Ok(answer.body.into()),
+        status => Err(PlaceError::Status { name: name.to_owned(), status }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+use std::fs;
+
+use super::*;
+
+/// A repository with a file, a folder, a link inside and a link that leaves it.
+fn repository_on_disk() -> (tempfile::TempDir, Place) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("shop");
+    fs::create_dir_all(root.join(".git")).unwrap();
+    fs::create_dir_all(root.join("services/cart")).unwrap();
+    fs::write(folder.path().join("secret.txt"), "secret").unwrap();
+    for file in ["catalog-info.yaml", "services/cart/catalog-info.yaml", "services/a.yaml"] {
+        fs::write(root.join(file), "a: 1").unwrap();
+    }
+    std::os::unix::fs::symlink("../secret.txt", root.join("leaving.txt")).unwrap();
+    std::os::unix::fs::symlink("services/a.yaml", root.join("staying.yaml")).unwrap();
+    let cart = root.join("services/cart");
+    let place = Place::file(&cart.join("catalog-info.yaml"), &cart).unwrap();
+    (folder, place)
+}
+
+#[test]
+fn a_file_refers_to_its_own_repository_only_links_included() {
+    let (_folder, place) = repository_on_disk();
+    assert_eq!(place.refer("../a.yaml").unwrap().to_string(), "services/a.yaml");
+    assert_eq!(place.refer("../../staying.yaml").unwrap().to_string(), "services/a.yaml");
+    for leaving in
+        ["../../leaving.txt", "../../../secret.txt", "/etc/passwd", "https://example.com/x"]
+    {
+        let error = place.refer(leaving).unwrap_err();
+        assert!(matches!(error, PlaceError::Outside(_)), "{leaving}: {error}");
+    }
+    assert!(matches!(place.refer("missing.yaml").unwrap_err(), PlaceError::Unreadable { .. }));
+}
+
+#[test]
+fn a_location_is_named_from_the_repository_down() {
+    let (_folder, place) = repository_on_disk();
+    assert_eq!(place.location(), ("file", "shop/services/cart/catalog-info.yaml".to_owned()));
+}
+
+#[test]
+fn a_glob_finds_files_in_order_within_the_repository() {
+    let (_folder, place) = repository_on_disk();
+    let found =
+        place.refer("../../catalog-info.yaml").unwrap().targets("services/**/*.yaml").unwrap();
+    let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["services/a.yaml", "services/cart/catalog-info.yaml"]);
+    let leaving = place.targets("../../*.txt").unwrap_err();
+    assert!(matches!(leaving, PlaceError::Outside(_)), "{leaving}");
+}
+
+#[test]
+fn an_address_refers_to_its_own_origin_and_repository_only() {
+    let at = |text: &str| Place::Url(text.parse().unwrap());
+    let place = at("https://raw.example.com/acme/shop/main/catalog-info.yaml");
+    let next = at("https://raw.example.com/acme/shop/main/api.json");
+    assert_eq!(place.refer("./api.json").unwrap(), next);
+    for leaving in ["/other/repo/main/x", "https://evil.example.com/acme/shop/x", "//10.0.0.1/x"] {
+        assert!(matches!(place.refer(leaving), Err(PlaceError::Outside(_))), "{leaving}");
+    }
+}

@@ -1,0 +1,71 @@
+//! Logs and traces: where they go and how they look. What is said is up to each crate.
+
+use anyhow::{Context, Result};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::config::{LogFormat, Telemetry};
+
+/// Keeps traces flowing; the last ones are sent when it is dropped.
+#[derive(Debug, Default)]
+pub struct Guard {
+    provider: Option<SdkTracerProvider>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(provider) = self.provider.take()
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(error = %error, "the last traces were not sent");
+        }
+    }
+}
+
+/// Starts logging to standard error and, if a collector is configured, tracing to it.
+///
+/// # Errors
+///
+/// If the filter is malformed or the exporter cannot be built.
+pub fn start(settings: &Telemetry) -> Result<Guard> {
+    let filter = || {
+        EnvFilter::try_new(&settings.filter)
+            .with_context(|| format!("`telemetry.filter` is malformed: `{}`", settings.filter))
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match settings.format {
+        LogFormat::Text => lines.with_filter(filter()?).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter()?).boxed(),
+    };
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    let provider = match settings.otlp_endpoint.as_str() {
+        "" => None,
+        endpoint => Some(provider(endpoint)?),
+    };
+    let spans = provider
+        .as_ref()
+        .map(|it| tracing_opentelemetry::layer().with_tracer(it.tracer("callboard")));
+    let spans = match spans {
+        Some(layer) => Some(layer.with_filter(filter()?)),
+        None => None,
+    };
+    tracing_subscriber::registry().with(lines).with(spans).try_init()?;
+    Ok(Guard { provider })
+}
+
+fn provider(endpoint: &str) -> Result<SdkTracerProvider> {
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+        .build()
+        .with_context(|| format!("`telemetry.otlp_endpoint` does not work: `{endpoint}`"))?;
+    let resource = Resource::builder().with_service_name("callboard").build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
