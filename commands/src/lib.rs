@@ -6,6 +6,7 @@
 //!
 //! Start at [`request`] for what is asked and answered.
 
+pub mod identities;
 pub mod request;
 
 pub use request::{CommandError, EventSummary, IdempotencyKey, Mode, Outcome, Request};

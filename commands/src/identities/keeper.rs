@@ -1,0 +1,313 @@
+//! Writes and merges runs on a thread of its own, and shows what there is at every moment.
+//!
+//! The owner freezes its recent identities; the keeper writes them as a run, stores the
+//! manifest, and only then shows the run instead of the frozen table, so no identity is ever
+//! missing from the view. It owns the manifest: nothing else changes which runs exist.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use event_log::Position;
+
+use super::files::Files;
+use super::fingerprint::{Fingerprint, Table, table_bytes};
+use super::manifest::Manifest;
+use super::run::{Run, file_name};
+use super::run_writer::RunWriter;
+use super::{IdentitiesError, Memory, merge};
+
+/// How long what failed is left alone. In milliseconds: 500, so that a full disk is neither
+/// hammered nor waited for after it has room again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What there is at one moment, apart from the recent identities of the owner.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// Every identity recorded before this is in a run.
+    pub(super) sealed_upto: Position,
+    /// Oldest first.
+    pub(super) runs: Vec<Arc<Run>>,
+    frozen: Option<Arc<Frozen>>,
+}
+
+/// Identities on their way to the disk.
+#[derive(Debug)]
+struct Frozen {
+    table: Table,
+    upto: Position,
+}
+
+impl View {
+    /// The content recorded with `identity`.
+    pub(super) fn find(&self, identity: u128) -> Result<Option<u64>, IdentitiesError> {
+        if let Some(content) = self.frozen.as_ref().and_then(|it| it.table.get(&identity)) {
+            return Ok(Some(*content));
+        }
+        for run in &self.runs {
+            let found = run.find(identity)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) fn memory(&self) -> Memory {
+        let mut memory = Memory { runs: self.runs.len() as u64, ..Memory::default() };
+        for run in &self.runs {
+            let (fences, filter) = run.memory();
+            memory.sealed += run.header().entries;
+            memory.fence_bytes += fences;
+            memory.filter_bytes += filter;
+        }
+        if let Some(frozen) = &self.frozen {
+            memory.recent += frozen.table.len() as u64;
+            memory.recent_bytes += table_bytes(&frozen.table);
+        }
+        memory
+    }
+}
+
+/// What the owner and the keeper's thread share.
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    view: Arc<View>,
+    /// There is work that was not looked at yet.
+    asked: bool,
+    /// The thread is at work.
+    working: bool,
+    /// The thread is gone.
+    ended: bool,
+    /// Why the last work was not done.
+    fault: Option<IdentitiesError>,
+    /// When that was.
+    failed_at: Option<Instant>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each change under the lock is one assignment, so a panic leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The owner's side.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Opens the runs of `manifest` and begins to merge what is due.
+    pub(super) fn start(
+        files: &Arc<dyn Files>,
+        manifest: Manifest,
+    ) -> Result<Self, IdentitiesError> {
+        let runs = manifest.runs.iter().map(|it| Run::open(&**files, *it).map(Arc::new));
+        let view = Arc::new(View {
+            sealed_upto: Position(manifest.sealed_upto),
+            runs: runs.collect::<Result<_, _>>()?,
+            frozen: None,
+        });
+        let state =
+            State { view, asked: true, working: false, ended: false, fault: None, failed_at: None };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            stop: AtomicBool::new(false),
+        });
+        let worker = Worker { shared: Arc::clone(&shared), files: Arc::clone(files), manifest };
+        let thread = std::thread::Builder::new()
+            .name("usage-identities".to_owned())
+            .spawn(move || worker.run())
+            .map_err(|source| IdentitiesError::Io {
+                doing: "starting the writer of",
+                path: files.path(""),
+                source,
+            })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// What there is now.
+    pub(super) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.shared.lock().view)
+    }
+
+    /// Begins to write what `freeze` gives, unless earlier identities are still to be written.
+    /// What had failed is tried again, but not at once.
+    pub(super) fn seal(&self, upto: Position, freeze: impl FnOnce() -> Table) {
+        let mut state = self.shared.lock();
+        if state.view.frozen.is_none() {
+            let frozen = Some(Arc::new(Frozen { table: freeze(), upto }));
+            state.view = Arc::new(View { frozen, ..(*state.view).clone() });
+        }
+        if state.failed_at.is_none_or(|it| it.elapsed() >= RETRY_PAUSE) {
+            state.asked = true;
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Waits until the thread has nothing to do, or could not do it.
+    pub(super) fn settle(&self) -> Result<(), IdentitiesError> {
+        let mut state = self.shared.lock();
+        while (state.asked || state.working) && !state.ended {
+            state = self.shared.wait(state);
+        }
+        match state.fault.take() {
+            Some(fault) => Err(fault),
+            None if state.ended => Err(IdentitiesError::Stopped),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        // Under the lock, so that the thread cannot miss it between looking and waiting.
+        drop(self.shared.lock());
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported when it happened.
+            drop(thread.join());
+        }
+    }
+}
+
+/// The thread's side.
+struct Worker {
+    shared: Arc<Shared>,
+    files: Arc<dyn Files>,
+    manifest: Manifest,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.lock().ended = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Worker {
+    fn run(mut self) {
+        while self.next_work() {
+            let done = self.work();
+            if let Err(fault) = &done {
+                let fault: &dyn std::error::Error = fault;
+                tracing::error!(error = fault, "cannot write the index of usage identities");
+            }
+            let mut state = self.shared.lock();
+            state.working = false;
+            state.failed_at = done.is_err().then(Instant::now);
+            state.fault = done.err();
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Waits for work; false when it is time to end.
+    fn next_work(&self) -> bool {
+        let mut state = self.shared.lock();
+        while !state.asked && !self.is_stopped() {
+            state = self.shared.wait(state);
+        }
+        state.asked = false;
+        state.working = true;
+        !self.is_stopped()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::Relaxed)
+    }
+
+    /// Does all there is to do; writing what is frozen goes before merging.
+    fn work(&mut self) -> Result<(), IdentitiesError> {
+        while !self.is_stopped() {
+            let view = Arc::clone(&self.shared.lock().view);
+            if let Some(frozen) = &view.frozen {
+                self.write(&view, frozen)?;
+            } else if let Some(inputs) = merge::due(&view.runs) {
+                self.merge(&view, &inputs)?;
+            } else {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is frozen as a run, and shows that instead.
+    fn write(&mut self, view: &View, frozen: &Frozen) -> Result<(), IdentitiesError> {
+        let mut runs = view.runs.clone();
+        if !frozen.table.is_empty() {
+            let run = self.build(|files, number| frozen.write(files, number).map(Some))?;
+            runs.extend(run);
+        }
+        self.publish(View { sealed_upto: frozen.upto, runs, frozen: None })
+    }
+
+    /// Merges `inputs`, and shows the run made of them in the place of the oldest.
+    fn merge(&mut self, view: &View, inputs: &[Arc<Run>]) -> Result<(), IdentitiesError> {
+        let shared = Arc::clone(&self.shared);
+        let merged =
+            self.build(|files, number| merge::merge(files, number, inputs, &shared.stop))?;
+        let Some(merged) = merged else { return Ok(()) };
+        let is_input = |run: &Arc<Run>| inputs.iter().any(|it| Arc::ptr_eq(it, run));
+        let mut runs = view.runs.clone();
+        let place = runs.iter().position(is_input).unwrap_or(0);
+        runs.retain(|it| !is_input(it));
+        runs.insert(place, merged);
+        // The owner may have frozen more meanwhile.
+        let frozen = self.shared.lock().view.frozen.clone();
+        self.publish(View { sealed_upto: view.sealed_upto, runs, frozen })
+    }
+
+    /// Makes a run under a number no run had before, and leaves nothing behind if that fails.
+    fn build(
+        &mut self,
+        make: impl FnOnce(&dyn Files, u64) -> Result<Option<Run>, IdentitiesError>,
+    ) -> Result<Option<Arc<Run>>, IdentitiesError> {
+        let number = self.manifest.next_run;
+        // Also if storing the manifest fails, since a part of that may have happened.
+        self.manifest.next_run += 1;
+        let made = make(&*self.files, number);
+        if !matches!(made, Ok(Some(_))) {
+            // It may not even exist. What is left is removed with the next change.
+            drop(self.files.remove(&file_name(number)));
+        }
+        Ok(made?.map(Arc::new))
+    }
+
+    /// Stores what `view` holds, shows it, and removes the files of runs that are no more.
+    fn publish(&mut self, view: View) -> Result<(), IdentitiesError> {
+        self.manifest.sealed_upto = view.sealed_upto.0;
+        self.manifest.runs = view.runs.iter().map(|it| it.header().number).collect();
+        self.manifest.store(&*self.files)?;
+        self.shared.lock().view = Arc::new(view);
+        self.manifest.remove_others(&*self.files)
+    }
+}
+
+impl Frozen {
+    fn write(&self, files: &dyn Files, number: u64) -> Result<Run, IdentitiesError> {
+        let mut sorted: Vec<_> = self.table.iter().map(|it| (*it.0, *it.1)).collect();
+        sorted.sort_unstable();
+        let mut writer = RunWriter::create(files, number, sorted.len() as u64)?;
+        for (identity, content) in sorted {
+            writer.push(Fingerprint { identity, content })?;
+        }
+        writer.finish(self.upto.0)
+    }
+}
