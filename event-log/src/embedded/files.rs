@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 use crate::port::LogError;
 
+#[cfg(test)]
+pub(super) mod simulated;
+
 /// A file system. Names are durable only after [`Files::sync_folder`] on their folder.
 pub(super) trait Files: Debug + Send + Sync {
     /// Opens what exists, to read and write.

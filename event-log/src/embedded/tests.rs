@@ -10,4 +10,5 @@ crate::conformance_tests!({
     (Arc::new(EmbeddedLog::open(folder.path(), SMALL).unwrap()), folder)
 });
 
+mod power;
 mod reopening;

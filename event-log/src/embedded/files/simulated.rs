@@ -1,0 +1,408 @@
+//! A file system in memory that can lose power, fail to sync and run out of room.
+//!
+//! It keeps apart what programs see and what the disk has. A power cut leaves of every file what
+//! was synced, plus any of the 512-byte sectors that were not, and of the names in a folder what
+//! was synced, plus some of the changes since, in their order. A sync that fails leaves some
+//! sectors behind for good: they can be read, and no later sync will write them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use super::{File, Files, Lock};
+
+/// What a disk writes whole or not at all. In bytes.
+const SECTOR_BYTES: usize = 512;
+
+/// Numbers that look random, the same for the same seed.
+#[derive(Clone, Debug)]
+pub(in crate::embedded) struct Random(pub(in crate::embedded) u64);
+
+impl Random {
+    /// A number below `bound`.
+    pub(in crate::embedded) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
+    }
+
+    fn coin(&mut self) -> bool {
+        self.below(2) == 0
+    }
+}
+
+/// What ends the process, and what is left then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::embedded) enum Crash {
+    /// The process is killed: everything written can still be read.
+    Process,
+    /// The power goes: only what was synced is sure to remain.
+    Power,
+}
+
+/// Steps that can be left out, to see that the tests notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::embedded) enum Omit {
+    Nothing,
+    FileSyncs,
+    FolderSyncs,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// What programs see.
+    seen: Vec<u8>,
+    /// What the disk has.
+    stored: Vec<u8>,
+    /// Sectors that were written since the last sync.
+    dirty: BTreeSet<usize>,
+}
+
+/// A change of names that happens as one: the files they mean from now on, if any.
+type Naming = Vec<(PathBuf, Option<usize>)>;
+
+#[derive(Clone, Debug)]
+struct World {
+    random: Random,
+    nodes: Vec<Node>,
+    names: BTreeMap<PathBuf, usize>,
+    stored_names: BTreeMap<PathBuf, usize>,
+    /// Changes of names that were not synced yet.
+    namings: Vec<Naming>,
+    omit: Omit,
+    /// How many more calls work before the crash.
+    calls_left: Option<(u64, Crash)>,
+    crashed: bool,
+    /// How many more syncs work before one fails.
+    syncs_left: Option<u64>,
+    syncs: u64,
+    /// How long all files together may be. In bytes.
+    room: usize,
+    held: bool,
+}
+
+/// The file system. Clones share it.
+#[derive(Clone, Debug)]
+pub(in crate::embedded) struct Simulated(Arc<(Mutex<World>, Condvar)>);
+
+impl Simulated {
+    pub(in crate::embedded) fn new(seed: u64) -> Self {
+        Self::of(World {
+            random: Random(seed | 1),
+            nodes: Vec::new(),
+            names: BTreeMap::new(),
+            stored_names: BTreeMap::new(),
+            namings: Vec::new(),
+            omit: Omit::Nothing,
+            calls_left: None,
+            crashed: false,
+            syncs_left: None,
+            syncs: 0,
+            room: usize::MAX,
+            held: false,
+        })
+    }
+
+    fn of(world: World) -> Self {
+        Self(Arc::new((Mutex::new(world), Condvar::new())))
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.0.lock().unwrap()
+    }
+
+    /// Leaves out a step from now on.
+    pub(in crate::embedded) fn omit(&self, step: Omit) {
+        self.world().omit = step;
+    }
+
+    /// Lets `calls` more calls through, then crashes.
+    pub(in crate::embedded) fn crash_after(&self, calls: u64, crash: Crash) {
+        self.world().calls_left = Some((calls, crash));
+    }
+
+    /// Lets `syncs` more syncs of files succeed, then makes one fail.
+    pub(in crate::embedded) fn fail_sync_after(&self, syncs: u64) {
+        self.world().syncs_left = Some(syncs);
+    }
+
+    /// How many syncs of files there were.
+    pub(in crate::embedded) fn syncs(&self) -> u64 {
+        self.world().syncs
+    }
+
+    /// Leaves room for this many bytes more than are used now.
+    pub(in crate::embedded) fn leave_room(&self, bytes: usize) {
+        let mut world = self.world();
+        world.room = world.used().saturating_add(bytes);
+    }
+
+    /// Makes every sync wait until they are let go.
+    pub(in crate::embedded) fn hold_syncs(&self) {
+        self.world().held = true;
+    }
+
+    pub(in crate::embedded) fn release_syncs(&self) {
+        self.world().held = false;
+        self.0.1.notify_all();
+    }
+
+    /// What the next process finds.
+    pub(in crate::embedded) fn after_crash(&self) -> Self {
+        let mut world = self.world();
+        if !world.crashed {
+            world.crash(Crash::Power);
+        }
+        let mut next = world.clone();
+        (next.crashed, next.calls_left, next.syncs_left) = (false, None, None);
+        (next.held, next.room) = (false, usize::MAX);
+        Self::of(next)
+    }
+
+    /// The same files again, as the next process finds them when nothing went wrong.
+    pub(in crate::embedded) fn copy(&self) -> Self {
+        Self::of(self.world().clone())
+    }
+
+    /// The content of a file.
+    pub(in crate::embedded) fn content(&self, path: &Path) -> Vec<u8> {
+        let world = self.world();
+        world.nodes[world.names[path]].seen.clone()
+    }
+
+    /// Changes the content of a file, also on the disk.
+    pub(in crate::embedded) fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut world = self.world();
+        let node = world.names[path];
+        let node = &mut world.nodes[node];
+        change(&mut node.seen);
+        node.stored = node.seen.clone();
+        node.dirty.clear();
+    }
+
+    /// A call begins: fails if there is nobody left to serve it.
+    fn call(&self) -> io::Result<MutexGuard<'_, World>> {
+        let mut world = self.world();
+        if let Some((calls, crash)) = &mut world.calls_left {
+            let crash = *crash;
+            match calls.checked_sub(1) {
+                Some(left) => *calls = left,
+                None if !world.crashed => world.crash(crash),
+                None => (),
+            }
+        }
+        if world.crashed { Err(io::Error::other("the machine is off")) } else { Ok(world) }
+    }
+}
+
+impl World {
+    fn used(&self) -> usize {
+        self.names.values().map(|it| self.nodes[*it].seen.len()).sum()
+    }
+
+    fn name(&mut self, naming: Naming) {
+        apply(&naming, &mut self.names);
+        self.namings.push(naming);
+    }
+
+    fn sync_names(&mut self, count: usize) {
+        for naming in self.namings.drain(..count) {
+            apply(&naming, &mut self.stored_names);
+        }
+    }
+
+    fn crash(&mut self, crash: Crash) {
+        self.crashed = true;
+        if crash == Crash::Process {
+            return;
+        }
+        let namings = self.namings.len() as u64;
+        let count = usize::try_from(self.random.below(namings + 1)).unwrap();
+        self.sync_names(count);
+        self.namings.clear();
+        self.names = self.stored_names.clone();
+        for node in &mut self.nodes {
+            for sector in std::mem::take(&mut node.dirty) {
+                if self.random.coin() {
+                    node.store(sector);
+                }
+            }
+            node.seen = node.stored.clone();
+        }
+    }
+}
+
+fn apply(naming: &Naming, names: &mut BTreeMap<PathBuf, usize>) {
+    for (path, node) in naming {
+        match node {
+            Some(node) => names.insert(path.clone(), *node),
+            None => names.remove(path),
+        };
+    }
+}
+
+impl Node {
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let end = offset + bytes.len();
+        self.seen.resize(self.seen.len().max(end), 0);
+        self.seen[offset..end].copy_from_slice(bytes);
+        self.dirty.extend(offset / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
+    }
+
+    fn store(&mut self, sector: usize) {
+        let start = sector * SECTOR_BYTES;
+        let end = (start + SECTOR_BYTES).min(self.seen.len());
+        self.stored.resize(self.stored.len().max(end), 0);
+        self.stored[start..end].copy_from_slice(&self.seen[start..end]);
+    }
+}
+
+fn missing() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+impl Files for Simulated {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let node = *self.call()?.names.get(path).ok_or_else(missing)?;
+        Ok(Arc::new(Handle { files: self.clone(), node }))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let mut world = self.call()?;
+        let node = world.nodes.len();
+        world.nodes.push(Node::default());
+        world.name(vec![(path.to_owned(), Some(node))]);
+        Ok(Arc::new(Handle { files: self.clone(), node }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut world = self.call()?;
+        let node = *world.names.get(from).ok_or_else(missing)?;
+        world.name(vec![(to.to_owned(), Some(node)), (from.to_owned(), None)]);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.call()?;
+        if !world.names.contains_key(path) {
+            return Err(missing());
+        }
+        world.name(vec![(path.to_owned(), None)]);
+        Ok(())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let world = self.call()?;
+        let inside = world.names.keys().filter_map(|it| it.strip_prefix(folder).ok());
+        let names: BTreeSet<_> = inside
+            .filter_map(|it| it.components().next())
+            .map(|it| it.as_os_str().to_str().unwrap().to_owned())
+            .collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn create_folder(&self, _: &Path) -> io::Result<()> {
+        self.call().map(drop)
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        let mut world = self.call()?;
+        if world.omit != Omit::FolderSyncs {
+            let count = world.namings.len();
+            world.sync_names(count);
+        }
+        Ok(())
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Box<dyn Lock>> {
+        Ok(Box::new(NoLock))
+    }
+}
+
+#[derive(Debug)]
+struct NoLock;
+
+impl Lock for NoLock {}
+
+#[derive(Debug)]
+struct Handle {
+    files: Simulated,
+    node: usize,
+}
+
+impl File for Handle {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).unwrap();
+        let mut world = match self.files.call() {
+            Ok(world) => world,
+            Err(error) => {
+                // The process may have been in the middle of this write.
+                let mut world = self.files.world();
+                if matches!(world.calls_left, Some((0, Crash::Process))) {
+                    world.calls_left = None;
+                    let part = world.random.below(bytes.len() as u64 + 1);
+                    let part = usize::try_from(part).unwrap();
+                    world.nodes[self.node].write(offset, &bytes[..part]);
+                }
+                return Err(error);
+            }
+        };
+        let longer = (offset + bytes.len()).saturating_sub(world.nodes[self.node].seen.len());
+        let room = world.room.saturating_sub(world.used());
+        if longer > room {
+            let part = bytes.len() - (longer - room);
+            world.nodes[self.node].write(offset, &bytes[..part]);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        world.nodes[self.node].write(offset, bytes);
+        Ok(())
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let world = self.files.call()?;
+        let seen = &world.nodes[self.node].seen;
+        let start = usize::try_from(offset).unwrap().min(seen.len());
+        let count = into.len().min(seen.len() - start);
+        into[..count].copy_from_slice(&seen[start..start + count]);
+        Ok(count)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let waited = self.files.0.1.wait_while(self.files.world(), |it| it.held);
+        drop(waited.unwrap());
+        let mut guard = self.files.call()?;
+        let world = &mut *guard;
+        world.syncs += 1;
+        if world.omit == Omit::FileSyncs {
+            return Ok(());
+        }
+        let fails = match &mut world.syncs_left {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        };
+        let node = &mut world.nodes[self.node];
+        for sector in std::mem::take(&mut node.dirty) {
+            if !fails || world.random.coin() {
+                node.store(sector);
+            }
+        }
+        if fails {
+            world.syncs_left = None;
+            return Err(io::Error::other("the disk did not take it"));
+        }
+        Ok(())
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.files.call()?.nodes[self.node].seen.len() as u64)
+    }
+}

@@ -1,0 +1,241 @@
+//! Crashes at any moment of any work: what was acknowledged is there once, nothing is there in
+//! part, and snapshots are whole.
+//!
+//! `POWER_CUTS` in the environment asks for more crashes than the usual number.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::chain::Chains;
+use crate::conformance::PARTITION;
+use crate::conformance::{TENANT, seal};
+use crate::embedded::files::simulated::{Crash, Omit, Random, Simulated};
+use crate::embedded::{EmbeddedLog, Settings};
+use crate::port::{
+    AppendError, Batch, EventLog, Position, Recorded, Snapshot, SnapshotChunk, Writer,
+};
+use crate::record::Record;
+
+/// How many crashes are simulated at least.
+const CRASHES: u64 = 1_200;
+
+/// How many crashes one log lives through.
+const CRASHES_PER_LOG: u64 = 30;
+
+/// Small enough for every log to seal, archive and recycle many segments.
+const SETTINGS: Settings = Settings { partitions: 1, segment_bytes_max: 24 * 1024 };
+
+/// What must be in the log.
+#[derive(Debug, Default)]
+struct Model {
+    records: Vec<Record>,
+    /// What was handed to an append of which nothing is known.
+    open: Batch,
+    snapshot: Option<Saved>,
+    open_snapshot: Option<Saved>,
+    cuts: Counts,
+}
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Saved {
+    upto: u64,
+    chunks: BTreeMap<String, Bytes>,
+}
+
+/// What happened, to show that the test does what it says.
+#[derive(Debug, Default)]
+struct Counts {
+    crashes: u64,
+    acknowledged: u64,
+    torn: u64,
+    failed_syncs: u64,
+    open_kept: u64,
+    open_lost: u64,
+    snapshots: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.crashes += other.crashes;
+        self.acknowledged += other.acknowledged;
+        self.torn += other.torn;
+        self.failed_syncs += other.failed_syncs;
+        self.open_kept += other.open_kept;
+        self.open_lost += other.open_lost;
+        self.snapshots += other.snapshots;
+    }
+}
+
+/// Lives through many crashes with one log, and says what was wrong after which.
+fn live(seed: u64, omit: Omit) -> (Counts, Result<(), String>) {
+    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut files = Simulated::new(random.below(u64::MAX));
+    let mut model = Model::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for crash in 0..CRASHES_PER_LOG {
+        files.omit(omit);
+        let outcome = runtime.block_on(async {
+            check(&files, &mut model).await?;
+            work(&files, &mut model, &mut random).await;
+            Ok::<_, String>(())
+        });
+        if let Err(wrong) = outcome {
+            return (model.cuts, Err(format!("seed {seed}, crash {crash}: {wrong}")));
+        }
+        files = files.after_crash();
+        model.cuts.crashes += 1;
+    }
+    let last = runtime.block_on(check(&files, &mut model));
+    (model.cuts, last.map_err(|wrong| format!("seed {seed}, at last: {wrong}")))
+}
+
+fn open(files: &Simulated) -> Result<EmbeddedLog, String> {
+    let files: Arc<dyn crate::embedded::files::Files> = Arc::new(files.clone());
+    EmbeddedLog::open_on(&files, Path::new("/log"), SETTINGS).map_err(|it| it.to_string())
+}
+
+/// Opens the log and compares it with the model, which then takes over what is there.
+async fn check(files: &Simulated, model: &mut Model) -> Result<(), String> {
+    let log = open(files)?;
+    model.cuts.torn += log.torn_tails().len() as u64;
+    let found: Vec<_> = read_all(&log).await?.into_iter().map(|it| it.record).collect();
+    let with_open: Vec<_> = model.records.iter().chain(&model.open).cloned().collect();
+    if found != model.records && found != with_open {
+        let (found, acknowledged, open) = (found.len(), model.records.len(), model.open.len());
+        return Err(format!("{found} records are there, not {acknowledged} or {open} more"));
+    }
+    if !model.open.is_empty() {
+        let kept = found.len() > model.records.len();
+        *(if kept { &mut model.cuts.open_kept } else { &mut model.cuts.open_lost }) += 1;
+    }
+    let mut chains = Chains::default();
+    for record in &found {
+        chains.follow(record).map_err(|it| it.to_string())?;
+    }
+    (model.records, model.open) = (found, Vec::new());
+    let snapshot = log.snapshot(PARTITION).await.map_err(|it| it.to_string())?;
+    let snapshot = snapshot.map(|it| Saved {
+        upto: it.upto.0,
+        chunks: it.chunks.into_iter().map(|it| (it.key, it.bytes.unwrap())).collect(),
+    });
+    let open = model.open_snapshot.take();
+    if snapshot != model.snapshot && snapshot != open {
+        return Err(format!("the snapshot is {snapshot:?}, not {:?} or {open:?}", model.snapshot));
+    }
+    model.snapshot = snapshot;
+    Ok(())
+}
+
+async fn read_all(log: &EmbeddedLog) -> Result<Vec<Recorded>, String> {
+    let end = log.end(PARTITION).await.unwrap();
+    let mut reader = log.read(PARTITION, Position::START).await.unwrap();
+    let mut all: Vec<Recorded> = Vec::new();
+    while all.last().map_or(Position::START, |it| it.position.next()) < end {
+        all.extend(reader.next(100).await.map_err(|it| it.to_string())?);
+    }
+    Ok(all)
+}
+
+/// Appends and saves until the crash, or not much longer.
+async fn work(files: &Simulated, model: &mut Model, random: &mut Random) {
+    let crash = if random.below(4) == 0 { Crash::Process } else { Crash::Power };
+    files.crash_after(random.below(150), crash);
+    let Ok(log) = open(files) else { return };
+    let Ok(mut writer) = log.claim(PARTITION).await else { return };
+    for _ in 0..60 {
+        if random.below(20) == 0 {
+            files.fail_sync_after(random.below(3));
+        }
+        if random.below(6) == 0 && !save(&mut writer, model, random).await {
+            return;
+        }
+        let batch = next_batch(model, random);
+        match writer.append(batch.clone()).await {
+            Ok(_) => model.records.extend(batch),
+            Err(AppendError::Refused(_)) => (),
+            Err(AppendError::Unknown(_)) => {
+                model.open = batch;
+                model.cuts.failed_syncs += 1;
+                let Ok(next) = log.claim(PARTITION).await else { return };
+                writer = next;
+                // The claim has settled it, and the log says how.
+                let end = log.end(PARTITION).await.unwrap().0;
+                let open = std::mem::take(&mut model.open);
+                if end > model.records.len() as u64 {
+                    model.records.extend(open);
+                }
+            }
+            Err(AppendError::Fenced) => unreachable!("nobody else claims"),
+        }
+        model.cuts.acknowledged = model.records.len() as u64;
+    }
+}
+
+/// Saves a snapshot and says whether the log still works.
+async fn save(writer: &mut Box<dyn Writer>, model: &mut Model, random: &mut Random) -> bool {
+    let mut saved = model.snapshot.clone().unwrap_or_default();
+    saved.upto = model.records.len() as u64;
+    let mut chunks = Vec::new();
+    for _ in 0..random.below(4) {
+        let key = format!("stream {}", random.below(10));
+        let bytes = vec![b'x'; usize::try_from(random.below(1500)).unwrap()];
+        let bytes = (random.below(5) > 0).then(|| Bytes::from(bytes));
+        match &bytes {
+            Some(bytes) => drop(saved.chunks.insert(key.clone(), bytes.clone())),
+            None => drop(saved.chunks.remove(&key)),
+        }
+        chunks.push(SnapshotChunk { key, bytes });
+    }
+    let changed = Snapshot { upto: Position(saved.upto), fold_version: 1, chunks };
+    model.open_snapshot = Some(saved);
+    if writer.save_snapshot(changed).await.is_err() {
+        return false;
+    }
+    model.snapshot = model.open_snapshot.take();
+    model.cuts.snapshots += 1;
+    true
+}
+
+fn next_batch(model: &Model, random: &mut Random) -> Batch {
+    let mut link = model.records.last().map(Record::link).unwrap_or_default();
+    let first = model.records.len() as u64 + 1;
+    let count = 1 + random.below(6);
+    (0..count)
+        .map(|index| {
+            let value = vec![b'v'; usize::try_from(random.below(700)).unwrap()];
+            let (sequence, batchpos) =
+                ((first + index).to_string(), format!("{}/{count}", index + 1));
+            let record = seal(TENANT, &sequence, &batchpos, &value, link);
+            link = record.link();
+            record
+        })
+        .collect()
+}
+
+#[test]
+fn acknowledged_batches_survive_every_crash() {
+    let wanted = std::env::var("POWER_CUTS").ok().and_then(|it| it.parse().ok());
+    let wanted = wanted.unwrap_or(CRASHES);
+    let mut counts = Counts::default();
+    for seed in 1..=wanted.div_ceil(CRASHES_PER_LOG) {
+        let (lived, outcome) = live(seed, Omit::Nothing);
+        counts.add(&lived);
+        outcome.unwrap();
+    }
+    println!("{counts:?}");
+    assert!(counts.crashes >= wanted);
+    assert!(counts.torn > 0 && counts.failed_syncs > 0 && counts.snapshots > 0, "{counts:?}");
+    assert!(counts.open_kept > 0 && counts.open_lost > 0, "{counts:?}");
+}
+
+#[test]
+fn a_log_that_does_not_sync_is_found_out() {
+    for omit in [Omit::FileSyncs, Omit::FolderSyncs] {
+        let found_out = (1..=10).filter(|seed| live(*seed, omit).1.is_err()).count();
+        println!("without {omit:?}, {found_out} of 10 logs lost something");
+        assert!(found_out > 0, "{omit:?}");
+    }
+}
