@@ -9,17 +9,23 @@ use std::future::Future;
 use async_graphql::Executor;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, header};
-use axum::response::IntoResponse;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::Door;
 use super::answer::Answer;
 use super::caller::Caller;
 use super::operation::Operation;
 use super::problem::Problem;
+
+/// Browsers do not pass on an event that has no line of data.
+const COMPLETE: Bytes = Bytes::from_static(b"event: complete\ndata:\n\n");
+
+/// A comment, which everybody reads over.
+const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 
 /// Executes an operation and streams its results.
 ///
@@ -41,7 +47,7 @@ pub(super) fn respond<E: Executor>(
     };
     let events = results
         .map(|answer| next(&answer))
-        .chain(stream::iter([complete()]))
+        .chain(stream::iter([COMPLETE]))
         .take_until(ended(door, caller))
         .map(move |event| {
             // The stream is open for as long as this closure lives.
@@ -66,28 +72,40 @@ pub(super) fn ended<E>(
     }
 }
 
-pub(super) fn next(data: &impl Serialize) -> Event {
-    let data = serde_json::to_string(data).expect("a GraphQL result has only strings as keys");
-    Event::default().event("next").data(data)
+/// A result, as the wire has it.
+pub(super) fn next(data: &impl Serialize) -> Bytes {
+    event("next", data)
 }
 
-/// Browsers do not pass on an event without data, so it has an empty line of it.
-fn complete() -> Event {
-    Event::default().event("complete").data("")
+/// The end of an operation, with what tells which one, if that is a question.
+pub(super) fn complete(data: &impl Serialize) -> Bytes {
+    event("complete", data)
+}
+
+/// JSON has no line breaks of its own, so an event is two lines.
+fn event(name: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).expect("a GraphQL result has only strings as keys");
+    format!("event: {name}\ndata: {data}\n\n").into()
 }
 
 /// A response that lasts as long as `events`, with comments while there are none.
 pub(super) fn into_response<E>(
     door: &Door<E>,
-    events: impl Stream<Item = Event> + Send + 'static,
+    events: impl Stream<Item = Bytes> + Send + 'static,
 ) -> Response<Body> {
-    let heartbeat = KeepAlive::new().interval(door.settings.event_stream.heartbeat);
-    let events = events.map(Ok::<_, Infallible>);
-    let mut response = Sse::new(events).keep_alive(heartbeat).into_response();
+    let period = door.settings.event_stream.heartbeat;
+    let silence = tokio::time::interval_at(Instant::now() + period, period);
+    let events = tokio_stream::StreamExt::timeout_repeating(events, silence)
+        .map(|event| Ok::<_, Infallible>(event.unwrap_or(HEARTBEAT)));
+    let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Asks nginx and its kin not to collect events before passing them on.
-    let buffering = HeaderName::from_static("x-accel-buffering");
-    headers.insert(buffering, HeaderValue::from_static("no"));
+    let fixed: [(HeaderName, &'static str); 4] = [
+        (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // Asks nginx and its kin not to collect events before passing them on.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
     response
 }

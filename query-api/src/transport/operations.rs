@@ -1,5 +1,7 @@
 //! The operations that run on one connection, by the id that its client gave them.
 
+use std::future::Future;
+
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio_stream::StreamMap;
@@ -20,6 +22,8 @@ pub(super) enum Step {
     Refused(Answer),
     /// It has come to its end.
     Complete,
+    /// It was cut off before its end.
+    Cut,
 }
 
 /// Why an operation does not start.
@@ -47,15 +51,21 @@ impl Operations {
         Ok(())
     }
 
-    /// Starts an operation that was [admitted](Self::admit).
-    pub(super) fn start(&mut self, id: String, results: BoxStream<'static, Answer>) {
+    /// Starts an operation that was [admitted](Self::admit), to be cut off when `ended` completes.
+    pub(super) fn start(
+        &mut self,
+        id: String,
+        results: BoxStream<'static, Answer>,
+        ended: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let step = |answer: Answer| {
+            if answer.is_executed() { Step::Next(answer) } else { Step::Refused(answer) }
+        };
         let steps = results
-            .map(
-                |answer| {
-                    if answer.is_executed() { Step::Next(answer) } else { Step::Refused(answer) }
-                },
-            )
-            .chain(stream::iter([Step::Complete]));
+            .map(step)
+            .chain(stream::iter([Step::Complete]))
+            .take_until(ended)
+            .chain(stream::iter([Step::Cut]));
         self.running.insert(id, steps.boxed());
     }
 
@@ -69,7 +79,7 @@ impl Operations {
         let Some((id, step)) = self.running.next().await else {
             return std::future::pending().await;
         };
-        if matches!(step, Step::Refused(_) | Step::Complete) {
+        if !matches!(step, Step::Next(_)) {
             self.running.remove(&id);
         }
         (id, step)

@@ -14,8 +14,8 @@ use async_graphql::Executor;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use axum::response::sse::Event;
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::FutureExt;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -44,7 +44,7 @@ struct Reservation {
     principal: String,
     commands: mpsc::Sender<Command>,
     /// What the stream will carry; taken by who opens it.
-    events: Option<mpsc::Receiver<Event>>,
+    events: Option<mpsc::Receiver<Bytes>>,
 }
 
 impl Reservations {
@@ -175,10 +175,10 @@ pub(super) async fn execute<E: Executor>(
         Err(answer) => return Ok(http::respond(door, media, &answer)),
     };
     let passed = operation.passed.clone();
-    let results =
-        operation.stream(&door.executor).take_until(event_stream::ended(door, &*caller)).boxed();
+    let results = operation.stream(&door.executor);
+    let ended = event_stream::ended(door, &*caller).boxed();
     let (rejected, rejection) = oneshot::channel();
-    let command = Command::Start { id: id.clone(), results, rejected };
+    let command = Command::Start { id: id.clone(), results, ended, rejected };
     commands.send(command).await.map_err(|_| unknown())?;
     tokio::select! {
         biased;

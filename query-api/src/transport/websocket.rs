@@ -155,6 +155,7 @@ impl<E: Executor> Connection<E> {
                 self.send(&Outgoing::Next { id: &id, payload: &answer }).await
             }
             Event::Step(id, Step::Refused(answer)) => self.refuse(&id, &answer).await,
+            Event::Step(_, Step::Cut) => Err(End::forbidden()),
             Event::Step(id, Step::Complete) => self.send(&Outgoing::Complete { id: &id }).await,
         }
     }
@@ -208,7 +209,8 @@ impl<E: Executor> Connection<E> {
         };
         match operation {
             Ok(operation) => {
-                self.operations.start(id, operation.stream(&self.door.executor));
+                let ended = caller.ended();
+                self.operations.start(id, operation.stream(&self.door.executor), ended);
                 Ok(())
             }
             Err(answer) => self.refuse(&id, &answer).await,

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::response::sse::Event;
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +21,8 @@ pub(super) enum Command {
     Start {
         id: String,
         results: BoxStream<'static, Answer>,
+        /// Completes when the credential ends that asked for it.
+        ended: BoxFuture<'static, ()>,
         /// Told why not. Dropped in silence once the operation has ended.
         rejected: oneshot::Sender<Rejection>,
     },
@@ -56,12 +59,12 @@ impl Reserved {
     pub(super) async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
-        events: mpsc::Sender<Event>,
+        events: mpsc::Sender<Bytes>,
     ) {
         let expiry = tokio::time::sleep(self.wait_max);
         tokio::pin!(expiry);
         let mut connected = false;
-        let mut waiting: Option<Event> = None;
+        let mut waiting: Option<Bytes> = None;
         loop {
             tokio::select! {
                 () = events.closed() => return,
@@ -69,8 +72,14 @@ impl Reserved {
                 command = commands.recv() => match command {
                     None => return,
                     Some(Command::Connected) => connected = true,
-                    Some(Command::Start { id, results, rejected }) => {
-                        self.start(id, results, rejected);
+                    Some(Command::Start { id, results, ended, rejected }) => {
+                        match self.operations.admit(&id) {
+                            Ok(()) => {
+                                self.unsure.insert(id.clone(), rejected);
+                                self.operations.start(id, results, ended);
+                            }
+                            Err(reason) => reject(rejected, Rejection::NotStarted(reason)),
+                        }
                     }
                     Some(Command::Stop { id }) => self.stop(&id),
                 },
@@ -79,27 +88,22 @@ impl Reserved {
                         room.send(event);
                     }
                 }
-                (id, step) = self.operations.next(), if waiting.is_none() => {
-                    waiting = self.follow(&id, step);
-                }
-            }
-        }
-    }
-
-    fn start(
-        &mut self,
-        id: String,
-        results: BoxStream<'static, Answer>,
-        rejected: oneshot::Sender<Rejection>,
-    ) {
-        match self.operations.admit(&id) {
-            Ok(()) => {
-                self.unsure.insert(id.clone(), rejected);
-                self.operations.start(id, results);
-            }
-            Err(reason) => {
-                // Who asked may have left meanwhile.
-                let _unheard = rejected.send(Rejection::NotStarted(reason));
+                (id, step) = self.operations.next(), if waiting.is_none() => match step {
+                    Step::Next(answer) => {
+                        self.unsure.remove(&id);
+                        waiting = Some(event_stream::next(&json!({ "id": id, "payload": answer })));
+                    }
+                    Step::Refused(answer) => {
+                        if let Some(rejected) = self.unsure.remove(&id) {
+                            reject(rejected, Rejection::Invalid(answer));
+                        }
+                    }
+                    Step::Complete => {
+                        self.unsure.remove(&id);
+                        waiting = Some(event_stream::complete(&json!({ "id": id })));
+                    }
+                    Step::Cut => return,
+                },
             }
         }
     }
@@ -108,24 +112,9 @@ impl Reserved {
         self.operations.stop(id);
         self.unsure.remove(id);
     }
+}
 
-    /// The event that a step of an operation makes, if any.
-    fn follow(&mut self, id: &str, step: Step) -> Option<Event> {
-        match step {
-            Step::Next(answer) => {
-                self.unsure.remove(id);
-                Some(event_stream::next(&json!({ "id": id, "payload": answer })))
-            }
-            Step::Refused(answer) => {
-                let asking = self.unsure.remove(id)?;
-                let _unheard = asking.send(Rejection::Invalid(answer));
-                None
-            }
-            Step::Complete => {
-                self.unsure.remove(id);
-                let data = json!({ "id": id }).to_string();
-                Some(Event::default().event("complete").data(data))
-            }
-        }
-    }
+fn reject(rejected: oneshot::Sender<Rejection>, reason: Rejection) {
+    // Who asked may have left meanwhile.
+    let _unheard = rejected.send(reason);
 }
