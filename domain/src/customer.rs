@@ -263,3 +263,6 @@ impl Aggregate for Customer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -227,6 +227,36 @@ impl Directory {
         self.tenants.iter().map(|(tenant, entry)| (*tenant, entry))
     }
 
+    /// Every slug ever given, and to whom.
+    pub fn slugs(&self) -> impl Iterator<Item = (&Slug, TenantId)> {
+        self.slugs.iter().map(|(slug, tenant)| (slug, *tenant))
+    }
+
+    /// Every host, and whom it selects.
+    pub fn hosts(&self) -> impl Iterator<Item = (&Host, TenantId)> {
+        self.hosts.iter().map(|(host, tenant)| (host, *tenant))
+    }
+
+    /// The directory of which [`Self::entries`], [`Self::slugs`] and [`Self::hosts`] are these,
+    /// from a snapshot.
+    #[must_use]
+    pub fn from_parts(
+        entries: impl IntoIterator<Item = (TenantId, Entry)>,
+        slugs: impl IntoIterator<Item = (Slug, TenantId)>,
+        hosts: impl IntoIterator<Item = (Host, TenantId)>,
+    ) -> Self {
+        let mut loads = BTreeMap::new();
+        let mut tenants = RedBlackTreeMapSync::default();
+        for (tenant, entry) in entries {
+            if entry.standing != Standing::Closed {
+                *loads.entry(entry.partition).or_default() += 1;
+            }
+            tenants.insert_mut(tenant, entry);
+        }
+        let (slugs, hosts) = (slugs.into_iter().collect(), hosts.into_iter().collect());
+        Self { tenants, slugs, hosts, loads }
+    }
+
     /// The tenant that goes by `slug`. A former slug selects nobody.
     #[must_use]
     pub fn by_slug(&self, slug: &Slug) -> Option<TenantId> {
@@ -378,11 +408,17 @@ impl Aggregate for Directory {
             }
             Event::TenantClosed { tenant } => {
                 self.change(*tenant, |it| it.standing = Standing::Closed);
-                let partition = self.entry(*tenant).map(|it| it.partition);
-                if let Some(load) = partition.and_then(|it| self.loads.get_mut(&it)) {
+                let Some(partition) = self.entry(*tenant).map(|it| it.partition) else { return };
+                if let Some(load) = self.loads.get_mut(&partition) {
                     *load -= 1;
+                    if *load == 0 {
+                        self.loads.remove(&partition);
+                    }
                 }
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

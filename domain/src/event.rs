@@ -4,6 +4,8 @@
 //! beside it in the record's headers and is never repeated in the value. The `rename` of a
 //! variant is that type without the first word, so code can be renamed safely.
 
+mod name;
+
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -82,6 +84,12 @@ pub enum DecodeError {
 }
 
 impl Event {
+    /// The type, without [`TYPE_PREFIX`]: `<noun>.<fact>.v<N>`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.serialize(name::Name).expect("every event is an enum of struct variants")
+    }
+
     /// Encodes the event for storage.
     ///
     /// # Errors

@@ -73,8 +73,7 @@ macro_rules! id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                crate::text::deserialize(deserializer)
             }
         }
     };
@@ -146,3 +145,6 @@ impl CustomerId {
         Self(tenant.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

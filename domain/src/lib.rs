@@ -27,6 +27,7 @@ pub mod reaction;
 pub mod stream;
 pub mod subscription;
 pub mod tenant;
+mod text;
 pub mod usage;
 pub mod violation;
 

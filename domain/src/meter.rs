@@ -279,3 +279,6 @@ impl fmt::Display for MeterKey {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -327,3 +327,6 @@ impl Operation {
         shape::violations(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

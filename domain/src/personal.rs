@@ -4,6 +4,8 @@
 //! the write side before its event is stored. Serialising a plain one is an error, so a fact
 //! that was not sealed cannot reach the log.
 
+use std::str::FromStr;
+
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -23,11 +25,21 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        unhex(&text)
-            .and_then(|it| it.try_into().ok())
-            .map(Self)
-            .ok_or_else(|| D::Error::custom(format_args!("expected 32 hex digits, got `{text}`")))
+        crate::text::deserialize(deserializer)
+    }
+}
+
+/// Why a text is not a digest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected 32 hex digits, got `{0}`")]
+pub struct DigestError(String);
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        let bytes = unhex(text).and_then(|it| it.try_into().ok());
+        bytes.map(Self).ok_or_else(|| DigestError(text.chars().take(64).collect()))
     }
 }
 
@@ -105,3 +117,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
     pairs.map(|it| Some(digit(*it.first()?)? << 4 | digit(*it.get(1)?)?)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::terms::{
-    DESCRIPTION_MAX, Enforcement, ITEM_KEY_MAX, ITEMS_MAX, Item, NAME_MAX, Price, QUOTAS_MAX, Quota,
-    QuotaOf, TIERS_MAX, TRIAL_DAYS_MAX, Terms, Tier,
+    DESCRIPTION_MAX, Enforcement, ITEM_KEY_MAX, ITEMS_MAX, Item, NAME_MAX, Price, QUOTAS_MAX,
+    Quota, QuotaOf, TIERS_MAX, TRIAL_DAYS_MAX, Terms, Tier,
 };
 use crate::aggregate::Aggregate;
 use crate::id::PlanId;
@@ -182,3 +182,6 @@ impl Aggregate for Plan {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

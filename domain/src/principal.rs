@@ -172,3 +172,6 @@ permissions! {
     /// Read how the portal is used.
     AnalyticsRead = "analytics.read" in Tenant,
 }
+
+#[cfg(test)]
+mod tests;

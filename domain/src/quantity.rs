@@ -1,10 +1,18 @@
 //! Amounts: exact, checked, never a binary float.
+//!
+//! They are stored as strings and read from nothing else: a JSON number may have been through a
+//! binary float. [`Money`] is a whole number of its currency's minor unit; how prices become
+//! money is not known here.
+
+mod money;
 
 use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use self::money::{Money, MoneyError};
 
 /// The most fractional digits a quantity or unit price may have.
 ///
@@ -47,9 +55,8 @@ macro_rules! amount {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
         #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize,
         )]
-        #[serde(try_from = "Decimal")]
         pub struct $name(Decimal);
 
         impl $name {
@@ -74,7 +81,7 @@ macro_rules! amount {
             /// The sum, or none where it would leave the exact range.
             #[must_use]
             pub fn checked_add(self, other: Self) -> Option<Self> {
-                self.0.checked_add(other.0).map(Self)
+                Self::new(self.0.checked_add(other.0)?).ok()
             }
         }
 
@@ -98,6 +105,13 @@ macro_rules! amount {
             fn from_str(text: &str) -> Result<Self, AmountError> {
                 let malformed = |_| AmountError::Malformed(text.chars().take(64).collect());
                 Self::new(Decimal::from_str_exact(text).map_err(malformed)?)
+            }
+        }
+
+        // Not by way of `Decimal`, which rounds what it cannot hold and reads exponents.
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::text::deserialize(deserializer)
             }
         }
 
@@ -128,6 +142,18 @@ impl Currency {
     #[must_use]
     pub fn code(&self) -> &str {
         std::str::from_utf8(&self.0).expect("the letters were checked")
+    }
+
+    /// How many digits its minor unit has, by ISO 4217: 2 unless listed otherwise.
+    #[must_use]
+    pub const fn minor_digits(&self) -> u32 {
+        match &self.0 {
+            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG"
+            | b"RWF" | b"UGX" | b"UYI" | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
+            b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
+            b"CLF" | b"UYW" => 4,
+            _ => 2,
+        }
     }
 }
 
@@ -167,3 +193,6 @@ impl fmt::Debug for Currency {
         f.write_str(self.code())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,6 +48,13 @@ impl Reactions {
         handled.is_none_or(|it| source_position > *it)
     }
 
+    /// How far each reaction has come: the last position handled of each source partition.
+    pub fn handled(&self) -> impl Iterator<Item = (Reaction, u32, u64)> {
+        self.handled
+            .iter()
+            .map(|((reaction, partition), position)| (*reaction, *partition, *position))
+    }
+
     /// Takes in one event.
     pub fn evolve(&mut self, event: &Event) {
         let Event::Advanced { reaction, source_partition, source_position } = event;
@@ -55,3 +62,6 @@ impl Reactions {
         *handled = (*handled).max(*source_position);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,11 +57,13 @@ impl FromStr for Stream {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let prefix = text.split_once('_').map_or(text, |(prefix, _)| prefix);
-        match prefix {
-            DIRECTORY => Ok(Self::Directory),
-            USAGE => Ok(Self::Usage),
-            REACTIONS => Ok(Self::Reactions),
+        match text {
+            DIRECTORY => return Ok(Self::Directory),
+            USAGE => return Ok(Self::Usage),
+            REACTIONS => return Ok(Self::Reactions),
+            _ => {}
+        }
+        match text.split_once('_').map_or("", |(prefix, _)| prefix) {
             TenantId::PREFIX => text.parse().map(Self::Tenant),
             CustomerId::PREFIX => text.parse().map(Self::Customer),
             EntityId::PREFIX => text.parse().map(Self::Entity),
@@ -73,3 +75,6 @@ impl FromStr for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

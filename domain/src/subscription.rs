@@ -1,6 +1,9 @@
 //! A subscription: a plan sold to a customer, under terms embedded in its events.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, Due, DueKind};
@@ -102,8 +105,8 @@ pub enum Subscription {
 pub struct Sale {
     /// Who bought.
     pub customer: CustomerId,
-    /// Which plan, at which version, on which terms.
-    pub sold: Sold,
+    /// Which plan, at which version, on which terms. Shared, so that a copy of the state is cheap.
+    pub sold: Arc<Sold>,
     /// The zone of its periods.
     pub time_zone: chrono_tz::Tz,
     /// What the periods are counted from.
@@ -247,19 +250,28 @@ impl Subscription {
         });
         let allowance = |(meter, limit): (&MeterKey, Quantity)| {
             let (customer, meter) = (sale.customer, meter.clone());
-            periods
-                .iter()
-                .map(move |it| Allowance { customer, meter: meter.clone(), limit, period: *it })
+            periods.iter().map(move |it| Allowance {
+                customer,
+                meter: meter.clone(),
+                limit,
+                period: *it,
+            })
         };
         limits.flat_map(allowance).collect()
     }
 
     /// The hard quota on how many entities there may be at a time; none if there is no limit.
     #[must_use]
-    pub fn entities_max(&self) -> Option<Quantity> {
+    pub fn entities_max(&self) -> Option<u64> {
         let quotas = &self.sale()?.sold.terms.quotas;
         let hard = |it: &&Quota| it.of == QuotaOf::Entities && it.enforcement == Enforcement::Hard;
-        quotas.iter().filter(hard).map(|it| it.limit).min()
+        quotas.iter().filter(hard).filter_map(|it| it.limit.get().to_u64()).min()
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Sale)) {
+        if let Self::Active(sale) | Self::Cancelling(sale) = self {
+            change(sale);
+        }
     }
 }
 
@@ -282,7 +294,7 @@ impl Sale {
 
     fn change(&self, sold: &Sold, now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
         let (from, to) = (&self.sold.terms, &sold.terms);
-        if self.sold == *sold {
+        if *self.sold == *sold {
             return Ok(Vec::new());
         }
         if from.currency != to.currency {
@@ -338,7 +350,7 @@ impl Aggregate for Subscription {
             ) => Err(Rejection::NotStarted),
 
             (Active(sale) | Cancelling(sale), Command::Start { customer, sold, .. }) => {
-                let same = sale.customer == *customer && sale.sold == *sold;
+                let same = sale.customer == *customer && *sale.sold == *sold;
                 if same { Ok(Vec::new()) } else { Err(Rejection::AlreadyStarted) }
             }
 
@@ -397,7 +409,7 @@ impl Aggregate for Subscription {
                 };
                 let mut sale = Sale {
                     customer: *customer,
-                    sold: sold.clone(),
+                    sold: Arc::new(sold.clone()),
                     time_zone: *time_zone,
                     anchor: *anchor,
                     phase,
@@ -408,7 +420,9 @@ impl Aggregate for Subscription {
                 }
                 *self = Self::Active(sale);
             }
-            Event::PlanChanged { sold, at: _ } => self.change(|it| it.sold = sold.clone()),
+            Event::PlanChanged { sold, at: _ } => {
+                self.change(|it| it.sold = Arc::new(sold.clone()));
+            }
             Event::CancellationScheduled { at: _ } => {
                 if let Self::Active(sale) = self {
                     *self = Self::Cancelling(sale.clone());
@@ -436,10 +450,5 @@ impl Aggregate for Subscription {
     }
 }
 
-impl Subscription {
-    fn change(&mut self, change: impl FnOnce(&mut Sale)) {
-        if let Self::Active(sale) | Self::Cancelling(sale) = self {
-            change(sale);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

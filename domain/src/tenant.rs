@@ -239,7 +239,9 @@ impl Aggregate for Tenant {
             }
 
             (Active(profile), Command::Rename { name }) if profile.name == *name => Ok(Vec::new()),
-            (Active(_), Command::Rename { name }) => Ok(vec![Event::Renamed { name: name.clone() }]),
+            (Active(_), Command::Rename { name }) => {
+                Ok(vec![Event::Renamed { name: name.clone() }])
+            }
             (Active(profile), Command::Configure { settings }) if profile.settings == *settings => {
                 Ok(Vec::new())
             }
@@ -274,24 +276,36 @@ impl Aggregate for Tenant {
     }
 
     fn evolve(&mut self, event: &Event) {
-        if let Event::Created { slug, name, settings, .. } = event {
-            let (slug, name, settings) = (slug.clone(), name.clone(), settings.clone());
-            *self = Self::Active(Profile { slug, name, settings });
+        match event {
+            Event::Created { slug, name, settings, at: _ } => {
+                let (slug, name, settings) = (slug.clone(), name.clone(), settings.clone());
+                *self = Self::Active(Profile { slug, name, settings });
+            }
+            Event::Renamed { name } => self.change(|it| it.name = name.clone()),
+            Event::Configured { settings } => self.change(|it| it.settings = settings.clone()),
+            Event::Suspended { reason } => {
+                self.become_of(|profile| Self::Suspended { profile, reason: *reason });
+            }
+            Event::Reactivated {} => self.become_of(Self::Active),
+            Event::Closed { at: _ } => self.become_of(Self::Closed),
         }
-        let Some(mut profile) = self.profile().cloned() else { return };
-        *self = match event {
-            Event::Created { .. } | Event::Reactivated {} => Self::Active(profile),
-            Event::Renamed { name } => {
-                profile.name = name.clone();
-                Self::Active(profile)
+    }
+}
+
+impl Tenant {
+    fn change(&mut self, change: impl FnOnce(&mut Profile)) {
+        match self {
+            Self::NotCreated => {}
+            Self::Active(profile) | Self::Suspended { profile, .. } | Self::Closed(profile) => {
+                change(profile);
             }
-            Event::Configured { settings } => {
-                profile.settings = settings.clone();
-                Self::Active(profile)
-            }
-            Event::Suspended { reason } => Self::Suspended { profile, reason: *reason },
-            Event::Closed { .. } => Self::Closed(profile),
-        };
+        }
+    }
+
+    fn become_of(&mut self, state: impl FnOnce(Profile) -> Self) {
+        if let Some(profile) = self.profile() {
+            *self = state(profile.clone());
+        }
     }
 }
 
@@ -341,3 +355,6 @@ impl From<Name> for String {
         name.0.into()
     }
 }
+
+#[cfg(test)]
+mod tests;

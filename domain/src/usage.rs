@@ -252,6 +252,24 @@ impl Usage {
         self.used.get(&counter).map_or(Quantity::ZERO, |it| it.amount)
     }
 
+    /// Everything that is used, for a snapshot.
+    pub fn counters(&self) -> impl Iterator<Item = Consumption> {
+        self.used.iter().map(|((customer, meter, start), used)| Consumption {
+            customer: *customer,
+            meter: meter.clone(),
+            period: Period { start: *start, end: used.end },
+            amount: used.amount,
+        })
+    }
+
+    /// The state that has used this, from a snapshot.
+    #[must_use]
+    pub fn from_counters(counters: &[Consumption]) -> Self {
+        let mut usage = Self::default();
+        counters.iter().for_each(|it| usage.count(it));
+        usage
+    }
+
     /// What the entries take from `allowance`; none if that is nothing.
     ///
     /// Quotas are checked one by one, so where several hold for the same usage each of them must.
@@ -357,3 +375,6 @@ impl Aggregate for Usage {
         consumed.iter().for_each(|it| self.count(it));
     }
 }
+
+#[cfg(test)]
+mod tests;

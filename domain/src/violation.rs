@@ -71,11 +71,11 @@ impl Violations {
     }
 
     /// Asks for an amount that is not negative.
-    pub(crate) fn not_negative<A>(&mut self, field: impl Into<String>, amount: A)
+    pub(crate) fn not_negative<A>(&mut self, field: impl Into<String>, amount: &A)
     where
         A: Default + PartialOrd + fmt::Display,
     {
-        if amount < A::default() {
+        if *amount < A::default() {
             self.note(field, format!("expected 0 or more, got {amount}"));
         }
     }
@@ -90,3 +90,6 @@ impl Violations {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ fn an_event_is_read_back_from_its_type_and_value() {
     let event = opened(Content::Sealed(Box::new([1, 2, 3])));
     let encoded = event.encode().unwrap();
     assert_eq!(encoded.name(), "customer.opened.v1");
+    assert_eq!(event.name(), "customer.opened.v1");
     assert!(encoded.value().starts_with(br#"{"role":"customer""#));
     let decoded = Event::decode("callboard.customer.opened.v1", encoded.value()).unwrap();
     assert_eq!(decoded, event);

@@ -166,7 +166,7 @@ impl Terms {
         violations.at_most("quotas", self.quotas.len(), QUOTAS_MAX);
         for (place, quota) in self.quotas.iter().enumerate() {
             let field = format!("quotas[{place}]");
-            violations.not_negative(format!("{field}.limit"), quota.limit);
+            violations.not_negative(format!("{field}.limit"), &quota.limit);
             if self.quotas[..place].iter().any(|it| it.of == quota.of) {
                 violations.note(format!("{field}.of"), "the same is limited twice");
             }
@@ -195,10 +195,10 @@ impl Price {
         let mut violations = Violations::default();
         match self {
             Self::Flat { unit, quantity } => {
-                violations.not_negative("unit", *unit);
-                violations.not_negative("quantity", *quantity);
+                violations.not_negative("unit", unit);
+                violations.not_negative("quantity", quantity);
             }
-            Self::PerUnit { meter: _, unit } => violations.not_negative("unit", *unit),
+            Self::PerUnit { meter: _, unit } => violations.not_negative("unit", unit),
             Self::Graduated { meter: _, tiers } | Self::Volume { meter: _, tiers } => {
                 tiers_in_order(tiers, &mut violations);
             }
@@ -206,8 +206,8 @@ impl Price {
                 if *size <= Quantity::ZERO {
                     violations.note("size", format!("expected more than 0, got {size}"));
                 }
-                violations.not_negative("free", *free);
-                violations.not_negative("unit", *unit);
+                violations.not_negative("free", free);
+                violations.not_negative("unit", unit);
             }
         }
         violations.into_vec()
@@ -238,7 +238,7 @@ fn tiers_in_order(tiers: &[Tier], violations: &mut Violations) {
         }
     }
     for (place, tier) in tiers.iter().enumerate() {
-        violations.not_negative(format!("tiers[{place}].unit"), tier.unit);
-        violations.not_negative(format!("tiers[{place}].flat"), tier.flat);
+        violations.not_negative(format!("tiers[{place}].unit"), &tier.unit);
+        violations.not_negative(format!("tiers[{place}].flat"), &tier.flat);
     }
 }

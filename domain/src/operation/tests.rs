@@ -1,0 +1,118 @@
+use super::*;
+
+const TENANT: TenantId = TenantId::from_digest([1; 16]);
+const CUSTOMER: CustomerId = CustomerId::from_digest([2; 16]);
+const PLAN: PlanId = PlanId::from_digest([3; 16]);
+const SUBSCRIPTION: SubscriptionId = SubscriptionId::from_digest([4; 16]);
+
+/// The one place that knows how an operation is checked.
+#[track_caller]
+fn check(operation: &Operation, violations: &[&str]) {
+    let found: Vec<String> = operation.violations().iter().map(ToString::to_string).collect();
+    assert_eq!(found, violations);
+}
+
+fn open(role: Role, name: &str, contact: Option<&str>) -> Operation {
+    Operation::OpenCustomer {
+        customer: CUSTOMER,
+        role,
+        name: name.to_owned(),
+        contact: contact.map(str::to_owned),
+        currency: None,
+        time_zone: None,
+    }
+}
+
+fn entry(id: &str) -> UsageEntry {
+    UsageEntry {
+        source: "gateway".to_owned(),
+        id: id.to_owned(),
+        meter: "api.calls".parse().unwrap(),
+        customer: None,
+        at: None,
+        value: 1.into(),
+        dimensions: [].into(),
+    }
+}
+
+#[test]
+fn an_account_has_a_name_and_may_have_an_address() {
+    check(&open(Role::Customer, "Acme", None), &[]);
+    check(&open(Role::CostCentre, "Acme", Some("billing@example.com")), &[]);
+    check(
+        &open(Role::Itself, "", None),
+        &[
+            "role: the tenant's own account is opened with the tenant",
+            "name: expected 1 to 120 characters, got 0",
+        ],
+    );
+    for contact in ["billing", "@example.com", "billing@", "a@b@c", "a b@c"] {
+        let change = Operation::ChangeCustomer {
+            customer: CUSTOMER,
+            name: "Acme".to_owned(),
+            contact: Some(contact.to_owned()),
+        };
+        check(&change, &["contact: expected an e-mail address like `billing@example.com`"]);
+    }
+}
+
+#[test]
+fn a_request_holds_at_least_one_thing_and_a_bounded_number() {
+    let remove = |it: usize| EntityChange::Remove {
+        reference: format!("component:default/c{it}"),
+        expected: ExpectedRevision::Any,
+    };
+    let apply = |count| Operation::ApplyEntities { changes: (0..count).map(remove).collect() };
+    check(&apply(0), &["changes: expected at least one, got none"]);
+    check(&apply(500), &[]);
+    check(&apply(501), &["changes: expected at most 500, got 501"]);
+
+    let record = |count: usize| {
+        let entries = (0..count).map(|it| entry(&it.to_string())).collect();
+        Operation::RecordUsage { entries }
+    };
+    check(&record(0), &["entries: expected at least one, got none"]);
+    check(&record(1_000), &[]);
+    check(&record(1_001), &["entries: expected at most 1000, got 1001"]);
+}
+
+#[test]
+fn a_violation_is_found_at_its_path() {
+    let entries = vec![entry("1"), entry("")];
+    check(
+        &Operation::RecordUsage { entries },
+        &["entries[1].id: expected 1 to 128 characters, got 0"],
+    );
+    let define = Operation::DefineMeter {
+        key: "api.calls".parse().unwrap(),
+        name: String::new(),
+        unit: "call".to_owned(),
+        aggregation: Aggregation::Sum,
+    };
+    check(&define, &["name: expected 1 to 120 characters, got 0"]);
+    let (subscription, plan, version) = (SUBSCRIPTION, PLAN, Some(0));
+    let change = Operation::ChangePlan { subscription, plan, version };
+    check(&change, &["version: versions count from 1, got 0"]);
+    let (kind, target) = (LocationKind::Url, String::new());
+    let register = Operation::RegisterLocation { kind, target };
+    check(&register, &["target: expected 1 to 2048 characters, got 0"]);
+}
+
+#[test]
+fn an_operation_has_the_name_and_permission_of_what_it_does() {
+    let suspend = Operation::SuspendTenant { tenant: TENANT, reason: SuspensionReason::NonPayment };
+    for (operation, name, permission) in [
+        (suspend, "suspendTenant", Permission::DirectoryWrite),
+        (Operation::CloseTenant, "closeTenant", Permission::TenantWrite),
+        (open(Role::Customer, "Acme", None), "openCustomer", Permission::CustomerWrite),
+        (Operation::RetirePlan { plan: PLAN }, "retirePlan", Permission::PlanWrite),
+        (
+            Operation::UndoCancellation { subscription: SUBSCRIPTION },
+            "undoCancellation",
+            Permission::SubscriptionWrite,
+        ),
+        (Operation::RecordUsage { entries: Vec::new() }, "recordUsage", Permission::UsageWrite),
+    ] {
+        assert_eq!((operation.name(), operation.permission()), (name, permission));
+    }
+}

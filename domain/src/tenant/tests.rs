@@ -1,0 +1,153 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::aggregate::fold;
+
+const NOW: DateTime<Utc> = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
+
+/// The one place that knows how a decision is made.
+#[track_caller]
+fn check(given: &[Event], when: Command, then: Result<Vec<Event>, Rejection>) {
+    assert_eq!(fold::<Tenant>(given).decide(&when, NOW), then);
+}
+
+fn slug(text: &str) -> Slug {
+    text.parse().unwrap()
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn settings(currency: &str) -> Settings {
+    Settings {
+        time_zone: chrono_tz::Europe::Berlin,
+        currency: currency.parse().unwrap(),
+        kinds: crate::catalog::KindSet::Core,
+    }
+}
+
+fn create() -> Command {
+    Command::Create { slug: slug("acme"), name: name("Acme"), settings: settings("EUR") }
+}
+
+fn created() -> Event {
+    Event::Created { slug: slug("acme"), name: name("Acme"), settings: settings("EUR"), at: NOW }
+}
+
+fn suspended() -> Event {
+    Event::Suspended { reason: SuspensionReason::NonPayment }
+}
+
+fn closed() -> Event {
+    Event::Closed { at: NOW }
+}
+
+#[test]
+fn is_created_once_under_the_slug_it_was_registered_with() {
+    check(&[], create(), Ok(vec![created()]));
+    check(&[created()], create(), Ok(vec![]));
+    let renamed = Event::Renamed { name: name("Acme SE") };
+    check(&[created(), renamed], create(), Ok(vec![]));
+    check(&[created(), suspended()], create(), Ok(vec![]));
+    let other =
+        Command::Create { slug: slug("apex"), name: name("Apex"), settings: settings("EUR") };
+    check(&[created()], other, Err(Rejection::AlreadyCreated(slug("acme"))));
+    check(&[created(), closed()], create(), Err(Rejection::Closed));
+}
+
+#[test]
+fn is_renamed_and_configured_only_while_active() {
+    for (same, other, event) in [
+        (
+            Command::Rename { name: name("Acme") },
+            Command::Rename { name: name("Acme SE") },
+            Event::Renamed { name: name("Acme SE") },
+        ),
+        (
+            Command::Configure { settings: settings("EUR") },
+            Command::Configure { settings: settings("USD") },
+            Event::Configured { settings: settings("USD") },
+        ),
+    ] {
+        check(&[], other.clone(), Err(Rejection::NotCreated));
+        check(&[created()], same, Ok(vec![]));
+        check(&[created()], other.clone(), Ok(vec![event.clone()]));
+        check(&[created(), event], other.clone(), Ok(vec![]));
+        check(&[created(), suspended()], other.clone(), Err(Rejection::Suspended));
+        check(&[created(), closed()], other, Err(Rejection::Closed));
+    }
+}
+
+#[test]
+fn is_suspended_for_a_reason_and_reactivated() {
+    let suspend = |reason| Command::Suspend { reason };
+    check(&[], suspend(SuspensionReason::NonPayment), Err(Rejection::NotCreated));
+    check(&[created()], suspend(SuspensionReason::NonPayment), Ok(vec![suspended()]));
+    check(&[created(), suspended()], suspend(SuspensionReason::NonPayment), Ok(vec![]));
+    check(
+        &[created(), suspended()],
+        suspend(SuspensionReason::Abuse),
+        Ok(vec![Event::Suspended { reason: SuspensionReason::Abuse }]),
+    );
+    check(&[created()], Command::Reactivate, Ok(vec![]));
+    check(&[created(), suspended()], Command::Reactivate, Ok(vec![Event::Reactivated {}]));
+    check(&[created(), closed()], Command::Reactivate, Err(Rejection::Closed));
+}
+
+#[test]
+fn is_closed_for_good_also_while_suspended() {
+    check(&[], Command::Close, Err(Rejection::NotCreated));
+    check(&[created()], Command::Close, Ok(vec![closed()]));
+    check(&[created(), suspended()], Command::Close, Ok(vec![closed()]));
+    check(&[created(), closed()], Command::Close, Ok(vec![]));
+}
+
+#[test]
+fn others_learn_its_standing_and_profile() {
+    let after = |events: &[Event]| fold::<Tenant>(events).standing();
+    assert_eq!(after(&[]), Standing::NotCreated);
+    assert_eq!(after(&[created()]), Standing::Active);
+    assert_eq!(after(&[created(), suspended()]), Standing::Suspended);
+    assert_eq!(after(&[created(), suspended(), Event::Reactivated {}]), Standing::Active);
+    assert_eq!(after(&[created(), closed()]), Standing::Closed);
+    let tenant = fold::<Tenant>(&[created(), suspended(), closed()]);
+    assert_eq!(tenant.profile().unwrap().settings, settings("EUR"));
+}
+
+#[test]
+fn a_display_name_is_one_trimmed_line() {
+    assert_eq!(name("  Acme SE ").as_str(), "Acme SE");
+    for text in ["", "   ", "two\nlines", &"x".repeat(121)] {
+        assert!(text.parse::<Name>().is_err(), "{text:?} was accepted");
+    }
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let reasons = [SuspensionReason::NonPayment, SuspensionReason::Abuse];
+    prop_oneof![
+        Just(create()),
+        prop::sample::select(vec!["Acme", "Apex"])
+            .prop_map(|it| Command::Rename { name: name(it) }),
+        prop::sample::select(vec!["EUR", "USD"])
+            .prop_map(|it| Command::Configure { settings: settings(it) }),
+        prop::sample::select(reasons.to_vec()).prop_map(|reason| Command::Suspend { reason }),
+        Just(Command::Reactivate),
+        Just(Command::Close),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn repeating_a_command_changes_nothing(
+        history in prop::collection::vec(any_command(), 0..12),
+        command in any_command(),
+    ) {
+        let mut tenant = Tenant::default();
+        for command in history.iter().chain([&command]) {
+            let events = tenant.decide(command, NOW).unwrap_or_default();
+            events.iter().for_each(|it| tenant.evolve(it));
+        }
+        prop_assert_eq!(tenant.decide(&command, NOW).unwrap_or_default(), vec![]);
+    }
+}
