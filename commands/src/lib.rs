@@ -4,9 +4,30 @@
 //! single loop; nothing is answered before what it depends on is durable. It does **not** know
 //! SQL or HTTP and never reads a projection: a decision on a stale read is wrong.
 //!
-//! Start at [`request`] for what is asked and answered.
+//! Start at [`request`] for what is asked and answered and at [`Commands`] for who is asked.
+//! A request is prepared on its caller's task (`prepare`), waits its turn (`owner::inbox`), is
+//! decided in the owner's loop (`owner::run`) by way of `handlers` over an overlay of the
+//! `state`, and becomes records in `record`.
 
+pub mod clock;
+mod commands;
+mod handlers;
+mod idempotency;
 pub mod identities;
+mod owner;
+mod prepare;
+mod reactions;
+pub mod record;
 pub mod request;
+pub mod settings;
+mod state;
+mod timers;
 
+pub use clock::{Clock, SystemClock};
+pub use commands::Commands;
+pub use owner::StartError;
 pub use request::{CommandError, EventSummary, IdempotencyKey, Mode, Outcome, Request};
+pub use settings::{Settings, Values};
+
+#[cfg(test)]
+mod tests;

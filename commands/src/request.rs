@@ -8,6 +8,8 @@ use domain::id::{CommandId, EventId};
 use domain::operation::{ExpectedRevision, Operation};
 use domain::principal::Denied;
 use domain::usage::Verdict;
+use domain::violation;
+pub use domain::violation::Violation;
 use event_log::{Partition, Position};
 use uuid::Uuid;
 
@@ -134,7 +136,7 @@ pub enum CommandError {
     #[error(transparent)]
     Denied(#[from] Denied),
     /// The caller asked for something malformed.
-    #[error("{}", summary(.0))]
+    #[error("{}", violation::summary(.0))]
     Invalid(Vec<Violation>),
     /// The caller asked for something the rules forbid.
     #[error("{reason}")]
@@ -174,16 +176,9 @@ pub enum CommandError {
     Fault(CommandId),
 }
 
-/// One thing that is wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Where, as a path into the request: `changes[3].descriptor.metadata.name`.
-    pub field: String,
-    /// What is wrong, with the value and the fix.
-    pub message: String,
-}
-
-fn summary(violations: &[Violation]) -> String {
-    let texts = violations.iter().map(|it| format!("{}: {}", it.field, it.message));
-    texts.collect::<Vec<_>>().join("; ")
+impl CommandError {
+    /// One thing is malformed.
+    pub(crate) fn invalid(field: &str, message: String) -> Self {
+        Self::Invalid(vec![Violation { field: field.to_owned(), message }])
+    }
 }

@@ -137,6 +137,18 @@ pub enum Rejection {
     },
 }
 
+impl Rejection {
+    /// A stable code in upper case.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
+            Self::UnknownLocation { .. } => "LOCATION_NOT_FOUND",
+            Self::OwnedByLocation { .. } => "ENTITY_HAS_LOCATION",
+        }
+    }
+}
+
 impl Entity {
     /// Says whether it is in the catalog.
     #[must_use]

@@ -77,6 +77,19 @@ pub enum Rejection {
     TooLong(usize),
 }
 
+impl Rejection {
+    /// A stable code in upper case.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "LOCATION_NOT_ADDRESS",
+            Self::Credentials => "LOCATION_HAS_CREDENTIALS",
+            Self::File(_) => "LOCATION_NOT_PATH",
+            Self::TooLong(_) => "LOCATION_TOO_LONG",
+        }
+    }
+}
+
 impl LocationKind {
     /// The kind as Backstage writes it, before the `:` of `type:target`.
     #[must_use]

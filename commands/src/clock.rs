@@ -1,0 +1,40 @@
+//! What time it is, as a part that tests replace.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+/// How long a sleep may last before the clock is looked at again: 30 s, so that a wall clock
+/// that was set forward does not delay timers for longer.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+
+/// Tells the time, and when a time has come.
+#[async_trait]
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The wall clock's time. May go backwards; the owner makes sure that recorded time does not.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Returns at `at`, or earlier; who waits looks at the clock again.
+    async fn wait_until(&self, at: DateTime<Utc>);
+}
+
+/// The clock of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    async fn wait_until(&self, at: DateTime<Utc>) {
+        let left = at.signed_duration_since(self.now()).max(TimeDelta::zero());
+        tokio::time::sleep(left.to_std().map_or(SLEEP_MAX, |it| it.min(SLEEP_MAX))).await;
+    }
+}

@@ -1,0 +1,314 @@
+//! The handle through which everybody asks the write side.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use domain::catalog::KindSet;
+use domain::directory::{Directory, Host, Slug};
+use domain::id::{CustomerId, TenantId};
+use domain::operation::Operation;
+use domain::plan::Plan;
+use domain::principal::{Denied, Principal, Scope};
+use domain::subscription::{Sold, Subscription};
+use domain::tenant::{Standing, Tenant};
+use event_log::{EventLog, Partition};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use vault::Keyring;
+
+use crate::clock::Clock;
+use crate::handlers::Stale;
+use crate::identities::Fingerprinter;
+use crate::owner::envelope::{Answer, Envelope};
+use crate::owner::inbox::Refused;
+use crate::owner::{Owner, OwnerHandle, Parts, StartError};
+use crate::prepare::{self, Ask, Context, Prepared, TermsSource};
+use crate::request::{CommandError, Outcome, Request};
+use crate::settings::Settings;
+use crate::{idempotency, reactions};
+
+/// The partition that holds the system tenant, and with it the directory.
+const SYSTEM_PARTITION: usize = 0;
+
+/// How often a request is prepared again because an assumption did not hold.
+const PREPARATIONS_MAX: usize = 3;
+
+/// The write side of this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Commands(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) keyring: Keyring,
+    pub(crate) settings: Arc<Settings>,
+    fingerprinter: Fingerprinter,
+    owners: Vec<OwnerHandle>,
+    directory: watch::Receiver<Directory>,
+    /// The kinds that tenants' catalogs accept, where that is not the usual. A hint: the owner
+    /// verifies it.
+    kinds: RwLock<HashMap<TenantId, KindSet>>,
+    followers: Mutex<JoinSet<()>>,
+    running: Mutex<JoinSet<()>>,
+}
+
+impl Commands {
+    /// Claims every partition, brings the state back, and begins to serve.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if a partition cannot be claimed or read.
+    pub async fn start(
+        log: Arc<dyn EventLog>,
+        keyring: Keyring,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Self, StartError> {
+        let (shown, directory) = watch::channel(Directory::default());
+        let fingerprinter = Fingerprinter::new(keyring.identity_key());
+        let settings = Arc::new(settings);
+        let parts = Parts {
+            log: log.clone(),
+            keyring: keyring.clone(),
+            clock,
+            settings: settings.clone(),
+            directory: shown,
+        };
+        let (mut owners, mut running) = (Vec::new(), JoinSet::new());
+        for partition in (0..log.partitions()).map(Partition) {
+            let (owner, handle) = Owner::start(partition, parts.clone()).await?;
+            owners.push(handle);
+            running.spawn(owner.run());
+        }
+        let commands = Self(Arc::new(Inner {
+            log,
+            keyring,
+            settings,
+            fingerprinter,
+            owners,
+            directory,
+            kinds: RwLock::default(),
+            followers: Mutex::default(),
+            running: Mutex::new(running),
+        }));
+        let mut followers = JoinSet::new();
+        for owner in &commands.0.owners {
+            followers.spawn(reactions::follow(commands.clone(), owner.partition));
+        }
+        *commands.0.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
+        Ok(commands)
+    }
+
+    /// Asks for a change, and answers once what was decided is durable.
+    ///
+    /// Dropping the future does not take the request back: it may or may not take effect.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`] says who must act.
+    pub async fn submit(
+        &self,
+        principal: &Principal,
+        request: Request,
+    ) -> Result<Outcome, CommandError> {
+        let permission = request.operation.permission();
+        if principal.authorize(permission)? == Scope::None {
+            return Err(Denied { permission }.into());
+        }
+        let owner = self.owner_of(principal.tenant())?;
+        let mut kinds = self.kinds_of(principal.tenant());
+        for _ in 0..PREPARATIONS_MAX {
+            let fingerprinter = &self.0.fingerprinter;
+            let context = Context { keyring: &self.0.keyring, fingerprinter, kinds };
+            let mut prepared = prepare::prepare(&context, principal, &request).await?;
+            self.find_terms(owner, &request.operation, &mut prepared).await?;
+            let keys = prepared.keys.clone();
+            match ask(owner, prepared).await? {
+                Answer::Done(outcome) => return Ok(outcome),
+                Answer::Refused(CommandError::KeyReused(_)) => {
+                    let key = request.idempotency_key.as_ref().map(|it| it.as_str().to_owned());
+                    return Err(CommandError::KeyReused(key.unwrap_or_default()));
+                }
+                Answer::Refused(error) => return Err(error),
+                Answer::Remembered(remembered) => {
+                    let log = self.0.log.as_ref();
+                    return idempotency::recall(log, owner.partition, remembered, &keys).await;
+                }
+                Answer::Stale(Stale::Kinds(accepted)) => {
+                    kinds = accepted;
+                    self.remember_kinds(principal.tenant(), accepted);
+                }
+                Answer::Partly { .. } => unreachable!("only reactions are answered in parts"),
+            }
+        }
+        Err(CommandError::Busy { retry_after: Duration::from_millis(100) })
+    }
+
+    /// The tenant that goes by `slug`.
+    #[must_use]
+    pub fn tenant_by_slug(&self, slug: &Slug) -> Option<TenantId> {
+        self.0.directory.borrow().by_slug(slug)
+    }
+
+    /// The tenant that `host` selects.
+    #[must_use]
+    pub fn tenant_by_host(&self, host: &Host) -> Option<TenantId> {
+        self.0.directory.borrow().by_host(host)
+    }
+
+    /// The directory as it is durable at this moment: every tenant with its names and place.
+    #[must_use]
+    pub fn directory(&self) -> Directory {
+        self.0.directory.borrow().clone()
+    }
+
+    /// The partition that holds `tenant`.
+    #[must_use]
+    pub fn partition_of(&self, tenant: TenantId) -> Option<Partition> {
+        if tenant == TenantId::SYSTEM {
+            return self.0.owners.get(SYSTEM_PARTITION).map(|it| it.partition);
+        }
+        self.0.directory.borrow().entry(tenant).map(|it| Partition(it.partition))
+    }
+
+    /// Waits until a registered tenant exists in its own partition, at most so long.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Rejected`] if it is not registered, [`CommandError::Unavailable`] if it
+    /// takes longer or the write side stops.
+    pub async fn created(&self, tenant: TenantId, within: Duration) -> Result<(), CommandError> {
+        let owner = self.owner_of(tenant)?;
+        let waiting = async {
+            let mut applied = owner.applied();
+            loop {
+                applied.mark_unchanged();
+                let standing = owner.read(move |state| {
+                    state.aggregate::<Tenant>(tenant, tenant).map(Tenant::standing)
+                });
+                let standing = standing.await.ok_or_else(stopping)?;
+                if standing.is_some_and(|it| it != Standing::NotCreated) {
+                    return Ok(());
+                }
+                applied.changed().await.map_err(|_| stopping())?;
+            }
+        };
+        let late = |_| CommandError::Unavailable("the tenant is not created yet".to_owned());
+        tokio::time::timeout(within, waiting).await.map_err(late)?
+    }
+
+    /// Takes nothing new, finishes what waits, and returns once everything has stopped.
+    pub async fn stop(&self) {
+        let take = |it: &Mutex<JoinSet<()>>| {
+            std::mem::take(&mut *it.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        take(&self.0.followers).shutdown().await;
+        for owner in &self.0.owners {
+            owner.close();
+        }
+        let mut running = take(&self.0.running);
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "an owner did not end well");
+            }
+        }
+    }
+
+    /// The last position of `source` that some reaction has handled, by what every owner here
+    /// knows. None of the inner kind if there is none yet, of the outer if they have stopped.
+    pub(crate) async fn handled(&self, source: Partition) -> Option<Option<u64>> {
+        let mut last = None;
+        for owner in &self.0.owners {
+            let handled = owner.read(move |state| state.handled(source)).await?;
+            last = last.max(handled);
+        }
+        Some(last)
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// Who decides for `tenant`.
+    pub(crate) fn owner_of(&self, tenant: TenantId) -> Result<&OwnerHandle, CommandError> {
+        let partition = self.partition_of(tenant).ok_or_else(|| CommandError::Rejected {
+            code: "TENANT_NOT_FOUND",
+            reason: format!("there is no tenant {tenant}"),
+        })?;
+        let index = usize::try_from(partition.0).expect("a partition's number is small");
+        self.0
+            .owners
+            .get(index)
+            .ok_or_else(|| CommandError::Unavailable(format!("partition {partition} is not here")))
+    }
+
+    /// Looks up the terms of a sale to the tenant itself in the operator's catalogue.
+    async fn find_terms(
+        &self,
+        owner: &OwnerHandle,
+        operation: &Operation,
+        prepared: &mut Prepared,
+    ) -> Result<(), CommandError> {
+        let tenant = prepared.tenant;
+        let itself = CustomerId::of_tenant(tenant);
+        let (customer, source) = match &mut prepared.ask {
+            Ask::StartSubscription { customer, source, .. } => (Some(*customer), source),
+            Ask::ChangePlan { subscription, source } => {
+                let id = *subscription;
+                let customer = owner.read(move |state| {
+                    let state = state.aggregate::<Subscription>(tenant, id);
+                    state.and_then(Subscription::sale).map(|it| it.customer)
+                });
+                (customer.await.flatten(), source)
+            }
+            _ => return Ok(()),
+        };
+        if customer == Some(itself) && tenant != TenantId::SYSTEM {
+            *source = TermsSource::Operator(Box::new(self.operator_terms(operation).await?));
+        }
+        Ok(())
+    }
+
+    /// What the operator sells.
+    async fn operator_terms(&self, operation: &Operation) -> Result<Sold, CommandError> {
+        let (plan, version) = prepare::plan_named(operation).expect("it is about a sale");
+        let sold = self.owner_of(TenantId::SYSTEM)?.read(move |state| {
+            let state = state.aggregate::<Plan>(TenantId::SYSTEM, plan);
+            state.cloned().unwrap_or_default().sell(plan, version)
+        });
+        let sold = sold.await.ok_or_else(stopping)?;
+        sold.map_err(|it| CommandError::Rejected { code: it.code(), reason: it.to_string() })
+    }
+
+    fn kinds_of(&self, tenant: TenantId) -> KindSet {
+        let hints = self.0.kinds.read().unwrap_or_else(PoisonError::into_inner);
+        hints.get(&tenant).copied().unwrap_or_default()
+    }
+
+    fn remember_kinds(&self, tenant: TenantId, kinds: KindSet) {
+        let mut hints = self.0.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        if kinds == KindSet::default() {
+            hints.remove(&tenant);
+        } else {
+            hints.insert(tenant, kinds);
+        }
+    }
+}
+
+/// Asks an owner and waits for its answer.
+pub(crate) async fn ask(owner: &OwnerHandle, prepared: Prepared) -> Result<Answer, CommandError> {
+    let (envelope, answer) = Envelope::new(prepared);
+    match owner.push(envelope) {
+        Ok(()) => {}
+        Err(Refused::Full(_, retry_after)) => return Err(CommandError::Busy { retry_after }),
+        Err(Refused::Shut(_, reason)) => return Err(CommandError::Unavailable(reason)),
+    }
+    // An owner that goes away without an answer may have appended the request.
+    answer.await.map_err(|_| CommandError::Unknown)
+}
+
+fn stopping() -> CommandError {
+    CommandError::Unavailable("it is shutting down".to_owned())
+}

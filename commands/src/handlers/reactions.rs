@@ -1,0 +1,104 @@
+//! What reactions ask for, each exactly once.
+
+use domain::Stream;
+use domain::directory::{self, Directory};
+use domain::entity::{self, Entity};
+use domain::id::{EntityId, LocationId};
+use domain::location::Location;
+use domain::operation::ExpectedRevision;
+use domain::reaction;
+use domain::tenant::Tenant;
+
+use super::{Decision, Refusal};
+use crate::prepare::{Effect, React};
+use crate::state::{Held, State};
+
+/// After how many followers found no further shard is searched by one command: 500. The last
+/// one is finished, so a command deregisters some 2,500 at most.
+const FOLLOWERS_ENOUGH: usize = 500;
+
+/// The most shards searched for followers by one command: 16, some 30,000 streams, so that the
+/// search never holds up others for longer than a millisecond or two.
+const SHARDS_MAX: usize = 16;
+
+impl Decision<'_, '_> {
+    /// Carries out the effect of a source event unless that was done; both are one batch.
+    ///
+    /// An effect that the rules forbid is done with too: it will never be allowed, and what
+    /// follows it must not wait for ever.
+    pub(super) fn react(&mut self, react: &React) -> Result<(), Refusal> {
+        let React { reaction, source_partition, source_position, effect } = react;
+        let reactions = self.overlay.reactions(self.tenant);
+        if reactions.is_some_and(|it| !it.is_new(*reaction, *source_partition, *source_position)) {
+            return Ok(());
+        }
+        match effect {
+            Effect::Create { tenant, account } => {
+                self.decide::<Tenant>(self.tenant, tenant)?;
+                self.open_customer(account, ExpectedRevision::Any)?;
+            }
+            Effect::Follow(command) => self.decide::<Tenant>(self.tenant, command)?,
+            Effect::CloseInDirectory(tenant) => {
+                let command = directory::Command::CloseTenant { tenant: *tenant };
+                self.decide::<Directory>((), &command)?;
+            }
+            Effect::RemoveFollowers { location, from } => {
+                self.remove_followers(*location, *from)?;
+                if self.resume.is_some() {
+                    return Ok(());
+                }
+            }
+        }
+        self.advance(react)
+    }
+
+    /// Notes that a source event is done with.
+    pub(crate) fn advance(&mut self, react: &React) -> Result<(), Refusal> {
+        let React { reaction, source_partition, source_position, .. } = *react;
+        let event = reaction::Event::Advanced { reaction, source_partition, source_position };
+        self.happen(Stream::Reactions, domain::Event::Reaction(event))
+    }
+
+    /// Deregisters some of the entities that follow a location which is gone. One that was
+    /// registered again in the meantime keeps them.
+    fn remove_followers(&mut self, location: LocationId, from: u64) -> Result<(), Refusal> {
+        let state = self.overlay.aggregate::<Location>(self.tenant, location);
+        if state == Some(&Location::Registered) {
+            return Ok(());
+        }
+        let (followers, resume) = self.followers(location, from);
+        for entity in followers {
+            let command = entity::Command::RemoveFollower { location };
+            self.decide::<Entity>(entity, &command)?;
+        }
+        self.resume = resume;
+        Ok(())
+    }
+
+    /// Followers from a part of the tenant's shards, and where the next part begins. Nobody
+    /// begins to follow a location that is gone, so looking through committed state is enough.
+    fn followers(&self, location: LocationId, from: u64) -> (Vec<EntityId>, Option<u64>) {
+        let base: &State = self.overlay.base();
+        let mut found = Vec::new();
+        let Some(tenant) = base.tenants.get(&self.tenant) else { return (found, None) };
+        let mut at = from;
+        for (searched, (next, shard)) in tenant.streams.from(from).enumerate() {
+            if searched >= SHARDS_MAX || found.len() >= FOLLOWERS_ENOUGH {
+                return (found, Some(at));
+            }
+            for stream in shard.slots().keys() {
+                let Stream::Entity(entity) = stream else { continue };
+                let Some(slot) = self.overlay.slot(self.tenant, stream) else { continue };
+                let Held::Entity(state) = &slot.held else { continue };
+                if state.location() == Some(location) {
+                    found.push(*entity);
+                }
+            }
+            match next {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        (found, None)
+    }
+}

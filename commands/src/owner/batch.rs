@@ -1,0 +1,288 @@
+//! The decisions of one batch: records to be appended together, and answers to be given once
+//! they are durable.
+
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use chrono::{DateTime, Utc};
+use domain::Event;
+use domain::id::{CommandId, EventId, TenantId};
+use domain::usage::Verdict;
+use event_log::Record;
+use vault::SubjectKeys;
+
+use super::envelope::Envelope;
+use crate::handlers::{Decision, Refusal, Stale, Surroundings};
+use crate::idempotency::Remembered;
+use crate::identities::{Fingerprint, Identities, Pending};
+use crate::prepare::{Ask, Prepared};
+use crate::record::{Fact, Origin, RecordWriter, WriteError};
+use crate::request::{CommandError, EventSummary, Mode};
+use crate::state::{Changes, Overlay, State};
+use crate::timers::Timer;
+
+/// A batch being decided over committed state.
+#[derive(Debug)]
+pub(crate) struct Batch<'s> {
+    overlay: Overlay<'s>,
+    identities: &'s Identities,
+    writer: &'s mut RecordWriter,
+    pending: Pending,
+    now: DateTime<Utc>,
+    partitions: u32,
+    decisions: Decisions,
+    /// Which request of the batch a keyed command is.
+    keyed: HashMap<CommandId, usize>,
+}
+
+/// A decided batch.
+#[derive(Debug, Default)]
+pub(crate) struct Decisions {
+    pub(crate) records: Vec<Record>,
+    /// The requests in the order they were decided.
+    pub(crate) open: Vec<Open>,
+    /// Timers that fired without anything coming of it.
+    pub(crate) spent: Vec<Timer>,
+}
+
+/// A request that was decided and not answered.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) envelope: Envelope,
+    pub(crate) decided: Decided,
+}
+
+/// What was decided about a request.
+#[derive(Debug)]
+pub(crate) enum Decided {
+    /// It was accepted.
+    Accepted(Accepted),
+    /// It had no effect.
+    Refused(CommandError),
+    /// It is to be prepared again.
+    Stale(Stale),
+    /// It was decided in an earlier batch.
+    Remembered(Remembered),
+    /// It repeats an earlier request of this batch.
+    SameAs(usize),
+}
+
+/// An accepted request.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    /// Where its records are in the batch: the first one, if there are any.
+    pub(crate) first_record: Option<usize>,
+    pub(crate) sequence: u64,
+    pub(crate) events: Vec<EventSummary>,
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Where to go on, if it is not finished.
+    pub(crate) resume: Option<u64>,
+}
+
+/// Everything a request did to the batch.
+#[derive(Debug)]
+struct Effects {
+    accepted: Accepted,
+    identities: Vec<Fingerprint>,
+}
+
+/// What a batch needs beside committed state.
+#[derive(Debug)]
+pub(crate) struct Tools<'s> {
+    pub(crate) identities: &'s Identities,
+    pub(crate) writer: &'s mut RecordWriter,
+    pub(crate) partitions: u32,
+}
+
+impl<'s> Batch<'s> {
+    /// An empty batch, recorded at `now`.
+    pub(crate) fn new(state: &'s State, tools: Tools<'s>, now: DateTime<Utc>) -> Self {
+        let Tools { identities, writer, partitions } = tools;
+        writer.at(now);
+        Self {
+            overlay: Overlay::new(state),
+            identities,
+            writer,
+            pending: Pending::default(),
+            now,
+            partitions,
+            decisions: Decisions::default(),
+            keyed: HashMap::new(),
+        }
+    }
+
+    /// Decides one request; it leaves its trace in the batch only if it is accepted whole.
+    pub(crate) fn decide(
+        &mut self,
+        mut envelope: Envelope,
+        subject_keys: &HashMap<TenantId, SubjectKeys>,
+    ) {
+        let subject_keys = subject_keys.get(&envelope.prepared.tenant);
+        let decided = match self.known(&envelope.prepared) {
+            Some(known) => known,
+            None => self.decide_new(&mut envelope.prepared, subject_keys),
+        };
+        let index = self.decisions.open.len();
+        if let Decided::Accepted(Accepted { first_record: Some(_), .. }) = &decided
+            && envelope.prepared.request.is_some()
+        {
+            self.keyed.insert(envelope.prepared.command, index);
+        }
+        self.decisions.open.push(Open { envelope, decided });
+    }
+
+    /// Fires a timer, and says which timer of its stream is due next.
+    pub(crate) fn fire(&mut self, timer: Timer, prepared: Prepared) -> Option<Timer> {
+        self.decide(Envelope::silent(prepared), &HashMap::new());
+        let Timer { tenant, stream, .. } = timer;
+        let due = self.overlay.slot(tenant, &stream).and_then(|it| it.held.due());
+        let next = due.map(|it| Timer { at: it.at, kind: it.kind, ..timer });
+        if next == Some(timer) {
+            let open = self.decisions.open.last();
+            tracing::error!(%tenant, %stream, ?open, "a timer fired and nothing came of it");
+            self.decisions.spent.push(timer);
+            return None;
+        }
+        next.filter(|it| it.at <= self.now)
+    }
+
+    /// What is to be appended and answered, and what to merge once it is durable.
+    pub(crate) fn finish(self) -> (Decisions, Changes, Pending) {
+        (self.decisions, self.overlay.into_changes(), self.pending)
+    }
+
+    /// The answer to a request that was decided before, or whose key was used for another one.
+    fn known(&self, prepared: &Prepared) -> Option<Decided> {
+        let request = prepared.request?;
+        let reused = || {
+            let command = prepared.command;
+            Decided::Refused(CommandError::KeyReused(command.to_string()))
+        };
+        if let Some(index) = self.keyed.get(&prepared.command) {
+            let same = self.decisions.open[*index].envelope.prepared.request == Some(request);
+            return Some(if same { Decided::SameAs(*index) } else { reused() });
+        }
+        let remembered = self.overlay.base().outcomes.get(prepared.command, self.now)?;
+        let same = remembered.request == request;
+        Some(if same { Decided::Remembered(remembered) } else { reused() })
+    }
+
+    fn decide_new(
+        &mut self,
+        prepared: &mut Prepared,
+        subject_keys: Option<&SubjectKeys>,
+    ) -> Decided {
+        self.overlay.savepoint();
+        let records_before = self.decisions.records.len();
+        // Whatever the closure leaves half-done is taken back below.
+        let decided = catch_unwind(AssertUnwindSafe(|| self.try_decide(prepared, subject_keys)));
+        let decided = match decided {
+            Ok(Ok(effects)) if prepared.mode == Mode::Commit => {
+                effects.identities.into_iter().for_each(|it| self.pending.insert(it));
+                return Decided::Accepted(effects.accepted);
+            }
+            Ok(Ok(effects)) => Decided::Accepted(effects.accepted),
+            Ok(Err(Refusal::Caller(error))) => Decided::Refused(error),
+            Ok(Err(Refusal::Stale(stale))) => Decided::Stale(stale),
+            Err(_) => {
+                let command = prepared.command;
+                tracing::error!(%command, "a decision panicked");
+                Decided::Refused(CommandError::Fault(command))
+            }
+        };
+        self.decisions.records.truncate(records_before);
+        self.overlay.roll_back();
+        decided
+    }
+
+    fn try_decide(
+        &mut self,
+        prepared: &mut Prepared,
+        subject_keys: Option<&SubjectKeys>,
+    ) -> Result<Effects, Refusal> {
+        let around = Surroundings {
+            now: self.now,
+            partitions: self.partitions,
+            subject_keys: subject_keys.filter(|_| prepared.mode == Mode::Commit),
+            identities: self.identities,
+            pending: &self.pending,
+        };
+        let mut decision = Decision::new(&mut self.overlay, &around, prepared.tenant);
+        match decision.request(prepared) {
+            // What a reaction asks for and the rules forbid is done with, see `react`.
+            Err(Refusal::Caller(CommandError::Rejected { code, reason }))
+                if let Ask::React(react) = &prepared.ask =>
+            {
+                tracing::warn!(?react, code, reason, "a reaction was rejected");
+                decision.overlay.roll_back();
+                decision = Decision::new(&mut self.overlay, &around, prepared.tenant);
+                decision.advance(react)?;
+            }
+            decided => decided?,
+        }
+        let Decision { happened, verdicts, accepted: identities, resume, .. } = decision;
+        let first_record = self.decisions.records.len();
+        let count = happened.len();
+        let mut events = Vec::with_capacity(count);
+        for (index, it) in happened.into_iter().enumerate() {
+            let id = match prepared.mode {
+                Mode::Preview => EventId(uuid::Uuid::nil()),
+                Mode::Commit => {
+                    let (stream, revision, event) = (it.stream, it.revision, &it.event);
+                    self.write(prepared, stream, revision, event, (index + 1, count))?
+                }
+            };
+            let (stream, revision, name) = (it.stream, it.revision, it.event.name());
+            events.push(EventSummary { id, stream, revision, name });
+        }
+        let has_records = self.decisions.records.len() > first_record;
+        let accepted = Accepted {
+            first_record: has_records.then_some(first_record),
+            sequence: self.overlay.tally(prepared.tenant).sequence,
+            events,
+            verdicts,
+            resume,
+        };
+        Ok(Effects { accepted, identities })
+    }
+
+    fn write(
+        &mut self,
+        prepared: &Prepared,
+        stream: domain::Stream,
+        revision: u64,
+        event: &Event,
+        place: (usize, usize),
+    ) -> Result<EventId, Refusal> {
+        let tally = self.overlay.tally(prepared.tenant);
+        let origin = Origin {
+            tenant: prepared.tenant,
+            command: prepared.command,
+            request: prepared.request,
+            correlation: prepared.correlation,
+            causation: prepared.causation,
+            actor: prepared.actor,
+            traceparent: prepared.traceparent.as_deref(),
+        };
+        let (sequence, previous) = (tally.sequence + 1, tally.link);
+        let fact = Fact { stream, revision, sequence, place, event, previous };
+        let (id, record) =
+            self.writer.write(&origin, &fact, &prepared.keys).map_err(|it| unwritten(&it))?;
+        self.overlay.advance(prepared.tenant, record.link());
+        self.decisions.records.push(record);
+        Ok(id)
+    }
+}
+
+/// What it means that an event cannot be written. Sizes are limited before, as exactly as they
+/// can be before sealing, so what is left is rare and the caller's to mend.
+fn unwritten(error: &WriteError) -> Refusal {
+    let reason = match error {
+        WriteError::Record(error) => error.to_string(),
+        WriteError::Encode(error) => {
+            tracing::error!(error = error as &dyn std::error::Error, "an event is not encodable");
+            error.to_string()
+        }
+    };
+    Refusal::Caller(CommandError::Rejected { code: "TOO_LARGE", reason })
+}

@@ -1,0 +1,79 @@
+//! A request on its way to the owner, and the answer on its way back.
+
+use domain::id::TenantId;
+use tokio::sync::oneshot;
+
+use crate::handlers::Stale;
+use crate::idempotency::Remembered;
+use crate::owner::inbox::Waiting;
+use crate::prepare::Prepared;
+use crate::request::{CommandError, Outcome};
+use crate::state::State;
+
+/// A request and who waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    pub(crate) prepared: Prepared,
+    /// None for what the owner asks of itself.
+    pub(crate) reply: Option<oneshot::Sender<Answer>>,
+    /// How often its decision was lost with a batch whose outcome was unknown.
+    pub(crate) attempts: u32,
+}
+
+/// What the owner answers.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// It was decided, and what it rests on is durable.
+    Done(Outcome),
+    /// A part of it was; ask again to go on from here.
+    Partly { resume: u64 },
+    /// It had no effect.
+    Refused(CommandError),
+    /// Prepare it again.
+    Stale(Stale),
+    /// It was decided earlier: the outcome is in the log.
+    Remembered(Remembered),
+}
+
+impl Envelope {
+    pub(crate) fn new(prepared: Prepared) -> (Self, oneshot::Receiver<Answer>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { prepared, reply: Some(sender), attempts: 0 }, receiver)
+    }
+
+    /// What the owner asks of itself.
+    pub(crate) fn silent(prepared: Prepared) -> Self {
+        Self { prepared, reply: None, attempts: 0 }
+    }
+
+    /// Answers, if anybody still waits.
+    pub(crate) fn answer(self, answer: Answer) {
+        if let Some(reply) = self.reply {
+            // Whoever stopped waiting does not want to know.
+            drop(reply.send(answer));
+        }
+    }
+
+    pub(crate) fn refuse(self, error: CommandError) {
+        self.answer(Answer::Refused(error));
+    }
+}
+
+impl Waiting for Envelope {
+    fn tenant(&self) -> TenantId {
+        self.prepared.tenant
+    }
+
+    fn bytes(&self) -> usize {
+        self.prepared.bytes
+    }
+}
+
+/// A question to committed state.
+pub(crate) struct Read(pub(crate) Box<dyn FnOnce(&State) + Send>);
+
+impl std::fmt::Debug for Read {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Read(…)")
+    }
+}

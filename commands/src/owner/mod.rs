@@ -1,0 +1,181 @@
+//! The owner of a partition: the one place where its commands are decided.
+//!
+//! Read [`run`] for the loop, `batch` for what happens to one request, [`replay`] for how the
+//! state comes back, [`recovery`] for what happens when an append ends badly.
+
+pub(crate) mod batch;
+pub(crate) mod envelope;
+pub(crate) mod inbox;
+mod recovery;
+mod replay;
+mod run;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use domain::directory::Directory;
+use event_log::{ClaimError, EventLog, LogError, Partition, Position, Writer};
+use tokio::sync::{oneshot, watch};
+use vault::Keyring;
+
+use crate::clock::Clock;
+use crate::identities::{Fingerprinter, Identities, IdentitiesError};
+use crate::record::{ReadError, RecordWriter};
+use crate::settings::Settings;
+use crate::state::State;
+use envelope::{Envelope, Read};
+use inbox::{Bounds, Inbox, Refused};
+
+/// Why an owner could not start. For the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The partition could not be claimed.
+    #[error("partition {partition} cannot be claimed")]
+    Claim {
+        /// The partition.
+        partition: Partition,
+        /// The cause.
+        #[source]
+        source: ClaimError,
+    },
+    /// The partition could not be read.
+    #[error("partition {partition} cannot be read")]
+    Log {
+        /// The partition.
+        partition: Partition,
+        /// The cause.
+        #[source]
+        source: LogError,
+    },
+    /// A record is not what an owner writes.
+    #[error("the record at position {position} of partition {partition} cannot be taken in")]
+    Record {
+        /// The partition.
+        partition: Partition,
+        /// Where it is.
+        position: Position,
+        /// The cause.
+        #[source]
+        source: ReadError,
+    },
+    /// A tenant's history has a gap or a fork.
+    #[error(
+        "the record at position {position} of partition {partition} does not follow the one \
+         before: expected {expected}, got {got}"
+    )]
+    Gap {
+        /// The partition.
+        partition: Partition,
+        /// Where it is.
+        position: Position,
+        /// The sequence and revision it should have.
+        expected: String,
+        /// Those it has.
+        got: String,
+    },
+    /// The identity index cannot be used.
+    #[error(transparent)]
+    Identities(#[from] IdentitiesError),
+}
+
+/// What an owner needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) keyring: Keyring,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Arc<Settings>,
+    /// Shows the directory as it is durable; written by the owner of the first partition.
+    pub(crate) directory: watch::Sender<Directory>,
+}
+
+/// How others reach an owner. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnerHandle {
+    pub(crate) partition: Partition,
+    inbox: Arc<Inbox<Envelope, Read>>,
+    /// How far its committed state has come.
+    applied: watch::Receiver<Position>,
+}
+
+/// The owner itself: runs as one task.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    partition: Partition,
+    parts: Parts,
+    writer: Box<dyn Writer>,
+    inbox: Arc<Inbox<Envelope, Read>>,
+    state: State,
+    identities: Identities,
+    fingerprinter: Fingerprinter,
+    records: RecordWriter,
+    applied: watch::Sender<Position>,
+    /// The revision of the directory that is shown.
+    shown: u64,
+}
+
+impl Owner {
+    /// Claims the partition and brings its state back.
+    pub(crate) async fn start(
+        partition: Partition,
+        parts: Parts,
+    ) -> Result<(Self, OwnerHandle), StartError> {
+        let writer = parts.log.claim(partition).await;
+        let writer = writer.map_err(|source| StartError::Claim { partition, source })?;
+        let settings = &parts.settings;
+        let inbox = Arc::new(Inbox::new(Bounds {
+            waiting_requests_max: settings.waiting_requests_max,
+            waiting_bytes_max: settings.waiting_bytes_max,
+            batch_requests_max: settings.batch_requests_max,
+            batch_bytes_max: settings.batch_bytes_max,
+        }));
+        let folder: PathBuf = settings.identities.join(partition.to_string());
+        let key = parts.keyring.identity_key();
+        let identities = Identities::open(&folder, key, parts.log.incarnation())?;
+        let (applied, follower) = watch::channel(Position::START);
+        let handle = OwnerHandle { partition, inbox: inbox.clone(), applied: follower };
+        let mut owner = Self {
+            partition,
+            writer,
+            inbox,
+            state: State::default(),
+            identities,
+            fingerprinter: Fingerprinter::new(key),
+            records: RecordWriter::new(settings.source.clone(), settings.values),
+            applied,
+            shown: 0,
+            parts,
+        };
+        owner.restore().await?;
+        Ok((owner, handle))
+    }
+}
+
+impl OwnerHandle {
+    /// Lets a request wait for its turn.
+    pub(crate) fn push(&self, envelope: Envelope) -> Result<(), Refused<Envelope>> {
+        self.inbox.push(envelope)
+    }
+
+    /// Asks committed state, in order with what was answered before. None once it has stopped.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, answer) = oneshot::channel();
+        // Whoever stopped waiting does not want to know.
+        let read = Read(Box::new(move |state| drop(sender.send(question(state)))));
+        self.inbox.push_read(read).ok()?;
+        answer.await.ok()
+    }
+
+    /// Shows how far committed state has come.
+    pub(crate) fn applied(&self) -> watch::Receiver<Position> {
+        self.applied.clone()
+    }
+
+    /// Makes the owner finish what waits and stop.
+    pub(crate) fn close(&self) {
+        self.inbox.close();
+    }
+}

@@ -1,0 +1,105 @@
+//! What happens when an append ends badly: nobody is answered before the log has spoken.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use domain::id::CommandId;
+use event_log::Position;
+
+use super::batch::{Accepted, Decided, Open};
+use super::{Owner, StartError};
+use crate::request::CommandError;
+
+/// How long to wait before claiming again, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How many attempts to claim again are made before callers are told that the outcome of their
+/// requests is unknown: 10, some 4 s.
+const ATTEMPTS_HELD: u32 = 10;
+
+/// How often a request is decided anew after its batch was lost.
+const DECISIONS_MAX: u32 = 3;
+
+impl Owner {
+    /// Claims again, reads what became of the batch, and answers by command.
+    ///
+    /// Requests that were written are acknowledged; the others are decided anew, since it is
+    /// certain by then that they were not written and never will be.
+    pub(super) async fn recover(&mut self, mut held: Vec<Open>) {
+        tracing::warn!(partition = self.partition.0, requests = held.len(), "claiming again");
+        let mut attempts = 0;
+        let written = loop {
+            match self.claim_again().await {
+                Ok(written) => break written,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(partition = self.partition.0, error, "cannot claim again");
+                }
+            }
+            attempts += 1;
+            if attempts == ATTEMPTS_HELD {
+                self.inbox.shut("the partition has no owner at present".to_owned());
+                for Open { envelope, .. } in held.drain(..) {
+                    envelope.refuse(CommandError::Unknown);
+                }
+            }
+            let pause = PAUSE.0.saturating_mul(1 << attempts.min(10)).min(PAUSE.1);
+            tokio::time::sleep(pause).await;
+        };
+        self.inbox.open();
+        self.settle(held, &written);
+    }
+
+    /// Claims and brings the state to the end; returns where each command found there is.
+    async fn claim_again(&mut self) -> Result<HashMap<CommandId, Vec<Position>>, StartError> {
+        let partition = self.partition;
+        let writer = self.parts.log.claim(partition).await;
+        self.writer = writer.map_err(|source| StartError::Claim { partition, source })?;
+        let mut written: HashMap<CommandId, Vec<Position>> = HashMap::new();
+        self.catch_up(|header, position| {
+            written.entry(header.command).or_default().push(position);
+        })
+        .await?;
+        self.publish();
+        Ok(written)
+    }
+
+    /// Acknowledges what was written and lets the rest wait for the next batch, at the front.
+    fn settle(&mut self, held: Vec<Open>, written: &HashMap<CommandId, Vec<Position>>) {
+        let mut again = Vec::new();
+        for open in held {
+            let command = open.envelope.prepared.command;
+            match (&open.decided, written.get(&command)) {
+                (Decided::Accepted(accepted), Some(positions))
+                    if accepted.first_record.is_some() =>
+                {
+                    let at = self.state.recorded;
+                    self.acknowledge(vec![whole(open)], positions, at);
+                }
+                _ => again.push(open.envelope),
+            }
+        }
+        let (again, given_up): (Vec<_>, Vec<_>) = again
+            .into_iter()
+            .filter(|it| it.reply.is_some())
+            .map(|mut it| {
+                it.attempts += 1;
+                it
+            })
+            .partition(|it| it.attempts < DECISIONS_MAX);
+        super::run::refuse_all(given_up, "the log lost the request; nothing was written");
+        self.inbox.give_back(again.into_iter());
+    }
+}
+
+/// The same request as the only one of its batch.
+fn whole(open: Open) -> Open {
+    let Open { envelope, decided } = open;
+    let decided = match decided {
+        Decided::Accepted(accepted) => {
+            Decided::Accepted(Accepted { first_record: Some(0), ..accepted })
+        }
+        other => other,
+    };
+    Open { envelope, decided }
+}

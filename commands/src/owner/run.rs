@@ -1,0 +1,256 @@
+//! The loop: take what is waiting, decide each against memory, append once, answer everybody.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use domain::Stream;
+use domain::directory::Directory;
+use domain::id::{SubjectId, TenantId};
+use event_log::{AppendError, Position};
+use vault::{KeyringError, SubjectKeys};
+
+use super::Owner;
+use super::batch::{Accepted, Batch, Decided, Decisions, Open, Tools};
+use super::envelope::{Answer, Envelope, Read};
+use super::inbox::Taken;
+use crate::idempotency::Remembered;
+use crate::prepare::{self, Ask, keyring_error};
+use crate::request::{CommandError, Mode, Outcome, Repetition};
+use crate::timers::Timer;
+
+/// How far a wall clock may be behind recorded time before its owner refuses to record: 5 s.
+const CLOCK_BEHIND_MAX: TimeDelta = TimeDelta::seconds(5);
+
+/// The most timers fired in one batch. While more are due, requests wait: a decision must not
+/// see a state whose time is over.
+const TIMERS_MAX: usize = 1_024;
+
+impl Owner {
+    /// Runs until it is told to stop, finishes what waits, and drops the writer.
+    pub(crate) async fn run(mut self) {
+        while let Some(Taken { requests, reads }) = self.next().await {
+            for Read(read) in reads {
+                read(&self.state);
+            }
+            self.batch(requests).await;
+        }
+        tracing::info!(partition = self.partition.0, "the owner has stopped");
+    }
+
+    /// Waits for requests, reads or a timer.
+    async fn next(&mut self) -> Option<Taken<Envelope, Read>> {
+        let inbox = self.inbox.clone();
+        let Some(due) = self.state.timers.next() else { return inbox.next().await };
+        if due <= self.parts.clock.now() {
+            let overdue = self.state.timers.due(self.parts.clock.now(), TIMERS_MAX + 1).len();
+            let nothing = Taken { requests: Vec::new(), reads: Vec::new() };
+            return Some(if overdue > TIMERS_MAX { nothing } else { inbox.try_next() });
+        }
+        tokio::select! {
+            taken = inbox.next() => taken,
+            () = self.parts.clock.wait_until(due) => Some(inbox.try_next()),
+        }
+    }
+
+    /// Decides everything, appends it at once, and answers.
+    async fn batch(&mut self, requests: Vec<Envelope>) {
+        let began = Instant::now();
+        let now = match self.time() {
+            Ok(now) => now,
+            Err(behind) => return refuse_all(requests, &behind),
+        };
+        let timers = self.state.timers.due(now, TIMERS_MAX);
+        if requests.is_empty() && timers.is_empty() {
+            return;
+        }
+        let (requests, subject_keys) = self.take_keys(requests).await;
+        let tools = Tools {
+            identities: &self.identities,
+            writer: &mut self.records,
+            partitions: self.parts.log.partitions(),
+        };
+        let mut batch = Batch::new(&self.state, tools, now);
+        let mut due = timers;
+        while let Some(timer) = due.pop_first() {
+            match timer_request(&self.parts.keyring, timer).await {
+                Ok(prepared) => due.extend(batch.fire(timer, prepared)),
+                Err(error) => drop(keyring_error(error)),
+            }
+        }
+        for request in requests {
+            batch.decide(request, &subject_keys);
+        }
+        let (Decisions { records, open, spent }, changes, pending) = batch.finish();
+        spent.iter().for_each(|it| self.state.timers.remove(it));
+        if records.is_empty() {
+            return self.acknowledge(open, &[], now);
+        }
+        match self.writer.append(records).await {
+            Ok(positions) => {
+                let next = positions.last().map_or(self.state.next, |it| it.next());
+                self.state.merge(changes, now, next);
+                self.identities.merge(pending);
+                self.acknowledge(open, &positions, now);
+                self.inbox.set_pace(began.elapsed());
+            }
+            Err(AppendError::Refused(cause)) => {
+                let envelopes = open.into_iter().map(|it| it.envelope);
+                refuse_all(envelopes, &cause.to_string());
+            }
+            Err(AppendError::Fenced | AppendError::Unknown(_)) => {
+                drop(pending);
+                self.recover(open).await;
+            }
+        }
+    }
+
+    /// Answers requests whose decisions have become durable, or rest on nothing that is not.
+    pub(super) fn acknowledge(
+        &mut self,
+        open: Vec<Open>,
+        positions: &[Position],
+        now: DateTime<Utc>,
+    ) {
+        let last = Position(self.state.next.0.saturating_sub(1));
+        let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(open.len());
+        for Open { envelope, decided } in open {
+            let command = envelope.prepared.command;
+            let (answer, outcome) = match decided {
+                Decided::Accepted(accepted) => {
+                    let position = self.remember(&envelope, &accepted, positions, now);
+                    let Accepted { sequence, events, verdicts, resume, .. } = accepted;
+                    let outcome = Outcome {
+                        command,
+                        partition: self.partition,
+                        position: position.unwrap_or(last),
+                        sequence,
+                        at: now,
+                        events,
+                        verdicts,
+                        repetition: Repetition::First,
+                    };
+                    let kept = envelope.prepared.request.map(|_| outcome.clone());
+                    match resume {
+                        Some(resume) => (Answer::Partly { resume }, kept),
+                        None => (Answer::Done(outcome), kept),
+                    }
+                }
+                Decided::SameAs(index) => {
+                    let first = outcomes[index].clone().expect("a keyed request is kept");
+                    let outcome = Outcome { repetition: Repetition::Remembered, ..first };
+                    (Answer::Done(outcome), None)
+                }
+                Decided::Refused(error) => (Answer::Refused(error), None),
+                Decided::Stale(stale) => (Answer::Stale(stale), None),
+                Decided::Remembered(remembered) => (Answer::Remembered(remembered), None),
+            };
+            outcomes.push(outcome);
+            envelope.answer(answer);
+        }
+        if !positions.is_empty() {
+            self.publish();
+        }
+    }
+
+    /// Notes where a keyed request's outcome is; returns the position of its last record.
+    fn remember(
+        &mut self,
+        envelope: &Envelope,
+        accepted: &Accepted,
+        positions: &[Position],
+        at: DateTime<Utc>,
+    ) -> Option<Position> {
+        let first = accepted.first_record?;
+        let position = *positions.get(first)?;
+        if let Some(request) = envelope.prepared.request {
+            let remembered = Remembered { request, position, at };
+            self.state.outcomes.insert(envelope.prepared.command, remembered);
+        }
+        positions.get(first + accepted.events.len() - 1).copied()
+    }
+
+    /// Shows others how far committed state has come.
+    pub(super) fn publish(&mut self) {
+        if let Some(directory) = self.state.aggregate::<Directory>(TenantId::SYSTEM, ()) {
+            // Cloning it is cheap, comparing it is not: only a new version is shown.
+            let revision = self.state.slot(TenantId::SYSTEM, &Stream::Directory);
+            let revision = revision.map_or(0, |it| it.revision);
+            if revision != self.shown {
+                self.shown = revision;
+                self.parts.directory.send_replace(directory.clone());
+            }
+        }
+        self.applied.send_replace(self.state.next);
+    }
+
+    /// The time to be recorded: the clock's, but never before what was recorded last.
+    fn time(&self) -> Result<DateTime<Utc>, String> {
+        let now = self.parts.clock.now();
+        // Stored with microseconds, so decided with microseconds too.
+        let now = now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now);
+        let behind = self.state.recorded - now;
+        if behind > CLOCK_BEHIND_MAX {
+            return Err(format!(
+                "the clock shows {now}, {} s before what was recorded last; set it right",
+                behind.num_seconds()
+            ));
+        }
+        Ok(now.max(self.state.recorded))
+    }
+
+    /// Makes sure that everybody whose personal texts will be recorded has a durable key.
+    /// Requests for which that fails are answered here.
+    async fn take_keys(
+        &mut self,
+        requests: Vec<Envelope>,
+    ) -> (Vec<Envelope>, HashMap<TenantId, SubjectKeys>) {
+        let mut wanted: HashMap<TenantId, Vec<SubjectId>> = HashMap::new();
+        for request in requests.iter().map(|it| &it.prepared) {
+            if request.mode == Mode::Commit && !request.subjects.is_empty() {
+                wanted.entry(request.tenant).or_default().extend(&request.subjects);
+            }
+        }
+        let mut taken = HashMap::with_capacity(wanted.len());
+        if wanted.is_empty() {
+            return (requests, taken);
+        }
+        let mut failed: HashMap<TenantId, String> = HashMap::new();
+        for (tenant, subjects) in wanted {
+            match self.parts.keyring.ensure_subjects(tenant, &subjects).await {
+                Ok(keys) => drop(taken.insert(tenant, keys)),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "no subject keys");
+                    failed.insert(tenant, error.to_string());
+                }
+            }
+        }
+        let is_doomed = |it: &Envelope| {
+            !it.prepared.subjects.is_empty() && failed.contains_key(&it.prepared.tenant)
+        };
+        let (doomed, requests): (Vec<_>, _) = requests.into_iter().partition(is_doomed);
+        for request in doomed {
+            let reason = failed[&request.prepared.tenant].clone();
+            request.refuse(CommandError::Unavailable(reason));
+        }
+        (requests, taken)
+    }
+}
+
+/// Tells everybody that nothing was written.
+pub(super) fn refuse_all(envelopes: impl IntoIterator<Item = Envelope>, reason: &str) {
+    for envelope in envelopes {
+        envelope.refuse(CommandError::Unavailable(reason.to_owned()));
+    }
+}
+
+/// The command a timer stands for; the same each time it is fired.
+async fn timer_request(
+    keyring: &vault::Keyring,
+    timer: Timer,
+) -> Result<prepare::Prepared, KeyringError> {
+    let keys = keyring.tenant(timer.tenant).await?;
+    let name = format!("{}/{:?}/{}", timer.stream, timer.kind, timer.at);
+    let command = keys.command_id(domain::id::ActorId::SYSTEM, "timer", &name);
+    prepare::internal(keyring, timer.tenant, command, None, Ask::Timer(timer)).await
+}

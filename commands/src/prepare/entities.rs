@@ -1,0 +1,100 @@
+//! Preparing changes of catalog entities.
+
+use std::collections::HashSet;
+
+use domain::catalog::reference::DEFAULT_NAMESPACE;
+use domain::catalog::{Descriptor, EntityRef, KindSet, StoredDescriptor};
+use domain::entity::{Command, Facts};
+use domain::id::{EntityUid, SubjectId};
+use domain::location::Location;
+use domain::operation;
+use domain::violation::Violation;
+use uuid::Uuid;
+use vault::TenantKeys;
+
+use super::EntityChange;
+
+/// What the owner fills in. Until then it would reject whatever depends on it.
+const UNKNOWN: Facts =
+    Facts { entities: u64::MAX, entities_max: Some(0), location: Location::NotRegistered };
+
+/// Changes in shape, whose personal texts they hold, and their bytes.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) changes: Vec<EntityChange>,
+    pub(super) subjects: Vec<SubjectId>,
+    pub(super) bytes: usize,
+}
+
+/// Checks and splits every descriptor.
+pub(super) fn shape(
+    keys: &TenantKeys,
+    kinds: KindSet,
+    asked: &[operation::EntityChange],
+) -> Result<Changes, Vec<Violation>> {
+    let mut shaped = Changes::default();
+    let mut violations = Vec::new();
+    let mut known = HashSet::with_capacity(asked.len());
+    for (place, change) in asked.iter().enumerate() {
+        let field = || format!("changes[{place}]");
+        match shaped.add(keys, kinds, change) {
+            Ok(()) => {
+                let added = shaped.changes.last().expect("it was just added");
+                if !known.insert(added.entity) {
+                    let message = format!("`{}` is changed twice; merge both", added.reference);
+                    violations.push(Violation { field: field(), message });
+                }
+            }
+            Err(found) => violations.extend(found.into_iter().map(|it| it.within(&field()))),
+        }
+    }
+    if violations.is_empty() { Ok(shaped) } else { Err(violations) }
+}
+
+impl Changes {
+    fn add(
+        &mut self,
+        keys: &TenantKeys,
+        kinds: KindSet,
+        change: &operation::EntityChange,
+    ) -> Result<(), Vec<Violation>> {
+        let (reference, command, expected) = match change {
+            operation::EntityChange::Put { descriptor, location, expected } => {
+                let descriptor = Descriptor::parse(descriptor.clone(), kinds)
+                    .map_err(|it| it.into_iter().map(|it| it.within("descriptor")))
+                    .map_err(Iterator::collect::<Vec<_>>)?;
+                let reference = descriptor.reference().canonical();
+                let text = descriptor.json().to_string();
+                let digest = keys.digest("descriptor", &text);
+                self.bytes += text.len();
+                let descriptor = self.store(keys, descriptor);
+                let uid = EntityUid(Uuid::now_v7());
+                let location = *location;
+                let command = Command::Put { uid, location, descriptor, digest, facts: UNKNOWN };
+                (reference, command, *expected)
+            }
+            operation::EntityChange::Remove { reference, expected } => {
+                let reference = EntityRef::parse(reference, None, DEFAULT_NAMESPACE);
+                let reference = reference.map_err(|it| {
+                    vec![Violation { field: "reference".to_owned(), message: it.to_string() }]
+                })?;
+                (reference.canonical(), Command::Remove, *expected)
+            }
+        };
+        let entity = keys.entity_id(&reference);
+        self.bytes += reference.len();
+        self.changes.push(EntityChange { entity, reference, command, expected });
+        Ok(())
+    }
+
+    /// Takes the personal parts out, still plain.
+    fn store(&mut self, keys: &TenantKeys, descriptor: Descriptor) -> StoredDescriptor {
+        let parts = descriptor.into_parts();
+        let personal = parts.personal.into_iter().map(|it| {
+            let subject = keys.subject_id(&it.subject);
+            self.subjects.push(subject);
+            keys.personal(subject, it.text)
+        });
+        StoredDescriptor { personal: personal.collect(), public: parts.public }
+    }
+}

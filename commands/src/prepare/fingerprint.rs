@@ -1,0 +1,60 @@
+//! What tells one request from another that carries the same idempotency key.
+
+use domain::id::{CustomerId, SubscriptionId, TenantId};
+use domain::operation::Operation;
+use uuid::Uuid;
+use vault::TenantKeys;
+
+use crate::idempotency::RequestHash;
+use crate::request::Request;
+
+/// A keyed digest of everything the client asked for.
+///
+/// Identities that the caller's side draws for something new are left out: a client that
+/// repeats its request has another one drawn, and it is the same request.
+pub(super) fn of(keys: &TenantKeys, request: &Request) -> RequestHash {
+    let mut operation = request.operation.clone();
+    match &mut operation {
+        Operation::RegisterTenant { tenant, .. } => *tenant = TenantId(Uuid::nil()),
+        Operation::OpenCustomer { customer, .. } => *customer = CustomerId(Uuid::nil()),
+        Operation::StartSubscription { subscription, .. } => {
+            *subscription = SubscriptionId(Uuid::nil());
+        }
+        _ => {}
+    }
+    // Both are stable for as long as the operation's definition is; a repetition across a
+    // release that changes it is refused as another request, which is the safe side.
+    let text = format!("{:?} {:?} {operation:?}", request.mode, request.expected);
+    let digest = keys.digest("request", &text);
+    RequestHash(u64::from_be_bytes(*digest.0.first_chunk().expect("a digest has 16 bytes")))
+}
+
+/// What scopes an idempotency key: the operation's name in the API. Never change one.
+pub(super) fn operation_name(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::RegisterTenant { .. } => "registerTenant",
+        Operation::ChangeSlug { .. } => "changeSlug",
+        Operation::AddHost { .. } => "addHost",
+        Operation::RemoveHost { .. } => "removeHost",
+        Operation::SuspendTenant { .. } => "suspendTenant",
+        Operation::ReactivateTenant { .. } => "reactivateTenant",
+        Operation::RenameTenant { .. } => "renameTenant",
+        Operation::ConfigureTenant { .. } => "configureTenant",
+        Operation::CloseTenant => "closeTenant",
+        Operation::OpenCustomer { .. } => "openCustomer",
+        Operation::ChangeCustomer { .. } => "changeCustomer",
+        Operation::CloseCustomer { .. } => "closeCustomer",
+        Operation::ApplyEntities { .. } => "applyEntities",
+        Operation::RegisterLocation { .. } => "registerLocation",
+        Operation::DeregisterLocation { .. } => "deregisterLocation",
+        Operation::PublishPlanVersion { .. } => "publishPlanVersion",
+        Operation::RetirePlan { .. } => "retirePlan",
+        Operation::StartSubscription { .. } => "startSubscription",
+        Operation::ChangePlan { .. } => "changePlan",
+        Operation::CancelSubscription { .. } => "cancelSubscription",
+        Operation::UndoCancellation { .. } => "undoCancellation",
+        Operation::DefineMeter { .. } => "defineMeter",
+        Operation::ArchiveMeter { .. } => "archiveMeter",
+        Operation::RecordUsage { .. } => "recordUsage",
+    }
+}

@@ -1,0 +1,258 @@
+//! What can be done about a request before its turn: on the caller's task, in parallel.
+//!
+//! Shapes are checked, descriptors parsed and split from their personal parts, names turned
+//! into keyed digests and streams. The owner is left with looking up, deciding and encoding.
+//! Nothing here depends on state, so nothing here can be stale; the one exception, which kinds
+//! a catalog accepts, is verified by the owner.
+
+mod entities;
+mod fingerprint;
+mod operation;
+
+use domain::catalog::KindSet;
+use domain::customer::Role;
+use domain::id::{
+    ActorId, CommandId, CustomerId, EntityId, EventId, LocationId, MeterId, PlanId, SubjectId,
+    SubscriptionId, TenantId,
+};
+use domain::operation::{ExpectedRevision, Operation};
+use domain::personal::Personal;
+use domain::principal::Principal;
+use domain::quantity::Currency;
+use domain::reaction::Reaction;
+use domain::subscription::Sold;
+use domain::{customer, directory, entity, location, meter, plan, subscription, tenant, usage};
+use uuid::Uuid;
+use vault::{Keyring, KeyringError, TenantKeys};
+
+use crate::idempotency::RequestHash;
+use crate::identities::{Fingerprint, Fingerprinter};
+use crate::request::{CommandError, Mode, Request};
+use crate::timers::Timer;
+
+/// What a request weighs beside its content. In bytes: 256, for names, ids and headers.
+const OVERHEAD_BYTES: usize = 256;
+
+/// The heaviest request: 4 MiB, so that a batch of it stays below what every log takes at once.
+pub(crate) const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A request that only needs the owner's state.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: ActorId,
+    pub(crate) command: CommandId,
+    /// There if the request has an idempotency key.
+    pub(crate) request: Option<RequestHash>,
+    pub(crate) mode: Mode,
+    pub(crate) expected: ExpectedRevision,
+    pub(crate) correlation: Uuid,
+    pub(crate) causation: Option<EventId>,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) keys: TenantKeys,
+    /// Whose personal texts its events will hold.
+    pub(crate) subjects: Vec<SubjectId>,
+    pub(crate) ask: Ask,
+    /// What it weighs in queues and batches.
+    pub(crate) bytes: usize,
+}
+
+/// What the owner is asked to decide.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    RegisterTenant { tenant: TenantId, slug: directory::Slug, name: tenant::Name },
+    Directory(directory::Command),
+    Tenant(tenant::Command),
+    OpenCustomer(Box<OpenCustomer>),
+    ChangeCustomer { customer: CustomerId, command: customer::Command },
+    CloseCustomer(CustomerId),
+    Entities { kinds: KindSet, changes: Vec<EntityChange> },
+    Location { location: LocationId, command: location::Command },
+    Plan { plan: PlanId, command: plan::Command },
+    StartSubscription { subscription: SubscriptionId, customer: CustomerId, source: TermsSource },
+    ChangePlan { subscription: SubscriptionId, source: TermsSource },
+    Subscription { subscription: SubscriptionId, command: subscription::Command },
+    Meter { meter: MeterId, command: meter::Command },
+    Usage(Usage),
+    Timer(Timer),
+    React(React),
+}
+
+/// A billing account to be opened; what is left out is taken from the tenant.
+#[derive(Debug)]
+pub(crate) struct OpenCustomer {
+    pub(crate) customer: CustomerId,
+    pub(crate) role: Role,
+    pub(crate) name: Personal,
+    pub(crate) contact: Option<Personal>,
+    pub(crate) currency: Option<Currency>,
+    pub(crate) time_zone: Option<chrono_tz::Tz>,
+}
+
+/// A change of one entity.
+#[derive(Debug)]
+pub(crate) struct EntityChange {
+    pub(crate) entity: EntityId,
+    /// What the caller calls it.
+    pub(crate) reference: String,
+    pub(crate) command: entity::Command,
+    pub(crate) expected: ExpectedRevision,
+}
+
+/// Where the terms of a sale come from.
+#[derive(Debug)]
+pub(crate) enum TermsSource {
+    /// The operator's catalogue, where they were looked up already: for the tenant itself.
+    Operator(Box<Sold>),
+    /// The tenant's own plans.
+    Own { plan: PlanId, version: Option<u32> },
+}
+
+/// Usage to be recorded.
+#[derive(Debug)]
+pub(crate) struct Usage {
+    pub(crate) candidates: Vec<usage::Candidate>,
+    /// The identity of each, in the same order.
+    pub(crate) identities: Vec<Fingerprint>,
+    /// The different meters among them.
+    pub(crate) meters: Vec<(meter::MeterKey, MeterId)>,
+}
+
+/// What a reaction asks for on behalf of a source event.
+#[derive(Debug)]
+pub(crate) struct React {
+    pub(crate) reaction: Reaction,
+    pub(crate) source_partition: u32,
+    pub(crate) source_position: u64,
+    pub(crate) effect: Effect,
+}
+
+/// The effect of a source event on its target tenant.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// The tenant and its own billing account come to be.
+    Create { tenant: tenant::Command, account: Box<OpenCustomer> },
+    /// The tenant follows what operators want.
+    Follow(tenant::Command),
+    /// A closed tenant is closed in the directory.
+    CloseInDirectory(TenantId),
+    /// Entities that follow a location are deregistered; those hashed before `from` already are.
+    RemoveFollowers { location: LocationId, from: u64 },
+}
+
+/// What preparing needs beside the request.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) keyring: &'a Keyring,
+    pub(crate) fingerprinter: &'a Fingerprinter,
+    /// The kinds the tenant's catalog accepts, as far as known here.
+    pub(crate) kinds: KindSet,
+}
+
+/// Prepares what `principal` asks. The permission was checked.
+///
+/// # Errors
+///
+/// [`CommandError::Invalid`] if it is malformed; else it is about the tenant's keys.
+pub(crate) async fn prepare(
+    context: &Context<'_>,
+    principal: &Principal,
+    request: &Request,
+) -> Result<Prepared, CommandError> {
+    let violations = request.operation.violations();
+    if !violations.is_empty() {
+        return Err(CommandError::Invalid(violations));
+    }
+    let tenant = principal.tenant();
+    let keys = context.keyring.tenant(tenant).await.map_err(keyring_error)?;
+    let operation::Shaped { ask, subjects, bytes } =
+        operation::shape(context, &keys, &request.operation)?;
+    if bytes > REQUEST_BYTES_MAX {
+        let message = format!("expected at most {REQUEST_BYTES_MAX} bytes in all, got {bytes}");
+        return Err(CommandError::invalid("", message));
+    }
+    let (command, hash) = match &request.idempotency_key {
+        None => (CommandId(Uuid::now_v7()), None),
+        Some(key) => {
+            let name = fingerprint::operation_name(&request.operation);
+            let command = keys.command_id(principal.actor(), name, key.as_str());
+            (command, Some(fingerprint::of(&keys, request)))
+        }
+    };
+    Ok(Prepared {
+        tenant,
+        actor: principal.actor(),
+        command,
+        request: hash,
+        mode: request.mode,
+        expected: request.expected,
+        correlation: request.correlation.unwrap_or(command.0),
+        causation: None,
+        traceparent: request.traceparent.clone().filter(|it| is_traceparent(it)),
+        keys,
+        subjects,
+        ask,
+        bytes: bytes + OVERHEAD_BYTES,
+    })
+}
+
+/// Prepares what Callboard asks of itself for `tenant`.
+pub(crate) async fn internal(
+    keyring: &Keyring,
+    tenant: TenantId,
+    command: CommandId,
+    causation: Option<EventId>,
+    ask: Ask,
+) -> Result<Prepared, KeyringError> {
+    let subjects = match &ask {
+        Ask::React(React { effect: Effect::Create { account, .. }, .. }) => {
+            vec![account.name.subject]
+        }
+        _ => Vec::new(),
+    };
+    Ok(Prepared {
+        tenant,
+        actor: ActorId::SYSTEM,
+        command,
+        request: None,
+        mode: Mode::Commit,
+        expected: ExpectedRevision::Any,
+        correlation: causation.map_or(command.0, |it| it.0),
+        causation,
+        traceparent: None,
+        keys: keyring.tenant(tenant).await?,
+        subjects,
+        ask,
+        bytes: OVERHEAD_BYTES,
+    })
+}
+
+/// What a fault of the keyring means to who asked.
+pub(crate) fn keyring_error(error: KeyringError) -> CommandError {
+    match error {
+        KeyringError::TenantErased(_) => {
+            CommandError::Rejected { code: "TENANT_ERASED", reason: error.to_string() }
+        }
+        KeyringError::WrongRoot
+        | KeyringError::Damaged(_)
+        | KeyringError::Seal(_)
+        | KeyringError::Vault(_) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the vault failed");
+            CommandError::Unavailable(error.to_string())
+        }
+    }
+}
+
+/// Whether a text is a W3C trace context of version 00; another one is not worth keeping.
+fn is_traceparent(text: &str) -> bool {
+    text.len() == 55 && text.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-')
+}
+
+/// Whether the operation needs terms from the operator's catalogue, and of which plan.
+pub(crate) fn plan_named(operation: &Operation) -> Option<(PlanId, Option<u32>)> {
+    match operation {
+        Operation::StartSubscription { plan, version, .. }
+        | Operation::ChangePlan { plan, version, .. } => Some((*plan, *version)),
+        _ => None,
+    }
+}

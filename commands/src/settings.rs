@@ -1,0 +1,62 @@
+//! What an operator can set about the write side.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+use domain::catalog::KindSet;
+use domain::tenant;
+
+/// What the write side needs to be told. [`Settings::new`] suits a small machine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names the installation in `ce_source`, say `callboard/9f3c…`.
+    pub source: String,
+    /// The most requests decided in one batch.
+    pub batch_requests_max: usize,
+    /// The most request bytes decided in one batch; one larger request still gets its turn.
+    pub batch_bytes_max: usize,
+    /// The most requests of one tenant that may wait in a partition.
+    pub waiting_requests_max: usize,
+    /// The most request bytes of one tenant that may wait in a partition.
+    pub waiting_bytes_max: usize,
+    /// After how many events a snapshot is taken.
+    pub snapshot_every: NonZeroU64,
+    /// The folder of the usage identity index; it is derived from the log.
+    pub identities: PathBuf,
+    /// What a new tenant begins with.
+    pub tenants: tenant::Settings,
+    /// Whether values are stored encrypted under their tenant's key.
+    pub values: Values,
+}
+
+/// How the values of records are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Values {
+    /// As JSON; personal texts in them are sealed all the same.
+    #[default]
+    Plain,
+    /// Encrypted whole under the tenant's key.
+    Sealed,
+}
+
+impl Settings {
+    /// The usual settings, with the usage identity index in this folder.
+    #[must_use]
+    pub fn new(identities: PathBuf) -> Self {
+        Self {
+            source: "callboard".to_owned(),
+            identities,
+            tenants: tenant::Settings {
+                time_zone: chrono_tz::UTC,
+                currency: "EUR".parse().expect("it is a currency's code"),
+                kinds: KindSet::default(),
+            },
+            batch_requests_max: 1_024,
+            batch_bytes_max: 2 * 1024 * 1024,
+            waiting_requests_max: 4_096,
+            waiting_bytes_max: 8 * 1024 * 1024,
+            snapshot_every: NonZeroU64::new(50_000).expect("it is not zero"),
+            values: Values::default(),
+        }
+    }
+}

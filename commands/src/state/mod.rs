@@ -1,0 +1,104 @@
+//! Everything an owner knows: the committed state of its tenants, in memory.
+//!
+//! It changes only by merging an [`Overlay`], whether that was decided just now or read back
+//! from the log, so a live owner and a replayed one cannot differ.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use domain::Stream;
+use domain::id::TenantId;
+use event_log::{Link, Partition, Position};
+
+use crate::idempotency::Outcomes;
+use crate::timers::Timers;
+
+pub(crate) mod overlay;
+pub(crate) mod shards;
+pub(crate) mod slot;
+
+pub(crate) use overlay::{Changes, Overlay};
+pub(crate) use shards::Shards;
+pub(crate) use slot::{Held, Kept, Slot};
+
+/// The committed state of a partition.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) tenants: HashMap<TenantId, TenantState>,
+    /// When the aggregates want to be woken.
+    pub(crate) timers: Timers,
+    /// What became of requests with an idempotency key.
+    pub(crate) outcomes: Outcomes,
+    /// The position after the last record that is part of this state.
+    pub(crate) next: Position,
+    /// The time of that record. Recorded time never decreases.
+    pub(crate) recorded: DateTime<Utc>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            tenants: HashMap::new(),
+            timers: Timers::default(),
+            outcomes: Outcomes::default(),
+            next: Position::START,
+            recorded: DateTime::UNIX_EPOCH,
+        }
+    }
+}
+
+/// The committed state of one tenant.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TenantState {
+    pub(crate) streams: Shards,
+    pub(crate) tally: Tally,
+}
+
+/// What is counted along a tenant's history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// The sequence of its last record; 0 before the first.
+    pub(crate) sequence: u64,
+    /// The link of that record.
+    pub(crate) link: Link,
+    /// How many entities are registered.
+    pub(crate) entities: u64,
+}
+
+impl State {
+    /// The slot of a stream that has one.
+    pub(crate) fn slot(&self, tenant: TenantId, stream: &Stream) -> Option<&Slot> {
+        self.tenants.get(&tenant)?.streams.get(stream)
+    }
+
+    /// The aggregate of a stream that has events.
+    pub(crate) fn aggregate<A: Kept>(&self, tenant: TenantId, id: A::Id) -> Option<&A> {
+        A::of(&self.slot(tenant, &A::stream(id))?.held)
+    }
+
+    /// The last position of `source` that some reaction has handled for a tenant here.
+    pub(crate) fn handled(&self, source: Partition) -> Option<u64> {
+        let slots = self.tenants.values().filter_map(|it| it.streams.get(&Stream::Reactions));
+        let handled = slots.flat_map(|it| match &it.held {
+            Held::Reactions(reactions) => reactions.handled().collect(),
+            _ => Vec::new(),
+        });
+        handled.filter(|it| it.1 == source.0).map(|it| it.2).max()
+    }
+
+    /// Takes in what became durable. `next` is the position after it.
+    pub(crate) fn merge(&mut self, changes: Changes, recorded: DateTime<Utc>, next: Position) {
+        for ((tenant, stream), slot) in changes.slots {
+            let due = slot.held.due();
+            let tenant_state = self.tenants.entry(tenant).or_default();
+            let before = tenant_state.streams.insert(stream, slot);
+            let due_before = before.and_then(|it| it.held.due());
+            self.timers.replace(tenant, stream, due_before, due);
+        }
+        for (tenant, tally) in changes.tallies {
+            self.tenants.entry(tenant).or_default().tally = tally;
+        }
+        self.recorded = self.recorded.max(recorded);
+        self.next = next;
+    }
+}

@@ -1,0 +1,60 @@
+//! When aggregates want to be woken, in order.
+//!
+//! A timer is nothing but what an aggregate's state says it is: it is never stored, and it is
+//! gone as soon as the state it belongs to moves on. That, and not a record of having fired, is
+//! why it takes effect once.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use domain::Stream;
+use domain::aggregate::{Due, DueKind};
+use domain::id::TenantId;
+
+/// A promise of one aggregate to act at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Timer {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) tenant: TenantId,
+    pub(crate) stream: Stream,
+    pub(crate) kind: DueKind,
+}
+
+/// The timers of a partition, the next one first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Timers(BTreeSet<Timer>);
+
+impl Timers {
+    /// Exchanges the timer a stream had for the one it has now.
+    pub(crate) fn replace(
+        &mut self,
+        tenant: TenantId,
+        stream: Stream,
+        before: Option<Due>,
+        now: Option<Due>,
+    ) {
+        if before == now {
+            return;
+        }
+        let timer = |Due { at, kind }| Timer { at, tenant, stream, kind };
+        if let Some(due) = before {
+            self.0.remove(&timer(due));
+        }
+        self.0.extend(now.map(timer));
+    }
+
+    /// When the first one is due.
+    pub(crate) fn next(&self) -> Option<DateTime<Utc>> {
+        self.0.first().map(|it| it.at)
+    }
+
+    /// The first ones that are due at `now`, at most `count_max`.
+    pub(crate) fn due(&self, now: DateTime<Utc>, count_max: usize) -> BTreeSet<Timer> {
+        self.0.iter().take_while(|it| it.at <= now).take(count_max).copied().collect()
+    }
+
+    /// Forgets one until its state changes: it fired and nothing came of it.
+    pub(crate) fn remove(&mut self, timer: &Timer) {
+        self.0.remove(timer);
+    }
+}
