@@ -46,7 +46,11 @@ const STEPS: &[(&str, &[&str], Run)] = &[
     ("format", &["fmt", "--all", "--check"], Run::Any),
     ("lints", &["clippy", "--workspace", "--", "-D", "warnings"], Run::Fast),
     ("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], Run::Thorough),
-    ("documentation", &["doc", "--workspace", "--no-deps", "--quiet"], Run::Thorough),
+    (
+        "documentation",
+        &["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"],
+        Run::Thorough,
+    ),
     ("unit tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"], Run::Any),
     // Integration tests start the real binary.
     ("build", &["build", "--workspace", "--bins"], Run::Any),
