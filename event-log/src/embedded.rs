@@ -42,8 +42,10 @@ mod segment;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use recovery::TornTail;
+pub use verify::{Depth, Verified};
 
 use appender::{Appender, EmbeddedWriter, Request};
 use blocks::Blocks;

@@ -102,24 +102,24 @@ impl Reader for EmbeddedReader {
 
 /// A place in the files, between two frames.
 #[derive(Debug)]
-struct Cursor {
-    walk: FileWalk,
+pub(super) struct Cursor {
+    pub(super) walk: FileWalk,
     /// The position of the next frame.
-    position: u64,
+    pub(super) position: u64,
     /// The position after the last one that can be reached from here.
-    end: u64,
+    pub(super) end: u64,
 }
 
 /// Keeps a segment from being recycled while it is read.
 #[derive(Debug)]
-enum FileWalk {
+pub(super) enum FileWalk {
     Segment(Arc<Segment>, Walk),
     Archive(ArchiveWalk),
 }
 
 impl Cursor {
     /// Goes to the frame that holds `from`, or to one before it.
-    fn open(shared: &Shared, from: u64) -> Result<Self, LogError> {
+    pub(super) fn open(shared: &Shared, from: u64) -> Result<Self, LogError> {
         let place = shared.place(from);
         let (walk, position) = match place.stored {
             StoredAt::Archive { sequence } => {
@@ -136,7 +136,11 @@ impl Cursor {
     }
 
     /// The records from `from` on: at least one, about `records_max`, in whole frames.
-    fn read(&mut self, from: u64, records_max: usize) -> Result<Vec<Recorded>, LogError> {
+    pub(super) fn read(
+        &mut self,
+        from: u64,
+        records_max: usize,
+    ) -> Result<Vec<Recorded>, LogError> {
         let mut found: Vec<Recorded> = Vec::new();
         let mut bytes = 0;
         while self.position < self.end && found.len() < records_max.max(1) && bytes < READ_BYTES_MAX
@@ -180,10 +184,14 @@ impl FileWalk {
 
     /// The file ends before a position that it should hold.
     fn missing(&self, position: u64) -> LogError {
-        let reason = format!("the record at position {position} is missing");
+        self.wrong(&format!("the record at position {position} is missing"))
+    }
+
+    /// Names the place the walk has reached.
+    pub(super) fn wrong(&self, reason: &str) -> LogError {
         match self {
-            Self::Archive(walk) => walk.damaged(&reason),
-            Self::Segment(segment, walk) => segment.damaged(walk.offset, &reason),
+            Self::Archive(walk) => walk.damaged(reason),
+            Self::Segment(segment, walk) => segment.damaged(walk.offset, reason),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! sectors behind for good: they can be read, and no later sync will write them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -46,11 +47,12 @@ pub(in crate::embedded) enum Crash {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::embedded) enum Omit {
     Nothing,
-    FileSyncs,
+    /// Syncs of files opened under a name with this extension.
+    SyncsOf(&'static str),
     FolderSyncs,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 struct Node {
     /// What programs see.
     seen: Vec<u8>,
@@ -63,7 +65,7 @@ struct Node {
 /// A change of names that happens as one: the files they mean from now on, if any.
 type Naming = Vec<(PathBuf, Option<usize>)>;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct World {
     random: Random,
     nodes: Vec<Node>,
@@ -75,17 +77,24 @@ struct World {
     /// How many more calls work before the crash.
     calls_left: Option<(u64, Crash)>,
     crashed: bool,
-    /// How many more syncs work before one fails.
-    syncs_left: Option<u64>,
-    syncs: u64,
+    /// How many more syncs of files with this extension work before one fails.
+    syncs_left: Option<(&'static str, u64)>,
+    /// How many syncs there were, by extension.
+    syncs: BTreeMap<String, u64>,
     /// How long all files together may be. In bytes.
     room: usize,
     held: bool,
 }
 
 /// The file system. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(in crate::embedded) struct Simulated(Arc<(Mutex<World>, Condvar)>);
+
+impl fmt::Debug for Simulated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Simulated").field(&self.world().names.keys()).finish()
+    }
+}
 
 impl Simulated {
     pub(in crate::embedded) fn new(seed: u64) -> Self {
@@ -99,7 +108,7 @@ impl Simulated {
             calls_left: None,
             crashed: false,
             syncs_left: None,
-            syncs: 0,
+            syncs: BTreeMap::new(),
             room: usize::MAX,
             held: false,
         })
@@ -123,14 +132,15 @@ impl Simulated {
         self.world().calls_left = Some((calls, crash));
     }
 
-    /// Lets `syncs` more syncs of files succeed, then makes one fail.
-    pub(in crate::embedded) fn fail_sync_after(&self, syncs: u64) {
-        self.world().syncs_left = Some(syncs);
+    /// Lets `syncs` more syncs of files opened under a name with this extension succeed, then
+    /// makes one fail.
+    pub(in crate::embedded) fn fail_sync_of(&self, extension: &'static str, syncs: u64) {
+        self.world().syncs_left = Some((extension, syncs));
     }
 
-    /// How many syncs of files there were.
-    pub(in crate::embedded) fn syncs(&self) -> u64 {
-        self.world().syncs
+    /// How many syncs there were of files opened under a name with this extension.
+    pub(in crate::embedded) fn syncs_of(&self, extension: &str) -> u64 {
+        self.world().syncs.get(extension).copied().unwrap_or_default()
     }
 
     /// Leaves room for this many bytes more than are used now.
@@ -269,7 +279,7 @@ fn missing() -> io::Error {
 impl Files for Simulated {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let node = *self.call()?.names.get(path).ok_or_else(missing)?;
-        Ok(Arc::new(Handle { files: self.clone(), node }))
+        Ok(Handle::shared(self, node, path))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -277,7 +287,7 @@ impl Files for Simulated {
         let node = world.nodes.len();
         world.nodes.push(Node::default());
         world.name(vec![(path.to_owned(), Some(node))]);
-        Ok(Arc::new(Handle { files: self.clone(), node }))
+        Ok(Handle::shared(self, node, path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -333,6 +343,14 @@ impl Lock for NoLock {}
 struct Handle {
     files: Simulated,
     node: usize,
+    extension: String,
+}
+
+impl Handle {
+    fn shared(files: &Simulated, node: usize, path: &Path) -> Arc<dyn File> {
+        let extension = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
+        Arc::new(Self { files: files.clone(), node, extension: extension.to_owned() })
+    }
 }
 
 impl File for Handle {
@@ -377,17 +395,17 @@ impl File for Handle {
         drop(waited.unwrap());
         let mut guard = self.files.call()?;
         let world = &mut *guard;
-        world.syncs += 1;
-        if world.omit == Omit::FileSyncs {
+        *world.syncs.entry(self.extension.clone()).or_default() += 1;
+        if matches!(world.omit, Omit::SyncsOf(it) if it == self.extension) {
             return Ok(());
         }
         let fails = match &mut world.syncs_left {
-            Some(0) => true,
-            Some(left) => {
-                *left -= 1;
-                false
+            Some((extension, left)) if *extension == self.extension => {
+                let fails = *left == 0;
+                *left = left.saturating_sub(1);
+                fails
             }
-            None => false,
+            _ => false,
         };
         let node = &mut world.nodes[self.node];
         for sector in std::mem::take(&mut node.dirty) {

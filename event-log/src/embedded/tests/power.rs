@@ -4,19 +4,14 @@
 //! `POWER_CUTS` in the environment asks for more crashes than the usual number.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::chain::Chains;
+use super::{batch_after, open_on, read_all, runtime};
 use crate::conformance::PARTITION;
-use crate::conformance::{TENANT, seal};
+use crate::embedded::Depth;
 use crate::embedded::files::simulated::{Crash, Omit, Random, Simulated};
-use crate::embedded::{EmbeddedLog, Settings};
-use crate::port::{
-    AppendError, Batch, EventLog, Position, Recorded, Snapshot, SnapshotChunk, Writer,
-};
+use crate::port::{AppendError, Batch, EventLog, Position, Snapshot, SnapshotChunk, Writer};
 use crate::record::Record;
 
 /// How many crashes are simulated at least.
@@ -26,7 +21,7 @@ const CRASHES: u64 = 1_200;
 const CRASHES_PER_LOG: u64 = 30;
 
 /// Small enough for every log to seal, archive and recycle many segments.
-const SETTINGS: Settings = Settings { partitions: 1, segment_bytes_max: 24 * 1024 };
+const SEGMENT_BYTES: u64 = 24 * 1024;
 
 /// What must be in the log.
 #[derive(Debug, Default)]
@@ -36,7 +31,7 @@ struct Model {
     open: Batch,
     snapshot: Option<Saved>,
     open_snapshot: Option<Saved>,
-    cuts: Counts,
+    counts: Counts,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -74,7 +69,7 @@ fn live(seed: u64, omit: Omit) -> (Counts, Result<(), String>) {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let mut files = Simulated::new(random.below(u64::MAX));
     let mut model = Model::default();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = runtime();
     for crash in 0..CRASHES_PER_LOG {
         files.omit(omit);
         let outcome = runtime.block_on(async {
@@ -83,25 +78,20 @@ fn live(seed: u64, omit: Omit) -> (Counts, Result<(), String>) {
             Ok::<_, String>(())
         });
         if let Err(wrong) = outcome {
-            return (model.cuts, Err(format!("seed {seed}, crash {crash}: {wrong}")));
+            return (model.counts, Err(format!("seed {seed}, crash {crash}: {wrong}")));
         }
         files = files.after_crash();
-        model.cuts.crashes += 1;
+        model.counts.crashes += 1;
     }
     let last = runtime.block_on(check(&files, &mut model));
-    (model.cuts, last.map_err(|wrong| format!("seed {seed}, at last: {wrong}")))
-}
-
-fn open(files: &Simulated) -> Result<EmbeddedLog, String> {
-    let files: Arc<dyn crate::embedded::files::Files> = Arc::new(files.clone());
-    EmbeddedLog::open_on(&files, Path::new("/log"), SETTINGS).map_err(|it| it.to_string())
+    (model.counts, last.map_err(|wrong| format!("seed {seed}, at last: {wrong}")))
 }
 
 /// Opens the log and compares it with the model, which then takes over what is there.
 async fn check(files: &Simulated, model: &mut Model) -> Result<(), String> {
-    let log = open(files)?;
-    model.cuts.torn += log.torn_tails().len() as u64;
-    let found: Vec<_> = read_all(&log).await?.into_iter().map(|it| it.record).collect();
+    let log = open_on(files, SEGMENT_BYTES).map_err(|it| it.to_string())?;
+    model.counts.torn += log.torn_tails().len() as u64;
+    let found = read_all(&log).await.map_err(|it| it.to_string())?;
     let with_open: Vec<_> = model.records.iter().chain(&model.open).cloned().collect();
     if found != model.records && found != with_open {
         let (found, acknowledged, open) = (found.len(), model.records.len(), model.open.len());
@@ -109,11 +99,11 @@ async fn check(files: &Simulated, model: &mut Model) -> Result<(), String> {
     }
     if !model.open.is_empty() {
         let kept = found.len() > model.records.len();
-        *(if kept { &mut model.cuts.open_kept } else { &mut model.cuts.open_lost }) += 1;
+        *(if kept { &mut model.counts.open_kept } else { &mut model.counts.open_lost }) += 1;
     }
-    let mut chains = Chains::default();
-    for record in &found {
-        chains.follow(record).map_err(|it| it.to_string())?;
+    let verified = log.verify(PARTITION, Depth::Chains).map_err(|it| it.to_string())?;
+    if let Some(damage) = verified.damage {
+        return Err(damage.to_string());
     }
     (model.records, model.open) = (found, Vec::new());
     let snapshot = log.snapshot(PARTITION).await.map_err(|it| it.to_string())?;
@@ -129,25 +119,16 @@ async fn check(files: &Simulated, model: &mut Model) -> Result<(), String> {
     Ok(())
 }
 
-async fn read_all(log: &EmbeddedLog) -> Result<Vec<Recorded>, String> {
-    let end = log.end(PARTITION).await.unwrap();
-    let mut reader = log.read(PARTITION, Position::START).await.unwrap();
-    let mut all: Vec<Recorded> = Vec::new();
-    while all.last().map_or(Position::START, |it| it.position.next()) < end {
-        all.extend(reader.next(100).await.map_err(|it| it.to_string())?);
-    }
-    Ok(all)
-}
-
 /// Appends and saves until the crash, or not much longer.
 async fn work(files: &Simulated, model: &mut Model, random: &mut Random) {
     let crash = if random.below(4) == 0 { Crash::Process } else { Crash::Power };
     files.crash_after(random.below(150), crash);
-    let Ok(log) = open(files) else { return };
+    let Ok(log) = open_on(files, SEGMENT_BYTES) else { return };
     let Ok(mut writer) = log.claim(PARTITION).await else { return };
     for _ in 0..60 {
-        if random.below(20) == 0 {
-            files.fail_sync_after(random.below(3));
+        if random.below(15) == 0 {
+            let extension = if random.below(2) == 0 { "segment" } else { "temporary" };
+            files.fail_sync_of(extension, random.below(3));
         }
         if random.below(6) == 0 && !save(&mut writer, model, random).await {
             return;
@@ -158,7 +139,7 @@ async fn work(files: &Simulated, model: &mut Model, random: &mut Random) {
             Err(AppendError::Refused(_)) => (),
             Err(AppendError::Unknown(_)) => {
                 model.open = batch;
-                model.cuts.failed_syncs += 1;
+                model.counts.failed_syncs += 1;
                 let Ok(next) = log.claim(PARTITION).await else { return };
                 writer = next;
                 // The claim has settled it, and the log says how.
@@ -170,7 +151,7 @@ async fn work(files: &Simulated, model: &mut Model, random: &mut Random) {
             }
             Err(AppendError::Fenced) => unreachable!("nobody else claims"),
         }
-        model.cuts.acknowledged = model.records.len() as u64;
+        model.counts.acknowledged = model.records.len() as u64;
     }
 }
 
@@ -195,24 +176,13 @@ async fn save(writer: &mut Box<dyn Writer>, model: &mut Model, random: &mut Rand
         return false;
     }
     model.snapshot = model.open_snapshot.take();
-    model.cuts.snapshots += 1;
+    model.counts.snapshots += 1;
     true
 }
 
 fn next_batch(model: &Model, random: &mut Random) -> Batch {
-    let mut link = model.records.last().map(Record::link).unwrap_or_default();
-    let first = model.records.len() as u64 + 1;
-    let count = 1 + random.below(6);
-    (0..count)
-        .map(|index| {
-            let value = vec![b'v'; usize::try_from(random.below(700)).unwrap()];
-            let (sequence, batchpos) =
-                ((first + index).to_string(), format!("{}/{count}", index + 1));
-            let record = seal(TENANT, &sequence, &batchpos, &value, link);
-            link = record.link();
-            record
-        })
-        .collect()
+    let (count, bytes) = (1 + random.below(6), random.below(700));
+    batch_after(&model.records, count, usize::try_from(bytes).unwrap())
 }
 
 #[test]
@@ -233,7 +203,7 @@ fn acknowledged_batches_survive_every_crash() {
 
 #[test]
 fn a_log_that_does_not_sync_is_found_out() {
-    for omit in [Omit::FileSyncs, Omit::FolderSyncs] {
+    for omit in [Omit::SyncsOf("segment"), Omit::SyncsOf("temporary"), Omit::FolderSyncs] {
         let found_out = (1..=10).filter(|seed| live(*seed, omit).1.is_err()).count();
         println!("without {omit:?}, {found_out} of 10 logs lost something");
         assert!(found_out > 0, "{omit:?}");
