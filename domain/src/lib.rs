@@ -24,6 +24,8 @@ pub mod plan;
 pub mod principal;
 pub mod quantity;
 pub mod reaction;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 pub mod stream;
 pub mod subscription;
 pub mod tenant;

@@ -7,7 +7,7 @@ mod shape;
 
 use chrono::{DateTime, Utc};
 
-pub use self::shape::{CONTACT_MAX, CUSTOMER_NAME_MAX, TARGET_MAX};
+pub use self::shape::{CONTACT_MAX, CUSTOMER_NAME_MAX};
 use crate::customer::Role;
 use crate::directory::{Host, Slug};
 use crate::id::{CustomerId, LocationId, PlanId, SubscriptionId, TenantId};
@@ -320,8 +320,8 @@ impl Operation {
         }
     }
 
-    /// What is wrong with its shape: lengths, counts, order. Descriptors of entities are not
-    /// looked at; the catalog knows their rules.
+    /// What is wrong with its shape: lengths, counts, order. Descriptors and targets of locations
+    /// are not looked at; the catalog and the location know their rules.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
         shape::violations(self)

@@ -12,9 +12,6 @@ pub const CUSTOMER_NAME_MAX: usize = 120;
 /// The longest e-mail address, in characters: 254, as SMTP allows.
 pub const CONTACT_MAX: usize = 254;
 
-/// The longest target of a location, in characters: 2,048, as browsers allow for addresses.
-pub const TARGET_MAX: usize = 2_048;
-
 /// What is wrong with the shape of `operation`.
 pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
     let mut violations = Violations::default();
@@ -31,9 +28,6 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
         Operation::ApplyEntities { changes } => {
             violations.at_least_one("changes", changes.len());
             violations.at_most("changes", changes.len(), ENTITY_CHANGES_MAX);
-        }
-        Operation::RegisterLocation { target, .. } => {
-            violations.text("target", target, TARGET_MAX);
         }
         Operation::PublishPlanVersion { terms, .. } => {
             violations.part("terms", terms.violations());
@@ -57,6 +51,7 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
         | Operation::ConfigureTenant { .. }
         | Operation::CloseTenant
         | Operation::CloseCustomer { .. }
+        | Operation::RegisterLocation { .. }
         | Operation::DeregisterLocation { .. }
         | Operation::RetirePlan { .. }
         | Operation::CancelSubscription { .. }

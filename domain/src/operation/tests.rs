@@ -93,9 +93,6 @@ fn a_violation_is_found_at_its_path() {
     let (subscription, plan, version) = (SUBSCRIPTION, PLAN, Some(0));
     let change = Operation::ChangePlan { subscription, plan, version };
     check(&change, &["version: versions count from 1, got 0"]);
-    let (kind, target) = (LocationKind::Url, String::new());
-    let register = Operation::RegisterLocation { kind, target };
-    check(&register, &["target: expected 1 to 2048 characters, got 0"]);
 }
 
 #[test]

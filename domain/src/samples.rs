@@ -1,0 +1,293 @@
+//! One event of every type, the same every time, for tests of whoever reads or stores events.
+//!
+//! Not built into the product: the feature `samples` turns it on for tests of other crates.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use crate::calendar::{Interval, Period, Unit};
+use crate::catalog::{KindSet, StoredDescriptor};
+use crate::customer::Role;
+use crate::event::Event;
+use crate::id::{CustomerId, EntityUid, LocationId, PlanId, SubjectId, TenantId};
+use crate::location::LocationKind;
+use crate::meter::{Aggregation, MeterKey};
+use crate::personal::{Content, Digest, Personal};
+use crate::plan::{Enforcement, Item, Price, Quota, QuotaOf, Terms, Tier};
+use crate::reaction::Reaction;
+use crate::subscription::Sold;
+use crate::tenant::{Settings, SuspensionReason};
+use crate::usage::{Consumption, Entry, Timed, Verdict};
+use crate::{customer, directory, entity, location, meter, plan, reaction};
+use crate::{subscription, tenant, usage};
+
+/// The tenant of the samples.
+pub const TENANT: TenantId = TenantId::from_digest([0x10; 16]);
+
+/// The billing account of the samples.
+pub const CUSTOMER: CustomerId = CustomerId::from_digest([0x20; 16]);
+
+/// The plan of the samples.
+pub const PLAN: PlanId = PlanId::from_digest([0x30; 16]);
+
+/// The location of the samples.
+pub const LOCATION: LocationId = LocationId::from_digest([0x40; 16]);
+
+/// One event of every type, by noun in the order of [`Event`].
+#[must_use]
+pub fn events() -> Vec<Event> {
+    let mut events = Vec::new();
+    events.extend(of_directory().map(Event::Directory));
+    events.extend(of_tenant().map(Event::Tenant));
+    events.extend(of_customer().map(Event::Customer));
+    events.extend(of_entity().map(Event::Entity));
+    events.extend(of_location().map(Event::Location));
+    events.extend(of_plan().map(Event::Plan));
+    events.extend(of_subscription().map(Event::Subscription));
+    events.extend(of_meter().map(Event::Meter));
+    events.push(Event::Usage(of_usage()));
+    events.push(Event::Reaction(reaction::Event::Advanced {
+        reaction: Reaction::FollowDirectory,
+        source_partition: 0,
+        source_position: 41,
+    }));
+    events
+}
+
+fn of_directory() -> [directory::Event; 7] {
+    use directory::Event;
+
+    let tenant = TENANT;
+    let host: directory::Host = read("portal.acme.example");
+    [
+        Event::TenantRegistered {
+            tenant,
+            slug: read("acme"),
+            name: read("Acme"),
+            partition: 0,
+            at: january(1),
+        },
+        Event::SlugChanged { tenant, slug: read("acme-group") },
+        Event::HostAdded { tenant, host: host.clone() },
+        Event::HostRemoved { tenant, host },
+        Event::TenantSuspended { tenant, reason: SuspensionReason::NonPayment },
+        Event::TenantReactivated { tenant },
+        Event::TenantClosed { tenant },
+    ]
+}
+
+fn of_tenant() -> [tenant::Event; 6] {
+    use tenant::Event;
+
+    let settings =
+        |kinds| Settings { time_zone: chrono_tz::Europe::Berlin, currency: read("EUR"), kinds };
+    [
+        Event::Created {
+            slug: read("acme"),
+            name: read("Acme"),
+            settings: settings(KindSet::Core),
+            at: january(1),
+        },
+        Event::Renamed { name: read("Acme Group") },
+        Event::Configured { settings: settings(KindSet::Extended) },
+        Event::Suspended { reason: SuspensionReason::Security },
+        Event::Reactivated {},
+        Event::Closed { at: january(31) },
+    ]
+}
+
+fn of_customer() -> [customer::Event; 3] {
+    use customer::Event;
+
+    [
+        Event::Opened {
+            role: Role::Customer,
+            name: sealed(1),
+            contact: Some(sealed(2)),
+            currency: read("EUR"),
+            time_zone: chrono_tz::America::New_York,
+        },
+        Event::Changed { name: sealed(3), contact: None },
+        Event::Closed {},
+    ]
+}
+
+fn of_entity() -> [entity::Event; 3] {
+    use entity::Event;
+
+    let uid = EntityUid::from_digest([0x50; 16]);
+    let user = json!({
+        "apiVersion": "backstage.io/v1alpha1",
+        "kind": "User",
+        "metadata": {"name": {"$personal": 0}},
+        "spec": {"profile": {"$personal": 1}, "memberOf": ["platform"]},
+    });
+    let component = json!({
+        "apiVersion": "backstage.io/v1alpha1",
+        "kind": "Component",
+        "metadata": {"name": "checkout", "tags": ["java"]},
+        "spec": {"type": "service", "lifecycle": "production", "owner": "group:platform"},
+    });
+    [
+        Event::Registered {
+            uid,
+            location: Some(LOCATION),
+            descriptor: StoredDescriptor { public: user, personal: vec![sealed(4), sealed(5)] },
+            digest: Digest([0x51; 16]),
+        },
+        Event::Updated {
+            location: None,
+            descriptor: StoredDescriptor { public: component, personal: Vec::new() },
+            digest: Digest([0x52; 16]),
+        },
+        Event::Deregistered { uid },
+    ]
+}
+
+fn of_location() -> [location::Event; 2] {
+    use location::Event;
+
+    let target = "https://example.com/acme/catalog-info.yaml".to_owned();
+    [Event::Registered { kind: LocationKind::Url, target }, Event::Deregistered {}]
+}
+
+fn of_plan() -> [plan::Event; 2] {
+    use plan::Event;
+
+    [Event::VersionPublished { version: 1, terms: terms() }, Event::Retired {}]
+}
+
+fn of_subscription() -> [subscription::Event; 6] {
+    use subscription::Event;
+
+    let sold = |version| Sold { plan: PLAN, version, terms: terms() };
+    [
+        Event::Started {
+            customer: CUSTOMER,
+            sold: sold(1),
+            time_zone: chrono_tz::America::New_York,
+            anchor: january(15),
+            trial_end: Some(january(15)),
+            at: january(1),
+        },
+        Event::PlanChanged { sold: sold(2), at: january(20) },
+        Event::CancellationScheduled { at: february(15) },
+        Event::CancellationUndone {},
+        Event::Renewed { period: 0, start: january(15), end: february(15) },
+        Event::Cancelled { at: february(15) },
+    ]
+}
+
+fn of_meter() -> [meter::Event; 2] {
+    use meter::Event;
+
+    [
+        Event::Defined {
+            key: read("api.calls"),
+            name: "API calls".to_owned(),
+            unit: "call".to_owned(),
+            aggregation: Aggregation::Sum,
+        },
+        Event::Archived {},
+    ]
+}
+
+fn of_usage() -> usage::Event {
+    let entry = |id: &str, timed, value| Entry {
+        source: "gateway".into(),
+        id: id.into(),
+        meter: read("api.calls"),
+        customer: CUSTOMER,
+        at: january(20),
+        timed,
+        value: read(value),
+        dimensions: [("region".into(), "eu-central".into())].into(),
+    };
+    usage::Event::Recorded {
+        entries: vec![
+            entry("req-1", Timed::BySource, "12.5"),
+            entry("req-2", Timed::ByReceipt, "-2"),
+        ],
+        others: vec![(2, Verdict::Duplicate), (3, Verdict::UnknownMeter)],
+        consumed: vec![Consumption {
+            customer: CUSTOMER,
+            meter: read("api.calls"),
+            period: Period { start: january(15), end: february(15) },
+            amount: read("10.5"),
+        }],
+    }
+}
+
+/// Terms in which every price model, quota and enforcement occurs.
+#[must_use]
+pub fn terms() -> Terms {
+    let meter = || read::<MeterKey>("api.calls");
+    let item = |key: &str, price| Item {
+        key: key.to_owned(),
+        description: format!("What {key} costs"),
+        price,
+    };
+    let tiers = || {
+        let tier = |up_to: Option<&str>, unit, flat| Tier {
+            up_to: up_to.map(read),
+            unit: read(unit),
+            flat: read(flat),
+        };
+        vec![tier(Some("1000"), "0.01", "0"), tier(None, "0.005", "1")]
+    };
+    Terms {
+        name: "Team".to_owned(),
+        currency: read("EUR"),
+        interval: Interval { unit: Unit::Month, count: 1 },
+        items: vec![
+            item("seats", Price::Flat { unit: read("12.5"), quantity: read("3") }),
+            item("calls", Price::PerUnit { meter: meter(), unit: read("0.000012") }),
+            item("steps", Price::Graduated { meter: meter(), tiers: tiers() }),
+            item("bulk", Price::Volume { meter: meter(), tiers: tiers() }),
+            item(
+                "packs",
+                Price::Package {
+                    meter: meter(),
+                    size: read("100"),
+                    free: read("50"),
+                    unit: read("2"),
+                },
+            ),
+        ],
+        quotas: vec![
+            Quota { of: QuotaOf::Entities, limit: read("1000"), enforcement: Enforcement::Soft },
+            Quota {
+                of: QuotaOf::Usage { meter: meter() },
+                limit: read("100000"),
+                enforcement: Enforcement::Hard,
+            },
+        ],
+        trial_days: 14,
+    }
+}
+
+/// Some personal text, sealed; nobody has the key.
+fn sealed(mark: u8) -> Personal {
+    Personal {
+        subject: SubjectId::from_digest([0x60; 16]),
+        digest: Digest([mark; 16]),
+        content: Content::Sealed(vec![mark; 44].into()),
+    }
+}
+
+fn january(day: i64) -> DateTime<Utc> {
+    /// The midnight before 1 January 2026 in UTC, in seconds since 1970.
+    const EVE: i64 = 1_767_139_200;
+    DateTime::from_timestamp(EVE + day * 86_400, 0).expect("a day of 2026 is in range")
+}
+
+fn february(day: i64) -> DateTime<Utc> {
+    january(31 + day)
+}
+
+fn read<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().expect("the samples are well-formed")
+}
+
+#[cfg(test)]
+mod tests;
