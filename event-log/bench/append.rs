@@ -86,7 +86,7 @@ async fn log(folder: &Path, waiting: usize, duration: Duration) -> Row {
         batches.push(records.len());
         let positions = writer.append(records).await.expect("the log takes the batch");
         for (reply, position) in replies.into_iter().zip(positions) {
-            drop(reply.send(position));
+            reply.send(position).expect("the client waits");
         }
     }
     let took = started.elapsed();

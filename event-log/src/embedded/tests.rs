@@ -1,3 +1,5 @@
+#![expect(clippy::print_stdout, reason = "fault tests say how much they tried")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
