@@ -1,19 +1,19 @@
 //! A subscription: a plan sold to a customer, under terms embedded in its events.
 
+mod sale;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Serialize};
 
+pub use self::sale::{Phase, Sale, Sold};
 use crate::aggregate::{Aggregate, Due, DueKind};
 use crate::calendar::{self, Interval, Period, Unit};
 use crate::customer;
-use crate::id::{CustomerId, PlanId};
-use crate::meter::MeterKey;
+use crate::id::CustomerId;
 use crate::operation::CancelWhen;
-use crate::plan::{Enforcement, Quota, QuotaOf, Terms};
-use crate::quantity::{Currency, Quantity};
+use crate::quantity::Currency;
 use crate::usage::Allowance;
 
 /// What happened. Stored forever: add variants and versions, never change one.
@@ -70,17 +70,6 @@ pub enum Event {
     },
 }
 
-/// What was sold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sold {
-    /// The plan.
-    pub plan: PlanId,
-    /// Its version.
-    pub version: u32,
-    /// What that version says.
-    pub terms: Terms,
-}
-
 /// What is true now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Subscription {
@@ -98,32 +87,6 @@ pub enum Subscription {
         /// The first instant it no longer covered.
         at: DateTime<Utc>,
     },
-}
-
-/// A sale that is not over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sale {
-    /// Who bought.
-    pub customer: CustomerId,
-    /// Which plan, at which version, on which terms. Shared, so that a copy of the state is cheap.
-    pub sold: Arc<Sold>,
-    /// The zone of its periods.
-    pub time_zone: chrono_tz::Tz,
-    /// What the periods are counted from.
-    pub anchor: DateTime<Utc>,
-    /// Which period is running.
-    pub phase: Phase,
-    /// The span of the running period.
-    pub period: Period,
-}
-
-/// Which period of a subscription is running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// The trial before the first.
-    Trial,
-    /// The one with this number; the first is 0.
-    Period(u32),
 }
 
 /// What can be asked.
@@ -238,72 +201,23 @@ impl Subscription {
     /// ahead of us, for the next one if there will be one.
     #[must_use]
     pub fn allowances(&self) -> Vec<Allowance> {
-        let (sale, periods) = match self {
-            Self::NotStarted | Self::Cancelled { .. } => return Vec::new(),
-            Self::Active(sale) => (sale, vec![sale.period, sale.next().1]),
-            Self::Cancelling(sale) => (sale, vec![sale.period]),
-        };
-        let hard = sale.sold.terms.quotas.iter().filter(|it| it.enforcement == Enforcement::Hard);
-        let limits = hard.filter_map(|it| match &it.of {
-            QuotaOf::Entities => None,
-            QuotaOf::Usage { meter } => Some((meter, it.limit)),
-        });
-        let allowance = |(meter, limit): (&MeterKey, Quantity)| {
-            let (customer, meter) = (sale.customer, meter.clone());
-            periods.iter().map(move |it| Allowance {
-                customer,
-                meter: meter.clone(),
-                limit,
-                period: *it,
-            })
-        };
-        limits.flat_map(allowance).collect()
+        match self {
+            Self::NotStarted | Self::Cancelled { .. } => Vec::new(),
+            Self::Active(sale) => sale.allowances(&[sale.period, sale.next().1]),
+            Self::Cancelling(sale) => sale.allowances(&[sale.period]),
+        }
     }
 
     /// The hard quota on how many entities there may be at a time; none if there is no limit.
     #[must_use]
     pub fn entities_max(&self) -> Option<u64> {
-        let quotas = &self.sale()?.sold.terms.quotas;
-        let hard = |it: &&Quota| it.of == QuotaOf::Entities && it.enforcement == Enforcement::Hard;
-        quotas.iter().filter(hard).filter_map(|it| it.limit.get().to_u64()).min()
+        self.sale()?.entities_max()
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Sale)) {
         if let Self::Active(sale) | Self::Cancelling(sale) = self {
             change(sale);
         }
-    }
-}
-
-impl Sale {
-    /// The period after the running one.
-    fn next(&self) -> (u32, Period) {
-        let number = match self.phase {
-            Phase::Trial => 0,
-            Phase::Period(number) => number.saturating_add(1),
-        };
-        (number, self.period(number))
-    }
-
-    /// The period with this number.
-    fn period(&self, number: u32) -> Period {
-        let boundary =
-            |it| calendar::boundary(self.anchor, self.time_zone, self.sold.terms.interval, it);
-        Period { start: boundary(number), end: boundary(number.saturating_add(1)) }
-    }
-
-    fn change(&self, sold: &Sold, now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-        let (from, to) = (&self.sold.terms, &sold.terms);
-        if *self.sold == *sold {
-            return Ok(Vec::new());
-        }
-        if from.currency != to.currency {
-            return Err(Rejection::OtherCurrency { from: from.currency, to: to.currency });
-        }
-        if from.interval != to.interval {
-            return Err(Rejection::OtherInterval);
-        }
-        Ok(vec![Event::PlanChanged { sold: sold.clone(), at: now }])
     }
 }
 

@@ -5,11 +5,9 @@
 //! `reference/billing-rules.md` R9–R12 and R21.
 
 mod entry;
+mod verdict;
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
@@ -17,17 +15,12 @@ pub use self::entry::{
     DIMENSION_KEY_MAX, DIMENSION_VALUE_MAX, DIMENSIONS_MAX, Entry, ID_MAX, SOURCE_MAX, Timed,
     validate,
 };
+pub use self::verdict::{CLOCK_SKEW_MAX, Candidate, Seen, Verdict, judge};
 use crate::aggregate::Aggregate;
 use crate::calendar::Period;
-use crate::customer;
 use crate::id::CustomerId;
 use crate::meter::{self, Aggregation, MeterKey};
 use crate::quantity::Quantity;
-
-/// How far ahead of us a usage entry may be dated before it is refused.
-///
-/// Covers honest clock skew between machines; the past is never refused (R10). In seconds: 300.
-pub const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::seconds(300);
 
 /// The most entries one request may hold: 1,000, so that one event stays under the value limit
 /// and a request can be answered entry by entry.
@@ -94,19 +87,6 @@ pub enum Command {
     },
 }
 
-/// An entry that wants to be recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// The entry.
-    pub entry: Entry,
-    /// Fact: whether its identity is known, from the owner's index of everything recorded.
-    pub seen: Seen,
-    /// Fact: whether its meter can be used.
-    pub meter: meter::Standing,
-    /// Fact: whether its customer can use anything.
-    pub customer: customer::Standing,
-}
-
 /// A hard quota in force: the most a customer may use of a meter in a period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowance {
@@ -142,39 +122,6 @@ pub enum Rejection {
     OutOfRange(MeterKey),
 }
 
-/// Whether the identity of an entry is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Seen {
-    /// Not yet.
-    New,
-    /// With the same content.
-    Same,
-    /// With other content.
-    Conflict,
-}
-
-/// What became of an entry of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It counts.
-    Accepted,
-    /// It counted already (R9): ignored, success.
-    Duplicate,
-    /// Its identity counted with other content (R9): ignored, reported.
-    Conflict,
-    /// There is no such meter.
-    UnknownMeter,
-    /// The meter is archived.
-    ArchivedMeter,
-    /// There is no such billing account.
-    UnknownCustomer,
-    /// The billing account is closed.
-    ClosedCustomer,
-    /// It is dated further ahead than [`CLOCK_SKEW_MAX`].
-    TooFarAhead,
-}
-
 impl Rejection {
     /// A stable code in upper case.
     #[must_use]
@@ -182,49 +129,6 @@ impl Rejection {
         match self {
             Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
             Self::OutOfRange(_) => "USAGE_OUT_OF_RANGE",
-        }
-    }
-}
-
-/// Says what becomes of each entry of a request received at `received_at`, quotas aside.
-///
-/// Who sends an entry again is told that it counted, even if its meter or account has gone since.
-#[must_use]
-pub fn judge(candidates: &[Candidate], received_at: DateTime<Utc>) -> Vec<Verdict> {
-    let mut accepted: HashMap<(&str, &str), &Entry> = HashMap::new();
-    let verdict = |candidate| judge_one(candidate, received_at, &mut accepted);
-    candidates.iter().map(verdict).collect()
-}
-
-fn judge_one<'a>(
-    candidate: &'a Candidate,
-    received_at: DateTime<Utc>,
-    accepted: &mut HashMap<(&'a str, &'a str), &'a Entry>,
-) -> Verdict {
-    let entry = &candidate.entry;
-    match candidate.seen {
-        Seen::Same => return Verdict::Duplicate,
-        Seen::Conflict => return Verdict::Conflict,
-        Seen::New => {}
-    }
-    let slot = match accepted.entry((&entry.source, &entry.id)) {
-        Slot::Occupied(first) if first.get().content() == entry.content() => {
-            return Verdict::Duplicate;
-        }
-        Slot::Occupied(_) => return Verdict::Conflict,
-        Slot::Vacant(slot) => slot,
-    };
-    match (&candidate.meter, candidate.customer) {
-        (meter::Standing::NotDefined, _) => Verdict::UnknownMeter,
-        (meter::Standing::Archived, _) => Verdict::ArchivedMeter,
-        (meter::Standing::Defined(_), customer::Standing::NotOpened) => Verdict::UnknownCustomer,
-        (meter::Standing::Defined(_), customer::Standing::Closed) => Verdict::ClosedCustomer,
-        (meter::Standing::Defined(_), customer::Standing::Open) => {
-            if entry.at > received_at + CLOCK_SKEW_MAX {
-                return Verdict::TooFarAhead;
-            }
-            slot.insert(entry);
-            Verdict::Accepted
         }
     }
 }

@@ -2,6 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::aggregate::fold;
+use crate::id::PlanId;
+use crate::meter::MeterKey;
+use crate::plan::{Enforcement, Quota, QuotaOf, Terms};
 
 const CUSTOMER: CustomerId = CustomerId::from_digest([1; 16]);
 

@@ -1,7 +1,11 @@
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
 use crate::aggregate::fold;
+use crate::customer;
 use crate::id::TenantId;
 use crate::operation::UsageEntry;
 
