@@ -290,4 +290,6 @@ fn read<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
 }
 
 #[cfg(test)]
+mod plain_texts;
+#[cfg(test)]
 mod tests;

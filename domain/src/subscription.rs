@@ -268,19 +268,19 @@ impl Aggregate for Subscription {
                 if same { Ok(Vec::new()) } else { Err(Rejection::AlreadyStarted) }
             }
 
-            (Active(sale) | Cancelling(sale), Command::PeriodEnded { at }) => {
-                if *at != sale.period.end {
-                    return Ok(Vec::new());
-                }
-                if now < *at {
-                    return Err(Rejection::TooEarly(*at));
-                }
-                let (period, Period { start, end }) = sale.next();
-                Ok(vec![match self {
-                    Active(_) => Event::Renewed { period, start, end },
-                    NotStarted | Cancelling(_) | Cancelled { .. } => Event::Cancelled { at: *at },
-                }])
+            (Active(sale) | Cancelling(sale), Command::PeriodEnded { at })
+                if *at != sale.period.end =>
+            {
+                Ok(Vec::new())
             }
+            (Active(_) | Cancelling(_), Command::PeriodEnded { at }) if now < *at => {
+                Err(Rejection::TooEarly(*at))
+            }
+            (Active(sale), Command::PeriodEnded { .. }) => {
+                let (period, Period { start, end }) = sale.next();
+                Ok(vec![Event::Renewed { period, start, end }])
+            }
+            (Cancelling(_), Command::PeriodEnded { at }) => Ok(vec![Event::Cancelled { at: *at }]),
 
             // The owner fires timers first, so this guards only against its mistakes.
             (
@@ -317,20 +317,17 @@ impl Aggregate for Subscription {
     fn evolve(&mut self, event: &Event) {
         match event {
             Event::Started { customer, sold, time_zone, anchor, trial_end, at } => {
-                let (phase, period) = match trial_end {
-                    Some(end) => (Phase::Trial, Period { start: *at, end: *end }),
-                    None => (Phase::Period(0), Period { start: *at, end: *at }),
-                };
                 let mut sale = Sale {
                     customer: *customer,
                     sold: Arc::new(sold.clone()),
                     time_zone: *time_zone,
                     anchor: *anchor,
-                    phase,
-                    period,
+                    phase: Phase::Trial,
+                    period: Period { start: *at, end: *anchor },
                 };
-                if let Phase::Period(number) = phase {
-                    sale.period = sale.period(number);
+                if trial_end.is_none() {
+                    // As if a trial of no time had just ended.
+                    sale.begin_next();
                 }
                 *self = Self::Active(sale);
             }

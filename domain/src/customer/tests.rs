@@ -9,6 +9,7 @@ const NOW: DateTime<Utc> = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
 
 /// The one place that knows how a decision is made.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "tests read as data")]
 fn check(given: &[Event], when: Command, then: Result<Vec<Event>, Rejection>) {
     assert_eq!(fold::<Customer>(given).decide(&when, NOW), then);
 }

@@ -10,6 +10,7 @@ const APEX: TenantId = TenantId::from_digest([2; 16]);
 
 /// The one place that knows how a decision is made.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "tests read as data")]
 fn check(given: &[Event], when: Command, then: Result<Vec<Event>, Rejection>) {
     assert_eq!(fold::<Directory>(given).decide(&when, NOW), then);
 }

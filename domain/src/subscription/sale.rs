@@ -52,20 +52,23 @@ pub enum Phase {
 }
 
 impl Sale {
-    /// The period after the running one.
+    /// The period after the running one: it begins where that ends, and ends at the boundary after
+    /// it (R3).
     pub(super) fn next(&self) -> (u32, Period) {
         let number = match self.phase {
             Phase::Trial => 0,
             Phase::Period(number) => number.saturating_add(1),
         };
-        (number, self.period(number))
+        let interval = self.sold.terms.interval;
+        let boundary = number.saturating_add(1);
+        let end = calendar::boundary(self.anchor, self.time_zone, interval, boundary);
+        (number, Period { start: self.period.end, end })
     }
 
-    /// The period with this number.
-    pub(super) fn period(&self, number: u32) -> Period {
-        let boundary =
-            |it| calendar::boundary(self.anchor, self.time_zone, self.sold.terms.interval, it);
-        Period { start: boundary(number), end: boundary(number.saturating_add(1)) }
+    /// Goes on to the next period.
+    pub(super) fn begin_next(&mut self) {
+        let (number, period) = self.next();
+        (self.phase, self.period) = (Phase::Period(number), period);
     }
 
     /// The hard quotas on usage, for each of `periods`.

@@ -10,6 +10,7 @@ const CUSTOMER: CustomerId = CustomerId::from_digest([1; 16]);
 
 /// The one place that knows how a decision is made.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "tests read as data")]
 fn check(given: &[Event], now: &str, when: Command, then: Result<Vec<Event>, Rejection>) {
     assert_eq!(fold::<Subscription>(given).decide(&when, at(now)), then);
 }

@@ -63,6 +63,7 @@ fn recorded(entries: &[Entry], consumed: &[Consumption]) -> Event {
 
 /// The one place that knows how a decision is made.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "tests read as data")]
 fn check(
     given: &[Event],
     entries: &[Candidate],
