@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use async_graphql::parser::types::{
-    ExecutableDocument, OperationDefinition, Selection, SelectionSet,
+    ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
 
 use super::{Limits, Refused};
@@ -17,7 +17,12 @@ pub(super) fn check(document: &ExecutableDocument, limits: &Limits) -> Result<()
         costs.fragment(name)?;
     }
     for (_, operation) in document.operations.iter() {
-        costs.operation(&operation.node)?.check(limits)?;
+        let cost = costs.operation(&operation.node)?;
+        cost.check(limits)?;
+        if operation.node.ty == OperationType::Subscription {
+            // A rule of the specification (section 5.2.4.1) that the library does not check.
+            Refused::unless_within("root_fields", cost.fields, 1)?;
+        }
     }
     Ok(())
 }

@@ -12,8 +12,8 @@
 //!
 //! The way of a request: [`media`] decides what the caller can read, [`caller`] who it is, [`body`]
 //! reads bytes within bounds, [`parameters`] makes a well-formed request of them, [`operation`]
-//! parses it within the [`Limits`] and executes it, [`answer`] says how it went and [`status`] which
-//! status code that is.
+//! parses it within the [`Limits`] and executes it, [`completion`] mends the result, [`answer`] says
+//! how it went and [`status`] which status code that is. Start at [`router`] and [`prepare`].
 //!
 //! Not here: what the schema holds, how a credential is verified (the caller of [`router`] hands in
 //! an [`Authenticator`]), CORS, TLS, request rates.
@@ -21,6 +21,7 @@
 mod answer;
 mod body;
 mod caller;
+mod completion;
 mod event_stream;
 mod graphiql;
 mod http;
@@ -37,9 +38,11 @@ mod websocket;
 
 use std::sync::Arc;
 
-use async_graphql::Executor;
+use async_graphql::{Executor, SchemaBuilder};
 use axum::Router;
 use axum::routing::any;
+
+use crate::limits::Limits;
 
 pub use self::caller::{Authenticator, Caller, Refusal};
 pub use self::settings::{EventStreamSettings, Settings, WebSocketSettings};
@@ -54,12 +57,18 @@ struct Door<E> {
     reservations: reservation::Reservations,
 }
 
+/// Makes a schema keep `limits` and answer as the GraphQL specification says.
+pub fn prepare<Query, Mutation, Subscription>(
+    schema: SchemaBuilder<Query, Mutation, Subscription>,
+    limits: &Limits,
+) -> SchemaBuilder<Query, Mutation, Subscription> {
+    limits.guard(schema).extension(completion::Completion)
+}
+
 /// The GraphQL endpoint of `executor`, to be merged into an application.
 ///
-/// The schema behind `executor` must have been built through [`Limits::guard`] with the limits that
-/// `settings` holds: it is what tells an error of the request from one of its execution.
-///
-/// [`Limits::guard`]: crate::limits::Limits::guard
+/// The schema behind `executor` must have been [prepared](prepare) with the limits that `settings`
+/// holds: that is what tells an error of the request from one of its execution.
 pub fn router<E: Executor>(
     executor: E,
     authenticator: Arc<dyn Authenticator>,

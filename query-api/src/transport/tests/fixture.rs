@@ -21,7 +21,7 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
-use crate::transport::{Authenticator, Caller, Refusal, Settings, router};
+use crate::transport::{Authenticator, Caller, Refusal, Settings, prepare, router};
 
 /// Bounds everything a test waits for.
 pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -274,7 +274,7 @@ async fn start(settings: Settings, anonymous: Option<&'static str>, flaw: Flaw) 
         release: CancellationToken::new(),
     };
     let schema = Schema::build(Query, Mutation, Subscriptions).data(controls.clone());
-    let schema = settings.limits.guard(schema).finish();
+    let schema = prepare(schema, &settings.limits).finish();
     let authenticator = Trusting { revoke: controls.revoke.clone(), anonymous, flaw };
     let application = router(schema, Arc::new(authenticator), settings);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,5 +1,10 @@
 //! The GraphiQL page and its assets.
 
+use std::fs;
+use std::path::Path;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
 use super::client::Call;
 use super::fixture::{open_server, settings};
 use crate::transport::Settings;
@@ -31,4 +36,22 @@ async fn it_is_not_there_unless_it_is_switched_on() {
     for path in ["/graphiql", "/graphiql/page.js"] {
         assert_eq!(Call::new("GET", path).send(&server).await.status, 404);
     }
+}
+
+/// What is vendored is what `VENDORED.md` says, byte by byte.
+#[test]
+fn vendored_files_are_what_they_were() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/graphiql");
+    let list = fs::read_to_string(folder.join("VENDORED.md")).unwrap();
+    let mut checked = 0;
+    for row in list.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('`').collect();
+        let (name, sum) = (cells[1], cells[cells.len() - 2]);
+        let bytes = fs::read(folder.join(name)).unwrap();
+        let found = digest(&SHA256, &bytes);
+        let found: String = found.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, sum, "{name}");
+        checked += 1;
+    }
+    assert_eq!(checked, 4);
 }

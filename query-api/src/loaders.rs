@@ -1,0 +1,328 @@
+//! Edges without a query each: what sibling fields ask for is fetched together.
+//!
+//! The first to ask for something waits a turn of the executor, in which its siblings join it;
+//! then one reader call answers all of them. Nothing is kept longer than that. (The loader of
+//! async-graphql brings a cache with a security advisory that nobody here needs.)
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_graphql::Error;
+use domain::id::{CustomerId, LocationId, PlanId, SubscriptionId};
+use domain::meter::MeterKey;
+use projections::billing::customers::{self, Customer};
+use projections::billing::meters::{self, Meter};
+use projections::billing::plans::{self, Plan, Seller};
+use projections::billing::subscriptions::{self, Subscription, SubscriptionStep};
+use projections::catalog::entities::{self, Entity};
+use projections::catalog::history::{self, Version};
+use projections::catalog::locations::{self, Location};
+use projections::catalog::relations::{self, Neighbour};
+use projections::page::Page;
+use projections::{Model, ReadModels};
+use tokio::sync::oneshot;
+
+use crate::context::RequestContext;
+use crate::error::ApiError;
+
+/// The most keys one reader call is asked for: 500.
+const KEYS_MAX: usize = 500;
+
+type Waiting<K, V> = Vec<(K, oneshot::Sender<Result<V, Error>>)>;
+
+/// Gathers the keys that siblings ask for, and fetches them together.
+struct Batch<K, V> {
+    waiting: Mutex<Waiting<K, V>>,
+}
+
+impl<K, V> Default for Batch<K, V> {
+    fn default() -> Self {
+        Self { waiting: Mutex::default() }
+    }
+}
+
+impl<K: Clone, V> Batch<K, V> {
+    /// The value of `key`; `fetch` answers a list of keys in order.
+    async fn load<F, A>(&self, key: K, fetch: F) -> Result<V, Error>
+    where
+        F: Fn(Vec<K>) -> A,
+        A: Future<Output = Result<Vec<V>, ApiError>>,
+    {
+        let (sender, receiver) = oneshot::channel();
+        if self.join(key, sender) == Role::Leader {
+            tokio::task::yield_now().await;
+            let waiting = std::mem::take(&mut *self.lock());
+            let mut waiting = waiting.into_iter().peekable();
+            while waiting.peek().is_some() {
+                let (keys, senders): (Vec<K>, Vec<_>) = waiting.by_ref().take(KEYS_MAX).unzip();
+                answer(senders, fetch(keys).await);
+            }
+        }
+        receiver.await.map_err(|_| Error::new("the operation was given up"))?
+    }
+
+    fn join(&self, key: K, sender: oneshot::Sender<Result<V, Error>>) -> Role {
+        let mut waiting = self.lock();
+        waiting.push((key, sender));
+        if waiting.len() == 1 { Role::Leader } else { Role::Follower }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting<K, V>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who fetches for all.
+#[derive(PartialEq, Eq)]
+enum Role {
+    Leader,
+    Follower,
+}
+
+/// Hands each asker its value. One that has gone away misses nothing.
+fn answer<V>(senders: Vec<oneshot::Sender<Result<V, Error>>>, fetched: Result<Vec<V>, ApiError>) {
+    match fetched {
+        Ok(values) => {
+            for (sender, value) in senders.into_iter().zip(values) {
+                let _ = sender.send(Ok(value));
+            }
+        }
+        Err(error) => {
+            let error = Error::from(error);
+            for sender in senders {
+                let _ = sender.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+/// One [`Batch`] for each way of asking.
+struct Batches<A, K, V>(Mutex<HashMap<A, Arc<Batch<K, V>>>>);
+
+impl<A, K, V> Default for Batches<A, K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<A: Eq + Hash, K, V> Batches<A, K, V> {
+    fn of(&self, way: A) -> Arc<Batch<K, V>> {
+        let mut batches = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(batches.entry(way).or_default())
+    }
+}
+
+/// The loaders of one operation.
+pub struct Loaders {
+    request: RequestContext,
+    entities: Batch<String, Option<Entity>>,
+    neighbours: Batches<Vec<String>, String, Vec<Neighbour>>,
+    versions: Batches<u32, String, Page<Version, u64>>,
+    locations: Batch<LocationId, Option<Location>>,
+    customers: Batch<CustomerId, Option<Customer>>,
+    subscriptions: Batches<u32, CustomerId, Page<Subscription, SubscriptionId>>,
+    steps: Batch<SubscriptionId, Vec<SubscriptionStep>>,
+    meters: Batch<MeterKey, Option<Meter>>,
+    own_plans: Batch<PlanId, Option<Plan>>,
+    operator_plans: Batch<PlanId, Option<Plan>>,
+}
+
+impl fmt::Debug for Loaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaders").finish_non_exhaustive()
+    }
+}
+
+impl Loaders {
+    /// Loaders for one operation.
+    #[must_use]
+    pub fn new(request: RequestContext) -> Self {
+        Self {
+            request,
+            entities: Batch::default(),
+            neighbours: Batches::default(),
+            versions: Batches::default(),
+            locations: Batch::default(),
+            customers: Batch::default(),
+            subscriptions: Batches::default(),
+            steps: Batch::default(),
+            meters: Batch::default(),
+            own_plans: Batch::default(),
+            operator_plans: Batch::default(),
+        }
+    }
+
+    async fn catalog(&self) -> Result<&ReadModels, ApiError> {
+        self.request.read(Model::Catalog).await
+    }
+
+    async fn billing(&self) -> Result<&ReadModels, ApiError> {
+        self.request.read(Model::Billing).await
+    }
+
+    /// The entity with this reference, in lower case.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn entity(&self, reference: String) -> Result<Option<Entity>, Error> {
+        let principal = self.request.principal();
+        let fetch = async |keys: Vec<String>| {
+            Ok(entities::find_many(self.catalog().await?, principal, &keys).await?)
+        };
+        self.entities.load(reference, fetch).await
+    }
+
+    /// The neighbours of the entity with this reference, of `kinds` only unless that is empty.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn neighbours(
+        &self,
+        reference: String,
+        kinds: Vec<String>,
+    ) -> Result<Vec<Neighbour>, Error> {
+        let (principal, of) = (self.request.principal(), &kinds);
+        let fetch = async |keys: Vec<String>| {
+            let models = self.catalog().await?;
+            Ok(relations::neighbours_of_many(models, principal, &keys, of).await?)
+        };
+        self.neighbours.of(kinds.clone()).load(reference, fetch).await
+    }
+
+    /// The newest `count` versions of the entity with this reference.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn versions(
+        &self,
+        reference: String,
+        count: u32,
+    ) -> Result<Page<Version, u64>, Error> {
+        let principal = self.request.principal();
+        let fetch = async |keys: Vec<String>| {
+            let models = self.catalog().await?;
+            Ok(history::newest_of_many(models, principal, &keys, count).await?)
+        };
+        self.versions.of(count).load(reference, fetch).await
+    }
+
+    /// The location with this identity.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn location(&self, id: LocationId) -> Result<Option<Location>, Error> {
+        let principal = self.request.principal();
+        let fetch = async |keys: Vec<LocationId>| {
+            Ok(locations::find_many(self.catalog().await?, principal, &keys).await?)
+        };
+        self.locations.load(id, fetch).await
+    }
+
+    /// The billing account with this identity.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, Error> {
+        let principal = self.request.principal();
+        let fetch = async |keys: Vec<CustomerId>| {
+            Ok(customers::find_many(self.billing().await?, principal, &keys).await?)
+        };
+        self.customers.load(id, fetch).await
+    }
+
+    /// The first `count` subscriptions of a customer.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn subscriptions(
+        &self,
+        customer: CustomerId,
+        count: u32,
+    ) -> Result<Page<Subscription, SubscriptionId>, Error> {
+        let principal = self.request.principal();
+        let fetch = async |keys: Vec<CustomerId>| {
+            let models = self.billing().await?;
+            Ok(subscriptions::of_customers(models, principal, &keys, count).await?)
+        };
+        self.subscriptions.of(count).load(customer, fetch).await
+    }
+
+    /// What happened to a subscription.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn steps(&self, id: SubscriptionId) -> Result<Vec<SubscriptionStep>, Error> {
+        let principal = self.request.principal();
+        let fetch = async |keys: Vec<SubscriptionId>| {
+            Ok(subscriptions::history_of_many(self.billing().await?, principal, &keys).await?)
+        };
+        self.steps.load(id, fetch).await
+    }
+
+    /// The meter with this key.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn meter(&self, key: MeterKey) -> Result<Option<Meter>, Error> {
+        let principal = self.request.principal();
+        let fetch = async |keys: Vec<MeterKey>| {
+            Ok(meters::find_many(self.billing().await?, principal, &keys).await?)
+        };
+        self.meters.load(key, fetch).await
+    }
+
+    /// The plan of `seller` with this identity.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn plan(&self, seller: Seller, id: PlanId) -> Result<Option<Plan>, Error> {
+        let principal = self.request.principal();
+        let fetch = async |keys: Vec<PlanId>| {
+            Ok(plans::find_many(self.billing().await?, principal, seller, &keys).await?)
+        };
+        match seller {
+            Seller::Itself => self.own_plans.load(id, fetch).await,
+            Seller::Operator => self.operator_plans.load(id, fetch).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn siblings_are_fetched_together_and_each_gets_its_own() {
+        let (batch, calls) = (Batch::<u32, u32>::default(), AtomicUsize::new(0));
+        let fetch = async |keys: Vec<u32>| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Ok(keys.into_iter().map(|it| it * 2).collect())
+        };
+        let all = futures::future::join_all((0..700).map(|it| batch.load(it, fetch))).await;
+        let values: Vec<u32> = all.into_iter().map(Result::unwrap).collect();
+        assert_eq!(values, (0..700).map(|it| it * 2).collect::<Vec<_>>());
+        assert_eq!(calls.load(Ordering::Relaxed), 2, "500 keys and 200 keys");
+    }
+
+    #[tokio::test]
+    async fn a_failure_reaches_every_sibling() {
+        let batch = Batch::<u32, u32>::default();
+        let fetch = async |_| Err(ApiError::argument("no"));
+        let all = futures::future::join_all((0..3).map(|it| batch.load(it, fetch))).await;
+        assert!(all.into_iter().all(|it| it.unwrap_err().message == "no"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Tenants: the directory for operators, one's own for members.
+
+use async_graphql::{Context, InputObject, Object, SimpleObject};
+use domain::id::TenantId;
+use domain::operation::Operation;
+use uuid::Uuid;
+
+use super::{CommandOptions, CommandOutcome, CommandPayload, UserError, malformed, submit};
+use crate::schema::organisation::{EntityKinds, SuspensionReasonCode};
+
+/// Changing tenants.
+#[derive(Debug, Default)]
+pub struct OrganisationMutation;
+
+/// A tenant to be created.
+#[derive(Clone, Debug, InputObject)]
+pub struct RegisterTenantInput {
+    /// Its slug: 3 to 40 of `a-z 0-9 -`, beginning with a letter.
+    pub slug: String,
+    /// Its display name.
+    pub name: String,
+}
+
+/// The answer to `registerTenant`.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct RegisterTenantPayload {
+    /// The new tenant, `ten_…`; none if it was not accepted.
+    pub tenant_id: Option<String>,
+    /// What became of it; none if it was not accepted.
+    pub outcome: Option<CommandOutcome>,
+    /// What the caller has to mend; then nothing was changed.
+    pub user_errors: Vec<UserError>,
+}
+
+/// A tenant's settings, all of them.
+#[derive(Clone, Debug, InputObject)]
+pub struct ConfigureTenantInput {
+    /// The zone of its billing periods and reports, an IANA name.
+    pub time_zone: String,
+    /// The currency of its own price lists, an ISO 4217 code.
+    pub currency: String,
+    /// Which entity kinds its catalog accepts.
+    pub kinds: EntityKinds,
+}
+
+/// Reads an argument, or answers what is wrong with it.
+macro_rules! parsed {
+    ($path:literal, $text:expr) => {
+        match $text.parse() {
+            Ok(value) => value,
+            Err(error) => return Ok(malformed($path, error).into()),
+        }
+    };
+}
+pub(super) use parsed;
+
+#[Object]
+impl OrganisationMutation {
+    /// Reserve a slug and create a tenant. For operators.
+    async fn register_tenant(
+        &self,
+        context: &Context<'_>,
+        input: RegisterTenantInput,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<RegisterTenantPayload> {
+        let tenant = TenantId(Uuid::now_v7());
+        let submitted = match (input.slug.parse(), input.name.parse()) {
+            (Err(error), _) => malformed("input.slug", error),
+            (_, Err(error)) => malformed("input.name", error),
+            (Ok(slug), Ok(name)) => {
+                submit(context, Operation::RegisterTenant { tenant, slug, name }, options).await?
+            }
+        };
+        // A repetition answers with the tenant of the first time.
+        let events = submitted.accepted.as_ref().map(|it| it.events.is_empty());
+        Ok(RegisterTenantPayload {
+            tenant_id: events.map(|_| tenant.to_string()),
+            outcome: submitted.outcome,
+            user_errors: submitted.user_errors,
+        })
+    }
+
+    /// Give a tenant another slug. For operators.
+    async fn change_slug(
+        &self,
+        context: &Context<'_>,
+        tenant_id: String,
+        slug: String,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<CommandPayload> {
+        let operation = Operation::ChangeSlug {
+            tenant: parsed!("tenantId", tenant_id),
+            slug: parsed!("slug", slug),
+        };
+        Ok(submit(context, operation, options).await?.into())
+    }
+
+    /// Let a host name select a tenant. For operators.
+    async fn add_host(
+        &self,
+        context: &Context<'_>,
+        tenant_id: String,
+        host: String,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<CommandPayload> {
+        let operation = Operation::AddHost {
+            tenant: parsed!("tenantId", tenant_id),
+            host: parsed!("host", host),
+        };
+        Ok(submit(context, operation, options).await?.into())
+    }
+
+    /// Stop a host name from selecting a tenant. For operators.
+    async fn remove_host(
+        &self,
+        context: &Context<'_>,
+        tenant_id: String,
+        host: String,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<CommandPayload> {
+        let operation = Operation::RemoveHost {
+            tenant: parsed!("tenantId", tenant_id),
+            host: parsed!("host", host),
+        };
+        Ok(submit(context, operation, options).await?.into())
+    }
+
+    /// Suspend a tenant: it can read but not change anything. For operators.
+    async fn suspend_tenant(
+        &self,
+        context: &Context<'_>,
+        tenant_id: String,
+        reason: SuspensionReasonCode,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<CommandPayload> {
+        let tenant = parsed!("tenantId", tenant_id);
+        let operation = Operation::SuspendTenant { tenant, reason: reason.into() };
+        Ok(submit(context, operation, options).await?.into())
+    }
+
+    /// Reactivate a suspended tenant. For operators.
+    async fn reactivate_tenant(
+        &self,
+        context: &Context<'_>,
+        tenant_id: String,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<CommandPayload> {
+        let tenant = parsed!("tenantId", tenant_id);
+        Ok(submit(context, Operation::ReactivateTenant { tenant }, options).await?.into())
+    }
+
+    /// Give one's own tenant another display name.
+    async fn rename_tenant(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<CommandPayload> {
+        let operation = Operation::RenameTenant { name: parsed!("name", name) };
+        Ok(submit(context, operation, options).await?.into())
+    }
+
+    /// Replace one's own tenant's settings.
+    async fn configure_tenant(
+        &self,
+        context: &Context<'_>,
+        input: ConfigureTenantInput,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<CommandPayload> {
+        let settings = domain::tenant::Settings {
+            time_zone: parsed!("input.timeZone", input.time_zone),
+            currency: parsed!("input.currency", input.currency),
+            kinds: input.kinds.into(),
+        };
+        Ok(submit(context, Operation::ConfigureTenant { settings }, options).await?.into())
+    }
+
+    /// Close one's own tenant, for good.
+    async fn close_tenant(
+        &self,
+        context: &Context<'_>,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<CommandPayload> {
+        Ok(submit(context, Operation::CloseTenant, options).await?.into())
+    }
+}

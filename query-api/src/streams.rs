@@ -1,0 +1,208 @@
+//! The log as one tenant may see it: bodies of single events, and the stream of all of them.
+//!
+//! The only user of the shared log in this crate. Everything else that a reader of the log
+//! would see, other tenants' records above all, ends here. Personal texts stay sealed.
+
+use domain::event::TYPE_PREFIX;
+use domain::id::TenantId;
+use domain::{Permission, Scope};
+use event_log::{Attribute, EventLog, Partition, Position, Reader, Record, Recorded};
+use projections::page::Window;
+use projections::{Model, audit};
+use serde::Serialize;
+use serde_json::Value;
+use vault::TenantKeys;
+
+use crate::context::RequestContext;
+use crate::error::ApiError;
+
+/// The most events one step of a stream yields.
+const EVENTS_MAX: usize = 256;
+
+/// An event with its body, as its tenant sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamEvent {
+    /// Its place in the tenant's history: gapless, from 1.
+    pub sequence: u64,
+    /// Its identity, a UUID.
+    pub id: String,
+    /// What happened, `callboard.<noun>.<fact>.v<N>`.
+    #[serde(rename = "type")]
+    pub full_type: String,
+    /// The stream it belongs to.
+    pub stream: String,
+    /// Its place in that stream.
+    pub revision: u64,
+    /// When it was recorded.
+    pub time: String,
+    /// Who did it.
+    pub actor: String,
+    /// The command that caused it.
+    pub command_id: String,
+    /// The conversation it belongs to.
+    pub correlation_id: String,
+    /// What led to it.
+    pub causation_id: String,
+    /// What it says; personal texts in it are sealed.
+    pub data: Value,
+}
+
+impl StreamEvent {
+    /// The type without the common prefix: `<noun>.<fact>.v<N>`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.full_type.strip_prefix(TYPE_PREFIX).unwrap_or(&self.full_type)
+    }
+
+    /// Whether its type is one of `types`, each whole or the beginning of one up to a dot; any
+    /// type is if there are none.
+    #[must_use]
+    pub fn is_one_of(&self, types: &[String]) -> bool {
+        let is = |it: &String| {
+            let rest = self.name().strip_prefix(it.as_str());
+            rest.is_some_and(|it| it.is_empty() || it.starts_with('.'))
+        };
+        types.is_empty() || types.iter().any(is)
+    }
+}
+
+/// The body of the event at a place, if it is one of the caller's tenant.
+///
+/// # Errors
+///
+/// If the caller may not read the audit trail, or the log cannot be read.
+pub async fn body(
+    request: &RequestContext,
+    partition: Partition,
+    position: Position,
+) -> Result<Option<Value>, ApiError> {
+    let tenant = authorized(request)?;
+    let keys = request.keyring().tenant(tenant).await?;
+    let mut reader = request.shared().log().read(partition, position).await?;
+    let records = reader.next(1).await?;
+    let found = records.iter().find(|it| it.position == position);
+    let own = found.filter(|it| belongs_to(&it.record, tenant));
+    own.map(|it| value(&it.record, &keys)).transpose()
+}
+
+/// Follows the events of one tenant, from any sequence on, for as long as it is polled.
+pub struct TenantStream {
+    tenant: TenantId,
+    keys: TenantKeys,
+    reader: Box<dyn Reader>,
+    /// Events up to this sequence are passed over.
+    after: u64,
+}
+
+impl std::fmt::Debug for TenantStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TenantStream").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
+
+impl TenantStream {
+    /// The events after sequence `after`, or from now on.
+    ///
+    /// # Errors
+    ///
+    /// If the caller may not read the audit trail, or the log cannot be read.
+    pub async fn open(request: &RequestContext, after: Option<u64>) -> Result<Self, ApiError> {
+        let tenant = authorized(request)?;
+        let keys = request.keyring().tenant(tenant).await?;
+        let log = request.shared().log();
+        let Some(partition) = request.shared().commands().partition_of(tenant) else {
+            return Err(ApiError::argument("the tenant is not in the directory"));
+        };
+        let from = match after {
+            None => log.end(partition).await?,
+            Some(sequence) => place_of(request, sequence).await?,
+        };
+        let reader = log.read(partition, from).await?;
+        Ok(Self { tenant, keys, reader, after: after.unwrap_or(0) })
+    }
+
+    /// The next events, at least one; waits for it.
+    ///
+    /// # Errors
+    ///
+    /// If the log cannot be read.
+    pub async fn next(&mut self) -> Result<Vec<StreamEvent>, ApiError> {
+        loop {
+            let records = self.reader.next(EVENTS_MAX).await?;
+            let own = records.iter().filter(|it| belongs_to(&it.record, self.tenant));
+            let events = own.map(|it| self.event(it)).collect::<Result<Vec<_>, _>>()?;
+            let new: Vec<_> = events.into_iter().filter(|it| it.sequence > self.after).collect();
+            if let Some(last) = new.last() {
+                self.after = last.sequence;
+                return Ok(new);
+            }
+        }
+    }
+
+    fn event(&self, recorded: &Recorded) -> Result<StreamEvent, ApiError> {
+        let record = &recorded.record;
+        let text = |it| record.attribute(it).to_owned();
+        let number = |it: Attribute| {
+            let malformed = || damaged(record, it.header());
+            record.attribute(it).parse().map_err(|_| malformed())
+        };
+        Ok(StreamEvent {
+            sequence: number(Attribute::Sequence)?,
+            id: text(Attribute::Id),
+            full_type: text(Attribute::Type),
+            stream: text(Attribute::Subject),
+            revision: number(Attribute::Revision)?,
+            time: text(Attribute::Time),
+            actor: text(Attribute::Actor),
+            command_id: text(Attribute::CommandId),
+            correlation_id: text(Attribute::CorrelationId),
+            causation_id: text(Attribute::CausationId),
+            data: value(record, &self.keys)?,
+        })
+    }
+}
+
+/// The caller's tenant, if it may read the whole of its audit trail.
+fn authorized(request: &RequestContext) -> Result<TenantId, ApiError> {
+    let principal = request.principal();
+    let permission = Permission::AuditRead;
+    match principal.authorize(permission)? {
+        Scope::All => Ok(principal.tenant()),
+        // No condition on entities says which events of other streams may be seen.
+        Scope::None | Scope::Where(_) => Err(domain::principal::Denied { permission }.into()),
+    }
+}
+
+fn belongs_to(record: &Record, tenant: TenantId) -> bool {
+    record.attribute(Attribute::Tenant).parse() == Ok(tenant)
+}
+
+/// A place at or before the first event after `sequence`.
+async fn place_of(request: &RequestContext, sequence: u64) -> Result<Position, ApiError> {
+    let window = Window::first(1).after(sequence.saturating_add(1));
+    let models = request.read(Model::Audit).await?;
+    let filter = audit::AuditFilter::default();
+    let page = audit::list(models, request.principal(), &filter, &window).await?;
+    let newest = page.into_nodes().next();
+    Ok(newest.map_or(Position::START, |it| it.position.next()))
+}
+
+fn value(record: &Record, keys: &TenantKeys) -> Result<Value, ApiError> {
+    let stored = record.value();
+    let plain = match record.attribute(Attribute::ContentType) {
+        commands::record::SEALED => {
+            let sequence = record.attribute(Attribute::Sequence).parse().unwrap_or(0);
+            let stream = record.attribute(Attribute::Subject);
+            let opened = keys.open_value(stream, sequence, &stored);
+            opened.map_err(|_| damaged(record, "value"))?.into()
+        }
+        _ => stored,
+    };
+    serde_json::from_slice(&plain).map_err(|_| damaged(record, "value"))
+}
+
+fn damaged(record: &Record, part: &str) -> ApiError {
+    let place = format!("event {}", record.attribute(Attribute::Id));
+    event_log::LogError::Damaged { place, reason: format!("its {part} cannot be read") }.into()
+}
