@@ -287,10 +287,10 @@ impl Aggregate for Tenant {
             Event::Renamed { name } => self.change(|it| it.name = name.clone()),
             Event::Configured { settings } => self.change(|it| it.settings = settings.clone()),
             Event::Suspended { reason } => {
-                self.become_of(|profile| Self::Suspended { profile, reason: *reason });
+                self.turn(|profile| Self::Suspended { profile, reason: *reason });
             }
-            Event::Reactivated {} => self.become_of(Self::Active),
-            Event::Closed { at: _ } => self.become_of(Self::Closed),
+            Event::Reactivated {} => self.turn(Self::Active),
+            Event::Closed { at: _ } => self.turn(Self::Closed),
         }
     }
 }
@@ -305,7 +305,7 @@ impl Tenant {
         }
     }
 
-    fn become_of(&mut self, state: impl FnOnce(Profile) -> Self) {
+    fn turn(&mut self, state: impl FnOnce(Profile) -> Self) {
         if let Some(profile) = self.profile() {
             *self = state(profile.clone());
         }

@@ -222,6 +222,24 @@ fn a_trial_is_civil_days_and_the_periods_are_counted_from_its_end() {
 }
 
 #[test]
+fn a_trial_that_is_cancelled_ends_with_the_trial() {
+    let sold = sold(|it| it.trial_days = 14);
+    let (now, trial_end) = (at("2026-01-31"), at("2026-02-14"));
+    let started = Event::Started {
+        customer: CUSTOMER,
+        sold,
+        time_zone: chrono_tz::UTC,
+        anchor: trial_end,
+        trial_end: Some(trial_end),
+        at: now,
+    };
+    let scheduled = Event::CancellationScheduled { at: trial_end };
+    check(std::slice::from_ref(&started), "2026-02-01", CANCEL_AT_END, Ok(vec![scheduled.clone()]));
+    let ended = Ok(vec![cancelled("2026-02-14")]);
+    check(&[started, scheduled], "2026-02-14", period_ended("2026-02-14"), ended);
+}
+
+#[test]
 fn is_due_at_the_end_of_its_period_until_it_is_over() {
     let due = |given: &[Event]| fold::<Subscription>(given).due().map(|it| it.at);
     assert_eq!(due(&[]), None);
@@ -299,5 +317,33 @@ proptest! {
         }
         tell(&mut subscription, &command, now);
         prop_assert_eq!(tell(&mut subscription, &command, now), vec![]);
+    }
+
+    #[test]
+    fn periods_follow_each_other_without_gap_along_the_boundaries_of_the_anchor(
+        seconds in 1_700_000_000_i64..1_900_000_000,
+        zone in prop::sample::select(chrono_tz::TZ_VARIANTS.to_vec()),
+        unit in prop::sample::select(vec![Unit::Day, Unit::Week, Unit::Month, Unit::Year]),
+        count in 1_u16..4,
+    ) {
+        let interval = Interval { unit, count };
+        let now = DateTime::from_timestamp(seconds, 0).unwrap();
+        let sold = sold(|it| it.interval = interval);
+        let standing = customer::Standing::Open;
+        let command = Command::Start { customer: CUSTOMER, standing, time_zone: zone, sold };
+        let mut subscription = Subscription::default();
+        let started = subscription.decide(&command, now).unwrap();
+        started.iter().for_each(|it| subscription.evolve(it));
+        let mut start = now;
+        for number in 0..12 {
+            let period = subscription.current_period().unwrap();
+            let end = calendar::boundary(now, zone, interval, number + 1);
+            prop_assert_eq!(period, Period { start, end });
+            prop_assert!(start < end);
+            let due = subscription.due().unwrap().at;
+            let renewed = subscription.decide(&Command::PeriodEnded { at: due }, due).unwrap();
+            renewed.iter().for_each(|it| subscription.evolve(it));
+            start = end;
+        }
     }
 }
