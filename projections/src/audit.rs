@@ -2,15 +2,92 @@
 //!
 //! Bodies stay in the log; a row has the position to read them from.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::id::{ActorId, CommandId, EventId};
-use domain::{Principal, Stream};
-use event_log::{Partition, Position};
+use domain::{Permission, Principal, Stream};
+use event_log::{Attribute, Partition, Position};
 use uuid::Uuid;
 
+use crate::engine::fact::{Fact, Unfit};
+use crate::engine::fold::{ApplyError, Schema};
 use crate::error::ReadError;
-use crate::page::{Page, Window};
+use crate::model::Model;
+use crate::page::{Direction, Page, Window};
 use crate::read_models::ReadModels;
+use crate::scope;
+use crate::store::bulk::Rows;
+use crate::store::{Connection, Row, Sql, StoreError, Value};
+
+/// Sequences and recorded times rise together within a tenant, as do the ids of events and
+/// commands nearly, so most of the indexes grow at their end.
+pub(crate) const SCHEMA: Schema = Schema {
+    version: 1,
+    tables: &[
+        "CREATE TABLE events (
+            tenant UUID NOT NULL,
+            sequence BIGINT NOT NULL,
+            id UUID NOT NULL,
+            partition BIGINT NOT NULL,
+            position BIGINT NOT NULL,
+            name TEXT NOT NULL,
+            stream TEXT NOT NULL,
+            revision BIGINT NOT NULL,
+            at BIGINT NOT NULL,
+            actor UUID NOT NULL,
+            command UUID NOT NULL,
+            batch_position TEXT NOT NULL,
+            correlation UUID,
+            causation TEXT,
+            PRIMARY KEY (tenant, sequence)
+        ) /* clustered */",
+        "CREATE INDEX events_by_id ON events (tenant, id)",
+        "CREATE INDEX events_by_time ON events (tenant, at, sequence)",
+        "CREATE INDEX events_by_name ON events (tenant, name, sequence)",
+        "CREATE INDEX events_by_actor ON events (tenant, actor, sequence)",
+        "CREATE INDEX events_by_stream ON events (tenant, stream, sequence)",
+        "CREATE INDEX events_by_command ON events (tenant, command, sequence)",
+        "CREATE INDEX events_by_correlation ON events (tenant, correlation, sequence)
+            WHERE correlation IS NOT NULL",
+    ],
+};
+
+const COLUMNS: &str = "id, sequence, partition, position, name, stream, revision, at, actor, \
+                       command, batch_position, correlation, causation";
+
+pub(crate) async fn apply(connection: &mut Connection, facts: &[Fact]) -> Result<(), ApplyError> {
+    let mut rows = Rows::default();
+    for fact in facts {
+        rows.push(values(fact)?);
+    }
+    let insert = format!("INSERT INTO events (tenant, {COLUMNS})");
+    Ok(rows.execute(connection, &insert, "").await?)
+}
+
+fn values(fact: &Fact) -> Result<[Value; 14], Unfit> {
+    let id: EventId = fact.parsed(Attribute::Id)?;
+    let command: CommandId = fact.command()?;
+    let optional = |attribute| Some(fact.attribute(attribute)).filter(|it| !it.is_empty());
+    let correlation = optional(Attribute::CorrelationId).map(Uuid::parse_str).transpose();
+    let correlation = correlation.map_err(|it| fact.unfit(format!("its correlation: {it}")))?;
+    Ok([
+        fact.tenant.0.into(),
+        id.0.into(),
+        fact.sequence.into(),
+        fact.partition.0.into(),
+        fact.position.0.into(),
+        fact.name().into(),
+        fact.attribute(Attribute::Subject).into(),
+        fact.revision.into(),
+        fact.at.timestamp_micros().into(),
+        fact.actor.0.into(),
+        command.0.into(),
+        fact.attribute(Attribute::BatchPos).into(),
+        correlation.into(),
+        optional(Attribute::CausationId).map(str::to_owned).into(),
+    ])
+}
 
 /// One event of the tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +150,16 @@ pub async fn find_many(
     principal: &Principal,
     ids: &[EventId],
 ) -> Result<Vec<Option<AuditRow>>, ReadError> {
-    let _ = (models, principal, ids);
-    unimplemented!()
+    let Some(mut sql) = scoped(principal, Read::Rows, &AuditFilter::default())? else {
+        return Ok(vec![None; ids.len()]);
+    };
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sql.push(" AND id IN ").bind_list(ids.iter().map(|it| it.0));
+    let found = fetch(models, sql).await?;
+    let found: HashMap<_, _> = found.into_iter().map(|it| (it.id, it)).collect();
+    Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
 }
 
 /// A page of the events of `filter`, newest first.
@@ -88,8 +173,11 @@ pub async fn list(
     filter: &AuditFilter,
     window: &Window<u64>,
 ) -> Result<Page<AuditRow, u64>, ReadError> {
-    let _ = (models, principal, filter, window);
-    unimplemented!()
+    let Some(mut sql) = scoped(principal, Read::Rows, filter)? else { return Ok(Page::empty()) };
+    let key = |it: &u64| vec![(*it).into()];
+    window.cut_ordered(&mut sql, &["sequence"], Direction::Descending, key)?;
+    let rows = fetch(models, sql).await?;
+    Ok(window.page(rows, |it| it.sequence))
 }
 
 /// How many events `filter` has.
@@ -102,6 +190,86 @@ pub async fn count(
     principal: &Principal,
     filter: &AuditFilter,
 ) -> Result<u64, ReadError> {
-    let _ = (models, principal, filter);
-    unimplemented!()
+    let Some(sql) = scoped(principal, Read::Count, filter)? else { return Ok(0) };
+    models.count(Model::Audit, sql).await
 }
+
+/// What is read of the events.
+#[derive(Clone, Copy, Debug)]
+enum Read {
+    Rows,
+    Count,
+}
+
+/// A query of what the principal may see and `filter` asks for; none if that is nothing.
+fn scoped(
+    principal: &Principal,
+    read: Read,
+    filter: &AuditFilter,
+) -> Result<Option<Sql>, ReadError> {
+    let Some(tenant) = scope::tenant(principal, Permission::AuditRead)? else { return Ok(None) };
+    let mut sql = match read {
+        Read::Rows => Sql::new(&format!("SELECT {COLUMNS} FROM events")),
+        Read::Count => Sql::new("SELECT count(*) FROM events"),
+    };
+    sql.push(" WHERE tenant = ").bind(tenant.0);
+    narrow(&mut sql, filter);
+    Ok(Some(sql))
+}
+
+fn narrow(sql: &mut Sql, filter: &AuditFilter) {
+    if let Some(actor) = filter.actor {
+        sql.push(" AND actor = ").bind(actor.0);
+    }
+    if let Some(stream) = filter.stream {
+        sql.push(" AND stream = ").bind(stream.to_string());
+    }
+    if let Some(from) = filter.from {
+        sql.push(" AND at >= ").bind(from.timestamp_micros());
+    }
+    if let Some(to) = filter.to {
+        sql.push(" AND at < ").bind(to.timestamp_micros());
+    }
+    if let Some(correlation) = filter.correlation {
+        sql.push(" AND correlation = ").bind(correlation);
+    }
+    if let Some(command) = filter.command {
+        sql.push(" AND command = ").bind(command.0);
+    }
+    for (index, name) in filter.names.iter().enumerate() {
+        // What begins with `entity.` lies between `entity.` and `entity/`: `/` follows `.`.
+        let whole = sql.push(if index == 0 { " AND (" } else { " OR " });
+        whole.push("name = ").bind(name.as_str());
+        whole.push(" OR (name > ").bind(format!("{name}."));
+        whole.push(" AND name < ").bind(format!("{name}/")).push(")");
+    }
+    sql.push(if filter.names.is_empty() { "" } else { ")" });
+}
+
+async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<AuditRow>, ReadError> {
+    let fault = ReadError::fault(Model::Audit);
+    let mut reader = models.reader(Model::Audit).await?;
+    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+}
+
+fn read(row: &Row) -> Result<AuditRow, StoreError> {
+    Ok(AuditRow {
+        id: EventId(row.uuid(0)?),
+        sequence: row.count(1)?,
+        partition: Partition(row.number(2)?),
+        position: Position(row.count(3)?),
+        name: row.text(4)?,
+        stream: row.parsed(5)?,
+        revision: row.count(6)?,
+        at: row.time(7)?,
+        actor: ActorId(row.uuid(8)?),
+        command: CommandId(row.uuid(9)?),
+        batch_position: row.text(10)?,
+        correlation: row.optional_uuid(11)?,
+        causation: row.optional_text(12)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,10 @@ pub mod filter;
 pub mod history;
 pub mod locations;
 pub mod relations;
+mod schema;
+mod sql;
+mod words;
+mod writer;
 
 pub use entities::{
     Entity, EntityCursor, Facet, FacetValue, Missing, Order, OrderBy, Selection, TextSearch,
@@ -21,3 +25,18 @@ pub use filter::{Filter, FilterError};
 pub use history::{Version, VersionKind};
 pub use locations::Location;
 pub use relations::{Neighbour, Relation};
+
+pub(crate) use schema::SCHEMA;
+pub(crate) use writer::apply;
+
+use crate::engine::fact::Want;
+
+pub(crate) fn wants(noun: &str) -> Want {
+    match noun {
+        "entity" | "location" => Want::Body,
+        _ => Want::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,16 @@
 //! transaction whose first statement compares and sets the checkpoint. It does *not* know what
 //! the models mean.
 
+mod batch;
 pub(crate) mod change;
+pub(crate) mod fact;
+pub(crate) mod fold;
+mod generations;
+mod live;
+mod resume;
 pub(crate) mod status;
+pub(crate) mod table_set;
+mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,8 +25,11 @@ use vault::Keyring;
 
 use crate::model::Model;
 use crate::read_models::ReadModels;
+use batch::Guard;
 use change::Change;
-use status::ModelStatus;
+use generations::Generations;
+use status::{ModelStatus, ParkedTenant};
+use worker::Tools;
 
 /// Where the tables are and how they are filled.
 #[derive(Clone, Debug)]
@@ -29,6 +40,14 @@ pub struct Settings {
     pub batch_max: usize,
     /// The connections that readers of one model share.
     pub readers_max: u32,
+}
+
+impl Settings {
+    /// The usual settings for tables in `folder`.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), batch_max: 8_192, readers_max: 4 }
+    }
 }
 
 /// Why the engine cannot run. All of these are for the operator.
@@ -64,9 +83,25 @@ pub enum EngineError {
     },
 }
 
-/// The running engine. Dropping it stops the workers.
+impl EngineError {
+    pub(crate) fn storage(
+        model: Model,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Storage { model, source: source.into() }
+    }
+}
+
+/// The most changes that wait for a slow listener: 4,096; beyond it the listener is told that
+/// it missed some.
+const CHANGES_MAX: usize = 4_096;
+
+/// The running engine. Stop it to end its workers.
 #[derive(Debug)]
-pub struct Projections {}
+pub struct Projections {
+    tools: Tools,
+    generations: Arc<Generations>,
+}
 
 impl Projections {
     /// Opens or creates the tables in `settings.folder` and starts following `log`.
@@ -81,21 +116,32 @@ impl Projections {
         log: Arc<dyn EventLog>,
         keyring: Keyring,
     ) -> Result<Self, EngineError> {
-        let _ = (settings, log, keyring);
-        unimplemented!()
+        Self::start_guarded(settings, log, keyring, Guard::default()).await
+    }
+
+    pub(crate) async fn start_guarded(
+        settings: Settings,
+        log: Arc<dyn EventLog>,
+        keyring: Keyring,
+        guard: Guard,
+    ) -> Result<Self, EngineError> {
+        let changes = broadcast::Sender::new(CHANGES_MAX);
+        let tools = Tools { log, keyring, changes, batch_max: settings.batch_max, guard };
+        let generations = Generations::open(settings, &tools).await?;
+        Ok(Self { tools, generations: Arc::new(generations) })
     }
 
     /// What a request that begins now reads.
     #[must_use]
     pub fn models(&self) -> ReadModels {
-        unimplemented!()
+        self.generations.read_models()
     }
 
     /// What becomes visible from now on, in order, each change after its commit. A receiver
     /// that falls behind is told so by the channel and must read afresh.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
-        unimplemented!()
+        self.tools.changes.subscribe()
     }
 
     /// How far every generation of every model is.
@@ -104,19 +150,26 @@ impl Projections {
     ///
     /// [`EngineError`] if the log or the storage cannot tell.
     pub async fn status(&self) -> Result<Vec<ModelStatus>, EngineError> {
-        unimplemented!()
+        let mut all = Vec::new();
+        for set in self.generations.sets() {
+            let status = status::of(&set, self.tools.log.as_ref()).await?;
+            status::measure(&status);
+            all.push(status);
+        }
+        Ok(all)
     }
 
     /// Fills a new generation of `model` beside the live one, puts it in its place once it has
     /// caught up, and removes the old one when its last reader is done. Requests are served
-    /// throughout. Returns after the exchange.
+    /// throughout. Returns after the exchange; goes on to its end if nobody waits for it.
     ///
     /// # Errors
     ///
     /// [`EngineError`]; then the live generation stays in place.
     pub async fn rebuild(&self, model: Model) -> Result<(), EngineError> {
-        let _ = model;
-        unimplemented!()
+        let (generations, tools) = (self.generations.clone(), self.tools.clone());
+        let rebuilding = tokio::spawn(async move { generations.rebuild(model, &tools).await });
+        rebuilding.await.map_err(|it| EngineError::storage(model, it))?
     }
 
     /// Replays what `tenant` missed in `model` from the event it was parked at.
@@ -129,13 +182,16 @@ impl Projections {
         &self,
         model: Model,
         tenant: TenantId,
-    ) -> Result<Option<status::ParkedTenant>, EngineError> {
-        let _ = (model, tenant);
-        unimplemented!()
+    ) -> Result<Option<ParkedTenant>, EngineError> {
+        let models = self.models();
+        resume::resume(models.set(model), &self.tools, tenant).await
     }
 
     /// Stops every worker after its running transaction.
     pub async fn stop(self) {
-        unimplemented!()
+        self.generations.stop().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

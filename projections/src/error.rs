@@ -40,3 +40,16 @@ pub struct NotYetVisible {
     /// When asking again makes sense.
     pub retry_after: Duration,
 }
+
+/// When a caller that waited in vain may ask again. In milliseconds: 500.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+impl ReadError {
+    /// Makes a fault of `model` of whatever went wrong below.
+    pub(crate) fn fault<E>(model: Model) -> impl Fn(E) -> Self + Copy
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::Fault { model, source: source.into() }
+    }
+}

@@ -19,6 +19,9 @@ mod model;
 pub mod organisation;
 pub mod page;
 mod read_models;
+mod scope;
+mod sealed;
+mod store;
 
 pub use engine::change::{Change, EntityChange, EntityFate};
 pub use engine::status::{GenerationState, ModelStatus, ParkedTenant, PartitionStatus};

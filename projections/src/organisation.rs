@@ -1,14 +1,69 @@
 //! Tenants: as each sees itself, and as the directory lists them for operators.
+//!
+//! Both are small, so the writer loads the rows a batch touches, folds the events into them and
+//! writes them back whole.
+
+mod directory;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::Principal;
-use domain::directory::{Host, Slug};
+use domain::directory::Slug;
 use domain::id::TenantId;
-use domain::tenant::{Name, Settings, SuspensionReason};
+use domain::tenant::{Event, Name, Settings, SuspensionReason};
+use domain::{Permission, Principal};
 
+use crate::engine::fact::{Fact, Unfit, Want};
+use crate::engine::fold::{ApplyError, Schema};
 use crate::error::ReadError;
-use crate::page::{Page, Window};
+use crate::model::Model;
 use crate::read_models::ReadModels;
+use crate::scope;
+use crate::store::bulk::Rows;
+use crate::store::{Connection, Row, Sql, StoreError, Value};
+
+pub use directory::{
+    Registration, count_registrations, find_registration_by_slug, find_registrations,
+    list_registrations,
+};
+
+pub(crate) const SCHEMA: Schema = Schema {
+    version: 1,
+    tables: &[
+        "CREATE TABLE tenants (
+            tenant UUID NOT NULL PRIMARY KEY,
+            slug TEXT NOT NULL,
+            name TEXT NOT NULL,
+            settings TEXT NOT NULL,
+            standing TEXT NOT NULL,
+            created_at BIGINT NOT NULL,
+            revision BIGINT NOT NULL
+        )",
+        directory::REGISTRATIONS,
+        directory::REGISTRATIONS_BY_SLUG,
+    ],
+};
+
+pub(crate) fn wants(noun: &str) -> Want {
+    match noun {
+        "tenant" | "directory" => Want::Body,
+        _ => Want::Nothing,
+    }
+}
+
+pub(crate) async fn apply(connection: &mut Connection, facts: &[Fact]) -> Result<(), ApplyError> {
+    let mut tenants = Vec::new();
+    let mut directory = Vec::new();
+    for fact in facts {
+        match &fact.event {
+            Some(domain::Event::Tenant(event)) => tenants.push((fact, event)),
+            Some(domain::Event::Directory(event)) => directory.push((fact, event)),
+            _ => (),
+        }
+    }
+    apply_tenants(connection, &tenants).await?;
+    directory::apply(connection, &directory).await
+}
 
 /// A tenant as it sees itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +85,8 @@ pub struct Tenant {
 }
 
 /// Whether a tenant may change things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// It may.
     Active,
@@ -40,86 +96,108 @@ pub enum Standing {
     Closed,
 }
 
-/// A tenant as the directory lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registration {
-    /// Its identity.
-    pub tenant: TenantId,
-    /// Its present slug; also its cursor.
-    pub slug: Slug,
-    /// The display name it was registered with.
-    pub name: Name,
-    /// The partition that holds it.
-    pub partition: u32,
-    /// The host names that select it, sorted.
-    pub hosts: Vec<Host>,
-    /// What the operator wants it to be.
-    pub standing: Standing,
-    /// When it was registered.
-    pub registered_at: DateTime<Utc>,
-}
-
 /// The principal's own tenant.
 ///
 /// # Errors
 ///
 /// [`ReadError`].
 pub async fn find(models: &ReadModels, principal: &Principal) -> Result<Option<Tenant>, ReadError> {
-    let _ = (models, principal);
-    unimplemented!()
+    let Some(tenant) = scope::tenant(principal, Permission::TenantRead)? else { return Ok(None) };
+    let fault = ReadError::fault(Model::Organisation);
+    let mut reader = models.reader(Model::Organisation).await?;
+    let mut sql = Sql::new(SELECT);
+    sql.push(" WHERE tenant = ").bind(tenant.0);
+    let row = sql.fetch_optional(&mut reader).await.map_err(fault)?;
+    row.as_ref().map(read).transpose().map_err(fault)
 }
 
-/// The directory's entries of these tenants, in order, in one query. For operators.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub async fn find_registrations(
-    models: &ReadModels,
-    principal: &Principal,
-    tenants: &[TenantId],
-) -> Result<Vec<Option<Registration>>, ReadError> {
-    let _ = (models, principal, tenants);
-    unimplemented!()
+const SELECT: &str =
+    "SELECT tenant, slug, name, settings, standing, created_at, revision FROM tenants";
+
+fn read(row: &Row) -> Result<Tenant, StoreError> {
+    Ok(Tenant {
+        id: TenantId(row.uuid(0)?),
+        slug: row.parsed(1)?,
+        name: row.parsed(2)?,
+        settings: row.json(3)?,
+        standing: row.json(4)?,
+        created_at: row.time(5)?,
+        revision: row.count(6)?,
+    })
 }
 
-/// The directory's entry of the tenant with this present slug. For operators.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub async fn find_registration_by_slug(
-    models: &ReadModels,
-    principal: &Principal,
-    slug: &Slug,
-) -> Result<Option<Registration>, ReadError> {
-    let _ = (models, principal, slug);
-    unimplemented!()
+async fn apply_tenants(
+    connection: &mut Connection,
+    events: &[(&Fact, &Event)],
+) -> Result<(), ApplyError> {
+    let mut touched = BTreeMap::new();
+    let mut keys = Rows::default();
+    for tenant in events.iter().map(|it| it.0.tenant).collect::<std::collections::BTreeSet<_>>() {
+        keys.push([tenant.0.into()]);
+    }
+    let before = format!("{SELECT} WHERE tenant IN (");
+    for row in keys.fetch(connection, &before, ")").await? {
+        let tenant = read(&row)?;
+        touched.insert(tenant.id, tenant);
+    }
+    for (fact, event) in events {
+        evolve(&mut touched, fact, event)?;
+    }
+    let mut rows = Rows::default();
+    for tenant in touched.into_values() {
+        rows.push([
+            tenant.id.0.into(),
+            tenant.slug.as_str().into(),
+            tenant.name.as_str().into(),
+            json(&tenant.settings),
+            json(&tenant.standing),
+            tenant.created_at.timestamp_micros().into(),
+            tenant.revision.into(),
+        ]);
+    }
+    let insert =
+        "INSERT INTO tenants (tenant, slug, name, settings, standing, created_at, revision)";
+    let update = "ON CONFLICT (tenant) DO UPDATE SET name = excluded.name,
+        settings = excluded.settings, standing = excluded.standing, revision = excluded.revision";
+    Ok(rows.execute(connection, insert, update).await?)
 }
 
-/// A page of the directory, by slug. For operators.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub async fn list_registrations(
-    models: &ReadModels,
-    principal: &Principal,
-    window: &Window<String>,
-) -> Result<Page<Registration, String>, ReadError> {
-    let _ = (models, principal, window);
-    unimplemented!()
+fn evolve(
+    tenants: &mut BTreeMap<TenantId, Tenant>,
+    fact: &Fact,
+    event: &Event,
+) -> Result<(), Unfit> {
+    if let Event::Created { slug, name, settings, at } = event {
+        let tenant = Tenant {
+            id: fact.tenant,
+            slug: slug.clone(),
+            name: name.clone(),
+            settings: settings.clone(),
+            standing: Standing::Active,
+            created_at: *at,
+            revision: fact.revision,
+        };
+        tenants.insert(fact.tenant, tenant);
+        return Ok(());
+    }
+    let unknown = || fact.unfit("the tenant was never created");
+    let tenant = tenants.get_mut(&fact.tenant).ok_or_else(unknown)?;
+    tenant.revision = fact.revision;
+    match event {
+        Event::Created { .. } => (),
+        Event::Renamed { name } => tenant.name = name.clone(),
+        Event::Configured { settings } => tenant.settings = settings.clone(),
+        Event::Suspended { reason } => tenant.standing = Standing::Suspended(*reason),
+        Event::Reactivated {} => tenant.standing = Standing::Active,
+        Event::Closed { .. } => tenant.standing = Standing::Closed,
+    }
+    Ok(())
 }
 
-/// How many tenants the directory has. For operators.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub async fn count_registrations(
-    models: &ReadModels,
-    principal: &Principal,
-) -> Result<u64, ReadError> {
-    let _ = (models, principal);
-    unimplemented!()
+/// A value as the JSON text that is stored of it.
+fn json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_string(value).expect("settings and standings are plain data").into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! a forged one can at most begin a page elsewhere in what the principal may see anyway.
 
 use crate::error::ReadError;
+use crate::store::{Sql, Value};
 
 /// The most rows one page may have: 1,000.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
@@ -74,7 +75,7 @@ impl<C> Window<C> {
         Self { before: Some(cursor), ..self }
     }
 
-    /// How many rows to fetch to answer: one more than asked, to see whether there are others.
+    /// How many rows to fetch: one more than asked for, to see whether there are others.
     pub(crate) fn fetch(&self) -> Result<i64, ReadError> {
         let (Take::First(count) | Take::Last(count)) = self.take;
         if count > PAGE_ROWS_MAX {
@@ -82,6 +83,51 @@ impl<C> Window<C> {
             return Err(ReadError::Invalid(message));
         }
         Ok(i64::from(count) + 1)
+    }
+
+    /// Ends `sql`, whose text so far ends inside a `WHERE` clause, so that it answers this
+    /// window of rows sorted by `columns`, which together are unique. `key` takes a cursor apart
+    /// into their values.
+    pub(crate) fn cut(
+        &self,
+        sql: &mut Sql,
+        columns: &[&str],
+        key: impl Fn(&C) -> Vec<Value>,
+    ) -> Result<(), ReadError> {
+        self.cut_ordered(sql, columns, Direction::Ascending, key)
+    }
+
+    /// The same for rows sorted in a direction.
+    pub(crate) fn cut_ordered(
+        &self,
+        sql: &mut Sql,
+        columns: &[&str],
+        direction: Direction,
+        key: impl Fn(&C) -> Vec<Value>,
+    ) -> Result<(), ReadError> {
+        let fetch = self.fetch()?;
+        let (after, before) = match direction {
+            Direction::Ascending => (" > (", " < ("),
+            Direction::Descending => (" < (", " > ("),
+        };
+        let list = columns.join(", ");
+        for (cursor, operator) in [(&self.after, after), (&self.before, before)] {
+            let Some(cursor) = cursor else { continue };
+            sql.push(" AND (").push(&list).push(")").push(operator);
+            for (index, value) in key(cursor).into_iter().enumerate() {
+                sql.push(if index == 0 { "" } else { ", " }).bind(value);
+            }
+            sql.push(")");
+        }
+        let order = match (direction, self.take) {
+            (Direction::Ascending, Take::First(_)) | (Direction::Descending, Take::Last(_)) => "",
+            (Direction::Descending, Take::First(_)) | (Direction::Ascending, Take::Last(_)) => {
+                " DESC"
+            }
+        };
+        sql.push(" ORDER BY ").push(&list.replace(", ", &format!("{order}, "))).push(order);
+        sql.push(" LIMIT ").bind(fetch);
+        Ok(())
     }
 
     /// Cuts `rows`, which were fetched in the direction of [`Window::take`], to a page.
@@ -101,7 +147,19 @@ impl<C> Window<C> {
     }
 }
 
+/// The direction of a list's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Ascending,
+    Descending,
+}
+
 impl<T, C> Page<T, C> {
+    /// A page of nothing.
+    pub(crate) fn empty() -> Self {
+        Self { edges: Vec::new(), has_previous: false, has_next: false }
+    }
+
     /// The same page with other rows.
     pub fn map<U>(self, mut each: impl FnMut(T) -> U) -> Page<U, C> {
         let Self { edges, has_previous, has_next } = self;

@@ -1,29 +1,81 @@
 //! What one request reads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::{Partition, Position};
+use vault::Keyring;
 
-use crate::error::NotYetVisible;
+use crate::engine::table_set::TableSet;
+use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
 use crate::model::Model;
+use crate::store::{PoolConnection, Sql};
 
 /// The table sets that were live when a request began. They stay readable for as long as this
 /// is held, also when a rebuilt generation takes their place meanwhile. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ReadModels {}
+pub struct ReadModels(Arc<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    /// In order of [`Model::ALL`].
+    sets: Vec<Arc<TableSet>>,
+    keyring: Keyring,
+    incarnation: Arc<str>,
+}
 
 impl ReadModels {
+    pub(crate) fn new(sets: Vec<Arc<TableSet>>, keyring: &Keyring, incarnation: &str) -> Self {
+        let keyring = keyring.clone();
+        Self(Arc::new(Inner { sets, keyring, incarnation: incarnation.into() }))
+    }
+
+    /// The same with another generation of one model.
+    pub(crate) fn with(&self, set: Arc<TableSet>) -> Self {
+        let mut inner = Inner::clone(&self.0);
+        let model = set.model;
+        inner.sets[model as usize] = set;
+        Self(Arc::new(inner))
+    }
+
+    pub(crate) fn set(&self, model: Model) -> &Arc<TableSet> {
+        &self.0.sets[model as usize]
+    }
+
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.0.keyring
+    }
+
+    /// A connection to read `model` with.
+    pub(crate) async fn reader(&self, model: Model) -> Result<PoolConnection, ReadError> {
+        let reader = self.set(model).readers.acquire().await;
+        reader.map_err(|source| ReadError::Fault { model, source: source.into() })
+    }
+
+    /// The number a `SELECT count(*)` answers.
+    pub(crate) async fn count(&self, model: Model, sql: Sql) -> Result<u64, ReadError> {
+        let fault = ReadError::fault(model);
+        let row = sql.fetch_optional(&mut *self.reader(model).await?).await.map_err(fault)?;
+        row.map_or(Ok(0), |it| it.count(0)).map_err(fault)
+    }
+
     /// The incarnation of the log these models follow; positions of another one mean nothing.
     #[must_use]
     pub fn incarnation(&self) -> &str {
-        unimplemented!()
+        &self.0.incarnation
+    }
+
+    /// The last position of `partition` that `model` has applied; none before the first.
+    #[must_use]
+    pub fn position(&self, model: Model, partition: Partition) -> Option<Position> {
+        let progress = self.set(model).progress();
+        let progress = progress.borrow();
+        let applied = progress.get(partition.0 as usize)?.applied.as_ref();
+        applied.map(|it| it.position)
     }
 
     /// Waits until each of `models` has applied everything of `partition` up to and including
-    /// `position`, at most `patience`.
-    ///
-    /// A model that follows the log in this process wakes its waiters; one that is filled by
-    /// another process is asked again at short intervals.
+    /// `position`, at most `patience`. The models' workers wake their waiters.
     ///
     /// # Errors
     ///
@@ -35,7 +87,22 @@ impl ReadModels {
         position: Position,
         patience: Duration,
     ) -> Result<(), NotYetVisible> {
-        let _ = (models, partition, position, patience);
-        unimplemented!()
+        let deadline = tokio::time::Instant::now() + patience;
+        for model in models {
+            let mut progress = self.set(*model).progress();
+            let visible = progress.wait_for(|all| {
+                let applied = all.get(partition.0 as usize).and_then(|it| it.applied.as_ref());
+                applied.is_some_and(|it| it.position >= position)
+            });
+            if tokio::time::timeout_at(deadline, visible).await.is_err() {
+                let reached = self.position(*model, partition).map_or(0, |it| it.next().0);
+                return Err(NotYetVisible {
+                    model: *model,
+                    events_behind: position.next().0.saturating_sub(reached),
+                    retry_after: RETRY_AFTER,
+                });
+            }
+        }
+        Ok(())
     }
 }

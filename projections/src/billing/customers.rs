@@ -1,14 +1,42 @@
 //! Billing accounts.
 
-use chrono::{DateTime, Utc};
-use domain::Principal;
-use domain::customer::Role;
-use domain::id::CustomerId;
-use domain::quantity::Currency;
+use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+use domain::customer::{Event, Role};
+use domain::id::{CustomerId, TenantId};
+use domain::personal::Personal;
+use domain::quantity::Currency;
+use domain::{Permission, Principal, Stream};
+use vault::Keyring;
+
+use super::json;
+use crate::engine::fact::{Fact, Unfit};
+use crate::engine::fold::ApplyError;
 use crate::error::ReadError;
+use crate::model::Model;
 use crate::page::{Page, Window};
 use crate::read_models::ReadModels;
+use crate::scope;
+use crate::sealed;
+use crate::store::bulk::Rows;
+use crate::store::{Connection, Row, Sql, StoreError};
+
+/// Names and contacts stand here in the clear, with whose they are, so that they can be erased.
+pub(super) const CUSTOMERS: &str = "CREATE TABLE customers (
+    tenant UUID NOT NULL,
+    id UUID NOT NULL,
+    role TEXT NOT NULL,
+    name TEXT,
+    contact TEXT,
+    subject UUID NOT NULL,
+    currency TEXT NOT NULL,
+    time_zone TEXT NOT NULL,
+    opened_at BIGINT NOT NULL,
+    closed_at BIGINT,
+    revision BIGINT NOT NULL,
+    PRIMARY KEY (tenant, id)
+)";
 
 /// A billing account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +71,14 @@ pub async fn find_many(
     principal: &Principal,
     ids: &[CustomerId],
 ) -> Result<Vec<Option<Customer>>, ReadError> {
-    let _ = (models, principal, ids);
-    unimplemented!()
+    let Some(mut sql) = scoped(principal, SELECT)? else { return Ok(vec![None; ids.len()]) };
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sql.push(" AND id IN ").bind_list(ids.iter().map(|it| it.0));
+    let found = fetch(models, sql).await?;
+    let found: BTreeMap<_, _> = found.into_iter().map(|it| (it.id, it)).collect();
+    Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
 }
 
 /// A page of the billing accounts, by identity: the oldest first.
@@ -57,8 +91,10 @@ pub async fn list(
     principal: &Principal,
     window: &Window<CustomerId>,
 ) -> Result<Page<Customer, CustomerId>, ReadError> {
-    let _ = (models, principal, window);
-    unimplemented!()
+    let Some(mut sql) = scoped(principal, SELECT)? else { return Ok(Page::empty()) };
+    window.cut(&mut sql, &["id"], |it| vec![it.0.into()])?;
+    let rows = fetch(models, sql).await?;
+    Ok(window.page(rows, |it| it.id))
 }
 
 /// How many billing accounts there are.
@@ -67,6 +103,159 @@ pub async fn list(
 ///
 /// [`ReadError`].
 pub async fn count(models: &ReadModels, principal: &Principal) -> Result<u64, ReadError> {
-    let _ = (models, principal);
-    unimplemented!()
+    let Some(sql) = scoped(principal, "SELECT count(*) FROM customers")? else { return Ok(0) };
+    models.count(Model::Billing, sql).await
+}
+
+const SELECT: &str = "SELECT id, role, name, contact, currency, time_zone, opened_at, closed_at, \
+                      revision, tenant, subject FROM customers";
+
+/// `select`, limited to what the principal may see; none if that is nothing.
+fn scoped(principal: &Principal, select: &str) -> Result<Option<Sql>, ReadError> {
+    Ok(scope::tenant(principal, Permission::CustomerRead)?.map(|tenant| {
+        let mut sql = Sql::new(select);
+        sql.push(" WHERE tenant = ").bind(tenant.0);
+        sql
+    }))
+}
+
+async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Customer>, ReadError> {
+    let fault = ReadError::fault(Model::Billing);
+    let mut reader = models.reader(Model::Billing).await?;
+    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+}
+
+fn read(row: &Row) -> Result<Customer, StoreError> {
+    Ok(Customer {
+        id: CustomerId(row.uuid(0)?),
+        role: row.json(1)?,
+        name: row.optional_text(2)?,
+        contact: row.optional_text(3)?,
+        currency: row.parsed(4)?,
+        time_zone: row.parsed(5)?,
+        opened_at: row.time(6)?,
+        closed_at: row.optional_time(7)?,
+        revision: row.count(8)?,
+    })
+}
+
+/// A row with what no reader needs.
+struct Touched {
+    customer: Customer,
+    subject: uuid::Uuid,
+}
+
+type Key = (TenantId, CustomerId);
+
+pub(super) async fn apply(
+    keyring: &Keyring,
+    connection: &mut Connection,
+    events: &[(&Fact, &Event)],
+) -> Result<(), ApplyError> {
+    let mut touched = load(connection, events).await?;
+    for (fact, event) in events {
+        evolve(keyring, &mut touched, fact, event).await?;
+    }
+    let mut rows = Rows::default();
+    for ((tenant, id), Touched { customer, subject }) in touched {
+        rows.push([
+            tenant.0.into(),
+            id.0.into(),
+            json(&customer.role),
+            customer.name.into(),
+            customer.contact.into(),
+            subject.into(),
+            customer.currency.code().into(),
+            customer.time_zone.name().into(),
+            customer.opened_at.timestamp_micros().into(),
+            customer.closed_at.map(|it| it.timestamp_micros()).into(),
+            customer.revision.into(),
+        ]);
+    }
+    let insert = "INSERT INTO customers (tenant, id, role, name, contact, subject, currency,
+        time_zone, opened_at, closed_at, revision)";
+    let update = "ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name,
+        contact = excluded.contact, subject = excluded.subject, closed_at = excluded.closed_at,
+        revision = excluded.revision";
+    Ok(rows.execute(connection, insert, update).await?)
+}
+
+async fn load(
+    connection: &mut Connection,
+    events: &[(&Fact, &Event)],
+) -> Result<BTreeMap<Key, Touched>, ApplyError> {
+    let mut keys = Rows::default();
+    let mut seen = BTreeSet::new();
+    for (fact, _) in events {
+        let key = key(fact)?;
+        if seen.insert(key) {
+            keys.push([key.0.0.into(), key.1.0.into()]);
+        }
+    }
+    let before = format!("{SELECT} WHERE (tenant, id) IN (");
+    let mut touched = BTreeMap::new();
+    for row in keys.fetch(connection, &before, ")").await? {
+        let customer = read(&row)?;
+        let key = (TenantId(row.uuid(9)?), customer.id);
+        touched.insert(key, Touched { customer, subject: row.uuid(10)? });
+    }
+    Ok(touched)
+}
+
+fn key(fact: &Fact) -> Result<Key, Unfit> {
+    match fact.stream {
+        Stream::Customer(id) => Ok((fact.tenant, id)),
+        _ => Err(fact.unfit("it is not in the stream of a customer")),
+    }
+}
+
+async fn evolve(
+    keyring: &Keyring,
+    touched: &mut BTreeMap<Key, Touched>,
+    fact: &Fact,
+    event: &Event,
+) -> Result<(), ApplyError> {
+    let key = key(fact)?;
+    if let Event::Opened { role, name, contact, currency, time_zone } = event {
+        let (name_text, contact) = plain(keyring, fact, name, contact.as_ref()).await?;
+        let customer = Customer {
+            id: key.1,
+            role: *role,
+            name: name_text,
+            contact,
+            currency: *currency,
+            time_zone: *time_zone,
+            opened_at: fact.at,
+            closed_at: None,
+            revision: fact.revision,
+        };
+        touched.insert(key, Touched { customer, subject: name.subject.0 });
+        return Ok(());
+    }
+    let unknown = || fact.unfit("the customer was never opened");
+    let Touched { customer, subject } = touched.get_mut(&key).ok_or_else(unknown)?;
+    customer.revision = fact.revision;
+    match event {
+        Event::Opened { .. } => (),
+        Event::Changed { name, contact } => {
+            (customer.name, customer.contact) =
+                plain(keyring, fact, name, contact.as_ref()).await?;
+            *subject = name.subject.0;
+        }
+        Event::Closed {} => customer.closed_at = Some(fact.at),
+    }
+    Ok(())
+}
+
+/// The texts of a customer; none where its subject was erased.
+async fn plain(
+    keyring: &Keyring,
+    fact: &Fact,
+    name: &Personal,
+    contact: Option<&Personal>,
+) -> Result<(Option<String>, Option<String>), ApplyError> {
+    let personal: Vec<_> = std::iter::once(name).chain(contact).collect();
+    let mut texts = sealed::open(keyring, fact, &personal).await?.into_iter();
+    Ok((texts.next().flatten(), texts.next().flatten()))
 }

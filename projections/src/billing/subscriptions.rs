@@ -1,13 +1,55 @@
 //! Subscriptions, with everything that ever happened to them.
 
+mod writer;
+
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use domain::Principal;
 use domain::id::{ActorId, CustomerId, PlanId, SubscriptionId};
 use domain::subscription::Sold;
+use domain::{Permission, Principal};
 
 use crate::error::ReadError;
+use crate::model::Model;
 use crate::page::{Page, Window};
 use crate::read_models::ReadModels;
+use crate::scope;
+use crate::store::{Row, Sql, StoreError};
+
+pub(super) use writer::apply;
+
+pub(super) const SUBSCRIPTIONS: &str = "CREATE TABLE subscriptions (
+    tenant UUID NOT NULL,
+    id UUID NOT NULL,
+    customer UUID NOT NULL,
+    plan UUID NOT NULL,
+    sold TEXT NOT NULL,
+    time_zone TEXT NOT NULL,
+    anchor BIGINT NOT NULL,
+    trial_end BIGINT,
+    started_at BIGINT NOT NULL,
+    ending_at BIGINT,
+    cancelled_at BIGINT,
+    period_start BIGINT,
+    period_end BIGINT,
+    revision BIGINT NOT NULL,
+    PRIMARY KEY (tenant, id)
+)";
+
+pub(super) const SUBSCRIPTIONS_BY_CUSTOMER: &str =
+    "CREATE INDEX subscriptions_by_customer ON subscriptions (tenant, customer, id)";
+
+pub(super) const SUBSCRIPTION_STEPS: &str = "CREATE TABLE subscription_steps (
+    tenant UUID NOT NULL,
+    subscription UUID NOT NULL,
+    revision BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    event TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    actor UUID NOT NULL,
+    PRIMARY KEY (tenant, subscription, revision)
+)";
 
 /// A plan sold to a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +127,15 @@ pub async fn find_many(
     principal: &Principal,
     ids: &[SubscriptionId],
 ) -> Result<Vec<Option<Subscription>>, ReadError> {
-    let _ = (models, principal, ids);
-    unimplemented!()
+    let select = format!("SELECT {COLUMNS} FROM subscriptions");
+    let Some(mut sql) = scoped(principal, &select)? else { return Ok(vec![None; ids.len()]) };
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sql.push(" AND id IN ").bind_list(ids.iter().map(|it| it.0));
+    let found = fetch(models, sql).await?;
+    let found: BTreeMap<_, _> = found.into_iter().map(|it| (it.id, it)).collect();
+    Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
 }
 
 /// A page of the subscriptions of `filter`, by identity: the oldest first.
@@ -100,8 +149,12 @@ pub async fn list(
     filter: &SubscriptionFilter,
     window: &Window<SubscriptionId>,
 ) -> Result<Page<Subscription, SubscriptionId>, ReadError> {
-    let _ = (models, principal, filter, window);
-    unimplemented!()
+    let select = format!("SELECT {COLUMNS} FROM subscriptions");
+    let Some(mut sql) = scoped(principal, &select)? else { return Ok(Page::empty()) };
+    narrow(&mut sql, filter);
+    window.cut(&mut sql, &["id"], |it| vec![it.0.into()])?;
+    let rows = fetch(models, sql).await?;
+    Ok(window.page(rows, |it| it.id))
 }
 
 /// How many subscriptions `filter` has.
@@ -114,8 +167,10 @@ pub async fn count(
     principal: &Principal,
     filter: &SubscriptionFilter,
 ) -> Result<u64, ReadError> {
-    let _ = (models, principal, filter);
-    unimplemented!()
+    let select = "SELECT count(*) FROM subscriptions";
+    let Some(mut sql) = scoped(principal, select)? else { return Ok(0) };
+    narrow(&mut sql, filter);
+    models.count(Model::Billing, sql).await
 }
 
 /// The first `count` subscriptions of each of `customers`, in order, in one query.
@@ -129,8 +184,26 @@ pub async fn of_customers(
     customers: &[CustomerId],
     count: u32,
 ) -> Result<Vec<Page<Subscription, SubscriptionId>>, ReadError> {
-    let _ = (models, principal, customers, count);
-    unimplemented!()
+    let select = format!(
+        "SELECT {COLUMNS} FROM (
+            SELECT {COLUMNS}, tenant,
+                row_number() OVER (PARTITION BY customer ORDER BY id) AS place
+            FROM subscriptions"
+    );
+    let nothing = || customers.iter().map(|_| Page::empty()).collect();
+    let Some(mut sql) = scoped(principal, &select)? else { return Ok(nothing()) };
+    if customers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let window = Window::first(count);
+    sql.push(" AND customer IN ").bind_list(customers.iter().map(|it| it.0));
+    sql.push(") AS numbered WHERE place <= ").bind(window.fetch()?).push(" ORDER BY id");
+    let mut found: BTreeMap<CustomerId, Vec<Subscription>> = BTreeMap::new();
+    for it in fetch(models, sql).await? {
+        found.entry(it.customer).or_default().push(it);
+    }
+    let page = |it| window.page(found.get(it).cloned().unwrap_or_default(), |row| row.id);
+    Ok(customers.iter().map(page).collect())
 }
 
 /// Everything that happened to each of `ids`, in order, oldest first, in one query.
@@ -143,6 +216,92 @@ pub async fn history_of_many(
     principal: &Principal,
     ids: &[SubscriptionId],
 ) -> Result<Vec<Vec<SubscriptionStep>>, ReadError> {
-    let _ = (models, principal, ids);
-    unimplemented!()
+    let select = "SELECT subscription, revision, name, event, sequence, recorded_at, actor \
+                  FROM subscription_steps";
+    let Some(mut sql) = scoped(principal, select)? else { return Ok(vec![Vec::new(); ids.len()]) };
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sql.push(" AND subscription IN ").bind_list(ids.iter().map(|it| it.0));
+    sql.push(" ORDER BY subscription, revision");
+    let fault = ReadError::fault(Model::Billing);
+    let mut reader = models.reader(Model::Billing).await?;
+    let mut found: BTreeMap<SubscriptionId, Vec<SubscriptionStep>> = BTreeMap::new();
+    for row in sql.fetch(&mut reader).await.map_err(fault)? {
+        let id = SubscriptionId(row.uuid(0).map_err(fault)?);
+        found.entry(id).or_default().push(read_step(&row).map_err(fault)?);
+    }
+    Ok(ids.iter().map(|it| found.get(it).cloned().unwrap_or_default()).collect())
+}
+
+const COLUMNS: &str = "id, customer, sold, time_zone, anchor, trial_end, started_at, ending_at, \
+                       cancelled_at, period_start, period_end, revision";
+
+/// `select`, limited to what the principal may see; none if that is nothing.
+fn scoped(principal: &Principal, select: &str) -> Result<Option<Sql>, ReadError> {
+    Ok(scope::tenant(principal, Permission::SubscriptionRead)?.map(|tenant| {
+        let mut sql = Sql::new(select);
+        sql.push(" WHERE tenant = ").bind(tenant.0);
+        sql
+    }))
+}
+
+fn narrow(sql: &mut Sql, filter: &SubscriptionFilter) {
+    if let Some(customer) = filter.customer {
+        sql.push(" AND customer = ").bind(customer.0);
+    }
+    if let Some(plan) = filter.plan {
+        sql.push(" AND plan = ").bind(plan.0);
+    }
+    sql.push(match filter.cancelled {
+        None => "",
+        Some(true) => " AND cancelled_at IS NOT NULL",
+        Some(false) => " AND cancelled_at IS NULL",
+    });
+}
+
+async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Subscription>, ReadError> {
+    let fault = ReadError::fault(Model::Billing);
+    let mut reader = models.reader(Model::Billing).await?;
+    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+}
+
+fn read(row: &Row) -> Result<Subscription, StoreError> {
+    let state = match (row.optional_time(7)?, row.optional_time(8)?) {
+        (_, Some(at)) => SubscriptionState::Cancelled(at),
+        (Some(at), None) => SubscriptionState::Ending(at),
+        (None, None) => SubscriptionState::Active,
+    };
+    Ok(Subscription {
+        id: SubscriptionId(row.uuid(0)?),
+        customer: CustomerId(row.uuid(1)?),
+        sold: row.json(2)?,
+        state,
+        time_zone: row.parsed(3)?,
+        anchor: row.time(4)?,
+        trial_end: row.optional_time(5)?,
+        started_at: row.time(6)?,
+        renewed_period: row.optional_time(9)?.zip(row.optional_time(10)?),
+        revision: row.count(11)?,
+    })
+}
+
+fn read_step(row: &Row) -> Result<SubscriptionStep, StoreError> {
+    let name = format!("{}{}", domain::event::TYPE_PREFIX, row.text(2)?);
+    let event = domain::Event::decode(&name, row.text(3)?.as_bytes());
+    let unexpected = |source: Option<_>| StoreError::Value {
+        column: 3,
+        expected: "an event of a subscription",
+        source,
+    };
+    let event = event.map_err(|it| unexpected(Some(it.into())))?;
+    let domain::Event::Subscription(change) = event else { return Err(unexpected(None)) };
+    Ok(SubscriptionStep {
+        revision: row.count(1)?,
+        change,
+        sequence: row.count(4)?,
+        recorded_at: row.time(5)?,
+        actor: ActorId(row.uuid(6)?),
+    })
 }

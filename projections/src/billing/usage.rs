@@ -3,14 +3,76 @@
 //! Every answer is cut at one tenant sequence S and says so. What it says is a function of the
 //! log up to S alone.
 
+mod writer;
+
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use domain::Principal;
-use domain::id::CustomerId;
+use domain::id::{CustomerId, TenantId};
 use domain::meter::MeterKey;
+use domain::{Permission, Principal};
 use rust_decimal::Decimal;
 
-use crate::error::ReadError;
+use super::exact::{self, Digest};
+use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
+use crate::model::Model;
 use crate::read_models::ReadModels;
+use crate::scope;
+use crate::store::{self, Connection, Row, Sql, StoreError};
+
+pub(super) use writer::apply;
+
+/// One row per event and what it says of one meter, one customer and one hour. Hours count
+/// from 1970.
+pub(super) const USAGE_INDEX: &str = "CREATE TABLE usage_index (
+    tenant UUID NOT NULL,
+    customer UUID NOT NULL,
+    meter TEXT NOT NULL,
+    hour BIGINT NOT NULL,
+    sequence BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    entries BIGINT NOT NULL,
+    total TEXT NOT NULL,
+    least TEXT NOT NULL,
+    most TEXT NOT NULL,
+    latest TEXT NOT NULL,
+    latest_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant, customer, meter, hour, sequence)
+) /* clustered */";
+
+/// The same without the events: everything that was applied so far.
+pub(super) const USAGE_HOURS: &str = "CREATE TABLE usage_hours (
+    tenant UUID NOT NULL,
+    customer UUID NOT NULL,
+    meter TEXT NOT NULL,
+    hour BIGINT NOT NULL,
+    entries BIGINT NOT NULL,
+    total TEXT NOT NULL,
+    least TEXT NOT NULL,
+    most TEXT NOT NULL,
+    latest TEXT NOT NULL,
+    latest_at BIGINT NOT NULL,
+    PRIMARY KEY (tenant, customer, meter, hour)
+) /* clustered */";
+
+/// The first event of each minute in which a tenant had one. Minutes count from 1970.
+pub(super) const USAGE_CLOCK: &str = "CREATE TABLE usage_clock (
+    tenant UUID NOT NULL,
+    sequence BIGINT NOT NULL,
+    minute BIGINT NOT NULL,
+    PRIMARY KEY (tenant, sequence)
+) /* clustered */";
+
+/// The last event of each tenant, of whatever kind.
+pub(super) const USAGE_APPLIED: &str = "CREATE TABLE usage_applied (
+    tenant UUID NOT NULL PRIMARY KEY,
+    sequence BIGINT NOT NULL,
+    at BIGINT NOT NULL
+)";
+
+const MICROS_PER_MINUTE: i64 = 60 * 1_000_000;
+const MICROS_PER_HOUR: i64 = 60 * MICROS_PER_MINUTE;
+const HOURS_PER_DAY: i64 = 24;
 
 /// Which usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +169,13 @@ pub async fn totals(
     principal: &Principal,
     query: &UsageQuery,
 ) -> Result<UsageReport<UsageTotal>, ReadError> {
-    let _ = (models, principal, query);
-    unimplemented!()
+    let report = fold(models, principal, query, |_| 0).await?;
+    Ok(report.map(|((customer, meter), spans)| {
+        let it = spans.into_values().next()?;
+        let Digest { count, min, max, latest, .. } = it;
+        let sum = it.sum.to_string();
+        Some(UsageTotal { customer, meter, count, sum, min, max, latest })
+    }))
 }
 
 /// The series of `query`.
@@ -122,6 +189,153 @@ pub async fn series(
     query: &UsageQuery,
     step: Step,
 ) -> Result<UsageReport<UsageSeries>, ReadError> {
-    let _ = (models, principal, query, step);
-    unimplemented!()
+    let hours = match step {
+        Step::Hour => 1,
+        Step::Day => HOURS_PER_DAY,
+    };
+    let report = fold(models, principal, query, |hour| hour.div_euclid(hours) * hours).await?;
+    Ok(report.map(|((customer, meter), spans)| {
+        let bucket = |(hour, it): (i64, Digest)| {
+            let start = DateTime::from_timestamp_micros(hour * MICROS_PER_HOUR)?;
+            let Digest { count, min, max, latest, .. } = it;
+            Some(UsageBucket { start, count, sum: it.sum.to_string(), min, max, latest })
+        };
+        Some(UsageSeries {
+            customer,
+            meter,
+            buckets: spans.into_iter().filter_map(bucket).collect(),
+        })
+    }))
+}
+
+/// What was used by whom, in spans named by their first hour.
+type Folded = ((CustomerId, MeterKey), BTreeMap<i64, Digest>);
+
+impl UsageReport<Folded> {
+    fn map<T>(self, each: impl Fn(Folded) -> Option<T>) -> UsageReport<T> {
+        let Self { sequence, complete_through, rows } = self;
+        let rows = rows.into_iter().filter_map(each).collect();
+        UsageReport { sequence, complete_through, rows }
+    }
+}
+
+/// Folds the usage of `query` into spans, all in one snapshot of the tables.
+async fn fold(
+    models: &ReadModels,
+    principal: &Principal,
+    query: &UsageQuery,
+    span: impl Fn(i64) -> i64,
+) -> Result<UsageReport<Folded>, ReadError> {
+    let hours = (whole_hour(query.from)?, whole_hour(query.to)?);
+    if hours.0 >= hours.1 {
+        let message = format!("expected `from` before `to`, got {} and {}", query.from, query.to);
+        return Err(ReadError::Invalid(message));
+    }
+    let nothing = UsageReport { sequence: 0, complete_through: None, rows: Vec::new() };
+    let Some(tenant) = scope::tenant(principal, Permission::UsageRead)? else {
+        return Ok(nothing);
+    };
+    let fault = ReadError::fault(Model::Billing);
+    let mut reader = models.reader(Model::Billing).await?;
+    let mut snapshot = store::begin(&mut reader).await.map_err(fault)?;
+    let applied = applied_sequence(&mut snapshot, tenant).await.map_err(fault)?;
+    let sequence = query.at_sequence.unwrap_or(applied);
+    if sequence > applied {
+        let events_behind = sequence - applied;
+        let model = Model::Billing;
+        return Err(NotYetVisible { model, events_behind, retry_after: RETRY_AFTER }.into());
+    }
+    let complete_through = minute_of(&mut snapshot, tenant, sequence).await.map_err(fault)?;
+    // The hours are the index folded up to the last event, so either gives the same answer.
+    let table = if sequence == applied { Table::Hours } else { Table::IndexUpTo(sequence) };
+    let rows = select(tenant, query, hours, table).fetch(&mut snapshot).await.map_err(fault)?;
+    let mut folded: BTreeMap<_, BTreeMap<i64, Option<Digest>>> = BTreeMap::new();
+    for row in rows {
+        let (key, hour, digest) = read(&row).map_err(fault)?;
+        exact::append(folded.entry(key).or_default().entry(span(hour)).or_default(), &digest);
+    }
+    let flat = |(key, spans): (_, BTreeMap<i64, Option<Digest>>)| {
+        (key, spans.into_iter().filter_map(|(hour, it)| Some((hour, it?))).collect())
+    };
+    let rows = folded.into_iter().map(flat).collect();
+    Ok(UsageReport { sequence, complete_through, rows })
+}
+
+fn whole_hour(at: DateTime<Utc>) -> Result<i64, ReadError> {
+    let micros = at.timestamp_micros();
+    if micros.rem_euclid(MICROS_PER_HOUR) == 0 && at.timestamp_subsec_nanos() == 0 {
+        Ok(micros.div_euclid(MICROS_PER_HOUR))
+    } else {
+        Err(ReadError::Invalid(format!("expected the beginning of an hour in UTC, got {at}")))
+    }
+}
+
+async fn applied_sequence(snapshot: &mut Connection, tenant: TenantId) -> Result<u64, StoreError> {
+    let mut sql = Sql::new("SELECT sequence FROM usage_applied WHERE tenant = ");
+    sql.bind(tenant.0);
+    sql.fetch_optional(snapshot).await?.map_or(Ok(0), |it| it.count(0))
+}
+
+/// The minute in which the event at `sequence` was recorded. Recorded time never decreases, so
+/// whatever was recorded before that minute has a smaller sequence.
+async fn minute_of(
+    snapshot: &mut Connection,
+    tenant: TenantId,
+    sequence: u64,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let mut sql = Sql::new("SELECT minute FROM usage_clock WHERE tenant = ");
+    sql.bind(tenant.0).push(" AND sequence <= ").bind(sequence);
+    sql.push(" ORDER BY sequence DESC LIMIT 1");
+    let Some(row) = sql.fetch_optional(snapshot).await? else { return Ok(None) };
+    Ok(DateTime::from_timestamp_micros(row.integer(0)?.saturating_mul(MICROS_PER_MINUTE)))
+}
+
+/// Where an answer is read from.
+#[derive(Clone, Copy)]
+enum Table {
+    Hours,
+    IndexUpTo(u64),
+}
+
+fn select(tenant: TenantId, query: &UsageQuery, hours: (i64, i64), table: Table) -> Sql {
+    let columns = "SELECT entries, total, least, most, latest, latest_at, customer, meter, hour";
+    let mut sql = Sql::new(columns);
+    sql.push(match table {
+        Table::Hours => " FROM usage_hours",
+        Table::IndexUpTo(_) => " FROM usage_index",
+    });
+    sql.push(" WHERE tenant = ").bind(tenant.0);
+    if !query.customers.is_empty() {
+        sql.push(" AND customer IN ").bind_list(query.customers.iter().map(|it| it.0));
+    }
+    if !query.meters.is_empty() {
+        sql.push(" AND meter IN ").bind_list(query.meters.iter().map(MeterKey::as_str));
+    }
+    sql.push(" AND hour >= ").bind(hours.0).push(" AND hour < ").bind(hours.1);
+    match table {
+        Table::Hours => sql.push(" ORDER BY customer, meter, hour"),
+        Table::IndexUpTo(sequence) => {
+            sql.push(" AND sequence <= ").bind(sequence);
+            // Which of two with the same time is the latest depends on the order.
+            sql.push(" ORDER BY customer, meter, sequence, hour")
+        }
+    };
+    sql
+}
+
+fn read(row: &Row) -> Result<((CustomerId, MeterKey), i64, Digest), StoreError> {
+    let key = (CustomerId(row.uuid(6)?), row.parsed(7)?);
+    Ok((key, row.integer(8)?, digest_at(row, 0)?))
+}
+
+/// Reads the six columns of a digest, beginning with `first`.
+fn digest_at(row: &Row, first: usize) -> Result<Digest, StoreError> {
+    Ok(Digest {
+        count: row.count(first)?,
+        sum: row.parsed(first + 1)?,
+        min: row.parsed(first + 2)?,
+        max: row.parsed(first + 3)?,
+        latest: row.parsed(first + 4)?,
+        latest_at: row.integer(first + 5)?,
+    })
 }

@@ -1,5 +1,10 @@
 //! Entities as they are now.
 
+mod facets;
+mod list;
+
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::Principal;
 use domain::id::{ActorId, EntityId, EntityUid, LocationId};
@@ -8,9 +13,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalog::filter::Filter;
+use crate::catalog::sql::Visible;
 use crate::error::ReadError;
-use crate::page::{Page, Window};
+use crate::model::Model;
 use crate::read_models::ReadModels;
+use crate::store::{Row, Sql, StoreError};
+
+pub use facets::facets;
+pub use list::{count, list};
 
 /// A catalog entity as it is now.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,8 +183,10 @@ pub async fn find(
     principal: &Principal,
     reference: &str,
 ) -> Result<Option<Entity>, ReadError> {
-    let _ = (models, principal, reference);
-    unimplemented!()
+    let Some(visible) = Visible::to(principal)? else { return Ok(None) };
+    let mut sql = select(&visible);
+    sql.push(" AND e.reference = ").bind(reference.to_lowercase());
+    Ok(fetch(models, sql).await?.pop())
 }
 
 /// The entity with this registration.
@@ -187,11 +199,13 @@ pub async fn find_by_uid(
     principal: &Principal,
     uid: EntityUid,
 ) -> Result<Option<Entity>, ReadError> {
-    let _ = (models, principal, uid);
-    unimplemented!()
+    let Some(visible) = Visible::to(principal)? else { return Ok(None) };
+    let mut sql = select(&visible);
+    sql.push(" AND e.uid = ").bind(uid.0);
+    Ok(fetch(models, sql).await?.pop())
 }
 
-/// The entities with these references, in order, in one query.
+/// The entities with these references (in any case), in order, in one query.
 ///
 /// # Errors
 ///
@@ -201,8 +215,16 @@ pub async fn find_many(
     principal: &Principal,
     references: &[String],
 ) -> Result<Vec<Option<Entity>>, ReadError> {
-    let _ = (models, principal, references);
-    unimplemented!()
+    let Some(visible) = Visible::to(principal)? else { return Ok(vec![None; references.len()]) };
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
+    let mut sql = select(&visible);
+    sql.push(" AND e.reference IN ").bind_list(references.iter().map(String::as_str));
+    let found = fetch(models, sql).await?;
+    let found: HashMap<_, _> = found.into_iter().map(|it| (it.reference.clone(), it)).collect();
+    Ok(references.iter().map(|it| found.get(it).cloned()).collect())
 }
 
 /// The entities of these streams, in order, in one query.
@@ -215,51 +237,61 @@ pub async fn find_many_by_id(
     principal: &Principal,
     ids: &[EntityId],
 ) -> Result<Vec<Option<Entity>>, ReadError> {
-    let _ = (models, principal, ids);
-    unimplemented!()
+    let Some(visible) = Visible::to(principal)? else { return Ok(vec![None; ids.len()]) };
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sql = select(&visible);
+    sql.push(" AND e.id IN ").bind_list(ids.iter().map(|it| it.0));
+    let found = fetch(models, sql).await?;
+    let found: HashMap<_, _> = found.into_iter().map(|it| (it.id, it)).collect();
+    Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
 }
 
-/// A page of the entities of `selection`.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub async fn list(
-    models: &ReadModels,
-    principal: &Principal,
-    selection: &Selection,
-    window: &Window<EntityCursor>,
-) -> Result<Page<Entity, EntityCursor>, ReadError> {
-    let _ = (models, principal, selection, window);
-    unimplemented!()
+/// The columns of an entity, from `entities` called `e`; see [`read`].
+const COLUMNS: &str = "e.id, e.uid, e.reference, e.kind, e.namespace, e.name, e.title,
+    e.description, e.spec_type, e.lifecycle, e.tags, e.location, e.etag, e.revision, e.sequence,
+    e.position, e.registered_at, e.changed_at, e.changed_by, e.document";
+
+/// How many [`COLUMNS`] there are.
+const COLUMN_COUNT: usize = 20;
+
+/// All that is visible; its text ends inside the `WHERE` clause.
+fn select(visible: &Visible) -> Sql {
+    let mut sql = Sql::new("SELECT ");
+    sql.push(COLUMNS).push(" FROM entities e WHERE ");
+    visible.write(&mut sql, "e");
+    sql
 }
 
-/// How many entities `selection` has. Apart from [`list`], since many callers do not ask.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub async fn count(
-    models: &ReadModels,
-    principal: &Principal,
-    selection: &Selection,
-) -> Result<u64, ReadError> {
-    let _ = (models, principal, selection);
-    unimplemented!()
+async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Entity>, ReadError> {
+    let fault = ReadError::fault(Model::Catalog);
+    let mut reader = models.reader(Model::Catalog).await?;
+    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
 }
 
-/// The values that `keys` have among the entities of `selection`, in order of `keys`. An
-/// unknown key has none.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub async fn facets(
-    models: &ReadModels,
-    principal: &Principal,
-    selection: &Selection,
-    keys: &[String],
-) -> Result<Vec<Facet>, ReadError> {
-    let _ = (models, principal, selection, keys);
-    unimplemented!()
+fn read(row: &Row) -> Result<Entity, StoreError> {
+    Ok(Entity {
+        id: EntityId(row.uuid(0)?),
+        uid: EntityUid(row.uuid(1)?),
+        reference: row.text(2)?,
+        kind: row.text(3)?,
+        namespace: row.text(4)?,
+        name: row.text(5)?,
+        title: row.optional_text(6)?,
+        description: row.optional_text(7)?,
+        spec_type: row.optional_text(8)?,
+        lifecycle: row.optional_text(9)?,
+        tags: row.json(10)?,
+        location: row.optional_uuid(11)?.map(LocationId),
+        etag: row.text(12)?,
+        revision: row.count(13)?,
+        sequence: row.count(14)?,
+        position: Position(row.count(15)?),
+        registered_at: row.time(16)?,
+        changed_at: row.time(17)?,
+        changed_by: ActorId(row.uuid(18)?),
+        text: row.text(19)?,
+    })
 }

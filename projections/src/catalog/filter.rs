@@ -3,6 +3,10 @@
 //! Facts are from `reference/backstage-catalog-api.md` §3 and §4. Everything compares in lower
 //! case. Keys are the dotted paths of the flattened descriptor.
 
+mod predicate;
+
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 /// The most conditions one filter may hold: 200, so that its SQL stays within every limit.
@@ -75,8 +79,11 @@ impl Filter {
     ///
     /// [`FilterError`] if a set is empty or a condition names no key.
     pub fn parse_sets<S: AsRef<str>>(sets: &[S]) -> Result<Self, FilterError> {
-        let _ = sets;
-        unimplemented!()
+        if sets.is_empty() {
+            return Ok(Self::everything());
+        }
+        let any: Result<Vec<_>, _> = sets.iter().map(|it| parse_set(it.as_ref())).collect();
+        Self::Any(any?).checked()
     }
 
     /// Reads a Backstage filter predicate (`$all`, `$any`, `$not`, `$exists`, `$in`,
@@ -86,7 +93,73 @@ impl Filter {
     ///
     /// [`FilterError`] says where it is not one.
     pub fn parse_predicate(predicate: &Value) -> Result<Self, FilterError> {
-        let _ = predicate;
-        unimplemented!()
+        predicate::parse(predicate)?.checked()
+    }
+
+    /// The filter itself, unless it is too large to be asked.
+    pub(crate) fn checked(self) -> Result<Self, FilterError> {
+        if self.conditions() > CONDITIONS_MAX { Err(FilterError::TooMany) } else { Ok(self) }
+    }
+
+    /// How many conditions it has; each value and each node counts.
+    fn conditions(&self) -> usize {
+        match self {
+            Self::All(parts) | Self::Any(parts) => {
+                1 + parts.iter().map(Self::conditions).sum::<usize>()
+            }
+            Self::Not(part) => 1 + part.conditions(),
+            Self::Exists(_) | Self::Prefix { .. } => 1,
+            Self::In { values, .. } => values.len().max(1),
+            Self::Related { targets, .. } => targets.as_ref().map_or(1, |it| it.len().max(1)),
+        }
     }
 }
+
+/// What the values of one key must be.
+enum Wanted {
+    Anything,
+    OneOf(Vec<String>),
+}
+
+fn parse_set(set: &str) -> Result<Filter, FilterError> {
+    let malformed = || FilterError::Malformed(set.chars().take(256).collect());
+    let mut keys: Vec<&str> = Vec::new();
+    let mut wanted: BTreeMap<&str, Wanted> = BTreeMap::new();
+    for condition in set.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+        let (key, value) = match condition.split_once('=') {
+            Some((key, value)) => (key.trim(), Some(value.trim())),
+            None => (condition, None),
+        };
+        if key.is_empty() {
+            return Err(malformed());
+        }
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+        match (wanted.get_mut(key), value) {
+            (Some(Wanted::OneOf(values)), Some(value)) => values.push(value.to_owned()),
+            (Some(Wanted::Anything), Some(value)) => {
+                // Asked for existence and for a value: the value says more.
+                wanted.insert(key, Wanted::OneOf(vec![value.to_owned()]));
+            }
+            (Some(_), None) => (),
+            (None, Some(value)) => {
+                wanted.insert(key, Wanted::OneOf(vec![value.to_owned()]));
+            }
+            (None, None) => {
+                wanted.insert(key, Wanted::Anything);
+            }
+        }
+    }
+    if keys.is_empty() {
+        return Err(malformed());
+    }
+    let condition = |key: &str| match wanted.remove(key) {
+        Some(Wanted::OneOf(values)) => Filter::In { key: key.to_owned(), values },
+        Some(Wanted::Anything) | None => Filter::Exists(key.to_owned()),
+    };
+    Ok(Filter::All(keys.into_iter().map(condition).collect()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,21 +3,28 @@
 //! Versions hold descriptors as the log does, personal data sealed: a reader unseals it, so
 //! data of then obeys the erasures of now.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use domain::Principal;
-use domain::id::{ActorId, EntityUid};
+use domain::catalog::StoredDescriptor;
+use domain::id::{ActorId, EntityId, EntityUid, TenantId};
 use event_log::Position;
 use serde_json::Value;
+use vault::{Keyring, KeyringError};
 
+use crate::catalog::sql::Visible;
 use crate::error::ReadError;
-use crate::page::{Page, Window};
+use crate::model::Model;
+use crate::page::{Direction, Page, Window};
 use crate::read_models::ReadModels;
+use crate::store::{Connection, Row, Sql, StoreError};
 
 /// One version of an entity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
-    /// Which registration it belongs to.
-    pub uid: EntityUid,
+    /// Which registration it belongs to; none for updates, which belong to the one before.
+    pub uid: Option<EntityUid>,
     /// The stream's revision; also its cursor.
     pub revision: u64,
     /// What happened.
@@ -58,11 +65,25 @@ pub async fn list(
     reference: &str,
     window: &Window<u64>,
 ) -> Result<Page<Version, u64>, ReadError> {
-    let _ = (models, principal, reference, window);
-    unimplemented!()
+    let Some(visible) = Visible::to(principal)? else { return Ok(Page::empty()) };
+    let fault = ReadError::fault(Model::Catalog);
+    let mut reader = models.reader(Model::Catalog).await?;
+    let ids = ids_of(&mut reader, &visible, &[reference.to_lowercase()]).await.map_err(fault)?;
+    let Some(id) = ids.into_values().next() else { return Ok(Page::empty()) };
+    let mut sql = Sql::new("SELECT ");
+    sql.push(COLUMNS).push(" FROM versions WHERE tenant = ").bind(visible.tenant.0);
+    sql.push(" AND id = ").bind(id.0);
+    let key = |it: &u64| vec![(*it).into()];
+    window.cut_ordered(&mut sql, &["revision"], Direction::Descending, key)?;
+    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    let mut versions = Vec::with_capacity(rows.len());
+    for row in &rows {
+        versions.push(read(models.keyring(), visible.tenant, row).await?);
+    }
+    Ok(window.page(versions, |it| it.revision))
 }
 
-/// The newest `count` versions of each of `references`, in order, in one query.
+/// The newest `count` versions of each of `references`, in order, in two queries.
 ///
 /// # Errors
 ///
@@ -73,6 +94,96 @@ pub async fn newest_of_many(
     references: &[String],
     count: u32,
 ) -> Result<Vec<Page<Version, u64>>, ReadError> {
-    let _ = (models, principal, references, count);
-    unimplemented!()
+    let nothing = || references.iter().map(|_| Page::empty()).collect();
+    let Some(visible) = Visible::to(principal)? else { return Ok(nothing()) };
+    let fault = ReadError::fault(Model::Catalog);
+    let mut reader = models.reader(Model::Catalog).await?;
+    let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
+    let ids = ids_of(&mut reader, &visible, &references).await.map_err(fault)?;
+    if ids.is_empty() {
+        return Ok(nothing());
+    }
+    let window = Window::first(count);
+    let mut sql = Sql::new("SELECT ");
+    sql.push(COLUMNS).push(" FROM (SELECT ").push(COLUMNS);
+    sql.push(", row_number() OVER (PARTITION BY id ORDER BY revision DESC) AS place");
+    sql.push(" FROM versions WHERE tenant = ").bind(visible.tenant.0);
+    sql.push(" AND id IN ").bind_list(ids.values().map(|it| it.0));
+    sql.push(") AS numbered WHERE place <= ").bind(window.fetch()?);
+    sql.push(" ORDER BY revision DESC");
+    let mut found: HashMap<EntityId, Vec<Version>> = HashMap::new();
+    for row in sql.fetch(&mut reader).await.map_err(fault)? {
+        let id = EntityId(row.uuid(0).map_err(fault)?);
+        let version = read(models.keyring(), visible.tenant, &row).await?;
+        found.entry(id).or_default().push(version);
+    }
+    let mut page = |reference: &String| {
+        // Two references of the same entity are the same page.
+        let versions = ids.get(reference).and_then(|it| found.get(it)).cloned();
+        window.page(versions.unwrap_or_default(), |it| it.revision)
+    };
+    Ok(references.iter().map(&mut page).collect())
+}
+
+const COLUMNS: &str = "id, revision, uid, fate, descriptor, sequence, position, at, actor";
+
+/// The streams of those of `references` whose history may be seen.
+async fn ids_of(
+    connection: &mut Connection,
+    visible: &Visible,
+    references: &[String],
+) -> Result<HashMap<String, EntityId>, StoreError> {
+    if references.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut sql = Sql::new("SELECT e.reference, e.id FROM entities e WHERE ");
+    visible.write(&mut sql, "e");
+    sql.push(" AND e.reference IN ").bind_list(references.iter().map(String::as_str));
+    if visible.is_everything() {
+        sql.push(" UNION ALL SELECT reference, id FROM former_entities WHERE tenant = ");
+        sql.bind(visible.tenant.0).push(" AND reference IN ");
+        sql.bind_list(references.iter().map(String::as_str));
+    }
+    let rows = sql.fetch(connection).await?;
+    rows.iter().map(|it| Ok((it.text(0)?, EntityId(it.uuid(1)?)))).collect()
+}
+
+async fn read(keyring: &Keyring, tenant: TenantId, row: &Row) -> Result<Version, ReadError> {
+    let fault = ReadError::fault(Model::Catalog);
+    let mut version = read_public(row).map_err(fault)?;
+    if let Some(text) = row.optional_text(4).map_err(fault)? {
+        let stored: StoredDescriptor =
+            serde_json::from_str(&text).map_err(ReadError::fault(Model::Catalog))?;
+        let personal: Vec<_> = stored.personal.iter().collect();
+        let texts = match keyring.unseal_many(tenant, &personal).await {
+            Ok(texts) => texts,
+            Err(KeyringError::TenantErased(_)) => vec![None; personal.len()],
+            Err(error) => return Err(ReadError::fault(Model::Catalog)(error)),
+        };
+        version.descriptor = Some(stored.restore(&texts));
+    }
+    Ok(version)
+}
+
+/// All but the descriptor.
+fn read_public(row: &Row) -> Result<Version, StoreError> {
+    let kind = match row.text(3)?.as_str() {
+        "registered" => VersionKind::Registered,
+        "updated" => VersionKind::Updated,
+        "deregistered" => VersionKind::Deregistered,
+        _ => {
+            let expected = "what made a version";
+            return Err(StoreError::Value { column: 3, expected, source: None });
+        }
+    };
+    Ok(Version {
+        uid: row.optional_uuid(2)?.map(EntityUid),
+        revision: row.count(1)?,
+        kind,
+        descriptor: None,
+        sequence: row.count(5)?,
+        position: Position(row.count(6)?),
+        at: row.time(7)?,
+        actor: ActorId(row.uuid(8)?),
+    })
 }

@@ -1,13 +1,19 @@
 //! Locations: where entities come from.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
-use domain::Principal;
 use domain::id::LocationId;
 use domain::location::LocationKind;
+use domain::{Permission, Principal};
 
+use crate::catalog::writer::location_kind;
 use crate::error::ReadError;
+use crate::model::Model;
 use crate::page::{Page, Window};
 use crate::read_models::ReadModels;
+use crate::scope;
+use crate::store::{Row, Sql, StoreError};
 
 /// A location that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +40,14 @@ pub async fn find_many(
     principal: &Principal,
     ids: &[LocationId],
 ) -> Result<Vec<Option<Location>>, ReadError> {
-    let _ = (models, principal, ids);
-    unimplemented!()
+    let Some(mut sql) = scoped(principal, SELECT)? else { return Ok(vec![None; ids.len()]) };
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sql.push(" AND id IN ").bind_list(ids.iter().map(|it| it.0));
+    let found = fetch(models, sql).await?;
+    let found: HashMap<_, _> = found.into_iter().map(|it| (it.id, it)).collect();
+    Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
 }
 
 /// A page of the locations, by identity.
@@ -48,8 +60,10 @@ pub async fn list(
     principal: &Principal,
     window: &Window<LocationId>,
 ) -> Result<Page<Location, LocationId>, ReadError> {
-    let _ = (models, principal, window);
-    unimplemented!()
+    let Some(mut sql) = scoped(principal, SELECT)? else { return Ok(Page::empty()) };
+    window.cut(&mut sql, &["id"], |it| vec![it.0.into()])?;
+    let rows = fetch(models, sql).await?;
+    Ok(window.page(rows, |it| it.id))
 }
 
 /// How many locations there are.
@@ -58,6 +72,34 @@ pub async fn list(
 ///
 /// [`ReadError`].
 pub async fn count(models: &ReadModels, principal: &Principal) -> Result<u64, ReadError> {
-    let _ = (models, principal);
-    unimplemented!()
+    let Some(sql) = scoped(principal, "SELECT count(*) FROM locations")? else { return Ok(0) };
+    models.count(Model::Catalog, sql).await
+}
+
+const SELECT: &str = "SELECT id, kind, target, sequence, registered_at FROM locations";
+
+/// `select`, limited to what the principal may see; none if that is nothing.
+fn scoped(principal: &Principal, select: &str) -> Result<Option<Sql>, ReadError> {
+    Ok(scope::tenant(principal, Permission::LocationRead)?.map(|tenant| {
+        let mut sql = Sql::new(select);
+        sql.push(" WHERE tenant = ").bind(tenant.0);
+        sql
+    }))
+}
+
+async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Location>, ReadError> {
+    let fault = ReadError::fault(Model::Catalog);
+    let mut reader = models.reader(Model::Catalog).await?;
+    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+}
+
+fn read(row: &Row) -> Result<Location, StoreError> {
+    Ok(Location {
+        id: LocationId(row.uuid(0)?),
+        kind: location_kind(row, 1)?,
+        target: row.text(2)?,
+        sequence: row.count(3)?,
+        registered_at: row.time(4)?,
+    })
 }

@@ -1,10 +1,15 @@
 //! Relations, in both directions.
 
+use std::collections::{BTreeSet, HashMap};
+
 use domain::Principal;
 
-use crate::catalog::entities::Entity;
+use crate::catalog::entities::{self, Entity};
+use crate::catalog::sql::Visible;
 use crate::error::ReadError;
+use crate::model::Model;
 use crate::read_models::ReadModels;
+use crate::store::{Row, Sql, StoreError};
 
 /// One end of a relation, seen from the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +43,50 @@ pub async fn of_many(
     references: &[String],
     kinds: &[String],
 ) -> Result<Vec<Vec<Relation>>, ReadError> {
-    let _ = (models, principal, references, kinds);
-    unimplemented!()
+    let Some(visible) = Visible::to(principal)? else {
+        return Ok(vec![Vec::new(); references.len()]);
+    };
+    of_many_visible(models, &visible, references, kinds).await
 }
 
-/// The same with the entities at the far ends.
+pub(in crate::catalog) async fn of_many_visible(
+    models: &ReadModels,
+    visible: &Visible,
+    references: &[String],
+    kinds: &[String],
+) -> Result<Vec<Vec<Relation>>, ReadError> {
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
+    let mut sql = Sql::new("SELECT DISTINCT r.source, r.kind, r.target, CASE WHEN EXISTS (");
+    sql.push("SELECT 1 FROM entities t WHERE t.reference = r.target AND ");
+    visible.write(&mut sql, "t");
+    sql.push(") THEN 1 ELSE 0 END FROM relations r");
+    sql.push(" JOIN entities e ON e.reference = r.source WHERE ");
+    visible.write(&mut sql, "e");
+    sql.push(" AND r.tenant = ").bind(visible.tenant.0);
+    sql.push(" AND r.source IN ").bind_list(references.iter().map(String::as_str));
+    if !kinds.is_empty() {
+        sql.push(" AND r.kind_key IN ").bind_list(kinds.iter().map(|it| it.to_lowercase()));
+    }
+    sql.push(" ORDER BY r.source, r.kind, r.target");
+    let fault = ReadError::fault(Model::Catalog);
+    let mut reader = models.reader(Model::Catalog).await?;
+    let mut found: HashMap<String, Vec<Relation>> = HashMap::new();
+    for row in sql.fetch(&mut reader).await.map_err(fault)? {
+        let (source, relation) = read(&row).map_err(fault)?;
+        found.entry(source).or_default().push(relation);
+    }
+    Ok(references.iter().map(|it| found.get(it).cloned().unwrap_or_default()).collect())
+}
+
+fn read(row: &Row) -> Result<(String, Relation), StoreError> {
+    let (kind, target) = (row.text(1)?, row.text(2)?);
+    Ok((row.text(0)?, Relation { kind, target, resolved: row.integer(3)? != 0 }))
+}
+
+/// The same with the entities at the far ends, in one query more.
 ///
 /// # Errors
 ///
@@ -53,8 +97,20 @@ pub async fn neighbours_of_many(
     references: &[String],
     kinds: &[String],
 ) -> Result<Vec<Vec<Neighbour>>, ReadError> {
-    let _ = (models, principal, references, kinds);
-    unimplemented!()
+    let relations = of_many(models, principal, references, kinds).await?;
+    let resolved = relations.iter().flatten().filter(|it| it.resolved);
+    let targets: BTreeSet<String> = resolved.map(|it| it.target.clone()).collect();
+    let targets: Vec<String> = targets.into_iter().collect();
+    let entities = entities::find_many(models, principal, &targets).await?;
+    let entities: HashMap<_, _> = targets.into_iter().zip(entities).collect();
+    let neighbour = |mut relation: Relation| {
+        let entity = entities.get(&relation.target).cloned().flatten();
+        // It may have gone between the two queries.
+        relation.resolved = entity.is_some();
+        Neighbour { relation, entity }
+    };
+    let each = |it: Vec<Relation>| it.into_iter().map(neighbour).collect();
+    Ok(relations.into_iter().map(each).collect())
 }
 
 /// Who owns each of `references`: the neighbours at `ownedBy`.

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::TenantId;
-use event_log::{Partition, Position};
+use event_log::{EventLog, Partition, Position};
 
+use crate::engine::EngineError;
+use crate::engine::table_set::TableSet;
 use crate::model::Model;
 
 /// One generation of one model.
@@ -64,4 +66,52 @@ pub struct ParkedTenant {
     pub reason: String,
     /// When that event was recorded.
     pub recorded_at: DateTime<Utc>,
+}
+
+/// How far `set` is on each partition of `log`.
+pub(crate) async fn of(set: &TableSet, log: &dyn EventLog) -> Result<ModelStatus, EngineError> {
+    let progress = set.progress().borrow().clone();
+    let now = Utc::now();
+    let mut partitions = Vec::with_capacity(progress.len());
+    for (partition, it) in (0..).map(Partition).zip(progress) {
+        let end = log.end(partition).await?;
+        let reached = it.applied.as_ref().map_or(Position::START, |it| it.position.next());
+        let events_behind = end.0.saturating_sub(reached.0);
+        let since = it.applied.as_ref().filter(|_| events_behind > 0);
+        partitions.push(PartitionStatus {
+            partition,
+            position: it.applied.as_ref().map(|it| it.position),
+            end,
+            events_behind,
+            time_behind: since.map_or(TimeDelta::zero(), |it| now - it.at),
+            stopped: it.stopped,
+        });
+    }
+    let parked = set.parked().await.map_err(|it| EngineError::storage(set.model, it))?;
+    let state = if set.is_live() { GenerationState::Live } else { GenerationState::Building };
+    Ok(ModelStatus {
+        model: set.model,
+        schema: set.model.schema().version,
+        generation: set.generation,
+        state,
+        partitions,
+        parked,
+    })
+}
+
+/// Shows the status in the metrics.
+pub(crate) fn measure(status: &ModelStatus) {
+    let model = status.model.name();
+    let parked = u32::try_from(status.parked.len()).unwrap_or(u32::MAX);
+    metrics::gauge!("projection_parked_tenants", "model" => model).set(parked);
+    for it in &status.partitions {
+        let partition = it.partition.to_string();
+        let behind = u32::try_from(it.events_behind).unwrap_or(u32::MAX);
+        let generation = status.generation.to_string();
+        metrics::gauge!(
+            "projection_lag_events",
+            "model" => model, "partition" => partition, "generation" => generation
+        )
+        .set(behind);
+    }
 }

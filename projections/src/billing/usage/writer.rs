@@ -1,0 +1,153 @@
+//! Folds recorded usage into the index and the hour buckets.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use domain::id::{CustomerId, TenantId};
+use domain::meter::MeterKey;
+use domain::usage::Event;
+
+use super::{MICROS_PER_HOUR, MICROS_PER_MINUTE, digest_at};
+use crate::billing::exact::{self, Digest};
+use crate::engine::fact::Fact;
+use crate::engine::fold::ApplyError;
+use crate::store::bulk::Rows;
+use crate::store::{Connection, StoreError, Value};
+
+/// What usage is counted under: whose, of what, in which hour since 1970.
+type Bucket<'a> = (TenantId, CustomerId, &'a MeterKey, i64);
+
+pub(in crate::billing) async fn apply(
+    connection: &mut Connection,
+    facts: &[Fact],
+    events: &[(&Fact, &Event)],
+) -> Result<(), ApplyError> {
+    let mut index = Rows::default();
+    let mut added: HashMap<Bucket<'_>, Option<Digest>> = HashMap::new();
+    for (fact, event) in events {
+        let Event::Recorded { entries, .. } = event;
+        let mut parts: BTreeMap<Bucket<'_>, Option<Digest>> = BTreeMap::new();
+        for it in entries {
+            let at = it.at.timestamp_micros();
+            let bucket = (fact.tenant, it.customer, &it.meter, at.div_euclid(MICROS_PER_HOUR));
+            exact::append(parts.entry(bucket).or_default(), &Digest::of(it.value.get(), at));
+        }
+        for (bucket, digest) in parts {
+            let Some(digest) = digest else { continue };
+            index.push(index_row(bucket, fact, &digest));
+            exact::append(added.entry(bucket).or_default(), &digest);
+        }
+    }
+    let insert = "INSERT INTO usage_index (tenant, customer, meter, hour, sequence, position,
+        entries, total, least, most, latest, latest_at)";
+    index.execute(connection, insert, "").await?;
+    add_to_hours(connection, added).await?;
+    Ok(advance(connection, facts).await?)
+}
+
+fn index_row(bucket: Bucket<'_>, fact: &Fact, digest: &Digest) -> [Value; 12] {
+    let [tenant, customer, meter, hour] = bucket_values(bucket);
+    let [entries, total, least, most, latest, latest_at] = digest_values(digest);
+    let place = [fact.sequence.into(), fact.position.0.into()];
+    let [sequence, position] = place;
+    [
+        tenant, customer, meter, hour, sequence, position, entries, total, least, most, latest,
+        latest_at,
+    ]
+}
+
+fn bucket_values((tenant, customer, meter, hour): Bucket<'_>) -> [Value; 4] {
+    [tenant.0.into(), customer.0.into(), meter.as_str().into(), hour.into()]
+}
+
+fn digest_values(digest: &Digest) -> [Value; 6] {
+    [
+        digest.count.into(),
+        digest.sum.to_string().into(),
+        digest.min.to_string().into(),
+        digest.max.to_string().into(),
+        digest.latest.to_string().into(),
+        digest.latest_at.into(),
+    ]
+}
+
+/// Adds what a batch has to what the hours had before it.
+async fn add_to_hours(
+    connection: &mut Connection,
+    mut added: HashMap<Bucket<'_>, Option<Digest>>,
+) -> Result<(), StoreError> {
+    let mut keys = Rows::default();
+    let mut by_text = HashMap::new();
+    for bucket in added.keys() {
+        keys.push(bucket_values(*bucket));
+        by_text.insert((bucket.0, bucket.1, bucket.2.as_str(), bucket.3), *bucket);
+    }
+    let before = "SELECT entries, total, least, most, latest, latest_at, tenant, customer, meter,
+        hour FROM usage_hours WHERE (tenant, customer, meter, hour) IN (";
+    for row in keys.fetch(connection, before, ")").await? {
+        let meter = row.text(8)?;
+        let customer = CustomerId(row.uuid(7)?);
+        let key = (TenantId(row.uuid(6)?), customer, meter.as_str(), row.integer(9)?);
+        let Some(slot) = by_text.get(&key).and_then(|it| added.get_mut(it)) else { continue };
+        let mut digest = Some(digest_at(&row, 0)?);
+        if let Some(later) = slot {
+            exact::append(&mut digest, later);
+        }
+        *slot = digest;
+    }
+    let mut rows = Rows::default();
+    for (bucket, digest) in added {
+        let Some(digest) = digest else { continue };
+        let [tenant, customer, meter, hour] = bucket_values(bucket);
+        let [entries, total, least, most, latest, latest_at] = digest_values(&digest);
+        rows.push([tenant, customer, meter, hour, entries, total, least, most, latest, latest_at]);
+    }
+    let insert = "INSERT INTO usage_hours
+        (tenant, customer, meter, hour, entries, total, least, most, latest, latest_at)";
+    let update = "ON CONFLICT (tenant, customer, meter, hour) DO UPDATE SET
+        entries = excluded.entries, total = excluded.total, least = excluded.least,
+        most = excluded.most, latest = excluded.latest, latest_at = excluded.latest_at";
+    rows.execute(connection, insert, update).await
+}
+
+/// Remembers the last event of each tenant, and the first of each minute.
+async fn advance(connection: &mut Connection, facts: &[Fact]) -> Result<(), StoreError> {
+    let mut last: BTreeMap<TenantId, (u64, DateTime<Utc>)> = BTreeMap::new();
+    let mut minutes = load_minutes(connection, facts).await?;
+    let mut clock = Rows::default();
+    for fact in facts {
+        let minute = fact.at.timestamp_micros().div_euclid(MICROS_PER_MINUTE);
+        if minutes.get(&fact.tenant).is_none_or(|known| *known < minute) {
+            minutes.insert(fact.tenant, minute);
+            clock.push([fact.tenant.0.into(), fact.sequence.into(), minute.into()]);
+        }
+        last.insert(fact.tenant, (fact.sequence, fact.at));
+    }
+    let insert = "INSERT INTO usage_clock (tenant, sequence, minute)";
+    clock.execute(connection, insert, "").await?;
+    let mut applied = Rows::default();
+    for (tenant, (sequence, at)) in last {
+        applied.push([tenant.0.into(), sequence.into(), at.timestamp_micros().into()]);
+    }
+    let insert = "INSERT INTO usage_applied (tenant, sequence, at)";
+    let update = "ON CONFLICT (tenant) DO UPDATE SET
+        sequence = excluded.sequence, at = excluded.at";
+    applied.execute(connection, insert, update).await
+}
+
+async fn load_minutes(
+    connection: &mut Connection,
+    facts: &[Fact],
+) -> Result<HashMap<TenantId, i64>, StoreError> {
+    let mut tenants: Vec<_> = facts.iter().map(|it| it.tenant).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    let mut keys = Rows::default();
+    tenants.into_iter().for_each(|it| keys.push([it.0.into()]));
+    let before = "SELECT tenant, at FROM usage_applied WHERE tenant IN (";
+    let rows = keys.fetch(connection, before, ")").await?;
+    let minute = |row: &crate::store::Row| {
+        Ok((TenantId(row.uuid(0)?), row.integer(1)?.div_euclid(MICROS_PER_MINUTE)))
+    };
+    rows.iter().map(minute).collect()
+}

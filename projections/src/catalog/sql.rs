@@ -1,0 +1,180 @@
+//! Filters and scopes as SQL: one compiler for both, so that neither can forget the other.
+//!
+//! Every subquery names the tenant. Uncorrelated `IN` subqueries let the database choose
+//! whether to begin with the few that match or with the order that is asked for.
+
+use domain::id::TenantId;
+use domain::principal::Predicate;
+use domain::{Permission, Principal, Scope};
+
+use super::filter::Filter;
+use crate::error::ReadError;
+use crate::store::Sql;
+
+/// Comes after every character a text can go on with.
+const AFTER_ALL: char = char::MAX;
+
+/// What a principal may see of the catalog.
+#[derive(Clone, Debug)]
+pub(super) struct Visible {
+    pub tenant: TenantId,
+    /// What must hold of an entity beside belonging to the tenant.
+    condition: Filter,
+}
+
+impl Visible {
+    /// None if it may see nothing.
+    pub(super) fn to(principal: &Principal) -> Result<Option<Self>, ReadError> {
+        Self::within(principal, Permission::EntityRead)
+    }
+
+    pub(super) fn within(
+        principal: &Principal,
+        permission: Permission,
+    ) -> Result<Option<Self>, ReadError> {
+        let condition = match principal.authorize(permission)? {
+            Scope::None => return Ok(None),
+            Scope::All => Filter::everything(),
+            Scope::Where(predicate) => filter_of(&predicate),
+        };
+        Ok(Some(Self { tenant: principal.tenant(), condition }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn scoped(tenant: TenantId, scope: Scope) -> Option<Self> {
+        let condition = match scope {
+            Scope::None => return None,
+            Scope::All => Filter::everything(),
+            Scope::Where(predicate) => filter_of(&predicate),
+        };
+        Some(Self { tenant, condition })
+    }
+
+    /// Whether nothing of the tenant is hidden.
+    pub(super) fn is_everything(&self) -> bool {
+        self.condition == Filter::everything()
+    }
+
+    /// Writes the condition that a row of `entities`, called `alias`, may be seen.
+    pub(super) fn write(&self, sql: &mut Sql, alias: &str) {
+        sql.push(alias).push(".tenant = ").bind(self.tenant.0);
+        if !self.is_everything() {
+            sql.push(" AND ");
+            write(sql, self.tenant, alias, &self.condition);
+        }
+    }
+
+    /// The same with a filter.
+    pub(super) fn write_with(&self, sql: &mut Sql, alias: &str, filter: &Filter) {
+        self.write(sql, alias);
+        if *filter != Filter::everything() {
+            sql.push(" AND ");
+            write(sql, self.tenant, alias, filter);
+        }
+    }
+}
+
+/// A predicate of a scope, as a filter.
+fn filter_of(predicate: &Predicate) -> Filter {
+    match predicate {
+        Predicate::Kind(kind) => Filter::In { key: "kind".to_owned(), values: vec![kind.clone()] },
+        Predicate::OwnedBy(owner) => {
+            let targets = Some(vec![owner.clone()]);
+            Filter::Related { kind: "ownedBy".to_owned(), targets }
+        }
+        Predicate::All(parts) => Filter::All(parts.iter().map(filter_of).collect()),
+        Predicate::Any(parts) => Filter::Any(parts.iter().map(filter_of).collect()),
+    }
+}
+
+/// What a key of the flattened document that begins so says: a relation.
+const RELATIONS: &str = "relations.";
+
+/// The type in a key that stands for a relation.
+pub(super) fn relation_of(key: &str) -> Option<&str> {
+    key.strip_prefix(RELATIONS)
+}
+
+fn write(sql: &mut Sql, tenant: TenantId, alias: &str, filter: &Filter) {
+    match filter {
+        Filter::All(parts) => join(sql, tenant, alias, parts, " AND ", "1 = 1"),
+        Filter::Any(parts) => join(sql, tenant, alias, parts, " OR ", "1 = 0"),
+        Filter::Not(part) => {
+            sql.push("NOT (");
+            write(sql, tenant, alias, part);
+            sql.push(")");
+        }
+        Filter::Exists(key) => match relation_of(&key.to_lowercase()) {
+            Some(kind) => related(sql, tenant, alias, kind, None),
+            None => {
+                having(sql, tenant, alias, key).push(")");
+            }
+        },
+        Filter::In { key, values } if values.is_empty() => {
+            let _ = key;
+            sql.push("1 = 0");
+        }
+        Filter::In { key, values } => one_of(sql, tenant, alias, &key.to_lowercase(), values),
+        Filter::Prefix { key, prefix } => {
+            let prefix = prefix.to_lowercase();
+            let end = format!("{prefix}{AFTER_ALL}");
+            let found = having(sql, tenant, alias, key).push(" AND known = 1 AND value >= ");
+            found.bind(prefix).push(" AND value < ").bind(end).push(")");
+        }
+        Filter::Related { kind, targets } => {
+            related(sql, tenant, alias, &kind.to_lowercase(), targets.as_deref());
+        }
+    }
+}
+
+fn join(
+    sql: &mut Sql,
+    tenant: TenantId,
+    alias: &str,
+    parts: &[Filter],
+    operator: &str,
+    of_none: &str,
+) {
+    if parts.is_empty() {
+        sql.push(of_none);
+        return;
+    }
+    for (index, part) in parts.iter().enumerate() {
+        sql.push(if index == 0 { "(" } else { operator });
+        write(sql, tenant, alias, part);
+    }
+    sql.push(")");
+}
+
+fn one_of(sql: &mut Sql, tenant: TenantId, alias: &str, key: &str, values: &[String]) {
+    if let Some(kind) = relation_of(key) {
+        return related(sql, tenant, alias, kind, Some(values));
+    }
+    let values = values.iter().map(|it| it.to_lowercase());
+    if key == "kind" {
+        // Most filters ask for it, so it is a column with an index of its own.
+        sql.push(alias).push(".kind_key IN ").bind_list(values);
+        return;
+    }
+    let found = having(sql, tenant, alias, key).push(" AND known = 1 AND value IN ");
+    found.bind_list(values).push(")");
+}
+
+/// Begins the condition that the entity is among the rows of `search` with a key.
+fn having<'s>(sql: &'s mut Sql, tenant: TenantId, alias: &str, key: &str) -> &'s mut Sql {
+    sql.push(alias).push(".reference IN (SELECT reference FROM search WHERE tenant = ");
+    sql.bind(tenant.0).push(" AND key = ").bind(key.to_lowercase())
+}
+
+fn related(sql: &mut Sql, tenant: TenantId, alias: &str, kind: &str, targets: Option<&[String]>) {
+    sql.push(alias).push(".reference IN (SELECT source FROM relations WHERE tenant = ");
+    sql.bind(tenant.0).push(" AND kind_key = ").bind(kind);
+    if let Some(targets) = targets {
+        if targets.is_empty() {
+            sql.push(" AND 1 = 0)");
+            return;
+        }
+        sql.push(" AND target IN ").bind_list(targets.iter().map(|it| it.to_lowercase()));
+    }
+    sql.push(")");
+}

@@ -1,0 +1,228 @@
+//! Folds the events of entities and locations into the catalog's tables.
+//!
+//! Of each entity that a batch touches only the last state counts: it is derived once, compared
+//! with what is derived from the row before, and only the differences are written. Versions are
+//! written for every event.
+
+mod derived;
+mod load;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use domain::Stream;
+use domain::catalog::StoredDescriptor;
+use domain::id::{EntityId, EntityUid, LocationId, TenantId};
+use domain::location::LocationKind;
+use domain::{entity, location};
+use vault::Keyring;
+
+use crate::engine::change::{Change, EntityChange, EntityFate};
+use crate::engine::fact::{Fact, Unfit};
+use crate::engine::fold::{ApplyError, by_tenant};
+use crate::store::Connection;
+use derived::Derived;
+use load::Existing;
+
+pub(super) use load::location_kind;
+
+/// An entity within the installation.
+type Key = (TenantId, EntityId);
+
+/// What the last event of a batch leaves of an entity.
+struct Touched<'a> {
+    /// The event that says so.
+    fact: &'a Fact,
+    /// The registration this batch began, if it did.
+    began: Option<(EntityUid, DateTime<Utc>)>,
+    state: State<'a>,
+}
+
+enum State<'a> {
+    /// This is said about it.
+    Put { descriptor: std::borrow::Cow<'a, StoredDescriptor>, location: Option<LocationId> },
+    /// It is no longer in the catalog.
+    Gone,
+}
+
+/// A location as entities show it.
+struct Source {
+    kind: LocationKind,
+    target: String,
+    sequence: u64,
+    registered_at: DateTime<Utc>,
+}
+
+/// Locations by what is true of them at the end of a batch; none if they are gone.
+type Sources = HashMap<(TenantId, LocationId), Option<Source>>;
+
+pub(crate) async fn apply(
+    keyring: &Keyring,
+    connection: &mut Connection,
+    facts: &[Fact],
+) -> Result<Vec<Change>, ApplyError> {
+    write::versions(connection, facts).await?;
+    let mut touched = touched(facts)?;
+    let (changed_sources, by_location) = changed_sources(facts)?;
+    write::locations(connection, &changed_sources).await?;
+    let mut existing = load::by_id(connection, touched.keys().copied()).await?;
+    let followers = load::followers(connection, changed_sources.keys().copied()).await?;
+    for (key, follower) in followers {
+        // One that this batch says something about is derived anew anyway.
+        if let Some(location) = follower.existing.location
+            && let Some(fact) = by_location.get(&(key.0, location))
+            && !touched.contains_key(&key)
+        {
+            let descriptor = std::borrow::Cow::Owned(follower.descriptor);
+            let state = State::Put { descriptor, location: Some(location) };
+            touched.insert(key, Touched { fact, began: None, state });
+            existing.insert(key, follower.existing);
+        }
+    }
+    let sources = load::sources(connection, &touched, changed_sources).await?;
+    let entities = derive_all(keyring, &touched, &existing, &sources).await?;
+    write::entities(connection, &entities, &existing).await?;
+    Ok(changes(facts, &entities, &existing))
+}
+
+/// An entity as it is after the batch; none if it is not in the catalog.
+struct Outcome<'a> {
+    fact: &'a Fact,
+    derived: Option<Derived>,
+}
+
+/// What becomes of every touched entity.
+type Outcomes<'a> = BTreeMap<Key, Outcome<'a>>;
+
+fn touched(facts: &[Fact]) -> Result<BTreeMap<Key, Touched<'_>>, Unfit> {
+    let mut touched: BTreeMap<Key, Touched<'_>> = BTreeMap::new();
+    for fact in facts {
+        let Some(domain::Event::Entity(event)) = &fact.event else { continue };
+        let Stream::Entity(id) = fact.stream else {
+            return Err(fact.unfit("it is not in the stream of an entity"));
+        };
+        let key = (fact.tenant, id);
+        let before = touched.get(&key).and_then(|it| it.began);
+        let (began, state) = match event {
+            entity::Event::Registered { uid, location, descriptor, .. } => {
+                let descriptor = std::borrow::Cow::Borrowed(descriptor);
+                (Some((*uid, fact.at)), State::Put { descriptor, location: *location })
+            }
+            entity::Event::Updated { location, descriptor, .. } => {
+                let descriptor = std::borrow::Cow::Borrowed(descriptor);
+                (before, State::Put { descriptor, location: *location })
+            }
+            entity::Event::Deregistered { .. } => (None, State::Gone),
+        };
+        touched.insert(key, Touched { fact, began, state });
+    }
+    Ok(touched)
+}
+
+/// The locations that a batch changes, and the last event of each.
+type ChangedSources<'a> = (Sources, HashMap<(TenantId, LocationId), &'a Fact>);
+
+fn changed_sources(facts: &[Fact]) -> Result<ChangedSources<'_>, Unfit> {
+    let mut sources = HashMap::new();
+    let mut events = HashMap::new();
+    for fact in facts {
+        let Some(domain::Event::Location(event)) = &fact.event else { continue };
+        let Stream::Location(id) = fact.stream else {
+            return Err(fact.unfit("it is not in the stream of a location"));
+        };
+        let source = match event {
+            location::Event::Registered { kind, target } => Some(Source {
+                kind: *kind,
+                target: target.clone(),
+                sequence: fact.sequence,
+                registered_at: fact.at,
+            }),
+            location::Event::Deregistered {} => None,
+        };
+        sources.insert((fact.tenant, id), source);
+        events.insert((fact.tenant, id), fact);
+    }
+    Ok((sources, events))
+}
+
+async fn derive_all<'a>(
+    keyring: &Keyring,
+    touched: &BTreeMap<Key, Touched<'a>>,
+    existing: &HashMap<Key, Existing>,
+    sources: &Sources,
+) -> Result<Outcomes<'a>, ApplyError> {
+    let mut outcomes = BTreeMap::new();
+    let mut keys = derived::Keys::new(keyring);
+    for (key, it) in touched {
+        let derived = match &it.state {
+            State::Gone => None,
+            State::Put { descriptor, location } => {
+                let texts = keys.open(it.fact, descriptor).await?;
+                let source = location.map(|location| sources.get(&(key.0, location)));
+                let source = source.map(|it| it.and_then(Option::as_ref));
+                let registration = Registration::of(it, existing.get(key));
+                derived::derive(it.fact, descriptor, &texts, *location, source, registration)?
+            }
+        };
+        outcomes.insert(*key, Outcome { fact: it.fact, derived });
+    }
+    Ok(outcomes)
+}
+
+/// The registration an entity is in.
+#[derive(Clone, Copy)]
+struct Registration {
+    uid: EntityUid,
+    at: DateTime<Utc>,
+    revision: u64,
+}
+
+impl Registration {
+    /// None if there is none, which is only right for an erased person.
+    fn of(touched: &Touched<'_>, existing: Option<&Existing>) -> Option<Self> {
+        let before = existing.map(|it| (it.uid, it.registered_at));
+        let (uid, at) = touched.began.or(before)?;
+        // A location's event changes what is shown, not what was said.
+        let revision = match touched.fact.stream {
+            Stream::Entity(_) => touched.fact.revision,
+            _ => existing?.revision,
+        };
+        Some(Self { uid, at, revision })
+    }
+}
+
+/// What became visible, per tenant.
+fn changes(
+    facts: &[Fact],
+    outcomes: &Outcomes<'_>,
+    existing: &HashMap<Key, Existing>,
+) -> Vec<Change> {
+    let mut entities: HashMap<TenantId, Vec<EntityChange>> = HashMap::new();
+    for (key, it) in outcomes {
+        let before = existing.get(key);
+        let (reference, fate) = match (&it.derived, before) {
+            (Some(after), None) => (&after.reference, EntityFate::Registered),
+            (Some(after), Some(_)) => (&after.reference, EntityFate::Updated),
+            (None, Some(before)) => (&before.reference, EntityFate::Deregistered),
+            (None, None) => continue,
+        };
+        let reference = reference.clone();
+        let change = EntityChange { id: key.1, reference, fate, sequence: it.fact.sequence };
+        entities.entry(key.0).or_default().push(change);
+    }
+    let mut changes = Vec::new();
+    for (tenant, facts) in by_tenant(facts) {
+        let Some(last) = facts.last() else { continue };
+        let Some(mut entities) = entities.remove(&tenant) else { continue };
+        entities.sort_by_key(|it| it.sequence);
+        changes.push(Change {
+            tenant,
+            partition: last.partition,
+            position: last.position,
+            sequence: last.sequence,
+            entities,
+        });
+    }
+    changes
+}

@@ -1,0 +1,121 @@
+//! Reads what a batch touches.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use domain::catalog::StoredDescriptor;
+use domain::id::{EntityId, EntityUid, LocationId, TenantId};
+use domain::location::LocationKind;
+use serde_json::Value;
+
+use super::{Key, Source, Sources, State, Touched};
+use crate::store::bulk::Rows;
+use crate::store::{Connection, Row, StoreError};
+
+/// An entity as it is before the batch.
+pub(super) struct Existing {
+    pub reference: String,
+    pub uid: EntityUid,
+    pub location: Option<LocationId>,
+    pub revision: u64,
+    pub registered_at: DateTime<Utc>,
+    pub document: Value,
+}
+
+/// An entity that follows a changed location, with what was said about it last.
+pub(super) struct Follower {
+    pub existing: Existing,
+    pub descriptor: StoredDescriptor,
+}
+
+const COLUMNS: &str = "entities.tenant, entities.id, reference, entities.uid, location,
+    entities.revision, registered_at, document";
+
+/// The entities of these streams that are in the catalog.
+pub(super) async fn by_id(
+    connection: &mut Connection,
+    keys: impl Iterator<Item = Key>,
+) -> Result<HashMap<Key, Existing>, StoreError> {
+    let mut rows = Rows::default();
+    keys.for_each(|(tenant, id)| rows.push([tenant.0.into(), id.0.into()]));
+    let before = format!("SELECT {COLUMNS} FROM entities WHERE (tenant, id) IN (");
+    let found = rows.fetch(connection, &before, ")").await?;
+    found.iter().map(existing).collect()
+}
+
+/// The entities that follow these locations.
+pub(super) async fn followers(
+    connection: &mut Connection,
+    locations: impl Iterator<Item = (TenantId, LocationId)>,
+) -> Result<Vec<(Key, Follower)>, StoreError> {
+    let mut rows = Rows::default();
+    locations.for_each(|(tenant, location)| rows.push([tenant.0.into(), location.0.into()]));
+    let before = format!(
+        "SELECT {COLUMNS}, descriptor FROM entities
+         JOIN versions ON versions.tenant = entities.tenant AND versions.id = entities.id
+            AND versions.revision = entities.revision
+         WHERE (entities.tenant, entities.location) IN ("
+    );
+    let found = rows.fetch(connection, &before, ")").await?;
+    let follower = |row: &Row| {
+        let (key, existing) = existing(row)?;
+        Ok((key, Follower { existing, descriptor: row.json(8)? }))
+    };
+    found.iter().map(follower).collect()
+}
+
+fn existing(row: &Row) -> Result<(Key, Existing), StoreError> {
+    let key = (TenantId(row.uuid(0)?), EntityId(row.uuid(1)?));
+    let existing = Existing {
+        reference: row.text(2)?,
+        uid: EntityUid(row.uuid(3)?),
+        location: row.optional_uuid(4)?.map(LocationId),
+        revision: row.count(5)?,
+        registered_at: row.time(6)?,
+        document: row.json(7)?,
+    };
+    Ok((key, existing))
+}
+
+/// The locations that the touched entities follow, over which the batch's own changes prevail.
+pub(super) async fn sources(
+    connection: &mut Connection,
+    touched: &BTreeMap<Key, Touched<'_>>,
+    changed: Sources,
+) -> Result<Sources, StoreError> {
+    let mut sources = changed;
+    let mut wanted = BTreeSet::new();
+    for ((tenant, _), it) in touched {
+        if let State::Put { location: Some(location), .. } = it.state
+            && !sources.contains_key(&(*tenant, location))
+        {
+            wanted.insert((*tenant, location));
+        }
+    }
+    let mut rows = Rows::default();
+    wanted.into_iter().for_each(|(tenant, id)| rows.push([tenant.0.into(), id.0.into()]));
+    let before = "SELECT tenant, id, kind, target, sequence, registered_at FROM locations
+        WHERE (tenant, id) IN (";
+    for row in rows.fetch(connection, before, ")").await? {
+        let source = Source {
+            kind: location_kind(&row, 2)?,
+            target: row.text(3)?,
+            sequence: row.count(4)?,
+            registered_at: row.time(5)?,
+        };
+        sources.insert((TenantId(row.uuid(0)?), LocationId(row.uuid(1)?)), Some(source));
+    }
+    Ok(sources)
+}
+
+/// Reads a kind of location.
+pub(in crate::catalog) fn location_kind(
+    row: &Row,
+    column: usize,
+) -> Result<LocationKind, StoreError> {
+    match row.text(column)?.as_str() {
+        "url" => Ok(LocationKind::Url),
+        "file" => Ok(LocationKind::File),
+        _ => Err(StoreError::Value { column, expected: "a kind of location", source: None }),
+    }
+}

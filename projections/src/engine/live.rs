@@ -1,0 +1,63 @@
+//! Which generation of each model answers requests: one row per model, in a file of its own.
+
+use std::path::Path;
+
+use tokio::sync::Mutex;
+
+use crate::model::Model;
+use crate::store::{self, Access, Connection, Sql, StoreError};
+
+/// The file's name in the folder.
+const FILE: &str = "projections.db";
+
+/// The rows.
+#[derive(Debug)]
+pub(crate) struct Live(Mutex<Connection>);
+
+impl Live {
+    pub(crate) async fn open(folder: &Path) -> Result<Self, StoreError> {
+        let mut connection = store::connect(&folder.join(FILE), Access::Write).await?;
+        let table = "CREATE TABLE IF NOT EXISTS live (
+            model TEXT NOT NULL,
+            schema_version BIGINT NOT NULL,
+            generation BIGINT NOT NULL,
+            PRIMARY KEY (model, schema_version)
+        )";
+        store::define(&mut connection, table).await?;
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    /// The generation that answers requests in this version of the model; the first if none
+    /// was chosen yet.
+    pub(crate) async fn generation(&self, model: Model) -> Result<u64, StoreError> {
+        let mut sql = Sql::new("SELECT generation FROM live WHERE model = ");
+        sql.bind(model.name()).push(" AND schema_version = ").bind(model.schema().version);
+        let row = sql.fetch_optional(&mut *self.0.lock().await).await?;
+        row.map_or(Ok(1), |it| it.count(0))
+    }
+
+    /// Chooses a generation.
+    pub(crate) async fn choose(&self, model: Model, generation: u64) -> Result<(), StoreError> {
+        let mut sql = Sql::new("INSERT INTO live (model, schema_version, generation) VALUES (");
+        sql.bind(model.name()).push(", ").bind(model.schema().version).push(", ").bind(generation);
+        sql.push(
+            ") ON CONFLICT (model, schema_version) DO UPDATE SET generation = excluded.generation",
+        );
+        sql.execute(&mut *self.0.lock().await).await?;
+        Ok(())
+    }
+}
+
+/// Removes every table set of `model` in `folder` but the live one: left by an earlier version,
+/// or half built when the process ended.
+pub(crate) fn remove_others(folder: &Path, model: Model, live: &str) -> std::io::Result<()> {
+    let begin = format!("{model}-v");
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|it| it.to_str()) else { continue };
+        if name.starts_with(&begin) && name.ends_with(".db") && name != live {
+            store::remove(&path)?;
+        }
+    }
+    Ok(())
+}

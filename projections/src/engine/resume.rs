@@ -1,0 +1,136 @@
+//! Replays what a parked tenant missed.
+
+use domain::id::TenantId;
+use event_log::{Partition, Position, Recorded};
+
+use crate::engine::EngineError;
+use crate::engine::batch::{self, apply_fitting};
+use crate::engine::fact::Unfit;
+use crate::engine::fold::Trouble;
+use crate::engine::status::ParkedTenant;
+use crate::engine::table_set::{TableSet, parked_tenant, read_checkpoint, stored};
+use crate::engine::worker::Tools;
+use crate::store::{self, Connection, Sql, StoreError};
+
+/// What became of one step.
+enum Step {
+    /// More is to be replayed.
+    On,
+    /// The tenant has caught up and is parked no more.
+    Done,
+    /// An event still cannot be applied.
+    Stuck(ParkedTenant),
+}
+
+/// Replays what `tenant` missed in `set` until it has caught up or is stuck again.
+pub(crate) async fn resume(
+    set: &TableSet,
+    tools: &Tools,
+    tenant: TenantId,
+) -> Result<Option<ParkedTenant>, EngineError> {
+    let failed = |error: Trouble| error.into_engine_error(set.model);
+    let not_parked = || EngineError::NotParked { model: set.model, tenant };
+    let parked = read_parked(&mut *set.writer().await, set, tenant).await;
+    let mut parked = parked.map_err(|it| failed(it.into()))?.ok_or_else(not_parked)?;
+    let mut reader = tools.log.read(parked.partition, parked.position).await?;
+    loop {
+        let end = applied_upto(set, parked.partition).await.map_err(|it| failed(it.into()))?;
+        // Reading on would wait for new records; those are the worker's once this is done.
+        let records =
+            if parked.position <= end { reader.next(tools.batch_max).await? } else { Vec::new() };
+        match step(set, tools, &mut parked, records).await.map_err(failed)? {
+            Step::On => (),
+            Step::Done => return Ok(None),
+            Step::Stuck(parked) => return Ok(Some(parked)),
+        }
+    }
+}
+
+/// The last position the worker has applied.
+async fn applied_upto(set: &TableSet, partition: Partition) -> Result<Position, StoreError> {
+    let checkpoint = set.checkpoint(partition).await?;
+    Ok(checkpoint.place.map_or(Position::START, |it| it.position))
+}
+
+/// Applies `records` up to the checkpoint, in one transaction.
+async fn step(
+    set: &TableSet,
+    tools: &Tools,
+    parked: &mut ParkedTenant,
+    records: Vec<Recorded>,
+) -> Result<Step, Trouble> {
+    let (tenant, partition) = (parked.tenant, parked.partition);
+    let prepared = batch::prepare(set.model, partition, records, &tools.keyring).await?;
+    let mut writer = set.writer().await;
+    let mut transaction = store::begin(&mut writer).await?;
+    // A write first, so that no worker moves the checkpoint meanwhile; and nobody else resumes.
+    if !claim(&mut transaction, parked).await? {
+        return Err(EngineError::NotParked { model: set.model, tenant }.into());
+    }
+    let checkpoint = read_checkpoint(&mut transaction, partition).await?;
+    let upto = checkpoint.place.map_or(Position::START, |it| it.position);
+    let unread = prepared.unfit.into_iter().find(|it| it.tenant == tenant);
+    let bound = unread.as_ref().map_or(upto.next(), |it| it.position.min(upto.next()));
+    let facts = prepared.facts.into_iter().filter(|it| it.tenant == tenant && it.position < bound);
+    let (changes, unfit) =
+        apply_fitting(set.model, &tools.keyring, &mut transaction, facts.collect()).await?;
+    let stuck = unfit.into_iter().next_back().or(unread.filter(|it| it.position <= upto));
+    let read = prepared.last.map_or(parked.position, |it| it.position.next());
+    let step = match stuck {
+        Some(unfit) => {
+            park_again(&mut transaction, parked, &unfit).await?;
+            Step::Stuck(parked.clone())
+        }
+        None if read > upto => {
+            let mut sql = Sql::new("DELETE FROM parked WHERE tenant = ");
+            sql.bind(tenant.0);
+            sql.execute(&mut transaction).await?;
+            Step::Done
+        }
+        None => {
+            parked.position = read;
+            let mut sql = Sql::new("UPDATE parked SET position = ");
+            sql.bind(stored(read)).push(" WHERE tenant = ").bind(tenant.0);
+            sql.execute(&mut transaction).await?;
+            Step::On
+        }
+    };
+    transaction.commit().await.map_err(StoreError::from)?;
+    tools.tell(set, changes);
+    Ok(step)
+}
+
+/// Takes the row for this transaction, if it is as it was read.
+async fn claim(transaction: &mut Connection, parked: &ParkedTenant) -> Result<bool, StoreError> {
+    let mut sql = Sql::new("UPDATE parked SET reason = reason WHERE tenant = ");
+    sql.bind(parked.tenant.0).push(" AND position = ").bind(stored(parked.position));
+    Ok(sql.execute(transaction).await? == 1)
+}
+
+async fn park_again(
+    transaction: &mut Connection,
+    parked: &mut ParkedTenant,
+    unfit: &Unfit,
+) -> Result<(), StoreError> {
+    parked.position = unfit.position;
+    parked.recorded_at = unfit.at;
+    parked.reason.clone_from(&unfit.reason);
+    let mut sql = Sql::new("UPDATE parked SET position = ");
+    sql.bind(stored(unfit.position)).push(", at = ").bind(unfit.at.timestamp_micros());
+    sql.push(", reason = ").bind(unfit.reason.as_str());
+    sql.push(" WHERE tenant = ").bind(parked.tenant.0);
+    sql.execute(transaction).await?;
+    Ok(())
+}
+
+async fn read_parked(
+    connection: &mut Connection,
+    set: &TableSet,
+    tenant: TenantId,
+) -> Result<Option<ParkedTenant>, StoreError> {
+    let mut sql =
+        Sql::new("SELECT tenant, partition, position, at, reason FROM parked WHERE tenant = ");
+    sql.bind(tenant.0);
+    let row = sql.fetch_optional(connection).await?;
+    row.map(|it| parked_tenant(set.model, &it)).transpose()
+}

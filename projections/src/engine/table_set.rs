@@ -1,0 +1,240 @@
+//! One generation of one model: its file, its connections, how far it is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+use domain::id::TenantId;
+use event_log::{Partition, Position};
+use tokio::sync::{Mutex, MutexGuard, watch};
+
+use crate::engine::status::ParkedTenant;
+use crate::model::Model;
+use crate::store::{self, Access, Connection, Pool, Sql, StoreError};
+
+/// The tables every set has beside those of its model.
+const OWN_TABLES: [&str; 2] = [
+    "CREATE TABLE checkpoints (
+        partition BIGINT NOT NULL PRIMARY KEY,
+        incarnation TEXT NOT NULL,
+        position BIGINT NOT NULL,
+        event TEXT NOT NULL,
+        at BIGINT NOT NULL
+    )",
+    "CREATE TABLE parked (
+        tenant UUID NOT NULL PRIMARY KEY,
+        partition BIGINT NOT NULL,
+        position BIGINT NOT NULL,
+        at BIGINT NOT NULL,
+        reason TEXT NOT NULL
+    )",
+];
+
+/// What stands for the position of a partition of which nothing was applied yet.
+const NOWHERE: i64 = -1;
+
+/// The last record that was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub position: Position,
+    /// The event's id, as the record has it.
+    pub event: String,
+    pub at: DateTime<Utc>,
+}
+
+/// How far a partition is, as far as this process knows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    pub applied: Option<Place>,
+    pub stopped: Option<String>,
+}
+
+/// One generation of one model.
+pub(crate) struct TableSet {
+    pub model: Model,
+    pub generation: u64,
+    pub readers: Pool,
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    progress: watch::Sender<Vec<Progress>>,
+    live: AtomicBool,
+    retired: AtomicBool,
+}
+
+impl fmt::Debug for TableSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TableSet({} generation {})", self.model, self.generation)
+    }
+}
+
+impl TableSet {
+    /// Opens the set, or creates it with every partition at its beginning.
+    pub(crate) async fn open(
+        folder: &Path,
+        model: Model,
+        generation: u64,
+        log: &dyn event_log::EventLog,
+        readers_max: u32,
+    ) -> Result<Self, StoreError> {
+        let path = folder.join(file_name(model, generation));
+        let mut writer = store::connect(&path, Access::Write).await?;
+        create_tables(&mut writer, model).await?;
+        for partition in 0..log.partitions() {
+            let mut sql = Sql::new(
+                "INSERT INTO checkpoints (partition, incarnation, position, event, at) VALUES (",
+            );
+            sql.bind(partition).push(", ").bind(log.incarnation()).push(", ").bind(NOWHERE);
+            sql.push(", '', 0) ON CONFLICT DO NOTHING");
+            sql.execute(&mut writer).await?;
+        }
+        let set = Self {
+            model,
+            generation,
+            readers: store::pool(&path, readers_max),
+            path,
+            writer: Mutex::new(writer),
+            progress: watch::Sender::new(Vec::new()),
+            live: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+        };
+        for partition in 0..log.partitions() {
+            let checkpoint = set.checkpoint(Partition(partition)).await?;
+            let progress = Progress { applied: checkpoint.place, stopped: None };
+            set.progress.send_modify(|it| it.push(progress));
+        }
+        Ok(set)
+    }
+
+    /// The connection that writes, for one transaction.
+    pub(crate) async fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().await
+    }
+
+    /// How far the set is on `partition`, by its own account.
+    pub(crate) async fn checkpoint(&self, partition: Partition) -> Result<Checkpoint, StoreError> {
+        let mut writer = self.writer().await;
+        read_checkpoint(&mut writer, partition).await
+    }
+
+    /// The tenants that are parked.
+    pub(crate) async fn parked(&self) -> Result<Vec<ParkedTenant>, StoreError> {
+        let sql = "SELECT tenant, partition, position, at, reason FROM parked ORDER BY tenant";
+        let mut reader = self.readers.acquire().await?;
+        let rows = Sql::new(sql).fetch(&mut reader).await?;
+        rows.iter().map(|it| parked_tenant(self.model, it)).collect()
+    }
+
+    /// Follows how far each partition is.
+    pub(crate) fn progress(&self) -> watch::Receiver<Vec<Progress>> {
+        self.progress.subscribe()
+    }
+
+    /// Says that `partition` was applied up to `place`; wakes who waits for it.
+    pub(crate) fn reached(&self, partition: Partition, place: Place) {
+        self.note(partition, |it| it.applied = Some(place));
+    }
+
+    /// Says that nothing more of `partition` will be applied.
+    pub(crate) fn stopped(&self, partition: Partition, reason: Option<String>) {
+        self.note(partition, |it| it.stopped = reason);
+    }
+
+    fn note(&self, partition: Partition, change: impl FnOnce(&mut Progress)) {
+        self.progress.send_modify(|it| {
+            if let Some(progress) = it.get_mut(partition.0 as usize) {
+                change(progress);
+            }
+        });
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn make_live(&self) {
+        self.live.store(true, Ordering::Release);
+    }
+
+    /// Removes the file once nobody reads it any more.
+    pub(crate) fn retire(&self) {
+        self.live.store(false, Ordering::Release);
+        self.retired.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for TableSet {
+    fn drop(&mut self) {
+        if self.retired.load(Ordering::Acquire)
+            && let Err(error) = store::remove(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "an old table set stays behind");
+        }
+    }
+}
+
+/// How far a set is on one partition, and of which log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    pub incarnation: String,
+    /// None before the first event.
+    pub place: Option<Place>,
+}
+
+impl Checkpoint {
+    /// The position as it is stored.
+    pub(crate) fn stored_position(&self) -> i64 {
+        self.place.as_ref().map_or(NOWHERE, |it| stored(it.position))
+    }
+}
+
+/// A position as it is stored.
+pub(crate) fn stored(position: Position) -> i64 {
+    i64::try_from(position.0).expect("no log reaches 2^63 positions")
+}
+
+/// Reads the checkpoint of `partition`.
+pub(crate) async fn read_checkpoint(
+    connection: &mut Connection,
+    partition: Partition,
+) -> Result<Checkpoint, StoreError> {
+    let mut sql =
+        Sql::new("SELECT incarnation, position, event, at FROM checkpoints WHERE partition = ");
+    sql.bind(partition.0);
+    let row = sql.fetch_optional(connection).await?;
+    let row = row.ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
+    let place = match row.integer(1)? {
+        NOWHERE => None,
+        _ => {
+            Some(Place { position: Position(row.count(1)?), event: row.text(2)?, at: row.time(3)? })
+        }
+    };
+    Ok(Checkpoint { incarnation: row.text(0)?, place })
+}
+
+/// Reads one row of `parked`, its columns in the order of the table.
+pub(crate) fn parked_tenant(model: Model, row: &store::Row) -> Result<ParkedTenant, StoreError> {
+    Ok(ParkedTenant {
+        model,
+        tenant: TenantId(row.uuid(0)?),
+        partition: Partition(row.number(1)?),
+        position: Position(row.count(2)?),
+        recorded_at: row.time(3)?,
+        reason: row.text(4)?,
+    })
+}
+
+/// What the file of a generation is called.
+pub(crate) fn file_name(model: Model, generation: u64) -> String {
+    format!("{model}-v{}-g{generation}.db", model.schema().version)
+}
+
+async fn create_tables(connection: &mut Connection, model: Model) -> Result<(), StoreError> {
+    let mut transaction = store::begin(connection).await?;
+    if !store::has_table(&mut transaction, "checkpoints").await? {
+        for table in OWN_TABLES.iter().chain(model.schema().tables) {
+            store::define(&mut transaction, table).await?;
+        }
+    }
+    Ok(transaction.commit().await?)
+}

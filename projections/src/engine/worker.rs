@@ -1,0 +1,195 @@
+//! Follows one partition for one table set.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_log::{Attribute, EventLog, Partition, Position, Reader};
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+use vault::Keyring;
+
+use crate::engine::EngineError;
+use crate::engine::batch::{self, Guard, Outcome, Prepared};
+use crate::engine::change::Change;
+use crate::engine::fold::{ApplyError, Trouble};
+use crate::engine::table_set::{Checkpoint, Place, TableSet};
+
+/// How long to wait before trying again after the storage failed, at first and at most.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What every worker needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Tools {
+    pub log: Arc<dyn EventLog>,
+    pub keyring: Keyring,
+    pub changes: broadcast::Sender<Change>,
+    pub batch_max: usize,
+    pub guard: Guard,
+}
+
+impl Tools {
+    /// Says what became visible, if requests are answered from `set`.
+    pub(crate) fn tell(&self, set: &TableSet, changes: Vec<Change>) {
+        for change in changes.into_iter().filter(|_| set.is_live()) {
+            // Nobody listening is not an error.
+            let _ = self.changes.send(change);
+        }
+    }
+}
+
+/// The workers of one table set, one per partition.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts following every partition.
+    pub(crate) fn start(set: &Arc<TableSet>, tools: &Tools) -> Self {
+        let stop = watch::Sender::new(false);
+        let follow = |partition| {
+            let worker = Worker {
+                set: set.clone(),
+                tools: tools.clone(),
+                partition: Partition(partition),
+                stop: stop.subscribe(),
+            };
+            tokio::spawn(worker.run())
+        };
+        let tasks = (0..tools.log.partitions()).map(follow).collect();
+        Self { stop, tasks }
+    }
+
+    /// Stops after the running transactions.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a projection worker did not end well");
+            }
+        }
+    }
+}
+
+struct Worker {
+    set: Arc<TableSet>,
+    tools: Tools,
+    partition: Partition,
+    stop: watch::Receiver<bool>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        let mut pause = PAUSE_MIN;
+        while !*self.stop.borrow() {
+            let before = self.set.progress().borrow()[self.partition.0 as usize].applied.clone();
+            let trouble = match self.follow().await {
+                Ok(()) => return,
+                Err(trouble) => trouble,
+            };
+            tracing::error!(
+                projection.model = %self.set.model,
+                projection.generation = self.set.generation,
+                log.partition = self.partition.0,
+                error = &trouble as &dyn std::error::Error,
+                "a projection cannot go on"
+            );
+            self.set.stopped(self.partition, Some(trouble.to_string()));
+            if matches!(trouble, Trouble::Final(_)) {
+                return;
+            }
+            let after = self.set.progress().borrow()[self.partition.0 as usize].applied.clone();
+            pause = if before == after { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => (),
+                _ = self.stop.wait_for(|it| *it) => return,
+            }
+        }
+    }
+
+    /// Applies batch after batch until told to stop.
+    async fn follow(&mut self) -> Result<(), Trouble> {
+        loop {
+            let mut checkpoint = self.set.checkpoint(self.partition).await?;
+            self.note_overtaken(&checkpoint);
+            let mut reader = self.open(&checkpoint).await?;
+            self.set.stopped(self.partition, None);
+            loop {
+                let records = tokio::select! {
+                    records = reader.next(self.tools.batch_max) => records.map_err(EngineError::Log)?,
+                    _ = self.stop.wait_for(|it| *it) => return Ok(()),
+                };
+                let count = records.len();
+                let prepared =
+                    batch::prepare(self.set.model, self.partition, records, &self.tools.keyring);
+                let prepared = prepared.await?;
+                match self.apply(&checkpoint, prepared).await? {
+                    Some(place) => checkpoint.place = Some(place),
+                    // Another worker is ahead: go on from where it got to.
+                    None => break,
+                }
+                metrics::counter!("projection_events_total", "model" => self.set.model.name())
+                    .increment(count as u64);
+            }
+        }
+    }
+
+    async fn apply(
+        &self,
+        checkpoint: &Checkpoint,
+        prepared: Prepared,
+    ) -> Result<Option<Place>, ApplyError> {
+        let Tools { keyring, guard, .. } = &self.tools;
+        let applied =
+            batch::apply(&self.set, keyring, self.partition, checkpoint, prepared, *guard).await?;
+        let Outcome::Applied { place, changes: visible } = applied else { return Ok(None) };
+        self.set.reached(self.partition, place.clone());
+        self.tools.tell(&self.set, visible);
+        Ok(Some(place))
+    }
+
+    /// What another worker has applied is visible here too.
+    fn note_overtaken(&self, checkpoint: &Checkpoint) {
+        if let Some(place) = &checkpoint.place {
+            self.set.reached(self.partition, place.clone());
+        }
+    }
+
+    /// Reads on after `checkpoint`, once the log has shown that it is the one it was made from.
+    async fn open(&self, checkpoint: &Checkpoint) -> Result<Box<dyn Reader>, EngineError> {
+        let log = &self.tools.log;
+        if checkpoint.incarnation != log.incarnation() {
+            let (ours, theirs) = (&checkpoint.incarnation, log.incarnation());
+            return Err(self.not_ours(format!(
+                "it was filled from incarnation {ours}, the log is incarnation {theirs}"
+            )));
+        }
+        let Some(place) = &checkpoint.place else {
+            return Ok(log.read(self.partition, Position::START).await?);
+        };
+        let end = log.end(self.partition).await?;
+        if place.position >= end {
+            let position = place.position;
+            return Err(self.not_ours(format!(
+                "it has applied position {position}, but the log ends at {end}"
+            )));
+        }
+        let mut reader = log.read(self.partition, place.position).await?;
+        let first = reader.next(1).await?;
+        let found = first.first().map(|it| (it.position, it.record.attribute(Attribute::Id)));
+        if found != Some((place.position, place.event.as_str())) {
+            let Place { position, event, .. } = place;
+            return Err(self.not_ours(format!(
+                "it has applied event {event} at position {position}, \
+                 but the log holds another one there"
+            )));
+        }
+        Ok(reader)
+    }
+
+    fn not_ours(&self, reason: String) -> EngineError {
+        EngineError::NotOurLog { model: self.set.model, reason }
+    }
+}

@@ -1,0 +1,88 @@
+//! Table sets as SQLite files.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection as _};
+
+use super::{Connection, Pool, Sql, StoreError, Transaction};
+
+/// How long a statement waits for another process's transaction. In seconds: 30.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Tables can be filled again from the log, so a power cut may cost the last transactions; but
+/// never their order, so a checkpoint never runs ahead of its rows.
+fn options(path: &Path, access: Access) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(256)
+        .pragma("temp_store", "memory");
+    match access {
+        Access::Write => options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .pragma("cache_size", "-65536")
+            .pragma("wal_autocheckpoint", "8000"),
+        Access::Read => {
+            options.read_only(true).pragma("cache_size", "-16384").pragma("mmap_size", "268435456")
+        }
+    }
+}
+
+/// One connection.
+pub(crate) async fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
+    Ok(options(path, access).connect().await?)
+}
+
+/// A pool of readers.
+pub(crate) fn pool(path: &Path, connections_max: u32) -> Pool {
+    SqlitePoolOptions::new()
+        .max_connections(connections_max)
+        .test_before_acquire(false)
+        .connect_lazy_with(options(path, Access::Read))
+}
+
+/// Removes the file and what belongs to it. Whoever still has it open can go on reading.
+pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(PathBuf::from(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => (),
+        }
+    }
+    Ok(())
+}
+
+/// Begins a transaction; dropping it undoes everything.
+pub(crate) async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    Ok(connection.begin().await?)
+}
+
+/// Whether there is a table of this name.
+pub(crate) async fn has_table(connection: &mut Connection, name: &str) -> Result<bool, StoreError> {
+    let mut sql = Sql::new("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ");
+    sql.bind(name);
+    Ok(sql.fetch_optional(connection).await?.is_some())
+}
+
+/// Runs a statement that makes a table or an index.
+///
+/// A table marked `/* clustered */` is kept in the order of its primary key where the database
+/// can do that: it has no rows apart from the key's tree. For tables of small rows.
+pub(crate) async fn define(connection: &mut Connection, text: &str) -> Result<(), StoreError> {
+    let text = text.replace("/* clustered */", "WITHOUT ROWID");
+    Sql::new(&text).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! One row of an answer, read by place.
+
+use std::error::Error;
+
+use chrono::{DateTime, Utc};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row as _, Sqlite, Type};
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// One row of an answer.
+pub(crate) struct Row(pub(super) SqliteRow);
+
+impl Row {
+    fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
+        &'r self,
+        column: usize,
+    ) -> Result<T, StoreError> {
+        Ok(self.0.try_get_unchecked(column)?)
+    }
+
+    pub(crate) fn uuid(&self, column: usize) -> Result<Uuid, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn optional_uuid(&self, column: usize) -> Result<Option<Uuid>, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn text(&self, column: usize) -> Result<String, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn optional_text(&self, column: usize) -> Result<Option<String>, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn integer(&self, column: usize) -> Result<i64, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn optional_integer(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        self.get(column)
+    }
+
+    /// A position, sequence, revision or count.
+    pub(crate) fn count(&self, column: usize) -> Result<u64, StoreError> {
+        let expected = "a number that is not negative";
+        self.integer(column)?.try_into().map_err(|it| unexpected(column, expected, it))
+    }
+
+    pub(crate) fn number(&self, column: usize) -> Result<u32, StoreError> {
+        let expected = "a small number that is not negative";
+        self.integer(column)?.try_into().map_err(|it| unexpected(column, expected, it))
+    }
+
+    pub(crate) fn time(&self, column: usize) -> Result<DateTime<Utc>, StoreError> {
+        self.optional_time(column)?.ok_or(StoreError::Value {
+            column,
+            expected: "a time",
+            source: None,
+        })
+    }
+
+    pub(crate) fn optional_time(&self, column: usize) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let Some(micros) = self.optional_integer(column)? else { return Ok(None) };
+        let time = DateTime::from_timestamp_micros(micros);
+        let missing = StoreError::Value { column, expected: "a time", source: None };
+        time.map(Some).ok_or(missing)
+    }
+
+    /// A text that is read by `FromStr`.
+    pub(crate) fn parsed<T>(&self, column: usize) -> Result<T, StoreError>
+    where
+        T: std::str::FromStr<Err: Error + Send + Sync + 'static>,
+    {
+        self.text(column)?.parse().map_err(|it| unexpected(column, std::any::type_name::<T>(), it))
+    }
+
+    /// A text that is JSON.
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        column: usize,
+    ) -> Result<T, StoreError> {
+        let expected = std::any::type_name::<T>();
+        serde_json::from_str(&self.text(column)?).map_err(|it| unexpected(column, expected, it))
+    }
+}
+
+fn unexpected(
+    column: usize,
+    expected: &'static str,
+    source: impl Error + Send + Sync + 'static,
+) -> StoreError {
+    StoreError::Value { column, expected, source: Some(Box::new(source)) }
+}

@@ -1,0 +1,164 @@
+//! A statement under construction: its text and the values it binds.
+
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, AssertSqlSafe, SqlSafeStr};
+use uuid::Uuid;
+
+use super::{Connection, Row, StoreError};
+
+/// A value to bind. Times are microseconds since 1970, positions and counts integers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Id(Uuid),
+    OptionalId(Option<Uuid>),
+    Text(String),
+    OptionalText(Option<String>),
+    Integer(i64),
+    OptionalInteger(Option<i64>),
+}
+
+impl From<Uuid> for Value {
+    fn from(value: Uuid) -> Self {
+        Self::Id(value)
+    }
+}
+
+impl From<Option<Uuid>> for Value {
+    fn from(value: Option<Uuid>) -> Self {
+        Self::OptionalId(value)
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(value: Option<String>) -> Self {
+        Self::OptionalText(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Integer(value.into())
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::OptionalInteger(value)
+    }
+}
+
+/// Positions, sequences, revisions and counts stay far below 2⁶³.
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Integer(i64::try_from(value).expect("no count in this system reaches 2^63"))
+    }
+}
+
+/// A statement under construction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sql {
+    text: String,
+    arguments: SqliteArguments,
+    bound: usize,
+}
+
+impl Sql {
+    /// A statement that begins with `text`, which is never made of anything a caller said.
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), ..Self::default() }
+    }
+
+    /// Goes on with `text`, which is never made of anything a caller said.
+    pub(crate) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Goes on with a placeholder for `value`.
+    pub(crate) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
+        let placeholder = self.reserve(value);
+        self.text.push_str(&placeholder);
+        self
+    }
+
+    /// Binds `value` and returns its placeholder, to be pushed any number of times.
+    pub(crate) fn reserve(&mut self, value: impl Into<Value>) -> String {
+        self.add(value.into());
+        format!("${}", self.bound)
+    }
+
+    /// Goes on with a parenthesised list of `values`. Its length is padded to a power of two by
+    /// repeating the last, so that few different statements have to be prepared.
+    pub(crate) fn bind_list<V: Into<Value>>(
+        &mut self,
+        values: impl IntoIterator<Item = V>,
+    ) -> &mut Self {
+        let mut values: Vec<Value> = values.into_iter().map(Into::into).collect();
+        if let Some(last) = values.last().cloned() {
+            values.resize(values.len().next_power_of_two(), last);
+        }
+        self.text.push('(');
+        for (index, value) in values.into_iter().enumerate() {
+            self.text.push_str(if index == 0 { "" } else { "," });
+            self.bind(value);
+        }
+        self.text.push(')');
+        self
+    }
+
+    /// Binds `value` without writing its placeholder.
+    pub(crate) fn add(&mut self, value: Value) {
+        let arguments = &mut self.arguments;
+        let added = match value {
+            Value::Id(it) => arguments.add(it),
+            Value::OptionalId(it) => arguments.add(it),
+            Value::Text(it) => arguments.add(it),
+            Value::OptionalText(it) => arguments.add(it),
+            Value::Integer(it) => arguments.add(it),
+            Value::OptionalInteger(it) => arguments.add(it),
+        };
+        added.expect("texts, ids and integers can always be bound");
+        self.bound += 1;
+    }
+
+    /// Runs it and returns the rows it answers.
+    pub(crate) async fn fetch(self, connection: &mut Connection) -> Result<Vec<Row>, StoreError> {
+        let text = AssertSqlSafe(self.text).into_sql_str();
+        let rows = sqlx::query_with(text, self.arguments).fetch_all(connection).await?;
+        Ok(rows.into_iter().map(Row).collect())
+    }
+
+    /// Runs it and returns the row it answers, if any.
+    pub(crate) async fn fetch_optional(
+        self,
+        connection: &mut Connection,
+    ) -> Result<Option<Row>, StoreError> {
+        let text = AssertSqlSafe(self.text).into_sql_str();
+        Ok(sqlx::query_with(text, self.arguments).fetch_optional(connection).await?.map(Row))
+    }
+
+    /// Runs it and returns how many rows it changed.
+    pub(crate) async fn execute(self, connection: &mut Connection) -> Result<u64, StoreError> {
+        let text = AssertSqlSafe(self.text).into_sql_str();
+        let done = sqlx::query_with(text, self.arguments).execute(connection).await?;
+        Ok(done.rows_affected())
+    }
+}
