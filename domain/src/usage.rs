@@ -59,21 +59,15 @@ pub struct Consumption {
 /// What is true now: how much of each hard quota is used. Cloning it costs the same however many
 /// quotas there are.
 ///
-/// A quota's periods that ended before its newest began are forgotten, so at most two remain.
+/// A quota's periods that ended before its newest began are forgotten, so few remain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    used: RedBlackTreeMapSync<Counter, Used>,
+    used: RedBlackTreeMapSync<Counter, Quantity>,
 }
 
-/// What a counter counts: a customer's use of a meter in the period that starts then.
-type Counter = (CustomerId, MeterKey, DateTime<Utc>);
-
-/// How far a quota is used, and when that ceases to matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Used {
-    end: DateTime<Utc>,
-    amount: Quantity,
-}
+/// What a counter counts: a customer's use of a meter in a period. Two subscriptions may have
+/// periods that begin together and end apart, so both bounds belong to it.
+type Counter = (CustomerId, MeterKey, Period);
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,20 +143,18 @@ fn takes(aggregation: &Aggregation, value: Quantity) -> Quantity {
 }
 
 impl Usage {
-    /// How much of the quota of `customer` for `meter` in the period from `start` is used.
+    /// How much of the quota of `customer` for `meter` in `period` is used.
     #[must_use]
-    pub fn used(&self, customer: CustomerId, meter: &MeterKey, start: DateTime<Utc>) -> Quantity {
-        let counter = (customer, meter.clone(), start);
-        self.used.get(&counter).map_or(Quantity::ZERO, |it| it.amount)
+    pub fn used(&self, customer: CustomerId, meter: &MeterKey, period: Period) -> Quantity {
+        let counter = (customer, meter.clone(), period);
+        self.used.get(&counter).copied().unwrap_or_default()
     }
 
     /// Everything that is used, for a snapshot.
     pub fn counters(&self) -> impl Iterator<Item = Consumption> {
-        self.used.iter().map(|((customer, meter, start), used)| Consumption {
-            customer: *customer,
-            meter: meter.clone(),
-            period: Period { start: *start, end: used.end },
-            amount: used.amount,
+        self.used.iter().map(|((customer, meter, period), amount)| {
+            let (customer, meter) = (*customer, meter.clone());
+            Consumption { customer, meter, period: *period, amount: *amount }
         })
     }
 
@@ -198,7 +190,7 @@ impl Usage {
         if amount == Quantity::ZERO {
             return Ok(None);
         }
-        let used = self.used(*customer, meter, period.start);
+        let used = self.used(*customer, meter, *period);
         let after = used.checked_add(amount).ok_or_else(out_of_range)?;
         // What gives something back is welcome even where the limit was lowered below the use.
         if amount > Quantity::ZERO && after > *limit {
@@ -245,21 +237,18 @@ impl Usage {
 
     fn count(&mut self, consumption: &Consumption) {
         let Consumption { customer, meter, period, amount } = consumption;
-        let first = (*customer, meter.clone(), DateTime::<Utc>::MIN_UTC);
-        let counter = (*customer, meter.clone(), period.start);
-        let over = |(_, used): &(&Counter, &Used)| used.end < period.start;
-        let over: Vec<Counter> = self
-            .used
-            .range(first..counter.clone())
-            .filter(over)
-            .map(|(counter, _)| counter.clone())
-            .collect();
+        let dawn = DateTime::<Utc>::MIN_UTC;
+        let first = (*customer, meter.clone(), Period { start: dawn, end: dawn });
+        let counter = (*customer, meter.clone(), *period);
+        let earlier = self.used.range(first..counter.clone()).map(|(counter, _)| counter);
+        let over = earlier.filter(|(_, _, earlier)| earlier.end < period.start);
+        let over: Vec<Counter> = over.cloned().collect();
         for forgotten in &over {
             self.used.remove_mut(forgotten);
         }
-        let used = self.used(*customer, meter, period.start);
+        let used = self.used(*customer, meter, *period);
         let amount = used.checked_add(*amount).unwrap_or(used);
-        self.used.insert_mut(counter, Used { end: period.end, amount });
+        self.used.insert_mut(counter, amount);
     }
 }
 

@@ -229,7 +229,7 @@ fn usage_can_be_taken_back_even_beyond_a_lowered_limit() {
     let then = recorded(&[entry("2", "-20")], &[consumption("-20")]);
     check(&given, &[candidate(entry("2", "-20"))], &[allowance("10")], Ok(vec![then.clone()]));
     let usage = fold::<Usage>(&[given[0].clone(), then]);
-    assert_eq!(usage.used(CUSTOMER, &meter(), february().start), 30.into());
+    assert_eq!(usage.used(CUSTOMER, &meter(), february()), 30.into());
 }
 
 #[test]
@@ -241,6 +241,25 @@ fn where_two_quotas_hold_each_must_and_usage_is_counted_once() {
     let when =
         Command::Record { entries: vec![candidate(entry("2", "1"))], allowances: both.into() };
     assert!(matches!(usage.decide(&when, at(NOW)), Err(Rejection::QuotaExceeded { .. })));
+}
+
+#[test]
+fn quotas_whose_periods_begin_together_and_end_apart_are_counted_apart() {
+    let year = Period { end: at("2027-02-01T00:00:00Z"), ..february() };
+    let yearly = Allowance { period: year, ..allowance("100") };
+    let consumed = [consumption("5"), Consumption { period: year, ..consumption("5") }];
+    let given = recorded(&[entry("1", "5")], &consumed);
+    let both = [allowance("10"), yearly];
+    check(&[], &[candidate(entry("1", "5"))], &both, Ok(vec![given.clone()]));
+    let usage = fold::<Usage>(std::slice::from_ref(&given));
+    assert_eq!(usage.used(CUSTOMER, &meter(), february()), 5.into());
+    assert_eq!(usage.used(CUSTOMER, &meter(), year), 5.into());
+    // Usage of March takes from the year only.
+    let march = Entry { at: at("2026-03-02T00:00:00Z"), ..entry("2", "20") };
+    let taken = Consumption { period: year, ..consumption("20") };
+    let when = Command::Record { entries: vec![candidate(march.clone())], allowances: both.into() };
+    let decided = usage.decide(&when, at("2026-03-03T00:00:00Z"));
+    assert_eq!(decided, Ok(vec![recorded(&[march], &[taken])]));
 }
 
 #[test]
@@ -262,8 +281,10 @@ fn a_quota_begins_anew_with_the_period_and_old_ones_are_forgotten() {
     let usage = fold::<Usage>(&given);
     let kept: Vec<DateTime<Utc>> = usage.counters().map(|it| it.period.start).collect();
     assert_eq!(kept, periods[1..3], "the newest and the one that ended as it began");
-    assert_eq!(usage.used(CUSTOMER, &meter(), periods[2]), 10.into());
-    assert_eq!(usage.used(CUSTOMER, &meter(), periods[3]), Quantity::ZERO);
+    let april = Period { start: periods[2], end: periods[3] };
+    let may = Period { start: periods[3], end: at("2026-06-01T00:00:00Z") };
+    assert_eq!(usage.used(CUSTOMER, &meter(), april), 10.into());
+    assert_eq!(usage.used(CUSTOMER, &meter(), may), Quantity::ZERO);
     let counters: Vec<Consumption> = usage.counters().collect();
     assert_eq!(Usage::from_counters(&counters), usage);
 }
@@ -382,7 +403,7 @@ proptest! {
                 }
             }
             prop_assert!(sum <= limit);
-            prop_assert_eq!(usage.used(CUSTOMER, &meter(), february().start).to_string(), sum.to_string());
+            prop_assert_eq!(usage.used(CUSTOMER, &meter(), february()).to_string(), sum.to_string());
         }
     }
 }
