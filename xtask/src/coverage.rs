@@ -113,7 +113,7 @@ struct Summary {
     lines: Lines,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 struct Lines {
     count: u32,
     covered: u32,
@@ -131,21 +131,28 @@ impl Lines {
     }
 }
 
+/// The lines of each folder of the workspace.
+fn by_crate(report: &Report, root: &Path) -> BTreeMap<PathBuf, Lines> {
+    let mut crates = BTreeMap::<PathBuf, Lines>::new();
+    for file in report.data.iter().flat_map(|it| &it.files) {
+        let inside = file.filename.strip_prefix(root).unwrap_or(&file.filename);
+        let folder = inside.iter().next().map_or(inside, Path::new);
+        crates.entry(folder.to_path_buf()).or_default().add(file.summary.lines);
+    }
+    crates
+}
+
 /// Prints one line per crate and one for all; returns the share of all lines, in percent.
 fn print(report: &Report) -> f64 {
-    let mut crates = BTreeMap::<&Path, Lines>::new();
-    let mut all = Lines::default();
-    let root = root();
-    for file in report.data.iter().flat_map(|it| &it.files) {
-        let inside = file.filename.strip_prefix(&root).unwrap_or(&file.filename);
-        let folder = inside.iter().next().map_or(inside, Path::new);
-        crates.entry(folder).or_default().add(file.summary.lines);
-        all.add(file.summary.lines);
-    }
     println!("\n── line coverage");
-    for (folder, lines) in crates {
-        println!("{:<20} {:>5.1} %  of {:>6}", folder.display(), lines.percent(), lines.count);
+    let mut all = Lines::default();
+    for (folder, lines) in by_crate(report, &root()) {
+        println!("{:<12} {:>5.1} % of {:>6}", folder.display(), lines.percent(), lines.count);
+        all.add(lines);
     }
-    println!("{:<20} {:>5.1} %  of {:>6}", "workspace", all.percent(), all.count);
+    println!("{:<12} {:>5.1} % of {:>6}", "workspace", all.percent(), all.count);
     all.percent()
 }
+
+#[cfg(test)]
+mod tests;
