@@ -113,7 +113,8 @@ impl From<ApiError> for Error {
         Self::new(error.message()).extend_with(|_, extensions| {
             extensions.set("code", error.code());
             if let Some(after) = retry_after {
-                extensions.set("retryAfterMs", u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+                extensions
+                    .set("retryAfterMs", u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
             }
             if let ApiError::Read(ReadError::NotYetVisible(it)) = &error {
                 extensions.set("model", it.model.name());

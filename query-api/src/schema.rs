@@ -40,6 +40,3 @@ pub fn builder() -> SchemaBuilder<Query, mutation::Mutation, subscription::Subsc
     Schema::build(Query::default(), mutation::Mutation::default(), subscription::Subscription)
         .register_output_type::<node::Node>()
 }
-
-#[cfg(test)]
-mod tests;

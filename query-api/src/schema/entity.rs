@@ -391,7 +391,9 @@ impl EntityQuery {
                 let uid: EntityUid = uid.parse().map_err(ApiError::argument)?;
                 entities::find_by_uid(models, request.principal(), uid).await
             }
-            _ => return Err(ApiError::argument("expected `reference` or `uid`, one of them").into()),
+            _ => {
+                return Err(ApiError::argument("expected `reference` or `uid`, one of them").into());
+            }
         };
         Ok(found.map_err(ApiError::from)?.map(Entity))
     }

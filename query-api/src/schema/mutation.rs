@@ -171,10 +171,11 @@ fn user_error(code: &str, message: impl std::fmt::Display, path: Option<&str>) -
 }
 
 fn asked(operation: Operation, options: CommandOptions) -> Result<Request, UserError> {
-    let key: Option<IdempotencyKey> =
-        options.idempotency_key.map(|it| it.parse()).transpose().map_err(|error| {
-            user_error("BAD_USER_INPUT", error, Some("options.idempotencyKey"))
-        })?;
+    let key: Option<IdempotencyKey> = options
+        .idempotency_key
+        .map(|it| it.parse())
+        .transpose()
+        .map_err(|error| user_error("BAD_USER_INPUT", error, Some("options.idempotencyKey")))?;
     Ok(Request {
         operation,
         expected: options.expected_revision.map(Into::into).unwrap_or_default(),
@@ -211,7 +212,7 @@ fn outcome(request: &RequestContext, accepted: &Outcome) -> CommandOutcome {
         id: it.id.to_string(),
         stream: it.stream.to_string(),
         revision: Long(it.revision),
-        r#type: it.name.to_string(),
+        r#type: it.name.to_owned(),
     });
     CommandOutcome {
         command_id: accepted.command.to_string(),

@@ -9,10 +9,10 @@ use async_graphql::{Context, Enum, Error, ErrorExtensions, Json, SimpleObject};
 use domain::{Permission, Scope};
 use futures::Stream;
 use futures::stream;
+use projections::EntityFate;
 use projections::catalog::entities::{self, Selection};
 use projections::catalog::filter::Filter;
 use projections::page::Window;
-use projections::EntityFate;
 use serde_json::Value;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -134,7 +134,8 @@ impl Changes {
                 Ok(())
             }
             Err(RecvError::Lagged(missed)) => {
-                let message = format!("{missed} changes were missed; read afresh and subscribe again");
+                let message =
+                    format!("{missed} changes were missed; read afresh and subscribe again");
                 Err(resync(&message))
             }
             Err(RecvError::Closed) => Err(resync("the node is stopping; subscribe again")),
@@ -249,4 +250,3 @@ impl Events {
         None
     }
 }
-

@@ -61,8 +61,7 @@ async fn a_token_of_another_installation_a_changed_or_an_expired_one_is_refused(
         jti: String::new(),
     };
     let issuer = ours.issuer();
-    let header =
-        Header { kid: Some(issuer.key_id().to_owned()), ..Header::new(Algorithm::EdDSA) };
+    let header = Header { kid: Some(issuer.key_id().to_owned()), ..Header::new(Algorithm::EdDSA) };
     let key = EncodingKey::from_ed_der(issuer.private_key());
     let expired = jsonwebtoken::encode(&header, &expired, &key).unwrap();
     assert!(matches!(verify(issuer, &expired), Err(TokenError::Invalid(_))));

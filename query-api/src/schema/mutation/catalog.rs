@@ -131,7 +131,11 @@ impl CatalogMutation {
                 Err(error) => {
                     let path = format!("changes[{index}].location");
                     let user_errors = malformed(&path, error).user_errors;
-                    return Ok(ApplyEntitiesPayload { changes: vec![], outcome: None, user_errors });
+                    return Ok(ApplyEntitiesPayload {
+                        changes: vec![],
+                        outcome: None,
+                        user_errors,
+                    });
                 }
             }
         }
@@ -155,9 +159,7 @@ impl CatalogMutation {
         let kind = domain::location::LocationKind::from(input.kind);
         let keys = request.keyring().tenant(request.principal().tenant()).await;
         let keys = keys.map_err(ApiError::from)?;
-        let id = domain::location::id_of(kind, &input.target, |kind, target| {
-            keys.location_id(kind, target)
-        });
+        let id = keys.location_id(kind.name(), &input.target);
         let operation = Operation::RegisterLocation { kind, target: input.target };
         let submitted = submit(context, operation, options).await?;
         let accepted = submitted.accepted.as_ref();
@@ -230,7 +232,7 @@ fn reference(change: &EntityChangeInput) -> String {
 fn effect(accepted: &Outcome, keys: &TenantKeys, reference: &str) -> EntityEffect {
     let stream = Stream::Entity(keys.entity_id(reference));
     let event = accepted.events.iter().find(|it| it.stream == stream);
-    let name = event.map(|it| it.name.as_ref());
+    let name = event.map(|it| it.name);
     let effect = match name {
         Some("entity.registered.v1") => EntityEffectKind::Created,
         Some("entity.deregistered.v1") => EntityEffectKind::Removed,

@@ -1,11 +1,13 @@
 //! Tenants: the directory for operators, one's own for members.
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
+use domain::directory::Slug;
 use domain::id::TenantId;
 use domain::operation::Operation;
 use uuid::Uuid;
 
 use super::{CommandOptions, CommandOutcome, CommandPayload, UserError, malformed, submit};
+use crate::context::RequestContext;
 use crate::schema::organisation::{EntityKinds, SuspensionReasonCode};
 
 /// Changing tenants.
@@ -30,6 +32,14 @@ pub struct RegisterTenantPayload {
     pub outcome: Option<CommandOutcome>,
     /// What the caller has to mend; then nothing was changed.
     pub user_errors: Vec<UserError>,
+}
+
+impl From<super::Submitted> for RegisterTenantPayload {
+    /// The answer to what was not accepted.
+    fn from(submitted: super::Submitted) -> Self {
+        let (outcome, user_errors) = (submitted.outcome, submitted.user_errors);
+        Self { tenant_id: None, outcome, user_errors }
+    }
 }
 
 /// A tenant's settings, all of them.
@@ -64,17 +74,15 @@ impl OrganisationMutation {
         options: Option<CommandOptions>,
     ) -> async_graphql::Result<RegisterTenantPayload> {
         let tenant = TenantId(Uuid::now_v7());
-        let submitted = match (input.slug.parse(), input.name.parse()) {
-            (Err(error), _) => malformed("input.slug", error),
-            (_, Err(error)) => malformed("input.name", error),
-            (Ok(slug), Ok(name)) => {
-                submit(context, Operation::RegisterTenant { tenant, slug, name }, options).await?
-            }
-        };
+        let slug: Slug = parsed!("input.slug", input.slug);
+        let name = parsed!("input.name", input.name);
+        let operation = Operation::RegisterTenant { tenant, slug: slug.clone(), name };
+        let submitted = submit(context, operation, options).await?;
         // A repetition answers with the tenant of the first time.
-        let events = submitted.accepted.as_ref().map(|it| it.events.is_empty());
+        let commands = context.data::<RequestContext>()?.shared().commands();
+        let registered = || commands.tenant_by_slug(&slug).unwrap_or(tenant).to_string();
         Ok(RegisterTenantPayload {
-            tenant_id: events.map(|_| tenant.to_string()),
+            tenant_id: submitted.accepted.as_ref().map(|_| registered()),
             outcome: submitted.outcome,
             user_errors: submitted.user_errors,
         })

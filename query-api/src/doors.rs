@@ -1,0 +1,57 @@
+//! All doors of one node, put together.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::Verifier;
+use crate::auth::verifier::GraphqlAuthenticator;
+use crate::context::Context;
+use crate::limits::Limits;
+use crate::{rest, schema, transport};
+
+/// What an operator sets about the doors.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What one GraphQL document may ask for, introspection and suggestions included.
+    pub limits: Limits,
+    /// GraphQL operations in one request.
+    pub batch_max: usize,
+    /// Size of a request's body. In bytes.
+    pub body_bytes_max: usize,
+    /// Whether the GraphiQL page is served.
+    pub graphiql: bool,
+    /// How far a read model may lag for the node to call itself ready.
+    pub ready_lag_max: Duration,
+    /// When cancelled, streams end so that the server can stop.
+    pub shutdown: CancellationToken,
+}
+
+/// All doors of one node.
+#[derive(Clone, Copy, Debug)]
+pub struct Doors;
+
+impl Doors {
+    /// The routes of every door. `metrics` renders what `/metrics` answers.
+    #[must_use]
+    pub fn router(context: Context, settings: &Settings, metrics: rest::RenderMetrics) -> Router {
+        let verifier = Verifier::new(context.keyring().clone());
+        let authenticator =
+            GraphqlAuthenticator { verifier: verifier.clone(), context: context.clone() };
+        let transport = transport::Settings {
+            limits: settings.limits.clone(),
+            body_bytes_max: settings.body_bytes_max,
+            batch_max: settings.batch_max,
+            graphiql: settings.graphiql,
+            shutdown: settings.shutdown.clone(),
+            ..transport::Settings::default()
+        };
+        let schema = settings.limits.guard(schema::builder()).finish();
+        let graphql = transport::router(schema, std::sync::Arc::new(authenticator), transport);
+        rest::router(context, verifier, settings, metrics)
+            .layer(DefaultBodyLimit::max(settings.body_bytes_max))
+            .merge(graphql)
+    }
+}
