@@ -1,22 +1,83 @@
 //! The doors for machines: usage, the event feed, operations, health.
+//!
+//! Every answer is JSON; a refusal is a problem document (RFC 9457) that names the field, the
+//! value and the fix. [`usage`] is the hot path, [`events`] the feed and its live form,
+//! [`operations`] what operators ask and do, [`health`] what machines ask without a credential.
 
+mod events;
+mod health;
+mod operations;
+mod problem;
+mod usage;
+
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderMap;
+use axum::routing::{get, post};
 
-use crate::auth::Verifier;
-use crate::context::Context;
+use crate::auth::{Session, Verifier};
+use crate::context::{Context, POSITION_HEADER, RequestContext};
 use crate::doors::Settings;
 
-/// Renders the metrics of the process in the Prometheus text format.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+pub use problem::Problem;
 
+/// Renders the metrics of the process in the Prometheus text format.
+#[derive(Clone)]
+pub struct RenderMetrics(pub Arc<dyn Fn() -> String + Send + Sync>);
+
+impl fmt::Debug for RenderMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RenderMetrics")
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone, Debug)]
+struct Door {
+    context: Context,
+    verifier: Verifier,
+    metrics: RenderMetrics,
+    ready_lag_max: Duration,
+    shutdown: tokio_util::sync::CancellationToken,
+}
+
+impl Door {
+    /// Who sent a request with these headers.
+    fn session(&self, headers: &HeaderMap) -> Result<Session, Problem> {
+        match self.verifier.session(headers) {
+            Ok(Some(session)) => Ok(session),
+            Ok(None) => Err(crate::transport::Refusal::unauthenticated().into()),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// What one operation of `session` needs.
+    fn request(&self, session: &Session, headers: &HeaderMap) -> RequestContext {
+        let position = headers.get(POSITION_HEADER).and_then(|it| it.to_str().ok());
+        self.context.request(session.principal.clone(), position.map(str::to_owned))
+    }
+}
+
+/// The routes of these doors.
 pub(crate) fn router(
     context: Context,
     verifier: Verifier,
     settings: &Settings,
     metrics: RenderMetrics,
 ) -> Router {
-    let _ = (context, verifier, settings, metrics);
+    let (ready_lag_max, shutdown) = (settings.ready_lag_max, settings.shutdown.clone());
+    let door = Door { context, verifier, metrics, ready_lag_max, shutdown };
     Router::new()
+        .route("/api/v1/usage", get(usage::show).post(usage::record))
+        .route("/api/v1/events", get(events::feed))
+        .route("/api/v1/projections", get(operations::status))
+        .route("/api/v1/projections/{model}/rebuild", post(operations::rebuild))
+        .route("/api/v1/projections/{model}/resume", post(operations::resume))
+        .route("/metrics", get(operations::metrics))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .with_state(door)
 }

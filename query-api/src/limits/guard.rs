@@ -46,7 +46,7 @@ impl Limits {
     ) -> SchemaBuilder<Query, Mutation, Subscription> {
         let schema = if self.suggestions { schema } else { schema.disable_suggestions() };
         let schema = if self.introspection { schema } else { schema.disable_introspection() };
-        // Fragments count as levels there, so this must not refuse what `nesting` allows.
+        // The library's own bound on recursion. It counts fragments too, so it is wider than ours.
         schema.limit_recursive_depth(self.nesting_max).extension(Guard(Arc::new(self.clone())))
     }
 }

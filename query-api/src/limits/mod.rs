@@ -1,8 +1,8 @@
 //! What a document may cost before any of it is executed.
 //!
-//! Three gates, cheapest first: the source text ([`text`]: bytes, tokens, nesting of brackets), the
-//! parsed document with fragments expanded ([`document`]: depth, selections, aliases, …), and the
-//! schema's own complexity rating ([`guard`]). Each refusal names the limit, the value and the
+//! Three gates, cheapest first: the source text (`text`: bytes, tokens, nesting of brackets), the
+//! parsed document with fragments expanded (`document`: depth, selections, aliases, …), and the
+//! schema's own complexity rating (`guard`). Each refusal names the limit, the value and the
 //! maximum, and carries `extensions.code`.
 //!
 //! Not here: sizes of HTTP bodies and WebSocket messages (`transport`), rates, and authorization.
@@ -12,6 +12,7 @@ mod document;
 mod guard;
 mod text;
 
+use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::{Request, ServerError};
 use serde::Deserialize;
 
@@ -118,10 +119,14 @@ impl Limits {
     /// # Errors
     ///
     /// [`Refused`] says which limit, or why the text is not GraphQL.
-    pub fn parse(&self, request: &mut Request) -> Result<(), Refused> {
+    pub fn parse<'request>(
+        &self,
+        request: &'request mut Request,
+    ) -> Result<&'request ExecutableDocument, Refused> {
         text::check(&request.query, self)?;
         let document = request.parsed_query().map_err(Refused::Syntax)?;
-        document::check(document, self)
+        document::check(document, self)?;
+        Ok(document)
     }
 }
 

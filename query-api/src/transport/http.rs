@@ -54,7 +54,7 @@ async fn dispatch<E: Executor>(
         }
         Method::GET | Method::HEAD => get(&door, media, &head).await,
         Method::POST => post(&door, media, &head, body).await,
-        Method::PUT => reservation::reserve(&door, &*authenticate(&door, &head).await?),
+        Method::PUT => reservation::reserve(&door, authenticate(&door, &head).await?),
         Method::DELETE => {
             reservation::stop(&door, &*authenticate(&door, &head).await?, &head).await
         }
@@ -89,7 +89,7 @@ async fn get<E: Executor>(
     {
         return Err(Problem::method("POST", "a mutation must be sent by `POST`"));
     }
-    perform(door, media, caller, operation).await
+    perform(door, media, &*caller, operation).await
 }
 
 async fn post<E: Executor>(
@@ -113,21 +113,21 @@ async fn post<E: Executor>(
         }
     };
     if let Some(token) = reservation::token(head) {
-        return reservation::execute(door, media, caller, &token, parameters).await;
+        return reservation::execute(door, media, &*caller, &token, parameters).await;
     }
     let operation = Operation::prepare(parameters, &*caller, &door.settings.limits);
-    perform(door, media, caller, operation).await
+    perform(door, media, &*caller, operation).await
 }
 
 /// Executes one operation and answers in the media type that was agreed on.
 async fn perform<E: Executor>(
     door: &Door<E>,
     media: Media,
-    caller: Arc<dyn Caller>,
+    caller: &dyn Caller,
     operation: Result<Operation, Answer>,
 ) -> Result<Response<Body>, Problem> {
     if media == Media::EventStream {
-        return event_stream::respond(door, &*caller, operation);
+        return event_stream::respond(door, caller, operation);
     }
     let answer = match operation {
         Ok(operation) => operation.execute(&door.executor).await,

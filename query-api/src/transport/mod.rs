@@ -4,16 +4,16 @@
 //!
 //! | request | protocol | file |
 //! |---|---|---|
-//! | `GET`, `POST` | GraphQL over HTTP, September 2026 edition | [`http`] |
-//! | `GET` with `Upgrade: websocket` | `graphql-transport-ws` | [`websocket`] |
-//! | `GET`, `POST` that accept `text/event-stream` | graphql-sse, distinct connections | [`event_stream`] |
-//! | `PUT`, and `GET`, `POST`, `DELETE` with a stream token | graphql-sse, single connection | [`reservation`] |
-//! | `GET /graphiql` (development) | the GraphiQL page | [`graphiql`] |
+//! | `GET`, `POST` | GraphQL over HTTP, September 2026 edition | `http` |
+//! | `GET` with `Upgrade: websocket` | `graphql-transport-ws` | `websocket` |
+//! | `GET`, `POST` that accept `text/event-stream` | graphql-sse, distinct connections | `event_stream` |
+//! | `PUT`, and `GET`, `POST`, `DELETE` with a stream token | graphql-sse, single connection | `reservation` |
+//! | `GET /graphiql` (development) | the GraphiQL page | `graphiql` |
 //!
-//! The way of a request: [`media`] decides what the caller can read, [`caller`] who it is, [`body`]
-//! reads bytes within bounds, [`parameters`] makes a well-formed request of them, [`operation`]
-//! parses it within the [`Limits`] and executes it, [`completion`] mends the result, [`answer`] says
-//! how it went and [`status`] which status code that is. Start at [`router`] and [`prepare`].
+//! The way of a request: `media` decides what the caller can read, `caller` who it is, `body`
+//! reads bytes within bounds, `parameters` makes a well-formed request of them, `operation`
+//! parses it within the [`Limits`] and executes it, `completion` mends the result, `answer` says
+//! how it went and `status` which status code that is. Start at [`router`] and [`prepare`].
 //!
 //! Not here: what the schema holds, how a credential is verified (the caller of [`router`] hands in
 //! an [`Authenticator`]), CORS, TLS, request rates.

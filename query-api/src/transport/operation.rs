@@ -36,13 +36,9 @@ impl Operation {
         limits: &Limits,
     ) -> Result<Self, Answer> {
         let mut request = Request::from(parameters);
-        limits.parse(&mut request)?;
         let name = request.operation_name.clone();
         let variables = std::mem::take(&mut request.variables);
-        let document = request
-            .parsed_query()
-            .map_err(|error| Answer::from(crate::limits::Refused::Syntax(error)))?;
-        let definition = definition(document, name.as_deref())?;
+        let definition = definition(limits.parse(&mut request)?, name.as_deref())?;
         let kind = definition.ty;
         require_variables(definition, &variables)?;
         request.variables = variables;

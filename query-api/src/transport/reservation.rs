@@ -8,14 +8,14 @@
 mod reserved;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_graphql::Executor;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -41,33 +41,29 @@ const COMMANDS_WAITING_MAX: usize = 16;
 pub(super) struct Reservations(Arc<Mutex<HashMap<String, Reservation>>>);
 
 struct Reservation {
-    principal: String,
+    caller: Arc<dyn Caller>,
     commands: mpsc::Sender<Command>,
     /// What the stream will carry; taken by who opens it.
     events: Option<mpsc::Receiver<Bytes>>,
 }
 
 impl Reservations {
-    /// Does something to the reservation under `token`, if there is one for this principal.
-    fn with<T>(
-        &self,
-        token: &str,
-        principal: Option<&str>,
-        act: impl FnOnce(&mut Reservation) -> T,
-    ) -> Result<T, Problem> {
-        let mut reservations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match reservations.get_mut(token) {
-            Some(it) if principal.is_none_or(|it2| it2 == it.principal) => Ok(act(it)),
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Reservation>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where to send commands for the stream under `token`, if it is this caller's.
+    fn commands(&self, token: &str, caller: &dyn Caller) -> Result<mpsc::Sender<Command>, Problem> {
+        match self.lock().get(token) {
+            Some(it) if it.is_of(caller) => Ok(it.commands.clone()),
             _ => Err(unknown()),
         }
     }
+}
 
-    fn insert(&self, token: String, reservation: Reservation) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(token, reservation);
-    }
-
-    fn remove(&self, token: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(token);
+impl Reservation {
+    fn is_of(&self, caller: &dyn Caller) -> bool {
+        self.caller.principal() == caller.principal()
     }
 }
 
@@ -92,27 +88,26 @@ fn query_parameter(head: &Parts, name: &str) -> Option<String> {
 /// # Errors
 ///
 /// 429 if the caller has as many streams as it may.
-pub(super) fn reserve<E: Executor>(
+pub(super) fn reserve<E>(
     door: &Door<E>,
-    caller: &dyn Caller,
+    caller: Arc<dyn Caller>,
 ) -> Result<Response<Body>, Problem> {
     let permit = door.streams.open(caller.principal()).ok_or_else(Problem::too_many_streams)?;
     let settings = &door.settings.event_stream;
     let token = Uuid::new_v4().simple().to_string();
     let (commands, inbox) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (outbox, events) = mpsc::channel(settings.results_waiting_max.max(1));
-    let principal = caller.principal().to_owned();
-    door.reservations
-        .insert(token.clone(), Reservation { principal, commands, events: Some(events) });
+    let ended = event_stream::ended(door, &*caller);
+    let reservation = Reservation { caller, commands, events: Some(events) };
+    door.reservations.lock().insert(token.clone(), reservation);
     let reserved = Reserved::new(settings);
-    let ended = event_stream::ended(door, caller);
     let (reservations, mine) = (door.reservations.clone(), token.clone());
     tokio::spawn(async move {
         tokio::select! {
             () = ended => {}
             () = reserved.run(inbox, outbox) => {}
         }
-        reservations.remove(&mine);
+        reservations.lock().remove(&mine);
         drop(permit);
     });
     let mut response = Response::new(Body::from(token));
@@ -136,15 +131,20 @@ pub(super) async fn connect<E>(
     caller: Option<&dyn Caller>,
     token: &str,
 ) -> Result<Response<Body>, Problem> {
-    let principal = caller.map(Caller::principal);
-    let (commands, events) =
-        door.reservations.with(token, principal, |it| (it.commands.clone(), it.events.take()))?;
+    let (owner, commands, events) = match door.reservations.lock().get_mut(token) {
+        Some(it) if caller.is_none_or(|caller| it.is_of(caller)) => {
+            (Arc::clone(&it.caller), it.commands.clone(), it.events.take())
+        }
+        _ => return Err(unknown()),
+    };
     let Some(events) = events else {
         let message = "the stream is open already";
         return Err(Problem::new(StatusCode::CONFLICT, "STREAM_ALREADY_OPEN", message));
     };
     commands.send(Command::Connected).await.map_err(|_| unknown())?;
-    Ok(event_stream::into_response(door, ReceiverStream::new(events)))
+    // What still waits is not sent either once the credential has ended.
+    let events = ReceiverStream::new(events).take_until(event_stream::ended(door, &*owner));
+    Ok(event_stream::into_response(door, events))
 }
 
 /// `POST`: executes an operation; its results go to the stream.
@@ -157,12 +157,11 @@ pub(super) async fn connect<E>(
 pub(super) async fn execute<E: Executor>(
     door: &Door<E>,
     media: Media,
-    caller: Arc<dyn Caller>,
+    caller: &dyn Caller,
     token: &str,
     parameters: Parameters,
 ) -> Result<Response<Body>, Problem> {
-    let commands =
-        door.reservations.with(token, Some(caller.principal()), |it| it.commands.clone())?;
+    let commands = door.reservations.commands(token, caller)?;
     let id = match parameters.extensions.get("operationId") {
         Some(Value::String(id)) if !id.is_empty() => id.clone(),
         _ => {
@@ -170,13 +169,13 @@ pub(super) async fn execute<E: Executor>(
             return Ok(http::respond(door, media, &Malformed(message).into()));
         }
     };
-    let operation = match Operation::prepare(parameters, &*caller, &door.settings.limits) {
+    let operation = match Operation::prepare(parameters, caller, &door.settings.limits) {
         Ok(operation) => operation,
         Err(answer) => return Ok(http::respond(door, media, &answer)),
     };
     let passed = operation.passed.clone();
     let results = operation.stream(&door.executor);
-    let ended = event_stream::ended(door, &*caller).boxed();
+    let ended = event_stream::ended(door, caller).boxed();
     let (rejected, rejection) = oneshot::channel();
     let command = Command::Start { id: id.clone(), results, ended, rejected };
     commands.send(command).await.map_err(|_| unknown())?;
@@ -218,8 +217,7 @@ pub(super) async fn stop<E>(
     let token = token(head).ok_or_else(|| Problem::bad_request("the stream token is missing"))?;
     let id = query_parameter(head, "operationId")
         .ok_or_else(|| Problem::bad_request("the parameter `operationId` is missing"))?;
-    let commands =
-        door.reservations.with(&token, Some(caller.principal()), |it| it.commands.clone())?;
+    let commands = door.reservations.commands(&token, caller)?;
     commands.send(Command::Stop { id }).await.map_err(|_| unknown())?;
     Ok(empty(StatusCode::OK))
 }

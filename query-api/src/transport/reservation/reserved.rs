@@ -78,7 +78,10 @@ impl Reserved {
                                 self.unsure.insert(id.clone(), rejected);
                                 self.operations.start(id, results, ended);
                             }
-                            Err(reason) => reject(rejected, Rejection::NotStarted(reason)),
+                            Err(reason) => {
+                                // Who asked may have left meanwhile.
+                                let _unheard = rejected.send(Rejection::NotStarted(reason));
+                            }
                         }
                     }
                     Some(Command::Stop { id }) => self.stop(&id),
@@ -93,11 +96,7 @@ impl Reserved {
                         self.unsure.remove(&id);
                         waiting = Some(event_stream::next(&json!({ "id": id, "payload": answer })));
                     }
-                    Step::Refused(answer) => {
-                        if let Some(rejected) = self.unsure.remove(&id) {
-                            reject(rejected, Rejection::Invalid(answer));
-                        }
-                    }
+                    Step::Refused(answer) => waiting = self.refuse(&id, answer),
                     Step::Complete => {
                         self.unsure.remove(&id);
                         waiting = Some(event_stream::complete(&json!({ "id": id })));
@@ -108,13 +107,20 @@ impl Reserved {
         }
     }
 
+    /// Tells whoever asked, or if that has been answered already, the stream.
+    fn refuse(&mut self, id: &str, answer: Answer) -> Option<Bytes> {
+        let rejection = Rejection::Invalid(answer);
+        let unheard = match self.unsure.remove(id) {
+            Some(rejected) => rejected.send(rejection).err(),
+            None => Some(rejection),
+        };
+        let Some(Rejection::Invalid(answer)) = unheard else { return None };
+        let next = event_stream::next(&json!({ "id": id, "payload": answer }));
+        Some([next, event_stream::complete(&json!({ "id": id }))].concat().into())
+    }
+
     fn stop(&mut self, id: &str) {
         self.operations.stop(id);
         self.unsure.remove(id);
     }
-}
-
-fn reject(rejected: oneshot::Sender<Rejection>, reason: Rejection) {
-    // Who asked may have left meanwhile.
-    let _unheard = rejected.send(reason);
 }

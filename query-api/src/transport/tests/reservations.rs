@@ -96,6 +96,18 @@ async fn what_is_not_executed_is_answered_where_it_was_asked() {
 }
 
 #[tokio::test]
+async fn what_breaks_after_it_was_accepted_is_told_on_the_stream() {
+    let server = closed_server(settings()).await;
+    let (token, mut stream) = connected(&server, "ada").await;
+    let panics = operation(&token, "ada", "p", "subscription { panics }");
+    assert_eq!(panics.send(&server).await.status, 202);
+    assert_eq!(stream.data("next").await["payload"]["data"]["panics"], 1);
+    let broken = stream.data("next").await;
+    assert_eq!(broken["payload"]["errors"][0]["extensions"]["code"], "INTERNAL");
+    assert_eq!(stream.data("complete").await, json!({ "id": "p" }));
+}
+
+#[tokio::test]
 async fn an_id_in_use_and_a_stream_in_use_are_409() {
     let server = closed_server(settings()).await;
     let (token, _stream) = connected(&server, "ada").await;
@@ -182,6 +194,23 @@ async fn a_credential_that_ends_ends_the_stream() {
     server.controls.revoke.cancel();
     assert_eq!(stream.event().await, None);
     server.controls.wait_for_listeners(0).await;
+}
+
+/// Results that wait for a client are as secret as those that come later.
+#[tokio::test]
+async fn a_credential_that_ends_takes_back_what_waits() {
+    let server = closed_server(settings()).await;
+    let token = reserve(&server, "ada").await;
+    let countdown = operation(&token, "ada", "c", "subscription { countdown(from: 5) }");
+    assert_eq!(countdown.send(&server).await.status, 202);
+    let mut stream = connect(&token).by("ada").open(&server).await;
+    server.controls.revoke.cancel();
+    let mut heard = 0;
+    while stream.event().await.is_some() {
+        heard += 1;
+    }
+    assert!(heard <= 6);
+    check(&connect(&token).by("ada").send(&server).await, 404, "STREAM_NOT_FOUND");
 }
 
 /// Operations wait for a client that does not read; they do not run ahead of it.

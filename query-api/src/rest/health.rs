@@ -1,0 +1,46 @@
+//! Whether the process lives, and whether it is ready to serve. No credential, no tenant data.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use projections::GenerationState;
+use serde::Serialize;
+
+use super::Door;
+
+/// The process runs.
+pub(super) async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// How far the node is from serving what it knows.
+#[derive(Debug, Serialize)]
+pub(super) struct Readiness {
+    ready: bool,
+    models: Vec<ModelReadiness>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ModelReadiness {
+    model: &'static str,
+    events_behind: u64,
+    stopped: bool,
+}
+
+/// 200 once every read model follows the log closely enough, else 503.
+pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readiness>) {
+    let status = door.context.projections().status().await.unwrap_or_default();
+    let live = status.iter().filter(|it| it.state == GenerationState::Live);
+    let lag_max = chrono::TimeDelta::from_std(door.ready_lag_max).unwrap_or(chrono::TimeDelta::MAX);
+    let mut ready = !status.is_empty() && !door.shutdown.is_cancelled();
+    let mut models = Vec::new();
+    for model in live {
+        let stopped = model.partitions.iter().any(|it| it.stopped.is_some());
+        ready &= !stopped && model.partitions.iter().all(|it| it.time_behind <= lag_max);
+        let events_behind = model.partitions.iter().map(|it| it.events_behind).sum();
+        models.push(ModelReadiness { model: model.model.name(), events_behind, stopped });
+    }
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(Readiness { ready, models }))
+}

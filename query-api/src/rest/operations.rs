@@ -1,0 +1,168 @@
+//! What operators ask of and do to the installation.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use domain::Permission;
+use domain::id::TenantId;
+use projections::{EngineError, GenerationState, Model, ModelStatus, ParkedTenant};
+use serde::{Deserialize, Serialize};
+
+use super::{Door, Problem};
+
+/// How far a generation of a model is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ModelView {
+    model: &'static str,
+    schema: u32,
+    generation: u64,
+    live: bool,
+    partitions: Vec<PartitionView>,
+    parked: Vec<ParkedView>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PartitionView {
+    partition: u32,
+    position: Option<u64>,
+    end: u64,
+    events_behind: u64,
+    milliseconds_behind: i64,
+    stopped: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ParkedView {
+    tenant: TenantId,
+    partition: u32,
+    position: u64,
+    reason: String,
+    recorded_at: chrono::DateTime<chrono::Utc>,
+}
+
+impl From<ModelStatus> for ModelView {
+    fn from(status: ModelStatus) -> Self {
+        let partitions = status.partitions.into_iter().map(|it| PartitionView {
+            partition: it.partition.0,
+            position: it.position.map(|it| it.0),
+            end: it.end.0,
+            events_behind: it.events_behind,
+            milliseconds_behind: it.time_behind.num_milliseconds(),
+            stopped: it.stopped,
+        });
+        Self {
+            model: status.model.name(),
+            schema: status.schema,
+            generation: status.generation,
+            live: status.state == GenerationState::Live,
+            partitions: partitions.collect(),
+            parked: status.parked.into_iter().map(ParkedView::from).collect(),
+        }
+    }
+}
+
+impl From<ParkedTenant> for ParkedView {
+    fn from(parked: ParkedTenant) -> Self {
+        Self {
+            tenant: parked.tenant,
+            partition: parked.partition.0,
+            position: parked.position.0,
+            reason: parked.reason,
+            recorded_at: parked.recorded_at,
+        }
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        match &error {
+            EngineError::NotParked { .. } => {
+                Self::new(StatusCode::CONFLICT, "NOT_PARKED", error.to_string())
+            }
+            _ => {
+                tracing::error!(error = ?error, "an operation on a read model failed");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", error.to_string())
+            }
+        }
+    }
+}
+
+fn authorize(door: &Door, headers: &HeaderMap, permission: Permission) -> Result<(), Problem> {
+    door.session(headers)?.principal.authorize(permission)?;
+    Ok(())
+}
+
+fn model(name: &str) -> Result<Model, Problem> {
+    name.parse().map_err(|error: projections::UnknownModel| Problem::bad_field("model", error))
+}
+
+/// Where every model stands, and which tenants are parked.
+pub(super) async fn status(
+    State(door): State<Door>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<ModelView>>, Problem> {
+    authorize(&door, &headers, Permission::DirectoryRead)?;
+    let status = door.context.projections().status().await?;
+    Ok(Json(status.into_iter().map(ModelView::from).collect()))
+}
+
+/// Builds a model anew beside the live one and switches over; answers after the exchange.
+pub(super) async fn rebuild(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<ModelView>>, Problem> {
+    authorize(&door, &headers, Permission::DirectoryWrite)?;
+    let model = model(&name)?;
+    let context = door.context.clone();
+    // Goes on to its end even if the caller goes away.
+    let rebuilt = tokio::spawn(async move { context.projections().rebuild(model).await }).await;
+    rebuilt.map_err(|error| {
+        tracing::error!(error = %error, "a rebuild did not end well");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "the rebuild failed")
+    })??;
+    status(State(door), headers).await
+}
+
+/// Which tenant is to be taken up again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resume {
+    tenant: TenantId,
+}
+
+/// What became of a parked tenant.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Resumed {
+    /// Where it is parked again; none if everything could be applied.
+    parked: Option<ParkedView>,
+}
+
+/// Takes a parked tenant up again from the event it was parked at.
+pub(super) async fn resume(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Resumed>, Problem> {
+    authorize(&door, &headers, Permission::DirectoryWrite)?;
+    let model = model(&name)?;
+    let Resume { tenant } = serde_json::from_slice(&body)
+        .map_err(|error| Problem::bad_request(format!("expected {{\"tenant\": …}}: {error}")))?;
+    let parked = door.context.projections().resume(model, tenant).await?;
+    Ok(Json(Resumed { parked: parked.map(ParkedView::from) }))
+}
+
+/// The metrics of the process, for Prometheus.
+pub(super) async fn metrics(
+    State(door): State<Door>,
+    headers: HeaderMap,
+) -> Result<String, Problem> {
+    authorize(&door, &headers, Permission::DirectoryRead)?;
+    Ok((door.metrics.0)())
+}
