@@ -17,7 +17,11 @@ mod names;
 pub mod personal_parts;
 pub mod reference;
 pub mod relations;
+#[cfg(test)]
+mod samples;
 pub mod search;
+#[cfg(test)]
+mod shared_data;
 mod spec;
 
 pub use crate::violation::Violation;

@@ -71,3 +71,6 @@ impl PartialEq for EntityRef {
 }
 
 impl Eq for EntityRef {}
+
+#[cfg(test)]
+mod tests;

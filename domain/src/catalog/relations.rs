@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::descriptor::Descriptor;
-use super::kinds::{KindSet, Link, Shape};
+use super::kinds::{Kind, KindSet, Link, Shape};
 use super::personal_parts::ERASED;
 use super::reference::EntityRef;
 
@@ -60,7 +60,7 @@ pub(super) fn links(
 
 /// The entity that `text` refers to in a field with this meaning.
 fn target(descriptor: &Descriptor, link: &Link, text: &str) -> Option<EntityRef> {
-    let default_kind = link.default_kind.map(|it| it.name());
+    let default_kind = link.default_kind.map(Kind::name);
     EntityRef::parse(text, default_kind, &descriptor.reference().namespace).ok()
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::findings::{Findings, element, member};
-use super::kinds::{Field, Link, Need, Shape};
+use super::kinds::{Field, Kind, Link, Need, Shape};
 use super::reference::EntityRef;
 
 /// Checks the fields of the object at `path`. `namespace` is that of the whole entity.
@@ -89,7 +89,7 @@ impl Checker<'_> {
     }
 
     fn reference(&mut self, text: &str, link: &Link, path: &str) {
-        let default_kind = link.default_kind.map(|it| it.name());
+        let default_kind = link.default_kind.map(Kind::name);
         if EntityRef::parse(text, default_kind, self.namespace).is_err() {
             let got = Value::from(text);
             let expected = match link.default_kind {
