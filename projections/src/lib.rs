@@ -22,6 +22,8 @@ mod read_models;
 mod scope;
 mod sealed;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use engine::change::{Change, EntityChange, EntityFate};
 pub use engine::status::{GenerationState, ModelStatus, ParkedTenant, PartitionStatus};
