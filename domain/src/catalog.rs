@@ -4,12 +4,14 @@
 //! events or queries, and does not fetch what a descriptor points to.
 //!
 //! Start at [`descriptor`], one checked document. What it must keep to is in [`limits`], the
-//! envelope and the tables of [`kinds`]; what follows from it in [`relations`], [`search`] and
-//! [`derive`](mod@derive); what of it is about people in [`personal_parts`].
+//! envelope, the [`kinds`] and the tables of their fields; what follows from it in
+//! [`relations`], [`search`] and [`derive`](mod@derive); what of it is about people in
+//! [`personal_parts`].
 
 pub mod derive;
 pub mod descriptor;
 mod envelope;
+mod fields;
 mod findings;
 pub mod kinds;
 pub mod limits;

@@ -8,7 +8,7 @@ use super::limits::{self, DESCRIPTOR_BYTES_MAX};
 use super::personal_parts::{self, DescriptorParts, ERASED};
 use super::reference::{DEFAULT_NAMESPACE, EntityRef};
 use super::relations::{self, Relation};
-use super::{envelope, search, spec};
+use super::{envelope, fields, search, spec};
 use crate::violation::Violation;
 
 /// A document that keeps every rule of `reference/backstage-catalog-api.md` §5.
@@ -200,7 +200,7 @@ fn check_spec(root: &Map<String, Value>, kind: Kind, kinds: KindSet, findings: &
     let written = root.get("metadata").and_then(|it| it.get("namespace")).and_then(Value::as_str);
     let namespace = written.filter(|it| !it.is_empty()).unwrap_or(DEFAULT_NAMESPACE);
     let spec_type = object.get("type").and_then(Value::as_str);
-    spec::check(object, kind.fields(spec_type, kinds), "spec", namespace, findings);
+    spec::check(object, fields::of(kind, spec_type, kinds), "spec", namespace, findings);
 }
 
 #[cfg(test)]

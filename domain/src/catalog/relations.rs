@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::descriptor::Descriptor;
-use super::kinds::{Kind, KindSet, Link, Shape};
+use super::fields::{self, Link, Shape};
+use super::kinds::{Kind, KindSet};
 use super::personal_parts::ERASED;
 use super::reference::EntityRef;
 
@@ -41,7 +42,7 @@ pub(super) fn links(
     descriptor: &Descriptor,
 ) -> impl Iterator<Item = (&'static str, &'static Link)> + use<> {
     // The relating fields of a kind are the same in every set.
-    let fields = descriptor.kind().fields(descriptor.spec_type(), KindSet::Extended);
+    let fields = fields::of(descriptor.kind(), descriptor.spec_type(), KindSet::Extended);
     fields.iter().filter_map(|it| match &it.shape {
         Shape::Reference(link) | Shape::References(link) => Some((it.name, link)),
         Shape::Text

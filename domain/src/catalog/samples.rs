@@ -4,7 +4,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::kinds::{Field, Kind, KindSet, Need, Shape};
+use super::fields::{self, Field, Need, Shape};
+use super::kinds::{Kind, KindSet};
 
 /// The smallest component there can be.
 pub(crate) fn component() -> Value {
@@ -54,7 +55,7 @@ impl Kind {
         self,
         spec_type: Option<&str>,
     ) -> impl Iterator<Item = &'static str> + use<> {
-        let fields = self.fields(spec_type, KindSet::Extended).iter();
+        let fields = fields::of(self, spec_type, KindSet::Extended).iter();
         fields.filter(|it| it.need == Need::Required && it.name != "type").map(|it| it.name)
     }
 }
@@ -64,7 +65,7 @@ pub(crate) fn descriptor() -> impl Strategy<Value = Value> {
     const TYPES: &[&str] = &["service", "mcp-server", "skill", "rule", "plugin", "marketplace"];
     let chosen = (prop::sample::select(&Kind::ALL[..]), prop::sample::select(TYPES));
     chosen.prop_flat_map(|(kind, spec_type)| {
-        let fields = kind.fields(Some(spec_type), KindSet::Extended);
+        let fields = fields::of(kind, Some(spec_type), KindSet::Extended);
         let has_type = fields.iter().any(|it| it.name == "type");
         (metadata(), object(fields), extras()).prop_map(move |(metadata, mut spec, extras)| {
             if has_type {

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use super::fields::{Field, Link, Need, Shape};
 use super::findings::{Findings, element, member};
-use super::kinds::{Field, Kind, Link, Need, Shape};
+use super::kinds::Kind;
 use super::reference::EntityRef;
 
 /// Checks the fields of the object at `path`. `namespace` is that of the whole entity.
