@@ -133,7 +133,7 @@ pub(super) fn split(descriptor: Descriptor) -> DescriptorParts {
         }
     } else if let Some(spec) = root.get_mut("spec").and_then(Value::as_object_mut) {
         for (field, link) in links {
-            let default_kind = link.default_kind.map(|it| it.name());
+            let default_kind = link.default_kind.map(Kind::name);
             if let Some(value) = spec.get_mut(field) {
                 taken.take_references(value, default_kind);
             }
@@ -141,10 +141,9 @@ pub(super) fn split(descriptor: Descriptor) -> DescriptorParts {
         if kind == Kind::Group {
             taken.take_address(spec);
         }
-        root.values_mut().for_each(|it| taken.take_written_references(it));
-    } else {
-        root.values_mut().for_each(|it| taken.take_written_references(it));
     }
+    // A placeholder holds no text, so nothing is taken twice.
+    root.values_mut().for_each(|it| taken.take_written_references(it));
     DescriptorParts { public: document, personal: taken.parts }
 }
 
