@@ -4,6 +4,7 @@
 //! manifest, and only then shows the run instead of the frozen table, so no identity is ever
 //! missing from the view. It owns the manifest: nothing else changes which runs exist.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -205,7 +206,7 @@ impl Drop for Worker {
 impl Worker {
     fn run(mut self) {
         while self.next_work() {
-            let done = self.work();
+            let done = self.work(merge::TIERS);
             if let Err(fault) = &done {
                 let fault: &dyn std::error::Error = fault;
                 tracing::error!(error = fault, "cannot write the index of usage identities");
@@ -233,14 +234,15 @@ impl Worker {
         self.shared.stop.load(Ordering::Relaxed)
     }
 
-    /// Does all there is to do; writing what is frozen goes before merging.
-    fn work(&mut self) -> Result<(), IdentitiesError> {
+    /// Does all there is to do about tiers below `below`, the smallest first: what is frozen is
+    /// written before runs are merged.
+    fn work(&mut self, below: u32) -> Result<(), IdentitiesError> {
         while !self.is_stopped() {
-            let view = Arc::clone(&self.shared.lock().view);
+            let view = self.view();
             if let Some(frozen) = &view.frozen {
-                self.write(&view, frozen)?;
-            } else if let Some(inputs) = merge::due(&view.runs) {
-                self.merge(&view, &inputs)?;
+                self.write(frozen)?;
+            } else if let Some((tier, inputs)) = merge::due(&view.runs, below) {
+                self.merge(tier, &inputs)?;
             } else {
                 break;
             }
@@ -248,55 +250,90 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes what is frozen as a run, and shows that instead.
-    fn write(&mut self, view: &View, frozen: &Frozen) -> Result<(), IdentitiesError> {
-        let mut runs = view.runs.clone();
-        if !frozen.table.is_empty() {
-            let run = self.build(|files, number| frozen.write(files, number).map(Some))?;
-            runs.extend(run);
-        }
-        self.publish(View { sealed_upto: frozen.upto, runs, frozen: None })
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.shared.lock().view)
     }
 
-    /// Merges `inputs`, and shows the run made of them in the place of the oldest.
-    fn merge(&mut self, view: &View, inputs: &[Arc<Run>]) -> Result<(), IdentitiesError> {
-        let shared = Arc::clone(&self.shared);
-        let merged =
-            self.build(|files, number| merge::merge(files, number, inputs, &shared.stop))?;
-        let Some(merged) = merged else { return Ok(()) };
+    /// Writes what is frozen as a run, and shows that instead.
+    fn write(&mut self, frozen: &Arc<Frozen>) -> Result<(), IdentitiesError> {
+        let mut runs = self.view().runs.clone();
+        if !frozen.table.is_empty() {
+            let number = self.take_number();
+            let written = frozen.write(&*self.files, number);
+            runs.push(self.keep(number, written)?);
+        }
+        self.publish(frozen.upto, runs, Some(frozen))
+    }
+
+    /// Merges `inputs`, and shows the run made of them in the place of the oldest. Smaller work
+    /// that comes up meanwhile is done in between, so that identities never wait in memory for
+    /// a large merge.
+    fn merge(&mut self, tier: u32, inputs: &[Arc<Run>]) -> Result<(), IdentitiesError> {
+        let (files, number) = (Arc::clone(&self.files), self.take_number());
+        let merged = merge::merge(&*files, number, inputs, || {
+            self.work(tier)?;
+            Ok(if self.is_stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        let Some(merged) = merged.transpose() else {
+            self.remove(number);
+            return Ok(());
+        };
+        let merged = self.keep(number, merged)?;
+        let view = self.view();
         let is_input = |run: &Arc<Run>| inputs.iter().any(|it| Arc::ptr_eq(it, run));
         let mut runs = view.runs.clone();
         let place = runs.iter().position(is_input).unwrap_or(0);
         runs.retain(|it| !is_input(it));
         runs.insert(place, merged);
-        // The owner may have frozen more meanwhile.
-        let frozen = self.shared.lock().view.frozen.clone();
-        self.publish(View { sealed_upto: view.sealed_upto, runs, frozen })
+        self.publish(view.sealed_upto, runs, None)?;
+        inputs.iter().for_each(|it| self.remove(it.header().number));
+        Ok(())
     }
 
-    /// Makes a run under a number no run had before, and leaves nothing behind if that fails.
-    fn build(
-        &mut self,
-        make: impl FnOnce(&dyn Files, u64) -> Result<Option<Run>, IdentitiesError>,
-    ) -> Result<Option<Arc<Run>>, IdentitiesError> {
+    /// A number no run had before, also if storing the manifest failed: a part of that may have
+    /// happened.
+    fn take_number(&mut self) -> u64 {
         let number = self.manifest.next_run;
-        // Also if storing the manifest fails, since a part of that may have happened.
         self.manifest.next_run += 1;
-        let made = make(&*self.files, number);
-        if !matches!(made, Ok(Some(_))) {
-            // It may not even exist. What is left is removed with the next change.
-            drop(self.files.remove(&file_name(number)));
-        }
-        Ok(made?.map(Arc::new))
+        number
     }
 
-    /// Stores what `view` holds, shows it, and removes the files of runs that are no more.
-    fn publish(&mut self, view: View) -> Result<(), IdentitiesError> {
-        self.manifest.sealed_upto = view.sealed_upto.0;
-        self.manifest.runs = view.runs.iter().map(|it| it.header().number).collect();
+    /// The run that was made, or nothing of it.
+    fn keep(
+        &self,
+        number: u64,
+        made: Result<Run, IdentitiesError>,
+    ) -> Result<Arc<Run>, IdentitiesError> {
+        if made.is_err() {
+            self.remove(number);
+        }
+        made.map(Arc::new)
+    }
+
+    /// Removes the file of a run that does not count. If that fails, the next opening does it.
+    fn remove(&self, number: u64) {
+        if let Err(error) = self.files.remove(&file_name(number)) {
+            let error: &dyn std::error::Error = &error;
+            tracing::debug!(error, run = number, "a run of usage identities was not removed yet");
+        }
+    }
+
+    /// Stores, then shows what is on disk now. What was `written` is not frozen any more; the
+    /// owner may have frozen other identities meanwhile.
+    fn publish(
+        &mut self,
+        sealed_upto: Position,
+        runs: Vec<Arc<Run>>,
+        written: Option<&Arc<Frozen>>,
+    ) -> Result<(), IdentitiesError> {
+        self.manifest.sealed_upto = sealed_upto.0;
+        self.manifest.runs = runs.iter().map(|it| it.header().number).collect();
         self.manifest.store(&*self.files)?;
-        self.shared.lock().view = Arc::new(view);
-        self.manifest.remove_others(&*self.files)
+        let mut state = self.shared.lock();
+        let is_written = |it: &Arc<Frozen>| written.is_some_and(|written| Arc::ptr_eq(written, it));
+        let frozen = state.view.frozen.clone().filter(|it| !is_written(it));
+        state.view = Arc::new(View { sealed_upto, runs, frozen });
+        Ok(())
     }
 }
 

@@ -76,7 +76,7 @@ impl Manifest {
     }
 
     /// Removes files it does not name.
-    pub(super) fn remove_others(&self, files: &dyn Files) -> Result<(), IdentitiesError> {
+    fn remove_others(&self, files: &dyn Files) -> Result<(), IdentitiesError> {
         let mut known: Vec<_> = self.runs.iter().map(|it| run::file_name(*it)).collect();
         known.push(NAME.to_owned());
         for name in files.names().map_err(failed(files, "listing", ""))? {

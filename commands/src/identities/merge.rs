@@ -6,8 +6,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::IdentitiesError;
 use super::files::Files;
@@ -24,33 +25,38 @@ const LOWEST_TIER_BITS: u32 = 17;
 /// Runs of as many identities are not merged any more: 2²⁵, 0.8 GB.
 const LAST_TIER_BITS: u32 = 25;
 
-/// How many fingerprints are written between two looks at whether to stop: 65,536.
-const STOP_CHECK_ENTRIES: u64 = 65_536;
+/// How many fingerprints are merged between two looks at what is more urgent: 65,536, some
+/// milliseconds.
+const PAUSE_ENTRIES: u64 = 65_536;
 
-/// The runs to be merged next: the smallest four or more that are of one tier.
-pub(super) fn due(runs: &[Arc<Run>]) -> Option<Vec<Arc<Run>>> {
-    (0..tier(1 << LAST_TIER_BITS)).find_map(|wanted| {
+/// One above the last tier.
+pub(super) const TIERS: u32 = tier(1 << LAST_TIER_BITS);
+
+/// The lowest tier below `below` of which there are enough runs, and its runs.
+pub(super) fn due(runs: &[Arc<Run>], below: u32) -> Option<(u32, Vec<Arc<Run>>)> {
+    (0..below).find_map(|wanted| {
         let of_tier = runs.iter().filter(|it| tier(it.header().entries) == wanted);
         let of_tier: Vec<_> = of_tier.cloned().collect();
-        (of_tier.len() >= FAN_IN).then_some(of_tier)
+        (of_tier.len() >= FAN_IN).then_some((wanted, of_tier))
     })
 }
 
 /// The tier of a run of so many identities; each holds four times as many as the one below.
-fn tier(entries: u64) -> u32 {
-    match entries.max(1).ilog2() {
-        bits if bits < LOWEST_TIER_BITS => 0,
-        bits => 1 + (bits - LOWEST_TIER_BITS) / FAN_IN.ilog2(),
+const fn tier(entries: u64) -> u32 {
+    match entries.checked_ilog2() {
+        Some(bits) if bits >= LOWEST_TIER_BITS => 1 + (bits - LOWEST_TIER_BITS) / FAN_IN.ilog2(),
+        Some(_) | None => 0,
     }
 }
 
 /// Writes one run with everything in `inputs`, which are oldest first: where several hold an
-/// identity, the oldest content stays. None if it was told to stop.
+/// identity, the oldest content stays. Calls `pause` every few milliseconds; none if that says
+/// to give up.
 pub(super) fn merge(
     files: &dyn Files,
     number: u64,
     inputs: &[Arc<Run>],
-    stop: &AtomicBool,
+    mut pause: impl FnMut() -> Result<ControlFlow<()>, IdentitiesError>,
 ) -> Result<Option<Run>, IdentitiesError> {
     let entries = inputs.iter().map(|it| it.header().entries).sum();
     let sealed_upto = inputs.iter().map(|it| it.header().sealed_upto).max().unwrap_or(0);
@@ -66,7 +72,7 @@ pub(super) fn merge(
         let Reverse((identity, age, content)) = *head;
         match next_head(&mut scans[age], age)? {
             Some(next) => *head = next,
-            None => drop(std::collections::binary_heap::PeekMut::pop(head)),
+            None => drop(PeekMut::pop(head)),
         }
         if last == Some(identity) {
             continue;
@@ -74,7 +80,7 @@ pub(super) fn merge(
         last = Some(identity);
         writer.push(Fingerprint { identity, content })?;
         written += 1;
-        if written.is_multiple_of(STOP_CHECK_ENTRIES) && stop.load(Ordering::Relaxed) {
+        if written.is_multiple_of(PAUSE_ENTRIES) && pause()?.is_break() {
             return Ok(None);
         }
     }

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use domain::usage::Seen;
@@ -14,7 +14,7 @@ use event_log::Position;
 
 use super::super::files::{Files, Folder};
 use super::super::{Fingerprinter, Identities, Pending};
-use super::{KEY, LOG, check, entry, insert, open};
+use super::{KEY, LOG, check_known, entry, insert, open};
 
 /// Names and contents of files.
 type Image = BTreeMap<String, Vec<u8>>;
@@ -261,8 +261,7 @@ fn a_full_disk_loses_nothing_and_is_overcome() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
 
     insert(&mut identities, ENTRIES..2 * ENTRIES);
-    let asked: Vec<_> = (0..2 * ENTRIES).map(|it| entry(it, "one")).collect();
-    check(&identities, &asked, &vec![Seen::Same; asked.len()]);
+    check_known(&identities, 2 * ENTRIES, 3 * ENTRIES);
 
     files.is_full.store(false, Ordering::SeqCst);
     let patience = Instant::now() + Duration::from_secs(20);
@@ -271,7 +270,101 @@ fn a_full_disk_loses_nothing_and_is_overcome() {
         identities.settle().unwrap();
         assert!(Instant::now() < patience, "it never recovers");
     }
-    check(&identities, &asked, &vec![Seen::Same; asked.len()]);
+    check_known(&identities, 2 * ENTRIES, 3 * ENTRIES);
     drop(identities);
-    check(&open(folder.path()), &asked, &vec![Seen::Same; asked.len()]);
+    check_known(&open(folder.path()), 2 * ENTRIES, 3 * ENTRIES);
+}
+
+/// A folder where every step waits until the test lets it go on.
+#[derive(Debug)]
+struct Paced {
+    real: Folder,
+    reached: mpsc::SyncSender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Paced {
+    /// Waits for the test, which may be gone.
+    fn step(&self) {
+        if self.reached.send(()).is_ok() {
+            // An error is a test that does not pace it any more.
+            self.go_on.lock().unwrap().recv().ok();
+        }
+    }
+}
+
+impl Files for Paced {
+    fn path(&self, name: &str) -> PathBuf {
+        self.real.path(name)
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        self.step();
+        self.real.create(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        self.real.open(name)
+    }
+
+    fn sync(&self, _: &str, _: &File) -> io::Result<()> {
+        self.step();
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.step();
+        self.real.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.real.remove(name)
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.step();
+        Ok(())
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        self.real.names()
+    }
+}
+
+#[test]
+fn sealing_in_the_middle_of_any_step_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = Folder::open(folder.path()).unwrap();
+    let (reached, steps) = mpsc::sync_channel(0);
+    let (go, go_on) = mpsc::sync_channel(0);
+    let paced: Arc<dyn Files> = Arc::new(Paced { real, reached, go_on: Mutex::new(go_on) });
+    let mut identities = Identities::open_files(&paced, &Fingerprinter::new(&KEY), LOG).unwrap();
+    // Dropped before the index, which could not end otherwise if the test fails.
+    let (steps, go) = (steps, go);
+    let mut inserted = 0;
+    for step in 0..300 {
+        insert(&mut identities, inserted..inserted + 10);
+        inserted += 10;
+        let patience = Instant::now() + Duration::from_secs(20);
+        // What was frozen may be written by now, or not yet, so ask until there is a step.
+        while steps.recv_timeout(Duration::from_millis(1)).is_err() {
+            identities.seal(Position(step + 1));
+            assert!(Instant::now() < patience, "nothing is written");
+        }
+        insert(&mut identities, inserted..inserted + 10);
+        inserted += 10;
+        // Not at every step: what comes must also find nothing frozen before it.
+        if step % 5 == 0 {
+            identities.seal(Position(step + 1));
+        }
+        check_known(&identities, inserted, inserted);
+        go.send(()).unwrap();
+    }
+    drop(steps);
+    drop(go);
+    identities.settle().unwrap();
+    identities.seal(Position(1_000));
+    identities.settle().unwrap();
+    assert_eq!(identities.memory().recent, 0);
+    check_known(&identities, inserted, inserted + 100);
 }
