@@ -20,6 +20,9 @@ pub struct Cli {
     /// A file with settings; `callboard config --defaults` lists all.
     #[arg(long, global = true, env = "CALLBOARD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The data folder; overrides `storage.folder`.
+    #[arg(long, global = true)]
+    pub folder: Option<PathBuf>,
     /// Print JSON for machines instead of text for people.
     #[arg(long, global = true)]
     pub json: bool,
@@ -62,8 +65,6 @@ pub enum Command {
     Projections(Projections),
     /// Check this machine, the settings and the data folder.
     Doctor,
-    /// Measure this machine and Callboard on it.
-    Bench(Bench),
     /// Print the settings in force, without secrets.
     Config {
         /// Print the built-in defaults with their comments instead.
@@ -78,9 +79,6 @@ pub struct Up {
     /// Seed three tenants with a believable organisation, in a folder of their own.
     #[arg(long)]
     pub demo: bool,
-    /// The data folder; overrides `storage.folder`.
-    #[arg(long)]
-    pub folder: Option<PathBuf>,
     /// The address to listen on; overrides `http.listen`.
     #[arg(long)]
     pub listen: Option<std::net::SocketAddr>,
@@ -197,15 +195,4 @@ pub enum Projections {
         #[command(flatten)]
         tenant: ForTenant,
     },
-}
-
-/// Options of `bench`.
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// How long each row runs, in seconds.
-    #[arg(long, default_value_t = 10)]
-    pub seconds: u64,
-    /// Where the data of the run is kept while it runs; a temporary folder if not given.
-    #[arg(long)]
-    pub folder: Option<PathBuf>,
 }

@@ -3,9 +3,10 @@
 //! Everything but keys and tokens follows from one seed and today's date, so that two demos of
 //! a day are the same. [`organisation`] makes catalogs, [`usage`] makes 90 days of usage.
 
-pub mod organisation;
-pub mod random;
-pub mod usage;
+mod organisation;
+mod random;
+pub mod seed;
+mod usage;
 
 use chrono::NaiveDate;
 use domain::id::{CustomerId, PlanId, SubscriptionId, TenantId};
@@ -38,7 +39,7 @@ pub struct Demo {
 }
 
 /// The slugs and names of the tenants.
-const TENANTS: [(&str, &str); 3] = [
+pub const TENANTS: [(&str, &str); 3] = [
     ("brightwater", "Brightwater Logistics"),
     ("halcyon-bank", "Halcyon Bank"),
     ("orchard-games", "Orchard Games"),

@@ -1,10 +1,72 @@
 //! The `callboard` binary: command line, settings, wiring, supervision. It holds no logic.
+//!
+//! [`cli`] is what can be typed, [`command`] what each of it does; [`node`] wires the parts of a
+//! running process, [`import`] and [`demo`] bring data in through the same doors and commands as
+//! anybody's.
 
 mod cli;
+mod command;
 mod config;
 mod demo;
+mod failure;
 mod folder;
 mod import;
+mod node;
+mod output;
 mod telemetry;
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use cli::{Cli, Command};
+use config::Config;
+use failure::{Failure, exit_code};
+use folder::Purpose;
+use output::Format;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = exit_code(&error);
+            output::problem(&format!("callboard: {error:#}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    let format = if cli.json { Format::Json } else { Format::Text };
+    if let Command::Config { defaults: true } = cli.command {
+        return output::line(config::DEFAULTS.trim_end());
+    }
+    let loaded = Config::load(cli.config.as_deref());
+    let mut config = loaded.map_err(|error| Failure::Usage(format!("{error:#}")))?;
+    if let Some(folder) = cli.folder {
+        config.storage.folder = folder;
+    }
+    if let Command::Up(up) = &cli.command {
+        config.http.listen = up.listen.unwrap_or(config.http.listen);
+    }
+    match &cli.command {
+        Command::Up(up) => {
+            let _telemetry = telemetry::start(&config.telemetry)?;
+            let purpose = if up.demo { Purpose::Demo } else { Purpose::Serve };
+            command::up::run(&config, purpose).await
+        }
+        Command::Import(options) => command::import::run(&config, format, options).await,
+        Command::Token(options) => command::token::run(&config, format, options).await,
+        Command::Tenant(what) => command::tenant::run(&config, format, what).await,
+        Command::Usage(what) => command::usage::run(&config, format, what).await,
+        Command::Events(what) => command::events::run(&config, format, what).await,
+        Command::Projections(what) => command::projections::run(&config, format, what).await,
+        Command::Doctor => command::doctor::run(&config, format).await,
+        Command::Config { .. } => {
+            output::result(format, &config, |it| toml::to_string(it).unwrap_or_default())
+        }
+    }
+}

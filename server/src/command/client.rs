@@ -1,0 +1,244 @@
+//! A client of the doors of a running server, for the command line.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use domain::id::{ActorId, TenantId};
+use outbound::{Client, Limits, Reach, Request, Response, StreamedResponse};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use url::Url;
+use vault::Keyring;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::folder::Folder;
+use crate::node::open_keyring;
+
+/// How long one request may take. In seconds: 60.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How large an answer may be. In bytes: 64 MiB.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Talks to a server on this machine with tokens minted from its own data folder.
+#[derive(Debug)]
+pub struct Api {
+    base: Url,
+    client: Client,
+    keyring: Keyring,
+    lifetime: Duration,
+}
+
+/// What a server answered to a GraphQL request.
+#[derive(Debug, Deserialize)]
+struct GraphqlAnswer {
+    data: Option<Value>,
+    #[serde(default)]
+    errors: Vec<GraphqlError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct GraphqlError {
+    message: String,
+    #[serde(default)]
+    extensions: Value,
+}
+
+/// A tenant as the directory names it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantEntry {
+    /// The identity.
+    pub tenant_id: TenantId,
+    /// The slug.
+    pub slug: String,
+    /// The display name.
+    pub name: String,
+    /// Whether it may change things.
+    pub standing: StandingEntry,
+}
+
+/// Whether a tenant may change things.
+#[derive(Clone, Debug, Deserialize)]
+pub struct StandingEntry {
+    /// `ACTIVE`, `SUSPENDED` or `CLOSED`.
+    pub status: String,
+}
+
+impl Api {
+    /// The server that `config` describes.
+    ///
+    /// # Errors
+    ///
+    /// If there is no data folder, or its keys cannot be opened.
+    pub async fn open(config: &Config) -> Result<Self> {
+        let folder = Folder::existing(&config.storage.folder)?;
+        let base = format!("http://{}", config.http.listen);
+        let limits = Limits { time: REQUEST_TIME_MAX, body_bytes: ANSWER_BYTES_MAX, redirects: 0 };
+        Ok(Self {
+            base: Url::parse(&base).context("the address of the server")?,
+            client: Client::new(Reach::Loopback, limits),
+            keyring: open_keyring(&folder).await?,
+            lifetime: Duration::from_secs(config.tokens.lifetime_seconds),
+        })
+    }
+
+    /// A token for the operator of this data folder in `tenant`.
+    ///
+    /// # Errors
+    ///
+    /// If the issuer cannot sign.
+    pub async fn token(&self, tenant: TenantId, lifetime: Option<Duration>) -> Result<String> {
+        let actor = actor(&self.keyring).await?;
+        let lifetime = lifetime.unwrap_or(self.lifetime);
+        Ok(query_api::auth::mint(self.keyring.issuer(), tenant, actor, lifetime)?)
+    }
+
+    /// The tenant that goes by this slug or `ten_…` id.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or the server does not answer.
+    pub async fn tenant(&self, name: &str) -> Result<TenantId> {
+        if let Ok(id) = name.parse() {
+            return Ok(id);
+        }
+        let found = self.tenants(Some(name)).await?;
+        let tenant = found.into_iter().next();
+        let unknown = || Failure::Usage(format!("there is no tenant `{name}`"));
+        Ok(tenant.ok_or_else(unknown)?.tenant_id)
+    }
+
+    /// The directory, or the tenant with this slug.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not answer.
+    pub async fn tenants(&self, slug: Option<&str>) -> Result<Vec<TenantEntry>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page {
+            tenants: Tenants,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Tenants {
+            nodes: Vec<TenantEntry>,
+            page_info: PageInfo,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct PageInfo {
+            has_next_page: bool,
+            end_cursor: Option<String>,
+        }
+        let query = "query($slug: String, $after: String) {
+            tenants(slug: $slug, first: 100, after: $after) {
+                nodes { tenantId slug name standing { status } }
+                pageInfo { hasNextPage endCursor }
+            }
+        }";
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let variables = json!({"slug": slug, "after": after});
+            let page: Page = self.graphql(TenantId::SYSTEM, query, variables).await?;
+            all.extend(page.tenants.nodes);
+            after = page.tenants.page_info.end_cursor;
+            if !page.tenants.page_info.has_next_page {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Asks the GraphQL door, for `tenant`.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not answer, refuses, or answers with errors.
+    pub async fn graphql<T: DeserializeOwned>(
+        &self,
+        tenant: TenantId,
+        query: &str,
+        variables: Value,
+    ) -> Result<T> {
+        let body = serde_json::to_vec(&json!({"query": query, "variables": variables}))?;
+        let request = Request::post(self.base.join("/graphql")?, "application/json", body);
+        let response = self.send(tenant, request).await?;
+        let answer: GraphqlAnswer =
+            serde_json::from_slice(&response.body).context("the server answered no GraphQL")?;
+        if let Some(error) = answer.errors.first() {
+            return Err(refusal(&error.message, error.extensions["code"].as_str()));
+        }
+        let data = answer.data.context("the server answered nothing")?;
+        Ok(serde_json::from_value(data)?)
+    }
+
+    /// Sends a request to another door, for `tenant`, and reads its JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not answer, or refuses.
+    pub async fn json<T: DeserializeOwned>(&self, tenant: TenantId, request: Request) -> Result<T> {
+        let response = self.send(tenant, request).await?;
+        if response.status >= 400 {
+            let problem: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+            let detail = problem["detail"].as_str().unwrap_or("no detail").to_owned();
+            return Err(refusal(&detail, problem["code"].as_str()));
+        }
+        Ok(serde_json::from_slice(&response.body)?)
+    }
+
+    /// Opens an endless answer, for `tenant`.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not answer, or refuses.
+    pub async fn stream(&self, tenant: TenantId, request: Request) -> Result<StreamedResponse> {
+        let token = self.token(tenant, None).await?;
+        let request = request.with_header("authorization", &format!("Bearer {token}"));
+        let answer = self.client.stream(request).await.map_err(|it| self.unreachable(it))?;
+        match answer.status {
+            200 => Ok(answer),
+            status => Err(refusal(&format!("the server answered {status}"), None)),
+        }
+    }
+
+    /// The address of a door.
+    ///
+    /// # Errors
+    ///
+    /// If `path` is not one.
+    pub fn url(&self, path: &str) -> Result<Url> {
+        Ok(self.base.join(path)?)
+    }
+
+    async fn send(&self, tenant: TenantId, request: Request) -> Result<Response> {
+        let token = self.token(tenant, None).await?;
+        let request = request.with_header("authorization", &format!("Bearer {token}"));
+        self.client.send(request).await.map_err(|it| self.unreachable(it))
+    }
+
+    fn unreachable(&self, error: outbound::OutboundError) -> anyhow::Error {
+        let message = format!("no server answers at {} ({error}); start `callboard up`", self.base);
+        Failure::Unreachable(message).into()
+    }
+}
+
+fn refusal(message: &str, code: Option<&str>) -> anyhow::Error {
+    match code {
+        Some("FORBIDDEN" | "UNAUTHENTICATED") => Failure::Refused(message.to_owned()).into(),
+        Some(code) => anyhow!("{message} ({code})"),
+        None => anyhow!("{message}"),
+    }
+}
+
+/// Who the command line acts as.
+///
+/// # Errors
+///
+/// If the keys cannot be read.
+pub async fn actor(keyring: &Keyring) -> Result<ActorId> {
+    Ok(keyring.tenant(TenantId::SYSTEM).await?.actor_id("callboard", "command-line"))
+}

@@ -1,0 +1,122 @@
+//! `callboard up`: a node and its doors, until it is told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use chrono::Utc;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use query_api::limits::Limits;
+use query_api::rest::RenderMetrics;
+use query_api::{Doors, Settings};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::client;
+use crate::config::{Config, Environment};
+use crate::demo::{self, Demo};
+use crate::folder::{Folder, Purpose};
+use crate::node::Node;
+use crate::output;
+
+/// How long open requests may take to end once the node is told to stop. In seconds: 10.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// How far a read model may lag for the node to call itself ready. In seconds: 30.
+const READY_LAG_MAX: Duration = Duration::from_secs(30);
+
+/// Runs every role in this process until it is interrupted.
+///
+/// # Errors
+///
+/// If the folder, the address or a part of the node cannot be used.
+pub async fn run(config: &Config, purpose: Purpose) -> Result<()> {
+    let address = config.http.listen;
+    if purpose == Purpose::Demo && !address.ip().is_loopback() {
+        bail!("a demo listens on this machine only, and `{address}` is not a loopback address");
+    }
+    let folder = Folder::open(&config.storage.folder, purpose)?;
+    let metrics = recorder()?;
+    let node = Node::start(config, &folder).await?;
+    if purpose == Purpose::Demo {
+        demo::seed::seed(&node, &Demo::new(Utc::now().date_naive())).await?;
+    }
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("could not listen on {address}; is it in use?"))?;
+    let address = listener.local_addr()?;
+    let shutdown = CancellationToken::new();
+    let settings = settings(config, &shutdown);
+    let render = RenderMetrics(Arc::new(move || metrics.render()));
+    let router = Doors::router(node.context.clone(), &settings, render);
+    announce(config, &node, purpose, &format!("http://{address}")).await?;
+    let stop = shutdown.clone();
+    let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    let mut server = tokio::spawn(server.into_future());
+    tokio::select! {
+        ended = &mut server => ended??,
+        told = interrupted() => told?,
+    }
+    tracing::info!("stopping");
+    shutdown.cancel();
+    if tokio::time::timeout(DRAIN_MAX, server).await.is_err() {
+        tracing::warn!(waited_s = DRAIN_MAX.as_secs(), "some requests did not end in time");
+    }
+    node.stop().await;
+    Ok(())
+}
+
+fn recorder() -> Result<PrometheusHandle> {
+    PrometheusBuilder::new().install_recorder().context("metrics cannot be recorded")
+}
+
+fn settings(config: &Config, shutdown: &CancellationToken) -> Settings {
+    let development = config.environment == Environment::Development;
+    let limits = if development { Limits::development() } else { Limits::default() };
+    Settings {
+        limits: Limits {
+            depth_max: config.graphql.depth_max,
+            complexity_max: config.graphql.complexity_max,
+            aliases_max: config.graphql.aliases_max,
+            ..limits
+        },
+        batch_max: config.graphql.batch_max,
+        body_bytes_max: config.http.body_bytes_max,
+        graphiql: development,
+        ready_lag_max: READY_LAG_MAX,
+        shutdown: shutdown.clone(),
+    }
+}
+
+/// Says where the doors are and, for a demo, hands over a key to them.
+async fn announce(config: &Config, node: &Node, purpose: Purpose, base: &str) -> Result<()> {
+    output::line(&format!("Callboard serves {base}/graphql"))?;
+    if config.environment == Environment::Development {
+        output::line(&format!("Try it in the browser: {base}/graphiql"))?;
+    }
+    if purpose == Purpose::Serve {
+        return Ok(());
+    }
+    output::line("\nTenants of this demo:")?;
+    let actor = client::actor(&node.keyring).await?;
+    let lifetime = Duration::from_secs(config.tokens.lifetime_seconds);
+    for (slug, name) in demo::TENANTS {
+        output::line(&format!("  {slug:14} {name}"))?;
+    }
+    let slug = demo::TENANTS[0].0;
+    let tenant = slug.parse().ok().and_then(|it| node.commands.tenant_by_slug(&it));
+    let tenant = tenant.context("the demo's first tenant is there")?;
+    let token = query_api::auth::mint(node.keyring.issuer(), tenant, actor, lifetime)?;
+    output::line(&format!("\nA token for {slug}, good for {} minutes:", lifetime.as_secs() / 60))?;
+    output::line(&format!("  {token}"))
+}
+
+/// Completes once the process is asked to stop.
+async fn interrupted() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        told = tokio::signal::ctrl_c() => Ok(told?),
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,98 @@
+//! `callboard usage`.
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, TimeDelta, TimeZone, Utc};
+use outbound::Request;
+use serde::{Deserialize, Serialize};
+
+use super::client::Api;
+use crate::cli::Usage;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::output::{self, Format};
+
+/// How far back `usage show` looks. In days: 30.
+const SHOWN: TimeDelta = TimeDelta::days(30);
+
+/// What became of the entries of a request.
+#[derive(Debug, Deserialize, Serialize)]
+struct Recorded {
+    sequence: u64,
+    counts: Counts,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Counts {
+    accepted: u64,
+    duplicate: u64,
+    conflict: u64,
+    rejected: u64,
+}
+
+/// Records or shows usage.
+///
+/// # Errors
+///
+/// If the server does not answer or refuses, or entries were rejected.
+pub async fn run(config: &Config, format: Format, command: &Usage) -> Result<()> {
+    let api = Api::open(config).await?;
+    match command {
+        Usage::Record { file, tenant } => {
+            let tenant = api.tenant(&tenant.tenant).await?;
+            let body = match file.to_str() {
+                Some("-") => std::io::read_to_string(std::io::stdin()),
+                _ => std::fs::read_to_string(file),
+            };
+            let body = body.with_context(|| format!("could not read `{}`", file.display()))?;
+            let request = Request::post(api.url("/api/v1/usage")?, "application/json", body);
+            let recorded: Recorded = api.json(tenant, request).await?;
+            let Counts { accepted, duplicate, conflict, rejected } = recorded.counts;
+            output::result(format, &recorded, |_| {
+                format!(
+                    "{accepted} accepted, {duplicate} duplicate, {conflict} in conflict, {rejected} rejected"
+                )
+            })?;
+            match conflict + rejected {
+                0 => Ok(()),
+                count => Err(Failure::Rejected(format!("{count} entries do not count")).into()),
+            }
+        }
+        Usage::Show { meter, tenant } => {
+            let tenant = api.tenant(&tenant.tenant).await?;
+            let report: serde_json::Value =
+                api.json(tenant, Request::get(shown(&api, meter, Utc::now())?)).await?;
+            output::result(format, &report, table)
+        }
+    }
+}
+
+/// The address of the last 30 days of a meter, by day.
+fn shown(api: &Api, meter: &str, now: DateTime<Utc>) -> Result<url::Url> {
+    let hour = now.timestamp().div_euclid(3600) + 1;
+    let to = Utc.timestamp_opt(hour * 3600, 0).single().context("the clock is out of range")?;
+    let day = (to - SHOWN).date_naive().and_time(chrono::NaiveTime::MIN).and_utc();
+    let mut url = api.url("/api/v1/usage")?;
+    url.query_pairs_mut()
+        .append_pair("meter", meter)
+        .append_pair("step", "day")
+        .append_pair("from", &day.to_rfc3339())
+        .append_pair("to", &to.to_rfc3339());
+    Ok(url)
+}
+
+fn table(report: &serde_json::Value) -> String {
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let rows = report["rows"].as_array().into_iter().flatten();
+    let buckets = rows.flat_map(|row| {
+        let buckets = row["buckets"].as_array().into_iter().flatten();
+        buckets.map(|it| {
+            let day = text(&it["start"]).chars().take(10).collect();
+            [day, text(&row["meter"]), text(&it["count"]), text(&it["sum"])]
+        })
+    });
+    let buckets: Vec<[String; 4]> = buckets.collect();
+    output::table(["day", "meter", "entries", "sum"], &buckets)
+}

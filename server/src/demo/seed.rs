@@ -1,0 +1,73 @@
+//! Bringing a demo into a node, through its write side. Doing it again changes nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use commands::{CommandError, IdempotencyKey, Request};
+use domain::Principal;
+use domain::id::{ActorId, TenantId};
+use domain::operation::Operation;
+
+use super::{Demo, Tenant};
+use crate::node::Node;
+
+/// How long a tenant may take to come into being. In seconds: 10.
+const CREATED_MAX: Duration = Duration::from_secs(10);
+
+/// Seeds `node` with `demo`; a tenant that is there already is left as it is.
+///
+/// # Errors
+///
+/// If the write side refuses something.
+pub async fn seed(node: &Node, demo: &Demo) -> Result<()> {
+    let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
+    for operation in &demo.catalogue {
+        ask(node, &operator, operation.clone(), None).await?;
+    }
+    for tenant in &demo.tenants {
+        let slug = tenant.slug.parse().context("the demo's slugs are well formed")?;
+        if node.commands.tenant_by_slug(&slug).is_some() && is_complete(node, tenant).await? {
+            continue;
+        }
+        let name = tenant.name.parse().context("the demo's names are well formed")?;
+        let register = Operation::RegisterTenant { tenant: tenant.id, slug, name };
+        ask(node, &operator, register, None).await?;
+        node.commands.created(tenant.id, CREATED_MAX).await?;
+        fill(node, tenant).await?;
+    }
+    Ok(())
+}
+
+/// Submits everything the tenant does. Keys make an interrupted seeding continue where it was.
+async fn fill(node: &Node, tenant: &Tenant) -> Result<()> {
+    let member = Principal::member(tenant.id, ActorId::SYSTEM);
+    for (index, operation) in tenant.operations.iter().enumerate() {
+        let key = format!("demo-{index}").parse().context("the key is well formed")?;
+        ask(node, &member, operation.clone(), Some(key)).await?;
+    }
+    Ok(())
+}
+
+/// Whether the last thing the tenant does has been done: asked as a preview, it changes nothing.
+async fn is_complete(node: &Node, tenant: &Tenant) -> Result<bool> {
+    let member = Principal::member(tenant.id, ActorId::SYSTEM);
+    let Some(last) = tenant.operations.last() else { return Ok(true) };
+    let mode = commands::Mode::Preview;
+    let outcome =
+        node.commands.submit(&member, Request { mode, ..Request::new(last.clone()) }).await?;
+    Ok(outcome.events.is_empty())
+}
+
+async fn ask(
+    node: &Node,
+    principal: &Principal,
+    operation: Operation,
+    key: Option<IdempotencyKey>,
+) -> Result<()> {
+    let request = Request { idempotency_key: key, ..Request::new(operation) };
+    match node.commands.submit(principal, request).await {
+        // Seeded on an earlier day, under the same key: what was done then stands.
+        Ok(_) | Err(CommandError::KeyReused(_)) => Ok(()),
+        Err(error) => Err(error).context("the demo could not be seeded"),
+    }
+}

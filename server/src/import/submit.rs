@@ -1,0 +1,258 @@
+//! From documents to the catalog: check each, then apply in batches through the doors.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context, Result, bail};
+use domain::catalog::{Descriptor, KindSet};
+use domain::id::TenantId;
+use domain::operation::ENTITY_CHANGES_MAX;
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::collect::{Collected, Found, Origin, Rejection};
+use crate::command::client::Api;
+
+/// The largest batch that is sent at once. In bytes of descriptors: 4 MiB.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What became of an import.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Files that were read.
+    pub files: usize,
+    /// Entities that were not there and are now.
+    pub created: usize,
+    /// Entities about which something else is said now.
+    pub updated: usize,
+    /// Entities that were there as asked already.
+    pub unchanged: usize,
+    /// What was not imported, and why.
+    pub rejected: Vec<Rejection>,
+}
+
+/// Whether an import changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It does.
+    Commit,
+    /// It only says what would happen.
+    DryRun,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Applied {
+    changes: Vec<Change>,
+    user_errors: Vec<UserError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Change {
+    effect: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct UserError {
+    message: String,
+    path: Option<String>,
+}
+
+/// Applies everything that was collected to the catalog of `tenant`.
+///
+/// # Errors
+///
+/// If the server does not answer or refuses; what it rejects is in the report.
+pub async fn submit(
+    api: &Api,
+    tenant: TenantId,
+    collected: Collected,
+    effect: Effect,
+    progress: &ProgressBar,
+) -> Result<Report> {
+    let mut report =
+        Report { files: collected.files, rejected: collected.rejected, ..Report::default() };
+    let found = check(collected.found, &mut report.rejected);
+    progress.set_length(found.len() as u64);
+    let mut locations = HashMap::new();
+    let mut waiting = found.into_iter().peekable();
+    while waiting.peek().is_some() {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while batch.len() < ENTITY_CHANGES_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(found) = waiting.next() else { break };
+            bytes += found.descriptor.to_string().len();
+            batch.push(found);
+        }
+        let count = batch.len() as u64;
+        apply(api, tenant, batch, effect, &mut locations, &mut report).await?;
+        progress.inc(count);
+    }
+    report.rejected.sort_by(|one, other| one.origin.cmp(&other.origin));
+    Ok(report)
+}
+
+/// Leaves out what is no valid descriptor, and what was described before.
+fn check(found: Vec<Found>, rejected: &mut Vec<Rejection>) -> Vec<Found> {
+    let mut first: BTreeMap<String, Origin> = BTreeMap::new();
+    let mut valid = Vec::with_capacity(found.len());
+    for found in found {
+        let parsed = Descriptor::parse(found.descriptor.clone(), KindSet::Extended);
+        let reason = match parsed {
+            Ok(descriptor) => {
+                let reference = descriptor.reference().canonical();
+                match first.get(&reference) {
+                    None => {
+                        first.insert(reference, found.origin.clone());
+                        valid.push(found);
+                        continue;
+                    }
+                    Some(Origin { file, line }) => {
+                        format!("`{reference}` is described at {file}:{line} already")
+                    }
+                }
+            }
+            Err(violations) => domain::violation::summary(&violations),
+        };
+        rejected.push(Rejection { origin: found.origin, reason });
+    }
+    valid
+}
+
+/// Applies one batch. What the server rejects is taken out, named, and the rest tried again, so
+/// that one bad entity holds up no other.
+async fn apply(
+    api: &Api,
+    tenant: TenantId,
+    mut batch: Vec<Found>,
+    effect: Effect,
+    locations: &mut HashMap<(&'static str, String), Option<String>>,
+    report: &mut Report,
+) -> Result<()> {
+    while !batch.is_empty() {
+        let mut changes = Vec::with_capacity(batch.len());
+        for found in &batch {
+            let location = location(api, tenant, &found.location, effect, locations).await?;
+            changes.push(json!({"put": {"descriptor": found.descriptor, "location": location}}));
+        }
+        let applied = ask(api, tenant, changes, effect).await?;
+        for change in applied.changes {
+            match change.effect.as_str() {
+                "CREATED" => report.created += 1,
+                "UPDATED" => report.updated += 1,
+                _ => report.unchanged += 1,
+            }
+        }
+        if applied.user_errors.is_empty() {
+            return Ok(());
+        }
+        let mut refused = BTreeMap::new();
+        for error in applied.user_errors {
+            let index = error.path.as_deref().and_then(index);
+            let Some(index) = index.filter(|it| *it < batch.len()) else {
+                bail!("the server refused the import: {}", error.message);
+            };
+            refused.entry(index).or_insert_with(Vec::new).push(error.message);
+        }
+        for (index, reasons) in refused.into_iter().rev() {
+            let found = batch.remove(index);
+            let reason = reasons.join("; ");
+            report.rejected.push(Rejection { origin: found.origin, reason });
+        }
+    }
+    Ok(())
+}
+
+async fn ask(api: &Api, tenant: TenantId, changes: Vec<Value>, effect: Effect) -> Result<Applied> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        apply_entities: Applied,
+    }
+    let query = "mutation($input: ApplyEntitiesInput!, $options: CommandOptions) {
+        applyEntities(input: $input, options: $options) {
+            changes { effect } userErrors { message path }
+        }
+    }";
+    let options = json!({"preview": effect == Effect::DryRun});
+    let variables = json!({"input": {"changes": changes}, "options": options});
+    let data: Data = api.graphql(tenant, query, variables).await?;
+    Ok(data.apply_entities)
+}
+
+/// The global id of a location, made known first if need be; none in a dry run.
+async fn location(
+    api: &Api,
+    tenant: TenantId,
+    location: &(&'static str, String),
+    effect: Effect,
+    known: &mut HashMap<(&'static str, String), Option<String>>,
+) -> Result<Option<String>> {
+    if effect == Effect::DryRun {
+        return Ok(None);
+    }
+    if let Some(id) = known.get(location) {
+        return Ok(id.clone());
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        register_location: Registered,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Registered {
+        location: Option<String>,
+        user_errors: Vec<UserError>,
+    }
+    let query = "mutation($input: RegisterLocationInput!) {
+        registerLocation(input: $input) { location userErrors { message path } }
+    }";
+    let (kind, target) = location;
+    let input = json!({"kind": kind.to_uppercase(), "target": target});
+    let data: Data = api.graphql(tenant, query, json!({"input": input})).await?;
+    if let Some(error) = data.register_location.user_errors.first() {
+        bail!("the location `{target}` was refused: {}", error.message);
+    }
+    let id = data.register_location.location.context("the server named no location")?;
+    known.insert(location.clone(), Some(id.clone()));
+    Ok(Some(id))
+}
+
+/// The index in a path like `changes[3].descriptor.metadata.name`.
+fn index(path: &str) -> Option<usize> {
+    let (_, rest) = path.split_once("changes[")?;
+    rest.split_once(']')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_of_a_change_is_read_from_its_path() {
+        assert_eq!(index("changes[3].descriptor.metadata.name"), Some(3));
+        assert_eq!(index("input.changes[12]"), Some(12));
+        assert_eq!(index("options.idempotencyKey"), None);
+    }
+
+    #[test]
+    fn what_is_invalid_or_described_twice_is_named_and_left_out() {
+        let found = |line, descriptor| Found {
+            origin: Origin { file: "x.yaml".to_owned(), line },
+            location: ("file", "x.yaml".to_owned()),
+            descriptor,
+        };
+        let group = json!({
+            "apiVersion": "backstage.io/v1alpha1", "kind": "Group", "metadata": {"name": "a"},
+            "spec": {"type": "team", "children": []},
+        });
+        let mut rejected = Vec::new();
+        let found =
+            vec![found(1, group.clone()), found(5, json!({"kind": "Group"})), found(9, group)];
+        assert_eq!(check(found, &mut rejected).len(), 1);
+        let lines: Vec<usize> = rejected.iter().map(|it| it.origin.line).collect();
+        assert_eq!(lines, [5, 9]);
+        assert_eq!(rejected[1].reason, "`group:default/a` is described at x.yaml:1 already");
+    }
+}

@@ -1,0 +1,105 @@
+//! One process with every role, on one data folder: wiring and an orderly end.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use commands::{Commands, SystemClock, Values};
+use event_log::EventLog;
+use event_log::embedded::{self, EmbeddedLog};
+use projections::Projections;
+use query_api::Context;
+use vault::{Keyring, Root, SqliteVault};
+
+use crate::config::{Config, Environment};
+use crate::folder::Folder;
+
+/// How many events one transaction of a projection applies at most.
+const PROJECTION_BATCH_MAX: usize = 5_000;
+
+/// How many connections the readers of one model share.
+const MODEL_READERS_MAX: u32 = 8;
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    /// The write side.
+    pub commands: Commands,
+    /// The read side.
+    pub projections: Arc<Projections>,
+    /// What the doors share.
+    pub context: Context,
+    /// The keys.
+    pub keyring: Keyring,
+}
+
+impl Node {
+    /// Opens the log, the vault and the read models in `folder` and begins to serve.
+    ///
+    /// # Errors
+    ///
+    /// If another process has the folder, or something in it cannot be opened.
+    pub async fn start(config: &Config, folder: &Folder) -> Result<Self> {
+        let log = Self::open_log(config, folder)?;
+        let keyring = open_keyring(folder).await?;
+        let commands = commands::Settings {
+            source: format!("callboard/{}", log.incarnation()),
+            waiting_requests_max: config.commands.waiting_per_tenant_max,
+            snapshot_every: NonZeroU64::new(config.commands.snapshot_every_events)
+                .context("`commands.snapshot_every_events` must be at least 1")?,
+            values: match config.environment {
+                Environment::Development => Values::Plain,
+                Environment::Production => Values::Sealed,
+            },
+            ..commands::Settings::new(folder.identities())
+        };
+        let clock = Arc::new(SystemClock);
+        let commands = Commands::start(log.clone(), keyring.clone(), clock, commands)
+            .await
+            .context("the write side did not start")?;
+        let projections = projections::Settings {
+            folder: folder.models(),
+            batch_max: PROJECTION_BATCH_MAX,
+            readers_max: MODEL_READERS_MAX,
+        };
+        let projections = Projections::start(projections, log.clone(), keyring.clone())
+            .await
+            .context("the read side did not start")?;
+        let projections = Arc::new(projections);
+        let wait = Duration::from_millis(config.http.visibility_wait_ms);
+        let context =
+            Context::new(commands.clone(), projections.clone(), log, keyring.clone(), wait);
+        Ok(Self { commands, projections, context, keyring })
+    }
+
+    fn open_log(config: &Config, folder: &Folder) -> Result<Arc<dyn EventLog>> {
+        let settings = embedded::Settings {
+            partitions: config.log.partitions,
+            segment_bytes_max: config.log.segment_bytes,
+        };
+        let log = EmbeddedLog::open(folder.log(), settings)
+            .with_context(|| format!("could not open the log in `{}`", folder.log().display()))?;
+        Ok(Arc::new(log))
+    }
+
+    /// Stops taking commands, lets the last ones end, and stops following the log.
+    pub async fn stop(self) {
+        self.commands.stop().await;
+        drop(self.context);
+        if let Ok(projections) = Arc::try_unwrap(self.projections) {
+            projections.stop().await;
+        }
+    }
+}
+
+/// The keys of the installation in `folder`.
+///
+/// # Errors
+///
+/// If the root key or the vault cannot be opened.
+pub async fn open_keyring(folder: &Folder) -> Result<Keyring> {
+    let root = Root::open_or_create(&folder.root_key()).context("the root key cannot be used")?;
+    let vault = SqliteVault::open(&folder.vault()).await.context("the vault cannot be opened")?;
+    Keyring::open(Arc::new(vault), root).await.context("the keys cannot be opened")
+}

@@ -1,0 +1,75 @@
+//! What the command line prints: lines for people or JSON for machines, on standard output.
+
+use std::io::{ErrorKind, Write};
+
+use anyhow::Result;
+use serde::Serialize;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Prints one line. A reader that has gone away ends the process quietly, as `head` expects.
+///
+/// # Errors
+///
+/// If standard output fails otherwise.
+pub fn line(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        written => Ok(written?),
+    }
+}
+
+/// Prints one line to standard error; if that fails, nobody is there to hear of it.
+pub fn problem(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints `value`: as JSON, or as `text` says.
+///
+/// # Errors
+///
+/// If standard output fails.
+pub fn result<T: Serialize>(
+    format: Format,
+    value: &T,
+    text: impl FnOnce(&T) -> String,
+) -> Result<()> {
+    match format {
+        Format::Json => line(&serde_json::to_string(value)?),
+        Format::Text => line(text(value).trim_end()),
+    }
+}
+
+/// Lays rows out in columns as wide as they need, under a header.
+#[must_use]
+pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([header[column].len()]).max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let layout = |cells: [&str; N]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let body = rows.iter().map(|row| layout(std::array::from_fn(|it| row[it].as_str())));
+    std::iter::once(layout(header)).chain(body).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_as_wide_as_its_widest_cells() {
+        let rows = [["a".to_owned(), "long".to_owned()], ["bcd".to_owned(), "x".to_owned()]];
+        assert_eq!(table(["n", "text"], &rows), "n    text\na    long\nbcd  x");
+    }
+}
