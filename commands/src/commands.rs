@@ -1,38 +1,35 @@
 //! The handle through which everybody asks the write side.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::catalog::KindSet;
 use domain::directory::{Directory, Host, Slug};
-use domain::id::{CustomerId, TenantId};
-use domain::operation::Operation;
+use domain::id::{CustomerId, PlanId, TenantId};
 use domain::plan::Plan;
 use domain::principal::{Denied, Principal, Scope};
 use domain::subscription::{Sold, Subscription};
 use domain::tenant::{Standing, Tenant};
 use event_log::{EventLog, Partition};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use vault::Keyring;
 
 use crate::clock::Clock;
-use crate::handlers::Stale;
 use crate::identities::Fingerprinter;
-use crate::owner::envelope::{Answer, Envelope};
+use crate::owner::envelope::{Answer, Envelope, Reply};
 use crate::owner::inbox::Refused;
 use crate::owner::{Owner, OwnerHandle, Parts, StartError};
 use crate::prepare::{self, Ask, Context, Prepared, TermsSource};
 use crate::request::{CommandError, Outcome, Request};
 use crate::settings::Settings;
+use crate::views::Views;
 use crate::{idempotency, reactions};
 
 /// The partition that holds the system tenant, and with it the directory.
 const SYSTEM_PARTITION: usize = 0;
 
-/// How often a request is prepared again because an assumption did not hold.
-const PREPARATIONS_MAX: usize = 3;
+/// When to ask again after the catalog's settings changed while a request was waiting. In
+/// milliseconds: 1.
+const AFTER_SETTINGS: Duration = Duration::from_millis(1);
 
 /// The write side of this process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -45,10 +42,7 @@ pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,
     fingerprinter: Fingerprinter,
     owners: Vec<OwnerHandle>,
-    directory: watch::Receiver<Directory>,
-    /// The kinds that tenants' catalogs accept, where that is not the usual. A hint: the owner
-    /// verifies it.
-    kinds: RwLock<HashMap<TenantId, KindSet>>,
+    views: Arc<Views>,
     followers: Mutex<JoinSet<()>>,
     running: Mutex<JoinSet<()>>,
 }
@@ -65,20 +59,20 @@ impl Commands {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let (shown, directory) = watch::channel(Directory::default());
         let fingerprinter = Fingerprinter::new(keyring.identity_key());
-        let settings = Arc::new(settings);
+        let (settings, views) = (Arc::new(settings), Arc::new(Views::default()));
         let parts = Parts {
             log: log.clone(),
             keyring: keyring.clone(),
             clock,
             settings: settings.clone(),
-            directory: shown,
+            views: views.clone(),
         };
-        let (mut owners, mut running) = (Vec::new(), JoinSet::new());
+        let (mut owners, mut triggers, mut running) = (Vec::new(), Vec::new(), JoinSet::new());
         for partition in (0..log.partitions()).map(Partition) {
-            let (owner, handle) = Owner::start(partition, parts.clone()).await?;
+            let (owner, handle, to_follow) = Owner::start(partition, parts.clone()).await?;
             owners.push(handle);
+            triggers.push(to_follow);
             running.spawn(owner.run());
         }
         let commands = Self(Arc::new(Inner {
@@ -87,14 +81,13 @@ impl Commands {
             settings,
             fingerprinter,
             owners,
-            directory,
-            kinds: RwLock::default(),
+            views,
             followers: Mutex::default(),
             running: Mutex::new(running),
         }));
         let mut followers = JoinSet::new();
-        for owner in &commands.0.owners {
-            followers.spawn(reactions::follow(commands.clone(), owner.partition));
+        for (owner, triggers) in commands.0.owners.iter().zip(triggers) {
+            followers.spawn(reactions::follow(commands.clone(), owner.partition, triggers));
         }
         *commands.0.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
         Ok(commands)
@@ -117,50 +110,45 @@ impl Commands {
             return Err(Denied { permission }.into());
         }
         let owner = self.owner_of(principal.tenant())?;
-        let mut kinds = self.kinds_of(principal.tenant());
-        for _ in 0..PREPARATIONS_MAX {
-            let fingerprinter = &self.0.fingerprinter;
-            let context = Context { keyring: &self.0.keyring, fingerprinter, kinds };
-            let mut prepared = prepare::prepare(&context, principal, &request).await?;
-            self.find_terms(owner, &request.operation, &mut prepared).await?;
-            let keys = prepared.keys.clone();
-            match ask(owner, prepared).await? {
-                Answer::Done(outcome) => return Ok(outcome),
-                Answer::Refused(CommandError::KeyReused(_)) => {
-                    let key = request.idempotency_key.as_ref().map(|it| it.as_str().to_owned());
-                    return Err(CommandError::KeyReused(key.unwrap_or_default()));
-                }
-                Answer::Refused(error) => return Err(error),
-                Answer::Remembered(remembered) => {
-                    let log = self.0.log.as_ref();
-                    return idempotency::recall(log, owner.partition, remembered, &keys).await;
-                }
-                Answer::Stale(Stale::Kinds(accepted)) => {
-                    kinds = accepted;
-                    self.remember_kinds(principal.tenant(), accepted);
-                }
-                Answer::Partly { .. } => unreachable!("only reactions are answered in parts"),
+        let kinds = self.0.views.kinds(principal.tenant());
+        let fingerprinter = &self.0.fingerprinter;
+        let context = Context { keyring: &self.0.keyring, fingerprinter, kinds };
+        let key = request.idempotency_key.clone();
+        let mut prepared = prepare::prepare(&context, principal, request).await?;
+        self.find_terms(owner, &mut prepared).await?;
+        let (answer, prepared) = ask(owner, prepared).await?;
+        match answer {
+            Answer::Done(outcome) => Ok(outcome),
+            Answer::Refused(CommandError::KeyReused(_)) => {
+                let key = key.map(|it| it.as_str().to_owned());
+                Err(CommandError::KeyReused(key.unwrap_or_default()))
             }
+            Answer::Refused(error) => Err(error),
+            Answer::Remembered(remembered) => {
+                let (log, keys) = (self.0.log.as_ref(), &prepared.keys);
+                idempotency::recall(log, owner.partition, remembered, keys).await
+            }
+            Answer::Stale => Err(CommandError::Busy { retry_after: AFTER_SETTINGS }),
+            Answer::Partly { .. } => unreachable!("only reactions are answered in parts"),
         }
-        Err(CommandError::Busy { retry_after: Duration::from_millis(100) })
     }
 
     /// The tenant that goes by `slug`.
     #[must_use]
     pub fn tenant_by_slug(&self, slug: &Slug) -> Option<TenantId> {
-        self.0.directory.borrow().by_slug(slug)
+        self.0.views.directory().by_slug(slug)
     }
 
     /// The tenant that `host` selects.
     #[must_use]
     pub fn tenant_by_host(&self, host: &Host) -> Option<TenantId> {
-        self.0.directory.borrow().by_host(host)
+        self.0.views.directory().by_host(host)
     }
 
     /// The directory as it is durable at this moment: every tenant with its names and place.
     #[must_use]
     pub fn directory(&self) -> Directory {
-        self.0.directory.borrow().clone()
+        Directory::clone(&self.0.views.directory())
     }
 
     /// The partition that holds `tenant`.
@@ -169,7 +157,7 @@ impl Commands {
         if tenant == TenantId::SYSTEM {
             return self.0.owners.get(SYSTEM_PARTITION).map(|it| it.partition);
         }
-        self.0.directory.borrow().entry(tenant).map(|it| Partition(it.partition))
+        self.0.views.directory().entry(tenant).map(|it| Partition(it.partition))
     }
 
     /// Waits until a registered tenant exists in its own partition, at most so long.
@@ -248,7 +236,6 @@ impl Commands {
     async fn find_terms(
         &self,
         owner: &OwnerHandle,
-        operation: &Operation,
         prepared: &mut Prepared,
     ) -> Result<(), CommandError> {
         let tenant = prepared.tenant;
@@ -265,15 +252,21 @@ impl Commands {
             }
             _ => return Ok(()),
         };
-        if customer == Some(itself) && tenant != TenantId::SYSTEM {
-            *source = TermsSource::Operator(Box::new(self.operator_terms(operation).await?));
+        if let TermsSource::Own { plan, version } = *source
+            && customer == Some(itself)
+            && tenant != TenantId::SYSTEM
+        {
+            *source = TermsSource::Operator(Box::new(self.operator_terms(plan, version).await?));
         }
         Ok(())
     }
 
     /// What the operator sells.
-    async fn operator_terms(&self, operation: &Operation) -> Result<Sold, CommandError> {
-        let (plan, version) = prepare::plan_named(operation).expect("it is about a sale");
+    async fn operator_terms(
+        &self,
+        plan: PlanId,
+        version: Option<u32>,
+    ) -> Result<Sold, CommandError> {
         let sold = self.owner_of(TenantId::SYSTEM)?.read(move |state| {
             let state = state.aggregate::<Plan>(TenantId::SYSTEM, plan);
             state.cloned().unwrap_or_default().sell(plan, version)
@@ -281,24 +274,13 @@ impl Commands {
         let sold = sold.await.ok_or_else(stopping)?;
         sold.map_err(|it| CommandError::Rejected { code: it.code(), reason: it.to_string() })
     }
-
-    fn kinds_of(&self, tenant: TenantId) -> KindSet {
-        let hints = self.0.kinds.read().unwrap_or_else(PoisonError::into_inner);
-        hints.get(&tenant).copied().unwrap_or_default()
-    }
-
-    fn remember_kinds(&self, tenant: TenantId, kinds: KindSet) {
-        let mut hints = self.0.kinds.write().unwrap_or_else(PoisonError::into_inner);
-        if kinds == KindSet::default() {
-            hints.remove(&tenant);
-        } else {
-            hints.insert(tenant, kinds);
-        }
-    }
 }
 
 /// Asks an owner and waits for its answer.
-pub(crate) async fn ask(owner: &OwnerHandle, prepared: Prepared) -> Result<Answer, CommandError> {
+pub(crate) async fn ask(
+    owner: &OwnerHandle,
+    prepared: Box<Prepared>,
+) -> Result<Reply, CommandError> {
     let (envelope, answer) = Envelope::new(prepared);
     match owner.push(envelope) {
         Ok(()) => {}

@@ -22,6 +22,7 @@ pub mod request;
 pub mod settings;
 mod state;
 mod timers;
+mod views;
 
 pub use clock::{Clock, SystemClock};
 pub use commands::Commands;

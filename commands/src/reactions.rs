@@ -11,10 +11,11 @@ use domain::customer::Role;
 use domain::id::{ActorId, CustomerId, TenantId};
 use domain::reaction::Reaction;
 use domain::{Event, Stream, directory, location, tenant};
-use event_log::{Attribute, LogError, Partition, Position, Reader, Recorded};
+use event_log::{Attribute, LogError, Partition, Position, Recorded};
 use vault::KeyringError;
 
 use crate::commands::{Commands, ask};
+use crate::owner::Triggers;
 use crate::owner::envelope::Answer;
 use crate::prepare::{Ask, Effect, OpenCustomer, React, internal};
 use crate::record::{Header, ReadError, read_event};
@@ -58,69 +59,119 @@ struct Reacting {
     effect: Effect,
 }
 
-/// Follows `source` for ever.
-pub(crate) async fn follow(commands: Commands, source: Partition) {
-    let mut from = None;
-    let mut failures = 0;
-    loop {
-        match follow_from(&commands, source, &mut from, &mut failures).await {
-            FollowError::Stopping | FollowError::Log(LogError::Closed) => return,
-            error => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(partition = source.0, error, "reactions wait");
-            }
-        }
-        let pause = PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1);
-        tokio::time::sleep(pause).await;
-        failures += 1;
+/// Whether something may follow from an event.
+pub(crate) fn is_trigger(event: &Event) -> bool {
+    match event {
+        Event::Directory(event) => match event {
+            directory::Event::TenantRegistered { .. }
+            | directory::Event::TenantSuspended { .. }
+            | directory::Event::TenantReactivated { .. }
+            | directory::Event::TenantClosed { .. } => true,
+            directory::Event::SlugChanged { .. }
+            | directory::Event::HostAdded { .. }
+            | directory::Event::HostRemoved { .. } => false,
+        },
+        Event::Location(event) => matches!(event, location::Event::Deregistered {}),
+        Event::Tenant(event) => matches!(event, tenant::Event::Closed { .. }),
+        _ => false,
     }
 }
 
-/// Follows `source` until something fails; `from` is where to go on after that.
-async fn follow_from(
-    commands: &Commands,
-    source: Partition,
-    from: &mut Option<Position>,
-    failures: &mut u32,
-) -> FollowError {
-    match try_follow(commands, source, from, failures).await {
-        Ok(never) => match never {},
-        Err(error) => error,
+/// Follows a partition for as long as its owner runs.
+pub(crate) async fn follow(commands: Commands, source: Partition, mut triggers: Triggers) {
+    let mut follower = Follower { commands, source, searched: None };
+    // What was recorded before the owner started is searched for, what comes after announced.
+    follower.insist(Step::Search { upto: triggers.upto }).await;
+    while let Some(position) = triggers.positions.recv().await {
+        follower.insist(Step::ReactAt(position)).await;
     }
 }
 
-async fn try_follow(
-    commands: &Commands,
+/// Who follows a partition.
+struct Follower {
+    commands: Commands,
     source: Partition,
-    from: &mut Option<Position>,
-    failures: &mut u32,
-) -> Result<std::convert::Infallible, FollowError> {
-    let start = match *from {
-        Some(start) => start,
-        None => *from.insert(resume(commands, source).await?),
-    };
-    let mut reader: Box<dyn Reader> = commands.inner().log.read(source, start).await?;
-    loop {
-        for Recorded { position, record } in reader.next(RECORDS_MAX).await? {
-            if TRIGGERS.contains(&record.attribute(Attribute::Type)) {
-                let header = Header::of(&record)?;
-                let event = read_event(&record, &header, &commands.inner().keyring).await?;
-                if let Some(event) = event
-                    && let Some(reacting) = reacting(commands, &header, &event).await?
-                {
-                    carry_out(commands, source, position, &header, reacting).await?;
+    /// How far the search has come.
+    searched: Option<Position>,
+}
+
+/// What a follower does next.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Look through the log for what is not handled yet.
+    Search { upto: Position },
+    /// React to what is recorded here.
+    ReactAt(Position),
+}
+
+impl Follower {
+    /// Tries again until it succeeds or nobody is there any more.
+    async fn insist(&mut self, step: Step) {
+        let mut failures = 0;
+        loop {
+            let done = match step {
+                Step::Search { upto } => self.search(upto).await,
+                Step::ReactAt(position) => self.react_at(position).await,
+            };
+            match done {
+                Ok(()) | Err(FollowError::Stopping | FollowError::Log(LogError::Closed)) => return,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(partition = self.source.0, error, "a reaction waits");
                 }
             }
-            *from = Some(position.next());
-            *failures = 0;
+            let pause = PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1);
+            tokio::time::sleep(pause).await;
+            failures += 1;
         }
     }
-}
 
-/// Where to begin: everything before was handled, by what the targets have noted.
-async fn resume(commands: &Commands, source: Partition) -> Result<Position, FollowError> {
-    let handled = commands.handled(source).await.ok_or(FollowError::Stopping)?;
-    Ok(handled.map_or(Position::START, |it| Position(it).next()))
+    async fn search(&mut self, upto: Position) -> Result<(), FollowError> {
+        let mut from = match self.searched {
+            Some(from) => from,
+            None => {
+                let handled = self.commands.handled(self.source).await;
+                let handled = handled.ok_or(FollowError::Stopping)?;
+                handled.map_or(Position::START, |it| Position(it).next())
+            }
+        };
+        if from >= upto {
+            return Ok(());
+        }
+        let mut reader = self.commands.inner().log.read(self.source, from).await?;
+        while from < upto {
+            for recorded in reader.next(RECORDS_MAX).await? {
+                self.react(&recorded).await?;
+                from = recorded.position.next();
+                self.searched = Some(from);
+            }
+        }
+        Ok(())
+    }
+
+    async fn react_at(&self, position: Position) -> Result<(), FollowError> {
+        let mut reader = self.commands.inner().log.read(self.source, position).await?;
+        match reader.next(1).await?.first() {
+            Some(recorded) => self.react(recorded).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn react(&self, recorded: &Recorded) -> Result<(), FollowError> {
+        let Recorded { position, record } = recorded;
+        if !TRIGGERS.contains(&record.attribute(Attribute::Type)) {
+            return Ok(());
+        }
+        let header = Header::of(record)?;
+        let event = read_event(record, &header, &self.commands.inner().keyring).await?;
+        let Some(event) = event else { return Ok(()) };
+        match reacting(&self.commands, &header, &event).await? {
+            Some(reacting) => {
+                carry_out(&self.commands, self.source, *position, &header, reacting).await
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// What follows from an event.
@@ -222,14 +273,14 @@ async fn carry_out(
         let (source_partition, source_position) = (source.0, position.0);
         let ask_for = Ask::React(React { reaction, source_partition, source_position, effect });
         let prepared = internal(keyring, target, command, Some(header.id), ask_for).await?;
-        match ask(owner, prepared).await? {
+        match ask(owner, prepared).await?.0 {
             Answer::Done(_) => {}
             Answer::Partly { resume: from } => {
                 next = again.map(|location| Effect::RemoveFollowers { location, from });
                 part += 1;
             }
             Answer::Refused(error) => return Err(error.into()),
-            Answer::Stale(_) | Answer::Remembered(_) => {
+            Answer::Stale | Answer::Remembered(_) => {
                 unreachable!("reactions have neither kinds nor idempotency keys")
             }
         }

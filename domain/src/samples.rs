@@ -132,12 +132,12 @@ fn of_entity() -> [entity::Event; 3] {
         Event::Registered {
             uid,
             location: Some(LOCATION),
-            descriptor: StoredDescriptor { public: user, personal: vec![sealed(4), sealed(5)] },
+            descriptor: StoredDescriptor { public: user.into(), personal: vec![sealed(4), sealed(5)] },
             digest: Digest([0x51; 16]),
         },
         Event::Updated {
             location: None,
-            descriptor: StoredDescriptor { public: component, personal: Vec::new() },
+            descriptor: StoredDescriptor { public: component.into(), personal: Vec::new() },
             digest: Digest([0x52; 16]),
         },
         Event::Deregistered { uid },

@@ -8,7 +8,7 @@ use domain::location::Location;
 use domain::subscription::Subscription;
 use domain::tenant::Tenant;
 
-use super::{Decision, Refusal, Stale};
+use super::{Decision, Refusal};
 use crate::prepare::EntityChange;
 
 impl Decision<'_, '_> {
@@ -21,8 +21,8 @@ impl Decision<'_, '_> {
         self.active()?;
         let state = self.overlay.aggregate::<Tenant>(self.tenant, self.tenant);
         let accepted = state.and_then(Tenant::profile).map(|it| it.settings.kinds);
-        if let Some(accepted) = accepted.filter(|it| *it != kinds) {
-            return Err(Refusal::Stale(Stale::Kinds(accepted)));
+        if accepted.is_some_and(|it| it != kinds) {
+            return Err(Refusal::Stale);
         }
         let entities_max = self.entities_max();
         for EntityChange { entity, reference, command, expected } in changes {

@@ -69,15 +69,8 @@ pub(crate) struct Decision<'d, 's> {
 pub(crate) enum Refusal {
     /// The caller is told.
     Caller(CommandError),
-    /// It was prepared under an assumption that does not hold; prepare it again.
-    Stale(Stale),
-}
-
-/// An assumption that does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stale {
-    /// The catalog accepts these kinds.
-    Kinds(domain::catalog::KindSet),
+    /// It was prepared under settings of the tenant that have changed.
+    Stale,
 }
 
 impl From<CommandError> for Refusal {

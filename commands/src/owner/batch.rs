@@ -1,7 +1,7 @@
 //! The decisions of one batch: records to be appended together, and answers to be given once
 //! they are durable.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
@@ -12,10 +12,11 @@ use event_log::Record;
 use vault::SubjectKeys;
 
 use super::envelope::Envelope;
-use crate::handlers::{Decision, Refusal, Stale, Surroundings};
+use crate::handlers::{Decision, Refusal, Surroundings};
 use crate::idempotency::Remembered;
 use crate::identities::{Fingerprint, Identities, Pending};
 use crate::prepare::{Ask, Prepared};
+use crate::reactions::is_trigger;
 use crate::record::{Fact, Origin, RecordWriter, WriteError};
 use crate::request::{CommandError, EventSummary, Mode};
 use crate::state::{Changes, Overlay, State};
@@ -41,6 +42,8 @@ pub(crate) struct Decisions {
     pub(crate) records: Vec<Record>,
     /// The requests in the order they were decided.
     pub(crate) open: Vec<Open>,
+    /// Which records something follows from.
+    pub(crate) triggers: Vec<usize>,
     /// Timers that fired without anything coming of it.
     pub(crate) spent: Vec<Timer>,
 }
@@ -59,8 +62,8 @@ pub(crate) enum Decided {
     Accepted(Accepted),
     /// It had no effect.
     Refused(CommandError),
-    /// It is to be prepared again.
-    Stale(Stale),
+    /// It was prepared under settings that changed while it waited.
+    Stale,
     /// It was decided in an earlier batch.
     Remembered(Remembered),
     /// It repeats an earlier request of this batch.
@@ -132,7 +135,7 @@ impl<'s> Batch<'s> {
     }
 
     /// Fires a timer, and says which timer of its stream is due next.
-    pub(crate) fn fire(&mut self, timer: Timer, prepared: Prepared) -> Option<Timer> {
+    pub(crate) fn fire(&mut self, timer: Timer, prepared: Box<Prepared>) -> Option<Timer> {
         self.decide(Envelope::silent(prepared), &HashMap::new());
         let Timer { tenant, stream, .. } = timer;
         let due = self.overlay.slot(tenant, &stream).and_then(|it| it.held.due());
@@ -183,7 +186,7 @@ impl<'s> Batch<'s> {
             }
             Ok(Ok(effects)) => Decided::Accepted(effects.accepted),
             Ok(Err(Refusal::Caller(error))) => Decided::Refused(error),
-            Ok(Err(Refusal::Stale(stale))) => Decided::Stale(stale),
+            Ok(Err(Refusal::Stale)) => Decided::Stale,
             Err(_) => {
                 let command = prepared.command;
                 tracing::error!(%command, "a decision panicked");
@@ -191,6 +194,7 @@ impl<'s> Batch<'s> {
             }
         };
         self.decisions.records.truncate(records_before);
+        self.decisions.triggers.retain(|it| *it < records_before);
         self.overlay.roll_back();
         decided
     }
@@ -269,6 +273,9 @@ impl<'s> Batch<'s> {
         let (id, record) =
             self.writer.write(&origin, &fact, &prepared.keys).map_err(|it| unwritten(&it))?;
         self.overlay.advance(prepared.tenant, record.link());
+        if is_trigger(event) {
+            self.decisions.triggers.push(self.decisions.records.len());
+        }
         self.decisions.records.push(record);
         Ok(id)
     }

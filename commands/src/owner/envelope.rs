@@ -3,7 +3,6 @@
 use domain::id::TenantId;
 use tokio::sync::oneshot;
 
-use crate::handlers::Stale;
 use crate::idempotency::Remembered;
 use crate::owner::inbox::Waiting;
 use crate::prepare::Prepared;
@@ -13,12 +12,15 @@ use crate::state::State;
 /// A request and who waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Envelope {
-    pub(crate) prepared: Prepared,
+    pub(crate) prepared: Box<Prepared>,
     /// None for what the owner asks of itself.
-    pub(crate) reply: Option<oneshot::Sender<Answer>>,
+    pub(crate) reply: Option<oneshot::Sender<Reply>>,
     /// How often its decision was lost with a batch whose outcome was unknown.
     pub(crate) attempts: u32,
 }
+
+/// An answer, and what it answers: whoever made a request ready also clears it away.
+pub(crate) type Reply = (Answer, Box<Prepared>);
 
 /// What the owner answers.
 #[derive(Debug)]
@@ -29,20 +31,20 @@ pub(crate) enum Answer {
     Partly { resume: u64 },
     /// It had no effect.
     Refused(CommandError),
-    /// Prepare it again.
-    Stale(Stale),
+    /// It was prepared under settings of the tenant that changed while it waited.
+    Stale,
     /// It was decided earlier: the outcome is in the log.
     Remembered(Remembered),
 }
 
 impl Envelope {
-    pub(crate) fn new(prepared: Prepared) -> (Self, oneshot::Receiver<Answer>) {
+    pub(crate) fn new(prepared: Box<Prepared>) -> (Self, oneshot::Receiver<Reply>) {
         let (sender, receiver) = oneshot::channel();
         (Self { prepared, reply: Some(sender), attempts: 0 }, receiver)
     }
 
     /// What the owner asks of itself.
-    pub(crate) fn silent(prepared: Prepared) -> Self {
+    pub(crate) fn silent(prepared: Box<Prepared>) -> Self {
         Self { prepared, reply: None, attempts: 0 }
     }
 
@@ -50,7 +52,7 @@ impl Envelope {
     pub(crate) fn answer(self, answer: Answer) {
         if let Some(reply) = self.reply {
             // Whoever stopped waiting does not want to know.
-            drop(reply.send(answer));
+            drop(reply.send((answer, self.prepared)));
         }
     }
 

@@ -13,9 +13,8 @@ mod run;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use domain::directory::Directory;
 use event_log::{ClaimError, EventLog, LogError, Partition, Position, Writer};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use vault::Keyring;
 
 use crate::clock::Clock;
@@ -23,6 +22,7 @@ use crate::identities::{Fingerprinter, Identities, IdentitiesError};
 use crate::record::{ReadError, RecordWriter};
 use crate::settings::Settings;
 use crate::state::State;
+use crate::views::Views;
 use envelope::{Envelope, Read};
 use inbox::{Bounds, Inbox, Refused};
 
@@ -85,8 +85,7 @@ pub(crate) struct Parts {
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) settings: Arc<Settings>,
-    /// Shows the directory as it is durable; written by the owner of the first partition.
-    pub(crate) directory: watch::Sender<Directory>,
+    pub(crate) views: Arc<Views>,
 }
 
 /// How others reach an owner. Cheap to clone.
@@ -96,6 +95,14 @@ pub(crate) struct OwnerHandle {
     inbox: Arc<Inbox<Envelope, Read>>,
     /// How far its committed state has come.
     applied: watch::Receiver<Position>,
+}
+
+/// Where in a partition there is something to react to.
+#[derive(Debug)]
+pub(crate) struct Triggers {
+    /// Up to here the log has to be searched; after it, positions are announced.
+    pub(crate) upto: Position,
+    pub(crate) positions: mpsc::UnboundedReceiver<Position>,
 }
 
 /// The owner itself: runs as one task.
@@ -110,8 +117,7 @@ pub(crate) struct Owner {
     fingerprinter: Fingerprinter,
     records: RecordWriter,
     applied: watch::Sender<Position>,
-    /// The revision of the directory that is shown.
-    shown: u64,
+    triggers: mpsc::UnboundedSender<Position>,
 }
 
 impl Owner {
@@ -119,7 +125,7 @@ impl Owner {
     pub(crate) async fn start(
         partition: Partition,
         parts: Parts,
-    ) -> Result<(Self, OwnerHandle), StartError> {
+    ) -> Result<(Self, OwnerHandle, Triggers), StartError> {
         let writer = parts.log.claim(partition).await;
         let writer = writer.map_err(|source| StartError::Claim { partition, source })?;
         let settings = &parts.settings;
@@ -132,8 +138,9 @@ impl Owner {
         let folder: PathBuf = settings.identities.join(partition.to_string());
         let key = parts.keyring.identity_key();
         let identities = Identities::open(&folder, key, parts.log.incarnation())?;
-        let (applied, follower) = watch::channel(Position::START);
-        let handle = OwnerHandle { partition, inbox: inbox.clone(), applied: follower };
+        let (applied, shown) = watch::channel(Position::START);
+        let (triggers, positions) = mpsc::unbounded_channel();
+        let handle = OwnerHandle { partition, inbox: inbox.clone(), applied: shown };
         let mut owner = Self {
             partition,
             writer,
@@ -143,11 +150,12 @@ impl Owner {
             fingerprinter: Fingerprinter::new(key),
             records: RecordWriter::new(settings.source.clone(), settings.values),
             applied,
-            shown: 0,
+            triggers,
             parts,
         };
         owner.restore().await?;
-        Ok((owner, handle))
+        let upto = owner.state.next;
+        Ok((owner, handle, Triggers { upto, positions }))
     }
 }
 

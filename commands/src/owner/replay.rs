@@ -15,9 +15,7 @@ const RECORDS_MAX: usize = 4_096;
 impl Owner {
     /// Brings the state to the end of the partition.
     pub(super) async fn restore(&mut self) -> Result<(), StartError> {
-        self.catch_up(|_, _| ()).await?;
-        self.publish();
-        Ok(())
+        self.catch_up(|_, _| ()).await
     }
 
     /// Takes in everything recorded since the last position applied, naming each record.
@@ -84,7 +82,7 @@ impl Owner {
         }
         let next = records.last().map_or(self.state.next, |it| it.position.next());
         let changes = overlay.into_changes();
-        self.state.merge(changes, recorded, next);
+        self.commit(changes, recorded, next);
         for (command, remembered) in outcomes {
             self.state.outcomes.insert(command, remembered);
         }

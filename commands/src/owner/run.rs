@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use domain::Stream;
-use domain::directory::Directory;
 use domain::id::{SubjectId, TenantId};
 use event_log::{AppendError, Position};
 use vault::{KeyringError, SubjectKeys};
@@ -17,6 +15,7 @@ use super::inbox::Taken;
 use crate::idempotency::Remembered;
 use crate::prepare::{self, Ask, keyring_error};
 use crate::request::{CommandError, Mode, Outcome, Repetition};
+use crate::state::Changes;
 use crate::timers::Timer;
 
 /// How far a wall clock may be behind recorded time before its owner refuses to record: 5 s.
@@ -81,7 +80,7 @@ impl Owner {
         for request in requests {
             batch.decide(request, &subject_keys);
         }
-        let (Decisions { records, open, spent }, changes, pending) = batch.finish();
+        let (Decisions { records, open, spent, triggers }, changes, pending) = batch.finish();
         spent.iter().for_each(|it| self.state.timers.remove(it));
         if records.is_empty() {
             return self.acknowledge(open, &[], now);
@@ -89,8 +88,9 @@ impl Owner {
         match self.writer.append(records).await {
             Ok(positions) => {
                 let next = positions.last().map_or(self.state.next, |it| it.next());
-                self.state.merge(changes, now, next);
+                self.commit(changes, now, next);
                 self.identities.merge(pending);
+                triggers.iter().filter_map(|it| positions.get(*it)).for_each(|it| self.trigger(*it));
                 self.acknowledge(open, &positions, now);
                 self.inbox.set_pace(began.elapsed());
             }
@@ -142,14 +142,11 @@ impl Owner {
                     (Answer::Done(outcome), None)
                 }
                 Decided::Refused(error) => (Answer::Refused(error), None),
-                Decided::Stale(stale) => (Answer::Stale(stale), None),
+                Decided::Stale => (Answer::Stale, None),
                 Decided::Remembered(remembered) => (Answer::Remembered(remembered), None),
             };
             outcomes.push(outcome);
             envelope.answer(answer);
-        }
-        if !positions.is_empty() {
-            self.publish();
         }
     }
 
@@ -170,18 +167,19 @@ impl Owner {
         positions.get(first + accepted.events.len() - 1).copied()
     }
 
-    /// Shows others how far committed state has come.
-    pub(super) fn publish(&mut self) {
-        if let Some(directory) = self.state.aggregate::<Directory>(TenantId::SYSTEM, ()) {
-            // Cloning it is cheap, comparing it is not: only a new version is shown.
-            let revision = self.state.slot(TenantId::SYSTEM, &Stream::Directory);
-            let revision = revision.map_or(0, |it| it.revision);
-            if revision != self.shown {
-                self.shown = revision;
-                self.parts.directory.send_replace(directory.clone());
-            }
+    /// Takes what became durable into committed state and shows it.
+    pub(super) fn commit(&mut self, changes: Changes, recorded: DateTime<Utc>, next: Position) {
+        for ((tenant, stream), slot) in &changes.slots {
+            self.parts.views.show(*tenant, stream, slot);
         }
-        self.applied.send_replace(self.state.next);
+        self.state.merge(changes, recorded, next);
+        self.applied.send_replace(next);
+    }
+
+    /// Tells who follows this partition that there is something to react to.
+    pub(super) fn trigger(&self, position: Position) {
+        // A follower that has stopped does not want to know.
+        drop(self.triggers.send(position));
     }
 
     /// The time to be recorded: the clock's, but never before what was recorded last.
@@ -248,7 +246,7 @@ pub(super) fn refuse_all(envelopes: impl IntoIterator<Item = Envelope>, reason: 
 async fn timer_request(
     keyring: &vault::Keyring,
     timer: Timer,
-) -> Result<prepare::Prepared, KeyringError> {
+) -> Result<Box<prepare::Prepared>, KeyringError> {
     let keys = keyring.tenant(timer.tenant).await?;
     let name = format!("{}/{:?}/{}", timer.stream, timer.kind, timer.at);
     let command = keys.command_id(domain::id::ActorId::SYSTEM, "timer", &name);

@@ -30,12 +30,12 @@ pub(super) struct Changes {
 pub(super) fn shape(
     keys: &TenantKeys,
     kinds: KindSet,
-    asked: &[operation::EntityChange],
+    asked: Vec<operation::EntityChange>,
 ) -> Result<Changes, Vec<Violation>> {
     let mut shaped = Changes::default();
     let mut violations = Vec::new();
     let mut known = HashSet::with_capacity(asked.len());
-    for (place, change) in asked.iter().enumerate() {
+    for (place, change) in asked.into_iter().enumerate() {
         let field = || format!("changes[{place}]");
         match shaped.add(keys, kinds, change) {
             Ok(()) => {
@@ -56,11 +56,11 @@ impl Changes {
         &mut self,
         keys: &TenantKeys,
         kinds: KindSet,
-        change: &operation::EntityChange,
+        change: operation::EntityChange,
     ) -> Result<(), Vec<Violation>> {
         let (reference, command, expected) = match change {
             operation::EntityChange::Put { descriptor, location, expected } => {
-                let descriptor = Descriptor::parse(descriptor.clone(), kinds)
+                let descriptor = Descriptor::parse(descriptor, kinds)
                     .map_err(|it| it.into_iter().map(|it| it.within("descriptor")))
                     .map_err(Iterator::collect::<Vec<_>>)?;
                 let reference = descriptor.reference().canonical();
@@ -69,16 +69,15 @@ impl Changes {
                 self.bytes += text.len();
                 let descriptor = self.store(keys, descriptor);
                 let uid = EntityUid(Uuid::now_v7());
-                let location = *location;
                 let command = Command::Put { uid, location, descriptor, digest, facts: UNKNOWN };
-                (reference, command, *expected)
+                (reference, command, expected)
             }
             operation::EntityChange::Remove { reference, expected } => {
-                let reference = EntityRef::parse(reference, None, DEFAULT_NAMESPACE);
+                let reference = EntityRef::parse(&reference, None, DEFAULT_NAMESPACE);
                 let reference = reference.map_err(|it| {
                     vec![Violation { field: "reference".to_owned(), message: it.to_string() }]
                 })?;
-                (reference.canonical(), Command::Remove, *expected)
+                (reference.canonical(), Command::Remove, expected)
             }
         };
         let entity = keys.entity_id(&reference);
@@ -95,6 +94,6 @@ impl Changes {
             self.subjects.push(subject);
             keys.personal(subject, it.text)
         });
-        StoredDescriptor { personal: personal.collect(), public: parts.public }
+        StoredDescriptor { personal: personal.collect(), public: parts.public.into() }
     }
 }

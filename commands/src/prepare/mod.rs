@@ -15,7 +15,7 @@ use domain::id::{
     ActorId, CommandId, CustomerId, EntityId, EventId, LocationId, MeterId, PlanId, SubjectId,
     SubscriptionId, TenantId,
 };
-use domain::operation::{ExpectedRevision, Operation};
+use domain::operation::ExpectedRevision;
 use domain::personal::Personal;
 use domain::principal::Principal;
 use domain::quantity::Currency;
@@ -157,29 +157,29 @@ pub(crate) struct Context<'a> {
 pub(crate) async fn prepare(
     context: &Context<'_>,
     principal: &Principal,
-    request: &Request,
-) -> Result<Prepared, CommandError> {
+    request: Request,
+) -> Result<Box<Prepared>, CommandError> {
     let violations = request.operation.violations();
     if !violations.is_empty() {
         return Err(CommandError::Invalid(violations));
     }
     let tenant = principal.tenant();
     let keys = context.keyring.tenant(tenant).await.map_err(keyring_error)?;
-    let operation::Shaped { ask, subjects, bytes } =
-        operation::shape(context, &keys, &request.operation)?;
-    if bytes > REQUEST_BYTES_MAX {
-        let message = format!("expected at most {REQUEST_BYTES_MAX} bytes in all, got {bytes}");
-        return Err(CommandError::invalid("", message));
-    }
     let (command, hash) = match &request.idempotency_key {
         None => (CommandId(Uuid::now_v7()), None),
         Some(key) => {
             let name = fingerprint::operation_name(&request.operation);
             let command = keys.command_id(principal.actor(), name, key.as_str());
-            (command, Some(fingerprint::of(&keys, request)))
+            (command, Some(fingerprint::of(&keys, &request)))
         }
     };
-    Ok(Prepared {
+    let operation::Shaped { ask, subjects, bytes } =
+        operation::shape(context, &keys, request.operation)?;
+    if bytes > REQUEST_BYTES_MAX {
+        let message = format!("expected at most {REQUEST_BYTES_MAX} bytes in all, got {bytes}");
+        return Err(CommandError::invalid("", message));
+    }
+    Ok(Box::new(Prepared {
         tenant,
         actor: principal.actor(),
         command,
@@ -188,12 +188,12 @@ pub(crate) async fn prepare(
         expected: request.expected,
         correlation: request.correlation.unwrap_or(command.0),
         causation: None,
-        traceparent: request.traceparent.clone().filter(|it| is_traceparent(it)),
+        traceparent: request.traceparent.filter(|it| is_traceparent(it)),
         keys,
         subjects,
         ask,
         bytes: bytes + OVERHEAD_BYTES,
-    })
+    }))
 }
 
 /// Prepares what Callboard asks of itself for `tenant`.
@@ -203,14 +203,15 @@ pub(crate) async fn internal(
     command: CommandId,
     causation: Option<EventId>,
     ask: Ask,
-) -> Result<Prepared, KeyringError> {
+) -> Result<Box<Prepared>, KeyringError> {
     let subjects = match &ask {
         Ask::React(React { effect: Effect::Create { account, .. }, .. }) => {
             vec![account.name.subject]
         }
         _ => Vec::new(),
     };
-    Ok(Prepared {
+    let keys = keyring.tenant(tenant).await?;
+    Ok(Box::new(Prepared {
         tenant,
         actor: ActorId::SYSTEM,
         command,
@@ -220,11 +221,11 @@ pub(crate) async fn internal(
         correlation: causation.map_or(command.0, |it| it.0),
         causation,
         traceparent: None,
-        keys: keyring.tenant(tenant).await?,
+        keys,
         subjects,
         ask,
         bytes: OVERHEAD_BYTES,
-    })
+    }))
 }
 
 /// What a fault of the keyring means to who asked.
@@ -246,13 +247,4 @@ pub(crate) fn keyring_error(error: KeyringError) -> CommandError {
 /// Whether a text is a W3C trace context of version 00; another one is not worth keeping.
 fn is_traceparent(text: &str) -> bool {
     text.len() == 55 && text.bytes().all(|it| it.is_ascii_hexdigit() || it == b'-')
-}
-
-/// Whether the operation needs terms from the operator's catalogue, and of which plan.
-pub(crate) fn plan_named(operation: &Operation) -> Option<(PlanId, Option<u32>)> {
-    match operation {
-        Operation::StartSubscription { plan, version, .. }
-        | Operation::ChangePlan { plan, version, .. } => Some((*plan, *version)),
-        _ => None,
-    }
 }

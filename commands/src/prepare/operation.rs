@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::id::{CustomerId, SubjectId, TenantId};
 use domain::operation::{Operation, UsageEntry};
+use domain::personal::Personal;
 use domain::usage::{Candidate, Entry, Seen};
 use domain::{customer, directory, location, meter, plan, subscription, tenant};
 use vault::TenantKeys;
@@ -28,25 +29,48 @@ impl From<Ask> for Shaped {
 pub(super) fn shape(
     context: &Context<'_>,
     keys: &TenantKeys,
-    operation: &Operation,
+    operation: Operation,
 ) -> Result<Shaped, CommandError> {
     Ok(match operation {
-        Operation::RegisterTenant { .. }
-        | Operation::ChangeSlug { .. }
-        | Operation::AddHost { .. }
-        | Operation::RemoveHost { .. }
-        | Operation::SuspendTenant { .. }
-        | Operation::ReactivateTenant { .. } => directory(operation).into(),
+        Operation::RegisterTenant { tenant, slug, name } => {
+            Ask::RegisterTenant { tenant, slug, name }.into()
+        }
+        Operation::ChangeSlug { tenant, slug } => {
+            Ask::Directory(directory::Command::ChangeSlug { tenant, slug }).into()
+        }
+        Operation::AddHost { tenant, host } => {
+            Ask::Directory(directory::Command::AddHost { tenant, host }).into()
+        }
+        Operation::RemoveHost { tenant, host } => {
+            Ask::Directory(directory::Command::RemoveHost { tenant, host }).into()
+        }
+        Operation::SuspendTenant { tenant, reason } => {
+            Ask::Directory(directory::Command::SuspendTenant { tenant, reason }).into()
+        }
+        Operation::ReactivateTenant { tenant } => {
+            Ask::Directory(directory::Command::ReactivateTenant { tenant }).into()
+        }
         Operation::RenameTenant { name } => {
-            Ask::Tenant(tenant::Command::Rename { name: name.clone() }).into()
+            Ask::Tenant(tenant::Command::Rename { name }).into()
         }
         Operation::ConfigureTenant { settings } => {
-            Ask::Tenant(tenant::Command::Configure { settings: settings.clone() }).into()
+            Ask::Tenant(tenant::Command::Configure { settings }).into()
         }
         Operation::CloseTenant => Ask::Tenant(tenant::Command::Close).into(),
-        Operation::OpenCustomer { .. }
-        | Operation::ChangeCustomer { .. }
-        | Operation::CloseCustomer { .. } => account(keys, operation),
+        Operation::OpenCustomer { customer, role, name, contact, currency, time_zone } => {
+            let (subject, name, contact) = personal(keys, customer, name, contact);
+            let open = OpenCustomer { customer, role, name, contact, currency, time_zone };
+            Shaped { subjects: vec![subject], ..Ask::OpenCustomer(Box::new(open)).into() }
+        }
+        Operation::ChangeCustomer { customer, name, contact } => {
+            let (subject, name, contact) = personal(keys, customer, name, contact);
+            let command = customer::Command::Change { name, contact };
+            Shaped {
+                subjects: vec![subject],
+                ..Ask::ChangeCustomer { customer, command }.into()
+            }
+        }
+        Operation::CloseCustomer { customer } => Ask::CloseCustomer(customer).into(),
         Operation::ApplyEntities { changes } => {
             let kinds = context.kinds;
             let entities::Changes { changes, subjects, bytes } =
@@ -54,30 +78,40 @@ pub(super) fn shape(
             Shaped { ask: Ask::Entities { kinds, changes }, subjects, bytes }
         }
         Operation::RegisterLocation { kind, target } => {
-            let location = keys.location_id(kind.name(), target);
-            let command = location::Command::Register { kind: *kind, target: target.clone() };
-            Shaped { bytes: target.len(), ..Ask::Location { location, command }.into() }
+            let location = keys.location_id(kind.name(), &target);
+            let bytes = target.len();
+            let command = location::Command::Register { kind, target };
+            Shaped { bytes, ..Ask::Location { location, command }.into() }
         }
         Operation::DeregisterLocation { location } => {
             let command = location::Command::Deregister;
-            Ask::Location { location: *location, command }.into()
+            Ask::Location { location, command }.into()
         }
         Operation::PublishPlanVersion { plan, terms } => {
-            let bytes = serde_json::to_vec(terms).map_or(0, |it| it.len());
-            let command = plan::Command::Publish { terms: terms.clone() };
-            Shaped { bytes, ..Ask::Plan { plan: *plan, command }.into() }
+            let bytes = serde_json::to_vec(&terms).map_or(0, |it| it.len());
+            let command = plan::Command::Publish { terms };
+            Shaped { bytes, ..Ask::Plan { plan, command }.into() }
         }
         Operation::RetirePlan { plan } => {
-            Ask::Plan { plan: *plan, command: plan::Command::Retire }.into()
+            Ask::Plan { plan, command: plan::Command::Retire }.into()
         }
-        Operation::StartSubscription { .. }
-        | Operation::ChangePlan { .. }
-        | Operation::CancelSubscription { .. }
-        | Operation::UndoCancellation { .. } => subscription(operation).into(),
+        Operation::StartSubscription { subscription, customer, plan, version } => {
+            let source = TermsSource::Own { plan, version };
+            Ask::StartSubscription { subscription, customer, source }.into()
+        }
+        Operation::ChangePlan { subscription, plan, version } => {
+            Ask::ChangePlan { subscription, source: TermsSource::Own { plan, version } }.into()
+        }
+        Operation::CancelSubscription { subscription, when } => {
+            let command = subscription::Command::Cancel { when };
+            Ask::Subscription { subscription, command }.into()
+        }
+        Operation::UndoCancellation { subscription } => {
+            let command = subscription::Command::UndoCancellation;
+            Ask::Subscription { subscription, command }.into()
+        }
         Operation::DefineMeter { key, name, unit, aggregation } => {
             let meter = keys.meter_id(key.as_str());
-            let (key, name, unit) = (key.clone(), name.clone(), unit.clone());
-            let aggregation = aggregation.clone();
             let definition = meter::Definition { key, name, unit, aggregation };
             Ask::Meter { meter, command: meter::Command::Define(definition) }.into()
         }
@@ -85,75 +119,20 @@ pub(super) fn shape(
             let meter = keys.meter_id(key.as_str());
             Ask::Meter { meter, command: meter::Command::Archive }.into()
         }
-        Operation::RecordUsage { entries } => usage(context, keys, entries),
+        Operation::RecordUsage { entries } => usage(context, keys, &entries),
     })
 }
 
-fn directory(operation: &Operation) -> Ask {
-    use directory::Command;
-
-    Ask::Directory(match operation.clone() {
-        Operation::RegisterTenant { tenant, slug, name } => {
-            return Ask::RegisterTenant { tenant, slug, name };
-        }
-        Operation::ChangeSlug { tenant, slug } => Command::ChangeSlug { tenant, slug },
-        Operation::AddHost { tenant, host } => Command::AddHost { tenant, host },
-        Operation::RemoveHost { tenant, host } => Command::RemoveHost { tenant, host },
-        Operation::SuspendTenant { tenant, reason } => Command::SuspendTenant { tenant, reason },
-        Operation::ReactivateTenant { tenant } => Command::ReactivateTenant { tenant },
-        _ => unreachable!("only called for the directory's operations"),
-    })
-}
-
-fn account(keys: &TenantKeys, operation: &Operation) -> Shaped {
-    let personal = |customer: CustomerId, name: &str, contact: Option<&str>| {
-        let subject = keys.subject_id(&customer.to_string());
-        let contact = contact.map(|it| keys.personal(subject, it));
-        (subject, keys.personal(subject, name), contact)
-    };
-    match operation {
-        Operation::OpenCustomer { customer, role, name, contact, currency, time_zone } => {
-            let (subject, name, contact) = personal(*customer, name, contact.as_deref());
-            let ask = Ask::OpenCustomer(Box::new(OpenCustomer {
-                customer: *customer,
-                role: *role,
-                name,
-                contact,
-                currency: *currency,
-                time_zone: *time_zone,
-            }));
-            Shaped { subjects: vec![subject], ..ask.into() }
-        }
-        Operation::ChangeCustomer { customer, name, contact } => {
-            let (subject, name, contact) = personal(*customer, name, contact.as_deref());
-            let command = customer::Command::Change { name, contact };
-            let ask = Ask::ChangeCustomer { customer: *customer, command };
-            Shaped { subjects: vec![subject], ..ask.into() }
-        }
-        Operation::CloseCustomer { customer } => Ask::CloseCustomer(*customer).into(),
-        _ => unreachable!("only called for the operations of billing accounts"),
-    }
-}
-
-fn subscription(operation: &Operation) -> Ask {
-    use subscription::Command;
-
-    match *operation {
-        Operation::StartSubscription { subscription, customer, plan, version } => {
-            let source = TermsSource::Own { plan, version };
-            Ask::StartSubscription { subscription, customer, source }
-        }
-        Operation::ChangePlan { subscription, plan, version } => {
-            Ask::ChangePlan { subscription, source: TermsSource::Own { plan, version } }
-        }
-        Operation::CancelSubscription { subscription, when } => {
-            Ask::Subscription { subscription, command: Command::Cancel { when } }
-        }
-        Operation::UndoCancellation { subscription } => {
-            Ask::Subscription { subscription, command: Command::UndoCancellation }
-        }
-        _ => unreachable!("only called for the operations of subscriptions"),
-    }
+/// The personal texts of a billing account, still plain, and whom they are about.
+fn personal(
+    keys: &TenantKeys,
+    customer: CustomerId,
+    name: String,
+    contact: Option<String>,
+) -> (SubjectId, Personal, Option<Personal>) {
+    let subject = keys.subject_id(&customer.to_string());
+    let contact = contact.map(|it| keys.personal(subject, it));
+    (subject, keys.personal(subject, name), contact)
 }
 
 fn usage(context: &Context<'_>, keys: &TenantKeys, entries: &[UsageEntry]) -> Shaped {

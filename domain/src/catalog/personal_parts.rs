@@ -9,6 +9,8 @@
 //!
 //! Texts in prose may mention people too. Nothing here can tell, and nothing here tries.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -32,8 +34,9 @@ const SEALING_BYTES_MAX: usize = 256;
 /// whoever may read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredDescriptor {
-    /// The document, with `{"$personal": n}` where the n-th personal text belongs.
-    pub public: Value,
+    /// The document, with `{"$personal": n}` where the n-th personal text belongs. Shared, since
+    /// a decision puts what its command says into an event.
+    pub public: Arc<Value>,
     /// The personal texts, each a piece of JSON.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub personal: Vec<Personal>,
@@ -79,7 +82,7 @@ impl StoredDescriptor {
     /// stands for it, and an erased person is a user of that name in no group.
     #[must_use]
     pub fn restore(&self, unsealed: &[Option<String>]) -> Value {
-        let mut document = self.public.clone();
+        let mut document = Value::clone(&self.public);
         if let Value::Object(root) = &mut document {
             for (key, value) in root {
                 let erased = match key.as_str() {

@@ -1,0 +1,61 @@
+//! What everybody in the process may see of committed state at any time, without asking.
+//!
+//! Owners write it before they answer, so who was answered sees what they did.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use domain::Stream;
+use domain::catalog::KindSet;
+use domain::directory::Directory;
+use domain::id::TenantId;
+use domain::tenant::Tenant;
+use tokio::sync::watch;
+
+use crate::state::{Held, Slot};
+
+/// The directory, and how catalogs differ from the usual.
+#[derive(Debug, Default)]
+pub(crate) struct Views {
+    directory: watch::Sender<Directory>,
+    /// The kinds that tenants' catalogs accept, where that is not the usual.
+    kinds: RwLock<HashMap<TenantId, KindSet>>,
+}
+
+impl Views {
+    /// Shows a slot that has become durable, if it is one of those that are shown.
+    pub(crate) fn show(&self, tenant: TenantId, stream: &Stream, slot: &Slot) {
+        match (stream, &slot.held) {
+            (Stream::Directory, Held::Directory(directory)) => {
+                self.directory.send_replace(Directory::clone(directory));
+            }
+            (Stream::Tenant(_), Held::Tenant(state)) => {
+                let profile = Tenant::profile(state);
+                self.show_kinds(tenant, profile.map(|it| it.settings.kinds).unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn directory(&self) -> watch::Ref<'_, Directory> {
+        self.directory.borrow()
+    }
+
+    /// The kinds a tenant's catalog accepts.
+    pub(crate) fn kinds(&self, tenant: TenantId) -> KindSet {
+        let kinds = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
+        kinds.get(&tenant).copied().unwrap_or_default()
+    }
+
+    fn show_kinds(&self, tenant: TenantId, kinds: KindSet) {
+        if kinds == self.kinds(tenant) {
+            return;
+        }
+        let mut shown = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        if kinds == KindSet::default() {
+            shown.remove(&tenant);
+        } else {
+            shown.insert(tenant, kinds);
+        }
+    }
+}
