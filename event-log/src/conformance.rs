@@ -15,6 +15,8 @@ use crate::record::{Attribute, Draft, Record};
 
 mod reading;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 mod writing;
 
 pub use reading::*;

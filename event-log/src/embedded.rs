@@ -121,9 +121,6 @@ impl EmbeddedLog {
         settings: Settings,
     ) -> Result<Self, LogError> {
         files.create_folder(folder).map_err(failed("creating", folder))?;
-        if let Some(parent) = folder.parent().filter(|it| !it.as_os_str().is_empty()) {
-            files.sync_folder(parent).map_err(failed("syncing", parent))?;
-        }
         let lock = files.lock(&folder.join("lock")).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => LogError::InUse(folder.display().to_string()),
             _ => failed("locking", folder)(error),
@@ -140,7 +137,6 @@ impl EmbeddedLog {
             log.partitions.push(handle);
             log.torn_tails.extend(torn);
         }
-        files.sync_folder(folder).map_err(failed("syncing", folder))?;
         Ok(log)
     }
 
@@ -263,9 +259,8 @@ impl Handle {
         };
         let keeper =
             Keeper { shared: shared.clone(), snapshots: snapshots.clone(), blocks, prepared };
-        for part in &shared.state().sealed {
-            drop(jobs.send(Job::Archive { sequence: part.sequence }));
-        }
+        // The receiver is below.
+        drop(jobs.send(Job::Archive));
         let partition = shared.location.partition;
         let threads = vec![
             spawn(format!("log-append-{partition}"), move || appender.run(&asked))?,

@@ -175,7 +175,7 @@ pub trait EventLog: fmt::Debug + Send + Sync {
     /// [`LogError`] if the log cannot tell.
     async fn end(&self, partition: Partition) -> Result<Position, LogError>;
 
-    /// The newest complete snapshot of `partition`, if there is one.
+    /// The newest complete snapshot of `partition`, if there is one. Its pieces may share memory.
     ///
     /// # Errors
     ///
@@ -217,6 +217,7 @@ pub trait Reader: fmt::Debug + Send {
     /// command (`ce_batchpos`) without the rest. Waits at the durable end until more is there.
     ///
     /// Dropping the future loses nothing: the next call continues where the last `Ok` ended.
+    /// Records read together may share memory: whoever keeps a small part for long copies it.
     ///
     /// # Errors
     ///

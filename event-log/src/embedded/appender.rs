@@ -180,10 +180,9 @@ impl Appender {
         };
         let mut state = self.shared.state();
         let before = std::mem::replace(&mut state.open, open);
-        let sequence = before.segment.sequence;
         if before.first < self.end {
             state.sealed.push(Part {
-                sequence,
+                sequence: before.segment.sequence,
                 first: before.first,
                 end: self.end,
                 stored: Stored::Segment {
@@ -197,7 +196,7 @@ impl Appender {
         (self.segment, self.segment_bytes, self.offset) = (segment, length, 0);
         self.prepare_next();
         // Without a receiver the log is closing; the next start archives the segment.
-        drop(self.jobs.send(Job::Archive { sequence }));
+        drop(self.jobs.send(Job::Archive));
         Ok(())
     }
 

@@ -28,7 +28,7 @@ pub(super) trait Files: Debug + Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// The names of the files in a folder.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
-    /// Makes a folder, and those above it, if they are missing.
+    /// Makes a folder, and those above it, if they are missing; their names are durable.
     fn create_folder(&self, folder: &Path) -> io::Result<()>;
     /// Makes the names in a folder durable.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
@@ -81,7 +81,14 @@ impl Files for Disk {
     }
 
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let parent = folder.parent().filter(|it| !it.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        self.create_folder(parent)?;
+        fs::create_dir(folder)?;
+        self.sync_folder(parent)
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

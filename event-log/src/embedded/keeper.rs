@@ -7,17 +7,18 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 
 use super::archive;
 use super::blocks::Blocks;
-use super::partition::{Part, Shared, Stored};
+use super::partition::{Shared, Stored};
 use super::segment::Segment;
 use super::snapshots::Snapshots;
+use crate::port::LogError;
 
 /// Something to do.
 #[derive(Debug)]
 pub(super) enum Job {
     /// Make the segment with this sequence ready; the answer goes to the appender.
     Prepare { sequence: u64, bytes: u64 },
-    /// Pack the sealed segment with this sequence.
-    Archive { sequence: u64 },
+    /// Pack the sealed segments that are not packed yet.
+    Archive,
     /// Keep the number of snapshot files small.
     MergeSnapshots,
     /// Stop, whatever else there is to do.
@@ -31,7 +32,7 @@ pub(super) struct Keeper {
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) blocks: Blocks,
     /// Where prepared segments go.
-    pub(super) prepared: Sender<Result<Segment, crate::port::LogError>>,
+    pub(super) prepared: Sender<Result<Segment, LogError>>,
 }
 
 impl Keeper {
@@ -61,34 +62,31 @@ impl Keeper {
                 // Without a receiver the log is closing.
                 drop(self.prepared.send(self.blocks.prepare(sequence, bytes)));
             }
-            Job::Archive { sequence } => self.archive(sequence),
+            Job::Archive => self.archive(),
             Job::MergeSnapshots => self.snapshots.merge(),
             Job::Stop => (),
         }
     }
 
-    fn archive(&mut self, sequence: u64) {
-        let part = self.shared.state().sealed.iter().find(|it| it.sequence == sequence).cloned();
-        let Some(Part { first, end, stored: Stored::Segment { segment, .. }, .. }) = part else {
-            return;
-        };
-        let location = &self.shared.location;
-        let path = location.archive_path(sequence);
-        if let Err(error) = archive::write(&*location.files, &path, &segment, first, end) {
-            // Nothing is lost: the segment stays, and the next start tries again.
-            tracing::warn!(
-                log.partition = %location.partition,
-                file = %path.display(),
-                error = &error as &dyn std::error::Error,
-                "a sealed segment could not be archived"
-            );
-            return;
+    /// Packs every sealed segment, also those that could not be packed when they were sealed.
+    fn archive(&mut self) {
+        for part in self.shared.unarchived() {
+            let Stored::Segment { segment, .. } = part.stored else { continue };
+            let location = &self.shared.location;
+            let path = location.archive_path(part.sequence);
+            let files = &*location.files;
+            if let Err(error) = archive::write(files, &path, &segment, part.first, part.end) {
+                // Nothing is lost: the segment stays, and the next job tries again.
+                tracing::warn!(
+                    log.partition = %location.partition,
+                    file = %path.display(),
+                    error = &error as &dyn std::error::Error,
+                    "a sealed segment could not be archived"
+                );
+                return;
+            }
+            self.shared.archived(part.sequence);
+            self.blocks.recycle(segment);
         }
-        let mut state = self.shared.state();
-        if let Some(part) = state.sealed.iter_mut().find(|it| it.sequence == sequence) {
-            part.stored = Stored::Archive;
-        }
-        drop(state);
-        self.blocks.recycle(segment);
     }
 }

@@ -134,6 +134,21 @@ impl Shared {
         drop(forgotten);
     }
 
+    /// From now on the sealed part with this sequence is read from its archive.
+    pub(super) fn archived(&self, sequence: u64) {
+        let mut state = self.state();
+        if let Some(part) = state.sealed.iter_mut().rfind(|it| it.sequence == sequence) {
+            part.stored = Stored::Archive;
+        }
+    }
+
+    /// Sealed segments that are not archived yet, oldest first.
+    pub(super) fn unarchived(&self) -> Vec<Part> {
+        let state = self.state();
+        let segments = state.sealed.iter().filter(|it| matches!(it.stored, Stored::Segment { .. }));
+        segments.cloned().collect()
+    }
+
     /// Batches from memory that hold `from` and about `records_max` records after it.
     pub(super) fn recent(&self, from: u64, records_max: usize) -> Vec<Arc<[Recorded]>> {
         let state = self.state();

@@ -104,6 +104,9 @@ impl Location {
             let Found::Segment { segment, .. } = found else { continue };
             self.take_unused(&mut recovered, segment)?;
         }
+        // What was found may have been named just before the process was killed: only now is it
+        // safe to write over what it replaces.
+        self.sync()?;
         Ok(recovered)
     }
 

@@ -4,6 +4,7 @@
 //! `POWER_CUTS` in the environment asks for more crashes than the usual number.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -34,10 +35,18 @@ struct Model {
     counts: Counts,
 }
 
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Default, Clone, PartialEq, Eq)]
 struct Saved {
     upto: u64,
     chunks: BTreeMap<String, Bytes>,
+}
+
+impl fmt::Debug for Saved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lengths = self.chunks.iter().map(|(key, bytes)| (key, bytes.len()));
+        write!(f, "{} ", self.upto)?;
+        f.debug_map().entries(lengths).finish()
+    }
 }
 
 /// What happened, to show that the test does what it says.
