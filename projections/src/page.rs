@@ -125,7 +125,7 @@ impl<C> Window<C> {
                 " DESC"
             }
         };
-        sql.push(" ORDER BY ").push(&list.replace(", ", &format!("{order}, "))).push(order);
+        sql.push(" ORDER BY ").push(&columns.join(&format!("{order}, "))).push(order);
         sql.push(" LIMIT ").bind(fetch);
         Ok(())
     }

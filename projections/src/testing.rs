@@ -36,11 +36,9 @@ pub(crate) fn actor(number: u128) -> ActorId {
 /// Writes one partition of a log.
 #[derive(Debug)]
 pub(crate) struct History {
-    pub log: Arc<dyn EventLog>,
     pub keyring: Keyring,
     pub now: DateTime<Utc>,
     pub actor: ActorId,
-    pub partition: Partition,
     writer: Box<dyn Writer>,
     tenants: HashMap<TenantId, (u64, Link)>,
     revisions: HashMap<(TenantId, Stream), u64>,
@@ -51,25 +49,15 @@ pub(crate) struct History {
 impl History {
     /// The history of partition 0 of `log`.
     pub(crate) async fn new(log: Arc<dyn EventLog>, keyring: &Keyring) -> Self {
-        Self::of(log, keyring, Partition(0)).await
-    }
-
-    pub(crate) async fn of(
-        log: Arc<dyn EventLog>,
-        keyring: &Keyring,
-        partition: Partition,
-    ) -> Self {
-        let writer = log.claim(partition).await.unwrap();
+        let writer = log.claim(Partition(0)).await.unwrap();
         Self {
-            log,
             keyring: keyring.clone(),
             now: BEGIN.parse().unwrap(),
             actor: actor(1),
-            partition,
             writer,
             tenants: HashMap::new(),
             revisions: HashMap::new(),
-            counter: u128::from(partition.0) << 64,
+            counter: 0,
             pending: Vec::new(),
         }
     }

@@ -1,1 +1,77 @@
+use std::sync::Arc;
 
+use chrono::TimeDelta;
+use domain::id::MeterId;
+use domain::{Event, meter, usage};
+use event_log::{EventLog, MemoryLog};
+
+use super::*;
+use crate::testing::{BEGIN, History, actor, keyring, tenant};
+use crate::{Projections, Settings};
+
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+fn archived() -> Event {
+    Event::Meter(meter::Event::Archived {})
+}
+
+fn recorded() -> Event {
+    Event::Usage(usage::Event::Recorded { entries: vec![], others: vec![], consumed: vec![] })
+}
+
+#[tokio::test]
+async fn every_event_is_found_by_all_that_stands_around_it() {
+    let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
+    let keyring = keyring().await;
+    let mut history = History::new(log.clone(), &keyring).await;
+    let stream = Stream::Meter(MeterId(Uuid::from_u128(1)));
+    history.command(tenant(1), &[(stream, archived()), (Stream::Usage, recorded())]);
+    history.actor = actor(2);
+    history.event(tenant(1), stream, archived());
+    history.event(tenant(2), stream, archived());
+    let position = history.append().await;
+    let folder = tempfile::tempdir().unwrap();
+    let projections = Projections::start(Settings::new(folder.path()), log, keyring).await.unwrap();
+    let models = projections.models();
+    models.wait_for(&[Model::Audit], Partition(0), position, PATIENCE).await.unwrap();
+
+    let own = Principal::member(tenant(1), actor(1));
+    let all = AuditFilter::default();
+    let page = list(&models, &own, &all, &Window::first(2)).await.unwrap();
+    let sequences: Vec<_> = page.edges.iter().map(|it| it.cursor).collect();
+    assert_eq!((sequences, page.has_next), (vec![3, 2], true));
+    let rest = list(&models, &own, &all, &Window::first(2).after(2)).await.unwrap();
+    let first = rest.into_nodes().next().unwrap();
+    assert_eq!((first.sequence, first.batch_position.as_str()), (1, "1/2"));
+    assert_eq!((first.name.as_str(), first.stream), ("meter.archived.v1", stream));
+    let back = list(&models, &own, &all, &Window::last(2)).await.unwrap();
+    assert_eq!(back.edges.iter().map(|it| it.cursor).collect::<Vec<_>>(), [2, 1]);
+
+    let begin: DateTime<Utc> = BEGIN.parse().unwrap();
+    let named = |it: &str| AuditFilter { names: vec![it.to_owned()], ..AuditFilter::default() };
+    let default = AuditFilter::default;
+    for (filter, count_of) in [
+        (named("meter"), 2),
+        (named("meter.archived"), 2),
+        (named("meter.archived.v1"), 2),
+        (named("meter.arch"), 0),
+        (named("usage"), 1),
+        (AuditFilter { actor: Some(actor(2)), ..default() }, 1),
+        (AuditFilter { stream: Some(stream), ..default() }, 2),
+        (AuditFilter { stream: Some(stream), actor: Some(actor(1)), ..default() }, 1),
+        (AuditFilter { command: Some(first.command), ..default() }, 2),
+        (AuditFilter { correlation: first.correlation, ..default() }, 2),
+        (AuditFilter { to: Some(begin + TimeDelta::seconds(2)), ..default() }, 2),
+        (AuditFilter { from: Some(begin + TimeDelta::seconds(2)), ..default() }, 1),
+    ] {
+        assert_eq!(count(&models, &own, &filter).await.unwrap(), count_of, "{filter:?}");
+    }
+    let ids = [first.id, EventId(Uuid::nil())];
+    assert_eq!(find_many(&models, &own, &ids).await.unwrap(), [Some(first.clone()), None]);
+    let foreign = Principal::member(tenant(2), actor(1));
+    assert_eq!(find_many(&models, &foreign, &[first.id]).await.unwrap(), [None]);
+    assert_eq!(count(&models, &foreign, &all).await.unwrap(), 1);
+    let too_much = list(&models, &own, &all, &Window::first(1_001)).await;
+    assert!(matches!(too_much, Err(ReadError::Invalid(_))));
+    projections.stop().await;
+}

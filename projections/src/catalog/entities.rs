@@ -21,6 +21,8 @@ use crate::store::{Row, Sql, StoreError};
 
 pub use facets::facets;
 pub use list::{count, list};
+#[cfg(test)]
+pub(in crate::catalog) use list::{count_visible, list_visible};
 
 /// A catalog entity as it is now.
 #[derive(Clone, Debug, PartialEq)]

@@ -68,7 +68,7 @@ pub async fn list(
     let Some(visible) = Visible::to(principal)? else { return Ok(Page::empty()) };
     let fault = ReadError::fault(Model::Catalog);
     let mut reader = models.reader(Model::Catalog).await?;
-    let ids = ids_of(&mut reader, &visible, &[reference.to_lowercase()]).await.map_err(fault)?;
+    let ids = ids_of(models, &mut reader, &visible, &[reference.to_lowercase()]).await?;
     let Some(id) = ids.into_values().next() else { return Ok(Page::empty()) };
     let mut sql = Sql::new("SELECT ");
     sql.push(COLUMNS).push(" FROM versions WHERE tenant = ").bind(visible.tenant.0);
@@ -83,7 +83,8 @@ pub async fn list(
     Ok(window.page(versions, |it| it.revision))
 }
 
-/// The newest `count` versions of each of `references`, in order, in two queries.
+/// The newest `count` versions of each of `references`, in order, in two queries at
+/// most.
 ///
 /// # Errors
 ///
@@ -99,7 +100,7 @@ pub async fn newest_of_many(
     let fault = ReadError::fault(Model::Catalog);
     let mut reader = models.reader(Model::Catalog).await?;
     let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
-    let ids = ids_of(&mut reader, &visible, &references).await.map_err(fault)?;
+    let ids = ids_of(models, &mut reader, &visible, &references).await?;
     if ids.is_empty() {
         return Ok(nothing());
     }
@@ -128,24 +129,33 @@ pub async fn newest_of_many(
 const COLUMNS: &str = "id, revision, uid, fate, descriptor, sequence, position, at, actor";
 
 /// The streams of those of `references` whose history may be seen.
+///
+/// Whoever sees everything also sees what is no longer in the catalog. Its stream is found
+/// without a table, which would remember names that have to be forgotten.
 async fn ids_of(
+    models: &ReadModels,
     connection: &mut Connection,
     visible: &Visible,
     references: &[String],
-) -> Result<HashMap<String, EntityId>, StoreError> {
+) -> Result<HashMap<String, EntityId>, ReadError> {
+    let fault = ReadError::fault(Model::Catalog);
     if references.is_empty() {
         return Ok(HashMap::new());
+    }
+    if visible.is_everything() {
+        let keys = match models.keyring().tenant(visible.tenant).await {
+            Ok(keys) => keys,
+            Err(KeyringError::TenantErased(_)) => return Ok(HashMap::new()),
+            Err(error) => return Err(ReadError::fault(Model::Catalog)(error)),
+        };
+        return Ok(references.iter().map(|it| (it.clone(), keys.entity_id(it))).collect());
     }
     let mut sql = Sql::new("SELECT e.reference, e.id FROM entities e WHERE ");
     visible.write(&mut sql, "e");
     sql.push(" AND e.reference IN ").bind_list(references.iter().map(String::as_str));
-    if visible.is_everything() {
-        sql.push(" UNION ALL SELECT reference, id FROM former_entities WHERE tenant = ");
-        sql.bind(visible.tenant.0).push(" AND reference IN ");
-        sql.bind_list(references.iter().map(String::as_str));
-    }
-    let rows = sql.fetch(connection).await?;
-    rows.iter().map(|it| Ok((it.text(0)?, EntityId(it.uuid(1)?)))).collect()
+    let rows = sql.fetch(connection).await.map_err(fault)?;
+    let read = |it: &Row| Ok::<_, StoreError>((it.text(0)?, EntityId(it.uuid(1)?)));
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
 }
 
 async fn read(keyring: &Keyring, tenant: TenantId, row: &Row) -> Result<Version, ReadError> {

@@ -37,13 +37,6 @@ pub(crate) const SCHEMA: Schema = Schema {
         "CREATE INDEX entities_by_change ON entities (tenant, sequence, reference)",
         "CREATE INDEX entities_by_location ON entities (tenant, location)
             WHERE location IS NOT NULL",
-        // What was deregistered, so that its history can still be found by its reference.
-        "CREATE TABLE former_entities (
-            tenant UUID NOT NULL,
-            reference TEXT NOT NULL,
-            id UUID NOT NULL,
-            PRIMARY KEY (tenant, reference)
-        )",
         // Descriptors as the log has them, personal data sealed.
         "CREATE TABLE versions (
             tenant UUID NOT NULL,

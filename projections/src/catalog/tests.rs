@@ -1,1 +1,640 @@
+use std::sync::Arc;
 
+use domain::id::{EntityId, LocationId, TenantId};
+use domain::location::{self, LocationKind};
+use domain::principal::{Predicate, Scope};
+use domain::{Event, Principal, Stream};
+use event_log::{EventLog, MemoryLog, Partition, Position};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use vault::Keyring;
+
+use super::entities::{self, list_visible};
+use super::sql::Visible;
+use super::*;
+use crate::page::{Take, Window};
+use crate::testing::{History, actor, keyring, tenant};
+use crate::{Model, Projections, ReadModels, Settings, engine};
+
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A catalog that follows a history.
+struct World {
+    folder: tempfile::TempDir,
+    keyring: Keyring,
+    log: Arc<dyn EventLog>,
+    history: History,
+}
+
+impl World {
+    async fn new() -> Self {
+        let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
+        let keyring = keyring().await;
+        let history = History::new(log.clone(), &keyring).await;
+        Self { folder: tempfile::tempdir().unwrap(), keyring, log, history }
+    }
+
+    /// Appends what is pending and waits until the catalog has it.
+    async fn read(&mut self) -> (Projections, ReadModels) {
+        let position = self.history.append().await;
+        self.follow(position, 8_192).await
+    }
+
+    async fn follow(&self, position: Position, batch_max: usize) -> (Projections, ReadModels) {
+        let settings = Settings { batch_max, ..Settings::new(self.folder.path()) };
+        let (log, keyring) = (self.log.clone(), self.keyring.clone());
+        let projections = Projections::start(settings, log, keyring).await.unwrap();
+        let models = projections.models();
+        let all = [Model::Catalog];
+        models.wait_for(&all, Partition(0), position, PATIENCE).await.unwrap();
+        (projections, models)
+    }
+}
+
+fn member() -> Principal {
+    Principal::member(tenant(1), actor(1))
+}
+
+fn entity(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "backstage.io/v1alpha1",
+        "kind": kind,
+        "metadata": { "name": name },
+        "spec": spec,
+    })
+}
+
+/// Four entities that differ in everything a filter can ask for.
+async fn zoo(history: &mut History) {
+    let web = json!({
+        "apiVersion": "backstage.io/v1alpha1",
+        "kind": "Component",
+        "metadata": {
+            "name": "web",
+            "title": "The Web Shop",
+            "description": "Sells things to people",
+            "tags": ["java", "Web"],
+            "annotations": { "backstage.io/techdocs-ref": "dir:." },
+            "labels": { "tier": "1" },
+            "links": [{ "url": "https://example.com" }],
+        },
+        "spec": {
+            "type": "website", "lifecycle": "production", "owner": "team-a", "system": "shop",
+            "providesApis": ["orders"], "dependsOn": ["resource:db"],
+        },
+    });
+    let api = json!({
+        "apiVersion": "backstage.io/v1alpha1",
+        "kind": "API",
+        "metadata": { "name": "orders", "tags": ["java"], "description": "Orders of the shop" },
+        "spec": {
+            "type": "openapi", "lifecycle": "experimental", "owner": "user:jane",
+            "definition": "x".repeat(300),
+        },
+    });
+    let group = entity("Group", "team-a", &json!({ "type": "team", "children": [] }));
+    let user = entity(
+        "User",
+        "jane",
+        &json!({
+            "profile": { "displayName": "Jane Doe", "email": "jane@example.com" },
+            "memberOf": ["team-a"],
+        }),
+    );
+    for it in [web, api, group, user] {
+        history.register(tenant(1), &it, None).await;
+    }
+}
+
+async fn found(models: &ReadModels, filter: Filter) -> Vec<String> {
+    let selection = Selection::matching(filter);
+    let page = entities::list(models, &member(), &selection, &Window::first(100)).await.unwrap();
+    let count = entities::count(models, &member(), &selection).await.unwrap();
+    assert_eq!(count, page.edges.len() as u64);
+    page.into_nodes().map(|it| it.name).collect()
+}
+
+#[tokio::test]
+async fn filters_find_what_backstage_finds() {
+    let mut world = World::new().await;
+    zoo(&mut world.history).await;
+    let (projections, models) = world.read().await;
+    let table: &[(&[&str], &[&str])] = &[
+        (&["kind=component"], &["web"]),
+        (&["KIND=Component"], &["web"]),
+        (&["kind=component,kind=api"], &["orders", "web"]),
+        (&["kind=component", "kind=group"], &["web", "team-a"]),
+        (&["kind=component,spec.type=openapi"], &[]),
+        (&["metadata.tags=JAVA"], &["orders", "web"]),
+        (&["metadata.tags.web=true"], &["web"]),
+        (&["metadata.tags.java=true,metadata.tags.web=true"], &["web"]),
+        (&["metadata.links"], &[]),
+        (&["metadata.links.url"], &["web"]),
+        (&["metadata.annotations.backstage.io/techdocs-ref"], &["web"]),
+        (&["metadata.namespace=default,kind=group"], &["team-a"]),
+        (&["spec.definition"], &["orders"]),
+        (&["spec.definition=x"], &[]),
+        (&["relations.ownedBy=group:default/team-a"], &["web"]),
+        (&["relations.ownerof"], &["team-a", "jane"]),
+        (&["relations.hasMember=user:default/jane"], &["team-a"]),
+        (&["spec.profile.email=jane@example.com"], &["jane"]),
+        (&["kind="], &[]),
+        (&["nothing.like.it"], &[]),
+    ];
+    for (sets, names) in table {
+        let filter = Filter::parse_sets(sets).unwrap();
+        assert_eq!(found(&models, filter).await, *names, "{sets:?}");
+    }
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn predicates_find_what_backstage_finds() {
+    let mut world = World::new().await;
+    zoo(&mut world.history).await;
+    let (projections, models) = world.read().await;
+    let table = [
+        (json!({}), vec!["orders", "web", "team-a", "jane"]),
+        (json!({ "$all": [] }), vec!["orders", "web", "team-a", "jane"]),
+        (json!({ "$any": [] }), vec![]),
+        (json!({ "kind": "Component" }), vec!["web"]),
+        (json!({ "kind": { "$in": ["user", "GROUP"] } }), vec!["team-a", "jane"]),
+        (json!({ "$not": { "kind": "api" } }), vec!["web", "team-a", "jane"]),
+        (json!({ "spec.lifecycle": { "$exists": false } }), vec!["team-a", "jane"]),
+        (json!({ "metadata.name": { "$hasPrefix": "TEA" } }), vec!["team-a"]),
+        (json!({ "metadata.tags": { "$contains": "web" } }), vec!["web"]),
+        (
+            json!({ "relations": { "$contains": {
+                "type": "ownedBy", "targetRef": "user:default/jane" } } }),
+            vec!["orders"],
+        ),
+        (
+            json!({ "relations": { "$contains": { "type": "ownedBy", "targetRef":
+                { "$in": ["user:default/jane", "group:default/team-a"] } } } }),
+            vec!["orders", "web"],
+        ),
+        (
+            json!({ "$any": [{ "kind": "user" }, { "kind": "api", "spec.type": "openapi" }] }),
+            vec!["orders", "jane"],
+        ),
+    ];
+    for (predicate, names) in table {
+        let filter = Filter::parse_predicate(&predicate).unwrap();
+        assert_eq!(found(&models, filter).await, names, "{predicate}");
+    }
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn an_entity_is_shown_whole() {
+    let mut world = World::new().await;
+    let location = LocationId(Uuid::from_u128(7));
+    let target = "https://example.com/catalog-info.yaml".to_owned();
+    let event = location::Event::Registered { kind: LocationKind::Url, target };
+    world.history.event(tenant(1), Stream::Location(location), Event::Location(event));
+    let json = entity(
+        "Component",
+        "Web",
+        &json!({
+        "type": "service", "lifecycle": "production", "owner": "team-a" }),
+    );
+    world.history.register(tenant(1), &json, Some(location)).await;
+    let (projections, models) = world.read().await;
+    let it = entities::find(&models, &member(), "component:default/web").await.unwrap().unwrap();
+    let document = it.document();
+    let metadata = &document["metadata"];
+    assert_eq!(metadata["namespace"], "default");
+    assert_eq!(metadata["uid"], it.uid.0.hyphenated().to_string());
+    assert_eq!(metadata["etag"], it.etag);
+    assert_eq!(
+        metadata["annotations"]["backstage.io/managed-by-location"],
+        "url:https://example.com/catalog-info.yaml"
+    );
+    assert_eq!((it.kind.as_str(), it.name.as_str(), it.revision), ("Component", "Web", 1));
+    assert_eq!(entities::find_by_uid(&models, &member(), it.uid).await.unwrap(), Some(it.clone()));
+    let ids = [it.id, EntityId(Uuid::nil())];
+    let by_id = entities::find_many_by_id(&models, &member(), &ids).await.unwrap();
+    assert_eq!(by_id, [Some(it), None]);
+
+    let gone = location::Event::Deregistered {};
+    world.history.event(tenant(1), Stream::Location(location), Event::Location(gone));
+    let position = world.history.append().await;
+    let all = [Model::Catalog];
+    models.wait_for(&all, Partition(0), position, PATIENCE).await.unwrap();
+    let it = entities::find(&models, &member(), "component:default/web").await.unwrap().unwrap();
+    assert_eq!(it.document()["metadata"]["annotations"]["backstage.io/orphan"], "true");
+    assert!(locations::find_many(&models, &member(), &[location]).await.unwrap()[0].is_none());
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn relations_stand_in_both_directions_and_may_dangle() {
+    let mut world = World::new().await;
+    zoo(&mut world.history).await;
+    let (projections, models) = world.read().await;
+    let references =
+        ["component:default/web", "group:default/team-a", "resource:default/db"].map(str::to_owned);
+    let relations = relations::of_many(&models, &member(), &references, &[]).await.unwrap();
+    let texts = |list: &[Relation]| -> Vec<String> {
+        let mark = |it: &Relation| if it.resolved { "" } else { "?" };
+        list.iter().map(|it| format!("{} {}{}", it.kind, it.target, mark(it))).collect()
+    };
+    assert_eq!(
+        texts(&relations[0]),
+        [
+            "dependsOn resource:default/db?",
+            "ownedBy group:default/team-a",
+            "partOf system:default/shop?",
+            "providesApi api:default/orders",
+        ]
+    );
+    assert_eq!(
+        texts(&relations[1]),
+        ["hasMember user:default/jane", "ownerOf component:default/web"]
+    );
+    assert!(relations[2].is_empty(), "what does not exist shows no relations");
+    let owners = relations::owners_of_many(&models, &member(), &references).await.unwrap();
+    assert_eq!(owners[0][0].entity.as_ref().unwrap().name, "team-a");
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn history_keeps_every_version_and_forgets_the_erased() {
+    let mut world = World::new().await;
+    zoo(&mut world.history).await;
+    let jane = entity(
+        "User",
+        "jane",
+        &json!({
+        "profile": { "displayName": "Jane Roe" }, "memberOf": [] }),
+    );
+    world.history.update(tenant(1), &jane, None).await;
+    let gone = world.history.stored(tenant(1), &entity("Component", "web", &json!({}))).await.0;
+    world.history.deregister(tenant(1), gone);
+    let (projections, models) = world.read().await;
+    let window = Window::first(10);
+    let versions = history::list(&models, &member(), "User:default/jane", &window).await.unwrap();
+    let names: Vec<_> = versions.into_nodes().map(|it| it.descriptor.unwrap()).collect();
+    assert_eq!(names[0]["spec"]["profile"]["displayName"], "Jane Roe");
+    assert_eq!(names[1]["spec"]["profile"]["displayName"], "Jane Doe");
+
+    let references = ["component:default/web", "user:default/jane"].map(str::to_owned);
+    let newest = history::newest_of_many(&models, &member(), &references, 1).await.unwrap();
+    assert_eq!(newest[0].edges[0].node.kind, VersionKind::Deregistered);
+    assert!(newest[0].has_next && newest[1].has_next);
+    assert_eq!(newest[1].edges[0].cursor, 2);
+
+    let keys = world.keyring.tenant(tenant(1)).await.unwrap();
+    let subject = keys.subject_id("user:default/jane");
+    world.keyring.destroy_subject(tenant(1), subject).await.unwrap();
+    let versions = history::list(&models, &member(), "user:default/jane", &window).await.unwrap();
+    for it in versions.into_nodes() {
+        assert_eq!(it.descriptor.unwrap()["metadata"]["name"], "(erased)");
+    }
+    // What is built from the log now has no trace of her.
+    projections.rebuild(Model::Catalog).await.unwrap();
+    let models = projections.models();
+    assert!(entities::find(&models, &member(), "user:default/jane").await.unwrap().is_none());
+    for table in ["entities", "search", "words", "relations", "subjects"] {
+        let mut reader = models.reader(Model::Catalog).await.unwrap();
+        let rows = crate::store::Sql::new(&format!("SELECT * FROM {table}"));
+        for row in rows.fetch(&mut reader).await.unwrap() {
+            let texts = (0..7).filter_map(|it| row.text(it).ok());
+            assert!(!texts.into_iter().any(|it| it.contains("jane")), "in {table}");
+        }
+    }
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn search_ranks_names_before_prose() {
+    let mut world = World::new().await;
+    zoo(&mut world.history).await;
+    let spec = json!({ "type": "service", "lifecycle": "x", "owner": "team-b" });
+    world.history.register(tenant(1), &entity("Component", "shop-front", &spec), None).await;
+    let (projections, models) = world.read().await;
+    for (terms, names) in [
+        ("shop", vec!["shop-front", "web", "orders"]),
+        ("SHOP fro", vec!["shop-front"]),
+        ("sells peop", vec!["web"]),
+        ("doe", vec!["jane"]),
+        ("shopping", vec![]),
+    ] {
+        let text = Some(TextSearch { terms: terms.to_owned() });
+        let order = Order { by: OrderBy::Relevance, descending: false };
+        let selection = Selection { text, order, ..Selection::matching(Filter::everything()) };
+        let mut all = Vec::new();
+        let mut window = Window::first(1);
+        loop {
+            let page = entities::list(&models, &member(), &selection, &window).await.unwrap();
+            let Some(edge) = page.edges.into_iter().next() else { break };
+            window = Window::first(1).after(edge.cursor);
+            all.push(edge.node.name);
+        }
+        assert_eq!(all, names, "{terms}");
+    }
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn facets_count_values_in_their_own_case() {
+    let mut world = World::new().await;
+    zoo(&mut world.history).await;
+    let (projections, models) = world.read().await;
+    let keys = ["kind", "metadata.tags", "relations.ownedBy", "unknown"].map(str::to_owned);
+    let everything = Selection::matching(Filter::everything());
+    let facets = entities::facets(&models, &member(), &everything, &keys).await.unwrap();
+    let texts = |facet: &Facet| -> Vec<String> {
+        facet.values.iter().map(|it| format!("{}={}", it.value, it.count)).collect()
+    };
+    assert_eq!(texts(&facets[0]), ["API=1", "Component=1", "Group=1", "User=1"]);
+    assert_eq!(texts(&facets[1]), ["Web=1", "java=2"]);
+    assert_eq!(texts(&facets[2]), ["group:default/team-a=1", "user:default/jane=1"]);
+    assert!(facets[3].values.is_empty());
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn a_scope_hides_rows_totals_and_far_ends() {
+    let mut world = World::new().await;
+    zoo(&mut world.history).await;
+    let (projections, models) = world.read().await;
+    let owned = Predicate::OwnedBy("group:default/team-a".to_owned());
+    let kind = |it: &str| Predicate::Kind(it.to_owned());
+    let table = [
+        (Scope::All, vec!["orders", "web", "team-a", "jane"]),
+        (Scope::Where(kind("component")), vec!["web"]),
+        (Scope::Where(owned.clone()), vec!["web"]),
+        (Scope::Where(Predicate::Any(vec![kind("user"), owned.clone()])), vec!["web", "jane"]),
+        (Scope::Where(Predicate::All(vec![kind("user"), owned])), vec![]),
+        (Scope::Where(Predicate::Any(vec![])), vec![]),
+    ];
+    let selection = Selection::matching(Filter::everything());
+    for (scope, names) in table {
+        let visible = Visible::scoped(tenant(1), scope.clone()).unwrap();
+        let page = list_visible(&models, &visible, &selection, &Window::first(9)).await.unwrap();
+        assert_eq!(page.into_nodes().map(|it| it.name).collect::<Vec<_>>(), names, "{scope:?}");
+        let count = entities::count_visible(&models, &visible, &selection).await.unwrap();
+        assert_eq!(count, names.len() as u64, "{scope:?}");
+    }
+    assert!(Visible::scoped(tenant(1), Scope::None).is_none());
+    let visible = Visible::scoped(tenant(1), Scope::Where(kind("component"))).unwrap();
+    let references = ["component:default/web", "group:default/team-a"].map(str::to_owned);
+    let seen = relations::of_many_visible(&models, &visible, &references, &[]).await.unwrap();
+    assert!(seen[0].iter().all(|it| !it.resolved), "hidden looks like missing");
+    assert!(seen[1].is_empty());
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn foreign_and_missing_look_the_same_to_every_reader() {
+    let mut world = World::new().await;
+    zoo(&mut world.history).await;
+    let (projections, models) = world.read().await;
+    let own = entities::find(&models, &member(), "component:default/web").await.unwrap().unwrap();
+    let foreign = Principal::member(tenant(2), actor(1));
+    let reference = [own.reference.clone()];
+    assert_eq!(entities::find(&models, &foreign, &reference[0]).await.unwrap(), None);
+    assert_eq!(entities::find_by_uid(&models, &foreign, own.uid).await.unwrap(), None);
+    assert_eq!(entities::find_many(&models, &foreign, &reference).await.unwrap(), [None]);
+    assert_eq!(entities::find_many_by_id(&models, &foreign, &[own.id]).await.unwrap(), [None]);
+    let everything = Selection::matching(Filter::everything());
+    assert_eq!(entities::count(&models, &foreign, &everything).await.unwrap(), 0);
+    let page = entities::list(&models, &foreign, &everything, &Window::first(9)).await.unwrap();
+    assert!(page.edges.is_empty());
+    let text = Some(TextSearch { terms: "web".to_owned() });
+    let searched = Selection { text, ..everything.clone() };
+    assert_eq!(entities::count(&models, &foreign, &searched).await.unwrap(), 0);
+    let keys = ["kind".to_owned(), "relations.ownedBy".to_owned()];
+    let facets = entities::facets(&models, &foreign, &everything, &keys).await.unwrap();
+    assert!(facets.iter().all(|it| it.values.is_empty()));
+    let related = relations::of_many(&models, &foreign, &reference, &[]).await.unwrap();
+    assert!(related[0].is_empty());
+    let versions =
+        history::list(&models, &foreign, &reference[0], &Window::first(9)).await.unwrap();
+    assert!(versions.edges.is_empty());
+    let newest = history::newest_of_many(&models, &foreign, &reference, 9).await.unwrap();
+    assert!(newest[0].edges.is_empty());
+    assert_eq!(locations::count(&models, &foreign).await.unwrap(), 0);
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn pages_in_every_order_and_direction_show_each_entity_once() {
+    let mut world = World::new().await;
+    for number in 0..23 {
+        let mut spec = json!({ "lifecycle": "x", "owner": "a" });
+        if number % 3 != 0 {
+            spec["type"] = format!("Type{}", number % 5).into();
+        }
+        let json = entity("Component", &format!("c{:02}", number * 7 % 23), &spec);
+        world.history.register(tenant(1), &json, None).await;
+    }
+    let (projections, models) = world.read().await;
+    let key = |missing| OrderBy::Key { key: "Spec.Type".to_owned(), missing };
+    for (by, expected) in [
+        (OrderBy::Reference, 23),
+        (OrderBy::Changed, 23),
+        (key(Missing::Excluded), 15),
+        (key(Missing::Last), 23),
+    ] {
+        for descending in [false, true] {
+            let order = Order { by: by.clone(), descending };
+            let selection = Selection { order, ..Selection::matching(Filter::everything()) };
+            let count = entities::count(&models, &member(), &selection).await.unwrap();
+            assert_eq!(count, expected);
+            let whole = walk(&models, &selection, Take::First(100)).await;
+            assert_eq!(whole.len() as u64, expected, "{by:?}");
+            for size in [1, 4, 7] {
+                let forward = walk(&models, &selection, Take::First(size)).await;
+                assert_eq!(forward, whole, "{by:?} by {size}");
+                let mut backward = walk(&models, &selection, Take::Last(size)).await;
+                backward.reverse();
+                assert_eq!(backward, whole, "{by:?} backward by {size}");
+            }
+            if by == key(Missing::Last) {
+                let typed = |it: &String| it.starts_with("some");
+                assert!(whole.is_sorted_by_key(|it| !typed(it)), "those without come last");
+            }
+        }
+    }
+    projections.stop().await;
+}
+
+/// Every entity of `selection` page by page, as `some name` or `none name` by its cursor's
+/// value; in reverse if the pages are taken from the end.
+async fn walk(models: &ReadModels, selection: &Selection, take: Take) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut window = Window { after: None, before: None, take };
+    loop {
+        let page = entities::list(models, &member(), selection, &window).await.unwrap();
+        let mut edges = page.edges;
+        let (more, last) = match take {
+            Take::First(_) => (page.has_next, edges.last().map(|it| it.cursor.clone())),
+            Take::Last(_) => {
+                let first = edges.first().map(|it| it.cursor.clone());
+                edges.reverse();
+                (page.has_previous, first)
+            }
+        };
+        let name = |it: crate::page::Edge<Entity, EntityCursor>| {
+            let there = if it.cursor.value.is_some() { "some" } else { "none" };
+            format!("{there} {}", it.node.name)
+        };
+        all.extend(edges.into_iter().map(name));
+        match take {
+            _ if !more => return all,
+            Take::First(_) => window.after = last,
+            Take::Last(_) => window.before = last,
+        }
+    }
+}
+
+/// Something that can happen to one of a few entities.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    Put(usize, u8),
+    Remove(usize),
+    Locate,
+    Forget,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => (0..8_usize, 0..4_u8).prop_map(|(it, variant)| Happening::Put(it, variant)),
+        2 => (0..8_usize).prop_map(Happening::Remove),
+        1 => Just(Happening::Locate),
+        1 => Just(Happening::Forget),
+    ]
+}
+
+async fn tell(history: &mut History, happenings: &[Happening]) {
+    let location = LocationId(Uuid::from_u128(7));
+    let located = |event| (Stream::Location(location), Event::Location(event));
+    let mut there = [false; 8];
+    for it in happenings {
+        match *it {
+            Happening::Put(number, variant) => {
+                let json = json!({
+                    "apiVersion": "backstage.io/v1alpha1", "kind": "Component",
+                    "metadata": { "name": format!("e{number}"),
+                        "tags": (0..variant).map(|it| format!("t{it}")).collect::<Vec<_>>() },
+                    "spec": { "type": format!("T{variant}"), "lifecycle": "x",
+                        "owner": if variant == 3 { "user:jane" } else { "team" },
+                        "dependsOn": [format!("component:e{variant}")] },
+                });
+                let follows = (number % 2 == 0).then_some(location);
+                if there[number] {
+                    history.update(tenant(1), &json, follows).await;
+                } else {
+                    history.register(tenant(1), &json, follows).await;
+                }
+                there[number] = true;
+            }
+            Happening::Remove(number) if there[number] => {
+                let json = entity("Component", &format!("e{number}"), &json!({}));
+                let id = history.stored(tenant(1), &json).await.0;
+                history.deregister(tenant(1), id);
+                there[number] = false;
+            }
+            Happening::Remove(_) => (),
+            Happening::Locate => {
+                let target = "https://example.com".to_owned();
+                let event = location::Event::Registered { kind: LocationKind::Url, target };
+                history.command(tenant(1), &[located(event)]);
+            }
+            Happening::Forget => {
+                history.command(tenant(1), &[located(location::Event::Deregistered {})]);
+            }
+        }
+    }
+}
+
+/// Every row of every table, sorted, without what depends on how events were batched.
+async fn dump(models: &ReadModels) -> Vec<String> {
+    let mut reader = models.reader(Model::Catalog).await.unwrap();
+    let mut all = Vec::new();
+    for (table, columns) in [
+        (
+            "entities",
+            "hex(id), hex(uid), reference, document, revision, registered_at, sequence, position, changed_at, etag",
+        ),
+        ("versions", "hex(id), revision, fate, descriptor"),
+        ("search", "key, known, value, reference, leads, original"),
+        ("words", "word, reference, weight"),
+        ("relations", "source, kind_key, target, stated_by, kind"),
+        ("subjects", "reference, hex(subject)"),
+        ("locations", "hex(id), kind, target, sequence"),
+    ] {
+        let columns = columns.replace(", ", " || '|' || ");
+        let columns = columns.replace("descriptor", "coalesce(descriptor, '')");
+        let columns = columns.replace("original", "coalesce(original, '')");
+        let sql = format!("SELECT {columns} FROM {table} ORDER BY 1");
+        for row in crate::store::Sql::new(&sql).fetch(&mut reader).await.unwrap() {
+            all.push(format!("{table}: {}", row.text(0).unwrap()));
+        }
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn the_tables_do_not_depend_on_how_events_are_batched(
+        happenings in proptest::collection::vec(happening(), 1..60),
+        batch_max in 1..20_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (small, whole) = runtime.block_on(async {
+            let mut world = World::new().await;
+            tell(&mut world.history, &happenings).await;
+            if world.history.pending() == 0 {
+                return (Vec::new(), Vec::new());
+            }
+            let position = world.history.append().await;
+            let (projections, models) = world.follow(position, batch_max).await;
+            let small = dump(&models).await;
+            projections.stop().await;
+            drop(models);
+            world.folder = tempfile::tempdir().unwrap();
+            let (projections, models) = world.follow(position, 8_192).await;
+            let whole = dump(&models).await;
+            projections.stop().await;
+            (small, whole)
+        });
+        let differs = |one: &[String], other: &[String]| -> Vec<String> {
+            one.iter().filter(|it| !other.contains(it)).cloned().collect()
+        };
+        prop_assert_eq!(differs(&small, &whole), differs(&whole, &small));
+        prop_assert_eq!(small.len(), whole.len());
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_a_location_is_told_for_the_entities_that_follow_it() {
+    let mut world = World::new().await;
+    tell(&mut world.history, &[Happening::Put(0, 1), Happening::Put(1, 1)]).await;
+    let (projections, models) = world.read().await;
+    let mut changes = projections.changes();
+    tell(&mut world.history, &[Happening::Locate]).await;
+    let position = world.history.append().await;
+    models.wait_for(&[Model::Catalog], Partition(0), position, PATIENCE).await.unwrap();
+    let change = changes.recv().await.unwrap();
+    let references: Vec<_> = change.entities.iter().map(|it| it.reference.as_str()).collect();
+    assert_eq!(references, ["component:default/e0"]);
+    assert_eq!(change.entities[0].fate, engine::change::EntityFate::Updated);
+    projections.stop().await;
+}
+
+#[test]
+fn the_tenant_is_in_the_key_of_every_table() {
+    for model in Model::ALL {
+        for table in model.schema().tables {
+            let named = table.contains("tenant UUID NOT NULL") || table.contains("(tenant, ");
+            assert!(named, "{table}");
+        }
+    }
+    let _: TenantId = tenant(1);
+}

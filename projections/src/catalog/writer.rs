@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use domain::Stream;
 use domain::catalog::StoredDescriptor;
-use domain::id::{EntityId, EntityUid, LocationId, TenantId};
+use domain::id::{ActorId, EntityId, EntityUid, LocationId, TenantId};
 use domain::location::LocationKind;
 use domain::{entity, location};
+use event_log::Position;
 use vault::Keyring;
 
 use crate::engine::change::{Change, EntityChange, EntityFate};
@@ -170,25 +171,41 @@ async fn derive_all<'a>(
     Ok(outcomes)
 }
 
-/// The registration an entity is in.
+/// The registration an entity is in, and the event that said last what it is.
 #[derive(Clone, Copy)]
 struct Registration {
     uid: EntityUid,
     at: DateTime<Utc>,
+    said: Said,
+}
+
+/// An event of an entity. Those of its location change what is shown, not what was said.
+#[derive(Clone, Copy)]
+struct Said {
     revision: u64,
+    sequence: u64,
+    position: Position,
+    at: DateTime<Utc>,
+    by: ActorId,
 }
 
 impl Registration {
     /// None if there is none, which is only right for an erased person.
     fn of(touched: &Touched<'_>, existing: Option<&Existing>) -> Option<Self> {
-        let before = existing.map(|it| (it.uid, it.registered_at));
+        let before = existing.map(|it| (it.registration.uid, it.registration.at));
         let (uid, at) = touched.began.or(before)?;
-        // A location's event changes what is shown, not what was said.
-        let revision = match touched.fact.stream {
-            Stream::Entity(_) => touched.fact.revision,
-            _ => existing?.revision,
+        let fact = touched.fact;
+        let said = match fact.stream {
+            Stream::Entity(_) => Said {
+                revision: fact.revision,
+                sequence: fact.sequence,
+                position: fact.position,
+                at: fact.at,
+                by: fact.actor,
+            },
+            _ => existing?.registration.said,
         };
-        Some(Self { uid, at, revision })
+        Some(Self { uid, at, said })
     }
 }
 

@@ -2,23 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
 use domain::catalog::StoredDescriptor;
-use domain::id::{EntityId, EntityUid, LocationId, TenantId};
+use domain::id::{ActorId, EntityId, EntityUid, LocationId, TenantId};
 use domain::location::LocationKind;
+use event_log::Position;
 use serde_json::Value;
 
-use super::{Key, Source, Sources, State, Touched};
+use super::{Key, Registration, Said, Source, Sources, State, Touched};
 use crate::store::bulk::Rows;
 use crate::store::{Connection, Row, StoreError};
 
 /// An entity as it is before the batch.
 pub(super) struct Existing {
     pub reference: String,
-    pub uid: EntityUid,
     pub location: Option<LocationId>,
-    pub revision: u64,
-    pub registered_at: DateTime<Utc>,
+    pub registration: Registration,
     pub document: Value,
 }
 
@@ -29,7 +27,8 @@ pub(super) struct Follower {
 }
 
 const COLUMNS: &str = "entities.tenant, entities.id, reference, entities.uid, location,
-    entities.revision, registered_at, document";
+    registered_at, document, entities.revision, entities.sequence, entities.position, changed_at,
+    changed_by";
 
 /// The entities of these streams that are in the catalog.
 pub(super) async fn by_id(
@@ -59,20 +58,25 @@ pub(super) async fn followers(
     let found = rows.fetch(connection, &before, ")").await?;
     let follower = |row: &Row| {
         let (key, existing) = existing(row)?;
-        Ok((key, Follower { existing, descriptor: row.json(8)? }))
+        Ok((key, Follower { existing, descriptor: row.json(12)? }))
     };
     found.iter().map(follower).collect()
 }
 
 fn existing(row: &Row) -> Result<(Key, Existing), StoreError> {
     let key = (TenantId(row.uuid(0)?), EntityId(row.uuid(1)?));
+    let said = Said {
+        revision: row.count(7)?,
+        sequence: row.count(8)?,
+        position: Position(row.count(9)?),
+        at: row.time(10)?,
+        by: ActorId(row.uuid(11)?),
+    };
     let existing = Existing {
         reference: row.text(2)?,
-        uid: EntityUid(row.uuid(3)?),
         location: row.optional_uuid(4)?.map(LocationId),
-        revision: row.count(5)?,
-        registered_at: row.time(6)?,
-        document: row.json(7)?,
+        registration: Registration { uid: EntityUid(row.uuid(3)?), at: row.time(5)?, said },
+        document: row.json(6)?,
     };
     Ok((key, existing))
 }

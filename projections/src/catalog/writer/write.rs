@@ -88,9 +88,8 @@ pub(super) async fn entities(
     existing: &HashMap<Key, Existing>,
 ) -> Result<(), StoreError> {
     let mut differences = Differences::default();
-    let (mut gone, mut former, mut found, mut personal, mut rows) =
-        (Rows::default(), Rows::default(), Rows::default(), Rows::default(), Rows::default());
-    let mut subjects = Rows::default();
+    let (mut rows, mut gone) = (Rows::default(), Rows::default());
+    let (mut subjects, mut personal) = (Rows::default(), Rows::default());
     let nothing = Indexed::default();
     for (key, outcome) in outcomes {
         let before = existing.get(key);
@@ -103,31 +102,18 @@ pub(super) async fn entities(
         personal.push(entity.clone());
         match &outcome.derived {
             Some(derived) => {
-                rows.push(entity_row(*key, outcome.fact, derived));
-                found.push(entity);
+                rows.push(entity_row(*key, derived));
                 for it in &derived.subjects {
                     subjects.push([key.0.0.into(), reference.as_str().into(), it.0.into()]);
                 }
             }
-            None => {
-                let [tenant, reference] = entity.clone();
-                gone.push(entity);
-                // A person who was erased leaves no name behind.
-                if let Some(domain::Event::Entity(Event::Deregistered { .. })) = outcome.fact.event
-                {
-                    former.push([tenant, reference, key.1.0.into()]);
-                }
-            }
+            None => gone.push(entity),
         }
         let before = before.map(|it| index(&it.document)).unwrap_or_default();
         let after = outcome.derived.as_ref().map_or(&nothing, |it| &it.indexed);
         differences.add(key.0, reference, &before, after);
     }
     gone.execute(connection, "DELETE FROM entities WHERE (tenant, reference) IN (", ")").await?;
-    let forget = "DELETE FROM former_entities WHERE (tenant, reference) IN (";
-    found.execute(connection, forget, ")").await?;
-    let insert = "INSERT INTO former_entities (tenant, reference, id)";
-    former.execute(connection, insert, "ON CONFLICT DO NOTHING").await?;
     let forget = "DELETE FROM subjects WHERE (tenant, reference) IN (";
     personal.execute(connection, forget, ")").await?;
     subjects.execute(connection, "INSERT INTO subjects (tenant, reference, subject)", "").await?;
@@ -149,8 +135,8 @@ const UPDATE_ENTITY: &str = "ON CONFLICT (tenant, reference) DO UPDATE SET id = 
     changed_at = excluded.changed_at, changed_by = excluded.changed_by,
     document = excluded.document";
 
-fn entity_row((tenant, id): Key, fact: &Fact, derived: &Derived) -> [Value; 22] {
-    let document = &derived.document;
+fn entity_row((tenant, id): Key, derived: &Derived) -> [Value; 22] {
+    let (document, said) = (&derived.document, &derived.registration.said);
     let text = |parent: Option<&Json>, name: &str| -> Option<String> {
         parent?.get(name)?.as_str().map(str::to_owned)
     };
@@ -173,12 +159,12 @@ fn entity_row((tenant, id): Key, fact: &Fact, derived: &Derived) -> [Value; 22] 
         tags.map_or_else(|| "[]".to_owned(), Json::to_string).into(),
         derived.location.map(|it| it.0).into(),
         derived.etag.as_str().into(),
-        derived.registration.revision.into(),
-        fact.sequence.into(),
-        fact.position.0.into(),
+        said.revision.into(),
+        said.sequence.into(),
+        said.position.0.into(),
         derived.registration.at.timestamp_micros().into(),
-        fact.at.timestamp_micros().into(),
-        fact.actor.0.into(),
+        said.at.timestamp_micros().into(),
+        said.by.0.into(),
         document.to_string().into(),
     ]
 }
