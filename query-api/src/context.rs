@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::Data;
+use axum::http::HeaderMap;
 use commands::Commands;
 use domain::Principal;
 use event_log::EventLog;
@@ -14,6 +15,7 @@ use vault::Keyring;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
 use crate::opaque::{self, Place};
+use crate::trace;
 
 /// The request header that names a position the answer must have seen.
 pub const POSITION_HEADER: &str = "callboard-position";
@@ -74,12 +76,19 @@ impl Context {
         &self.inner.keyring
     }
 
-    /// What one operation of `principal` needs; its reads wait for `position`, if there is one.
+    /// What one operation of `principal` needs, as the headers of its request ask for it.
     #[must_use]
-    pub fn request(&self, principal: Principal, position: Option<String>) -> RequestContext {
+    pub fn request(&self, principal: Principal, asked: Asked) -> RequestContext {
         let models = self.inner.projections.models();
-        let inner = Requested { context: self.clone(), principal, models, position };
+        let inner = Requested { context: self.clone(), principal, models, asked };
         RequestContext { inner: Arc::new(inner) }
+    }
+
+    /// The token of `place` for this principal's tenant.
+    #[must_use]
+    pub fn position_token(&self, principal: &Principal, place: &Place) -> String {
+        let incarnation = self.inner.log.incarnation();
+        opaque::seal_position(&self.inner.keyring, principal.tenant(), incarnation, place)
     }
 }
 
@@ -94,7 +103,25 @@ struct Requested {
     context: Context,
     principal: Principal,
     models: ReadModels,
-    position: Option<String>,
+    asked: Asked,
+}
+
+/// What the headers of a request say that its operations heed.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Reads wait for this position.
+    pub position: Option<String>,
+    /// The W3C trace context; events that it causes carry it.
+    pub traceparent: Option<String>,
+}
+
+impl Asked {
+    /// What these headers say.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let position = headers.get(POSITION_HEADER).and_then(|it| it.to_str().ok());
+        Self { position: position.map(str::to_owned), traceparent: trace::of(headers) }
+    }
 }
 
 impl RequestContext {
@@ -134,7 +161,7 @@ impl RequestContext {
     ///
     /// If the token is not ours, or the model is not there in time.
     pub async fn read(&self, model: Model) -> Result<&ReadModels, ApiError> {
-        if let Some(token) = &self.inner.position {
+        if let Some(token) = &self.inner.asked.position {
             let models = &self.inner.models;
             let tenant = self.inner.principal.tenant();
             let keyring = self.keyring();
@@ -150,7 +177,12 @@ impl RequestContext {
     /// The token of `place` for this principal's tenant.
     #[must_use]
     pub fn position_token(&self, place: &Place) -> String {
-        let tenant = self.inner.principal.tenant();
-        opaque::seal_position(self.keyring(), tenant, self.inner.models.incarnation(), place)
+        self.inner.context.position_token(&self.inner.principal, place)
+    }
+
+    /// The W3C trace context of the request, if it has one.
+    #[must_use]
+    pub fn traceparent(&self) -> Option<&str> {
+        self.inner.asked.traceparent.as_deref()
     }
 }

@@ -48,7 +48,7 @@ impl Doors {
             shutdown: settings.shutdown.clone(),
             ..transport::Settings::default()
         };
-        let schema = settings.limits.guard(schema::builder()).finish();
+        let schema = transport::prepare(schema::builder(), &settings.limits).finish();
         let graphql = transport::router(schema, std::sync::Arc::new(authenticator), transport);
         rest::router(context, verifier, settings, metrics)
             .layer(DefaultBodyLimit::max(settings.body_bytes_max))

@@ -6,37 +6,51 @@ use async_graphql::{Error, ErrorExtensions};
 use axum::http::StatusCode;
 use commands::CommandError;
 use domain::principal::Denied;
+use event_log::LogError;
 use projections::ReadError;
+use vault::KeyringError;
 
 use crate::opaque::NotOurs;
 
 /// Why an operation has no answer.
-#[derive(Debug, thiserror::Error)]
+///
+/// Not a [`std::error::Error`], and without `Display`: async-graphql would make an answer without
+/// a code of it, and show what is to be hidden. [`ApiError::message`] is what callers may read.
+#[derive(Debug)]
 pub enum ApiError {
     /// A reader did not answer.
-    #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(ReadError),
     /// The write side did not accept a request.
-    #[error(transparent)]
-    Command(#[from] CommandError),
+    Command(CommandError),
     /// The caller may not ask for this.
-    #[error(transparent)]
-    Denied(#[from] Denied),
+    Denied(Denied),
     /// A token is not ours.
-    #[error(transparent)]
-    Token(#[from] NotOurs),
+    Token(NotOurs),
     /// An argument has no meaning; the text says which, what and why.
-    #[error("{0}")]
     Argument(String),
     /// The log failed.
-    #[error(transparent)]
-    Log(#[from] event_log::LogError),
+    Log(LogError),
     /// The vault failed.
-    #[error(transparent)]
-    Keyring(#[from] vault::KeyringError),
-    /// What is stored cannot be read back.
-    #[error(transparent)]
-    Decode(#[from] domain::event::DecodeError),
+    Keyring(KeyringError),
+}
+
+macro_rules! from {
+    ($($variant:ident($cause:ty),)*) => {
+        $(impl From<$cause> for ApiError {
+            fn from(cause: $cause) -> Self {
+                Self::$variant(cause)
+            }
+        })*
+    };
+}
+
+from! {
+    Read(ReadError),
+    Command(CommandError),
+    Denied(Denied),
+    Token(NotOurs),
+    Log(LogError),
+    Keyring(KeyringError),
 }
 
 impl ApiError {
@@ -66,8 +80,7 @@ impl ApiError {
             Self::Command(CommandError::Fault(_))
             | Self::Read(ReadError::Fault { .. })
             | Self::Log(_)
-            | Self::Keyring(_)
-            | Self::Decode(_) => "INTERNAL",
+            | Self::Keyring(_) => "INTERNAL",
         }
     }
 
@@ -89,11 +102,20 @@ impl ApiError {
     /// What the caller reads. A fault is logged and named by nothing but its kind.
     #[must_use]
     pub fn message(&self) -> String {
-        if self.code() == "INTERNAL" {
-            tracing::error!(error = ?self, "an operation failed");
-            return "internal fault; the operator's log says more".to_owned();
+        match self {
+            Self::Command(CommandError::Fault(command)) => {
+                format!("internal fault; the operator's log says more under {command}")
+            }
+            Self::Read(ReadError::Fault { .. }) | Self::Log(_) | Self::Keyring(_) => {
+                tracing::error!(error = ?self, "an operation failed");
+                "internal fault; the operator's log says more".to_owned()
+            }
+            Self::Read(error) => error.to_string(),
+            Self::Command(error) => error.to_string(),
+            Self::Denied(error) => error.to_string(),
+            Self::Token(error) => error.to_string(),
+            Self::Argument(message) => message.clone(),
         }
-        self.to_string()
     }
 
     /// When asking again makes sense, if it does.

@@ -19,8 +19,10 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 
 use crate::auth::{Session, Verifier};
-use crate::context::{Context, POSITION_HEADER, RequestContext};
+use crate::context::{Asked, Context, RequestContext};
 use crate::doors::Settings;
+use crate::transport::Streams;
+use tokio_util::sync::CancellationToken;
 
 pub use problem::Problem;
 
@@ -34,6 +36,9 @@ impl fmt::Debug for RenderMetrics {
     }
 }
 
+/// Feeds that one principal may follow or wait for at a time.
+const STREAMS_PER_PRINCIPAL_MAX: usize = 50;
+
 /// What the handlers share.
 #[derive(Clone, Debug)]
 struct Door {
@@ -41,7 +46,8 @@ struct Door {
     verifier: Verifier,
     metrics: RenderMetrics,
     ready_lag_max: Duration,
-    shutdown: tokio_util::sync::CancellationToken,
+    shutdown: CancellationToken,
+    streams: Streams,
 }
 
 impl Door {
@@ -56,8 +62,7 @@ impl Door {
 
     /// What one operation of `session` needs.
     fn request(&self, session: &Session, headers: &HeaderMap) -> RequestContext {
-        let position = headers.get(POSITION_HEADER).and_then(|it| it.to_str().ok());
-        self.context.request(session.principal.clone(), position.map(str::to_owned))
+        self.context.request(session.principal.clone(), Asked::of(headers))
     }
 }
 
@@ -69,7 +74,8 @@ pub(crate) fn router(
     metrics: RenderMetrics,
 ) -> Router {
     let (ready_lag_max, shutdown) = (settings.ready_lag_max, settings.shutdown.clone());
-    let door = Door { context, verifier, metrics, ready_lag_max, shutdown };
+    let streams = Streams::new(STREAMS_PER_PRINCIPAL_MAX);
+    let door = Door { context, verifier, metrics, ready_lag_max, shutdown, streams };
     Router::new()
         .route("/api/v1/usage", get(usage::show).post(usage::record))
         .route("/api/v1/events", get(events::feed))

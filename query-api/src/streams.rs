@@ -3,6 +3,8 @@
 //! The only user of the shared log in this crate. Everything else that a reader of the log
 //! would see, other tenants' records above all, ends here. Personal texts stay sealed.
 
+use std::sync::Arc;
+
 use domain::event::TYPE_PREFIX;
 use domain::id::TenantId;
 use domain::{Permission, Scope};
@@ -17,7 +19,9 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 
 /// The most events one step of a stream yields.
-const EVENTS_MAX: usize = 256;
+///
+/// An event has at most 256 KiB, so a stream holds at most 16 MiB.
+const EVENTS_MAX: usize = 64;
 
 /// An event with its body, as its tenant sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -90,7 +94,11 @@ pub async fn body(
 pub struct TenantStream {
     tenant: TenantId,
     keys: TenantKeys,
+    log: Arc<dyn EventLog>,
+    partition: Partition,
     reader: Box<dyn Reader>,
+    /// Everything before this place has been read.
+    reached: Position,
     /// Events up to this sequence are passed over.
     after: u64,
 }
@@ -110,34 +118,73 @@ impl TenantStream {
     pub async fn open(request: &RequestContext, after: Option<u64>) -> Result<Self, ApiError> {
         let tenant = authorized(request)?;
         let keys = request.keyring().tenant(tenant).await?;
-        let log = request.shared().log();
+        let log = request.shared().log().clone();
         let Some(partition) = request.shared().commands().partition_of(tenant) else {
             return Err(ApiError::argument("the tenant is not in the directory"));
         };
-        let from = match after {
+        let reached = match after {
             None => log.end(partition).await?,
             Some(sequence) => place_of(request, sequence).await?,
         };
-        let reader = log.read(partition, from).await?;
-        Ok(Self { tenant, keys, reader, after: after.unwrap_or(0) })
+        let reader = log.read(partition, reached).await?;
+        Ok(Self { tenant, keys, log, partition, reader, reached, after: after.unwrap_or(0) })
+    }
+
+    /// Where the log ends now.
+    ///
+    /// # Errors
+    ///
+    /// If the log cannot tell.
+    pub fn end(&self) -> impl Future<Output = Result<Position, ApiError>> + Send + use<> {
+        let (log, partition) = (self.log.clone(), self.partition);
+        async move { Ok(log.end(partition).await?) }
     }
 
     /// The next events, at least one; waits for it.
+    ///
+    /// Dropping the future loses nothing.
     ///
     /// # Errors
     ///
     /// If the log cannot be read.
     pub async fn next(&mut self) -> Result<Vec<StreamEvent>, ApiError> {
         loop {
-            let records = self.reader.next(EVENTS_MAX).await?;
-            let own = records.iter().filter(|it| belongs_to(&it.record, self.tenant));
-            let events = own.map(|it| self.event(it)).collect::<Result<Vec<_>, _>>()?;
-            let new: Vec<_> = events.into_iter().filter(|it| it.sequence > self.after).collect();
-            if let Some(last) = new.last() {
-                self.after = last.sequence;
-                return Ok(new);
+            let events = self.step().await?;
+            if !events.is_empty() {
+                return Ok(events);
             }
         }
+    }
+
+    /// The next events, at least one; none if there are none before `end`, a place up to which
+    /// the log is recorded.
+    ///
+    /// # Errors
+    ///
+    /// If the log cannot be read.
+    pub async fn next_before(&mut self, end: Position) -> Result<Option<Vec<StreamEvent>>, ApiError> {
+        while self.reached < end {
+            let events = self.step().await?;
+            if !events.is_empty() {
+                return Ok(Some(events));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the tenant sees of the next records, which may be nothing.
+    async fn step(&mut self) -> Result<Vec<StreamEvent>, ApiError> {
+        let records = self.reader.next(EVENTS_MAX).await?;
+        if let Some(last) = records.last() {
+            self.reached = last.position.next();
+        }
+        let own = records.iter().filter(|it| belongs_to(&it.record, self.tenant));
+        let mut events = own.map(|it| self.event(it)).collect::<Result<Vec<_>, _>>()?;
+        events.retain(|it| it.sequence > self.after);
+        if let Some(last) = events.last() {
+            self.after = last.sequence;
+        }
+        Ok(events)
     }
 
     fn event(&self, recorded: &Recorded) -> Result<StreamEvent, ApiError> {

@@ -1,19 +1,16 @@
 //! The trace a request belongs to, for the events it causes.
 
-/// The W3C trace context of the running request, if it carried or began one.
-#[must_use]
-pub fn current_traceparent() -> Option<String> {
-    TRACEPARENT.try_with(Clone::clone).ok().flatten()
-}
+use axum::http::HeaderMap;
 
-tokio::task_local! {
-    /// Set for as long as a request is served.
-    pub(crate) static TRACEPARENT: Option<String>;
+/// The W3C trace context that a request with these headers carries, if it is well-formed.
+#[must_use]
+pub fn of(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get("traceparent")?.to_str().ok()?;
+    read(header).map(str::to_owned)
 }
 
 /// What the header `traceparent` says, if it is well-formed (W3C Trace Context §3.2).
-#[must_use]
-pub fn read(header: &str) -> Option<&str> {
+fn read(header: &str) -> Option<&str> {
     let parts: Vec<&str> = header.split('-').collect();
     let hex = |text: &str, length| {
         text.len() == length && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))

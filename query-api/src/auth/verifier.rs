@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use vault::Keyring;
 
 use super::token;
-use crate::context::Context;
+use crate::context::{Asked, Context};
 use crate::transport::{Authenticator, Caller, Refusal};
 
 /// A verified credential: who it grants to be, and until when.
@@ -25,6 +25,13 @@ pub struct Session {
     pub principal: Principal,
     /// When the credential ends.
     pub expires_at: DateTime<Utc>,
+}
+
+impl Session {
+    /// The same text for the same principal and no other.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.principal.tenant(), self.principal.actor())
+    }
 }
 
 /// Verifies the credentials this installation accepts: a closed list.
@@ -96,7 +103,7 @@ struct GraphqlCaller {
     name: String,
     session: Session,
     context: Context,
-    position: Option<String>,
+    asked: Asked,
 }
 
 impl Caller for GraphqlCaller {
@@ -105,7 +112,7 @@ impl Caller for GraphqlCaller {
     }
 
     fn attach(&self, data: &mut Data) {
-        let request = self.context.request(self.session.principal.clone(), self.position.clone());
+        let request = self.context.request(self.session.principal.clone(), self.asked.clone());
         request.attach(data);
     }
 
@@ -123,12 +130,11 @@ pub(crate) struct GraphqlAuthenticator {
 
 impl GraphqlAuthenticator {
     fn caller(&self, session: Session, head: &Parts) -> Arc<dyn Caller> {
-        let position = head.headers.get(crate::context::POSITION_HEADER);
         Arc::new(GraphqlCaller {
-            name: format!("{}/{}", session.principal.tenant(), session.principal.actor()),
+            name: session.name(),
             session,
             context: self.context.clone(),
-            position: position.and_then(|it| it.to_str().ok()).map(str::to_owned),
+            asked: Asked::of(&head.headers),
         })
     }
 }

@@ -97,7 +97,7 @@ fn authorize(door: &Door, headers: &HeaderMap, permission: Permission) -> Result
 }
 
 fn model(name: &str) -> Result<Model, Problem> {
-    name.parse().map_err(|error: projections::UnknownModel| Problem::bad_field("model", error))
+    name.parse().map_err(|error| Problem::bad_field("model", error))
 }
 
 /// Where every model stands, and which tenants are parked.

@@ -21,7 +21,7 @@ pub struct AuditEvent(pub AuditRow);
 #[Object]
 impl AuditEvent {
     /// The global id.
-    async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
+    pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
         Ok(NodeId::Event(self.0.id).seal(context.data()?))
     }
 

@@ -26,7 +26,7 @@ pub struct Entity(pub entities::Entity);
 #[Object]
 impl Entity {
     /// The global id.
-    async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
+    pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
         Ok(NodeId::Entity(self.0.id).seal(context.data()?))
     }
 
@@ -200,9 +200,9 @@ pub struct EntityVersion(history::Version);
 
 #[Object]
 impl EntityVersion {
-    /// The registration it belongs to.
-    async fn uid(&self) -> String {
-        self.0.uid.to_string()
+    /// The registration it belongs to; none where the history does not say.
+    async fn uid(&self) -> Option<String> {
+        self.0.uid.map(|it| it.to_string())
     }
 
     /// The stream's revision.

@@ -29,7 +29,7 @@ pub enum LocationKind {
 #[Object]
 impl Location {
     /// The global id.
-    async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
+    pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
         Ok(NodeId::Location(self.0.id).seal(context.data()?))
     }
 

@@ -3,15 +3,16 @@
 //! What the rules or the caller's own input forbid comes back in `userErrors`, with a stable
 //! code and the path of the field; what is denied or failed is a GraphQL error.
 
-mod billing;
-mod catalog;
-mod organisation;
-mod terms;
-mod usage;
+pub mod billing;
+pub mod catalog;
+pub mod organisation;
+pub mod terms;
+pub mod usage;
 
 use async_graphql::{Context, Enum, InputObject, MergedObject, OneofObject, SimpleObject};
 use chrono::{DateTime, Utc};
-use commands::{CommandError, IdempotencyKey, Mode, Outcome, Repetition, Request};
+use commands::request::Repetition;
+use commands::{CommandError, IdempotencyKey, Mode, Outcome, Request};
 use domain::operation::Operation;
 use uuid::Uuid;
 
@@ -144,7 +145,7 @@ pub(super) async fn submit(
     options: Option<CommandOptions>,
 ) -> async_graphql::Result<Submitted> {
     let request = context.data::<RequestContext>()?;
-    let asked = match asked(operation, options.unwrap_or_default()) {
+    let asked = match asked(operation, options.unwrap_or_default(), request.traceparent()) {
         Ok(asked) => asked,
         Err(error) => return Ok(refused(vec![error])),
     };
@@ -170,7 +171,11 @@ fn user_error(code: &str, message: impl std::fmt::Display, path: Option<&str>) -
     UserError { code: code.into(), message: message.to_string(), path: path.map(Into::into) }
 }
 
-fn asked(operation: Operation, options: CommandOptions) -> Result<Request, UserError> {
+fn asked(
+    operation: Operation,
+    options: CommandOptions,
+    traceparent: Option<&str>,
+) -> Result<Request, UserError> {
     let key: Option<IdempotencyKey> = options
         .idempotency_key
         .map(|it| it.parse())
@@ -182,7 +187,7 @@ fn asked(operation: Operation, options: CommandOptions) -> Result<Request, UserE
         idempotency_key: key,
         mode: if options.preview { Mode::Preview } else { Mode::Commit },
         correlation: options.correlation_id,
-        traceparent: crate::trace::current_traceparent(),
+        traceparent: traceparent.map(str::to_owned),
     })
 }
 

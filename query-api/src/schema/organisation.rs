@@ -21,7 +21,7 @@ pub struct Tenant(pub organisation::Tenant);
 #[Object]
 impl Tenant {
     /// The global id.
-    async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
+    pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
         Ok(NodeId::Tenant(self.0.id).seal(context.data()?))
     }
 

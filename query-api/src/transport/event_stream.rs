@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::time::Duration;
 
 use async_graphql::Executor;
 use axum::body::Body;
@@ -93,7 +94,14 @@ pub(super) fn into_response<E>(
     door: &Door<E>,
     events: impl Stream<Item = Bytes> + Send + 'static,
 ) -> Response<Body> {
-    let period = door.settings.event_stream.heartbeat;
+    response(door.settings.event_stream.heartbeat, events)
+}
+
+/// The same, with a comment after each `period` of silence.
+pub(crate) fn response(
+    period: Duration,
+    events: impl Stream<Item = Bytes> + Send + 'static,
+) -> Response<Body> {
     let silence = tokio::time::interval_at(Instant::now() + period, period);
     let events = tokio_stream::StreamExt::timeout_repeating(events, silence)
         .map(|event| Ok::<_, Infallible>(event.unwrap_or(HEARTBEAT)));

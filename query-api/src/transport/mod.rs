@@ -44,6 +44,8 @@ use axum::routing::any;
 
 use crate::limits::Limits;
 
+pub(crate) use self::event_stream::response as event_stream_response;
+pub(crate) use self::streams::Streams;
 pub use self::caller::{Authenticator, Caller, Refusal};
 pub use self::settings::{EventStreamSettings, Settings, WebSocketSettings};
 pub use self::status::Edition;

@@ -5,25 +5,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts what is open, by principal, and refuses more than one may have.
 #[derive(Clone, Debug)]
-pub(super) struct Streams {
+pub(crate) struct Streams {
     max: usize,
     open: Arc<Mutex<HashMap<String, usize>>>,
 }
 
 /// One open stream. Dropping it makes room for another.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(crate) struct Permit {
     streams: Streams,
     principal: String,
 }
 
 impl Streams {
-    pub(super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self { max, open: Arc::default() }
     }
 
     /// Room for one more stream, if there is any.
-    pub(super) fn open(&self, principal: &str) -> Option<Permit> {
+    pub(crate) fn open(&self, principal: &str) -> Option<Permit> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(principal.to_owned()).or_default();
         if *count >= self.max {

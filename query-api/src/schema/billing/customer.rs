@@ -34,7 +34,7 @@ pub enum CustomerRole {
 #[Object]
 impl Customer {
     /// The global id.
-    async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
+    pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
         Ok(NodeId::Customer(self.0.id).seal(context.data()?))
     }
 

@@ -25,7 +25,7 @@ pub struct Plan {
 #[Object]
 impl Plan {
     /// The global id.
-    async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
+    pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
         Ok(NodeId::Plan(self.plan.id, self.seller).seal(context.data()?))
     }
 

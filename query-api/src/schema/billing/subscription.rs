@@ -36,7 +36,7 @@ pub enum SubscriptionStatus {
 #[Object]
 impl Subscription {
     /// The global id.
-    async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
+    pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
         Ok(NodeId::Subscription(self.0.id).seal(context.data()?))
     }
 

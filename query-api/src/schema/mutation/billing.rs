@@ -2,7 +2,6 @@
 
 use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
 use commands::Outcome;
-use domain::Stream;
 use domain::customer::Role;
 use domain::id::{CustomerId, PlanId, SubscriptionId};
 use domain::operation::{CancelWhen, Operation};

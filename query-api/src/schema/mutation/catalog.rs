@@ -130,7 +130,7 @@ impl CatalogMutation {
                 Ok(change) => changes.push(change),
                 Err(error) => {
                     let path = format!("changes[{index}].location");
-                    let user_errors = malformed(&path, error).user_errors;
+                    let user_errors = malformed(&path, error.message()).user_errors;
                     return Ok(ApplyEntitiesPayload {
                         changes: vec![],
                         outcome: None,

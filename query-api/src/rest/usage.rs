@@ -1,0 +1,138 @@
+//! Usage for machines: recording it, the hot path of this door, and reading it back.
+
+mod body;
+mod cloud_event;
+mod plain;
+mod report;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode};
+use commands::{IdempotencyKey, Outcome, Request};
+use domain::Permission;
+use domain::operation::Operation;
+use domain::usage::Verdict;
+use serde::Serialize;
+
+use super::{Door, Problem};
+use crate::opaque::Place;
+
+pub(super) use report::show;
+
+/// The header that makes a repetition safe.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What became of a request.
+#[derive(Debug, Serialize)]
+pub(super) struct Recorded {
+    /// The tenant's last sequence after the request.
+    sequence: u64,
+    /// Send it back in the header `Callboard-Position`, and an answer will have seen this.
+    position: String,
+    counts: Counts,
+    /// What became of each entry, in the order of the request.
+    results: Vec<EntryResult>,
+}
+
+/// How many entries of each kind.
+#[derive(Debug, Default, Serialize)]
+struct Counts {
+    accepted: u32,
+    duplicate: u32,
+    conflict: u32,
+    rejected: u32,
+}
+
+/// What became of an entry.
+#[derive(Debug, Serialize)]
+struct EntryResult {
+    id: String,
+    result: ResultKind,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ResultKind {
+    /// It counts.
+    Accepted,
+    /// It counted already.
+    Duplicate,
+    /// Its identity counted with other content.
+    Conflict,
+    /// It cannot count; `reason` says why.
+    Rejected,
+}
+
+/// Records usage: plain JSON, or CloudEvents one by one, in a batch or in headers.
+pub(super) async fn record(
+    State(door): State<Door>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Recorded>, Problem> {
+    let session = door.session(&headers)?;
+    session.principal.authorize(Permission::UsageWrite)?;
+    let body = body.map_err(|rejection| unread(&rejection))?;
+    let entries = body::read(&headers, &body)?;
+    let ids = entries.iter().map(|it| it.id.clone()).collect();
+    let request = Request {
+        idempotency_key: idempotency_key(&headers)?,
+        traceparent: crate::trace::of(&headers),
+        ..Request::new(Operation::RecordUsage { entries })
+    };
+    let outcome = door.context.commands().submit(&session.principal, request).await?;
+    let place = Place { partition: outcome.partition, position: outcome.position };
+    let position = door.context.position_token(&session.principal, &place);
+    Ok(Json(recorded(ids, &outcome, position)))
+}
+
+/// Why a body could not be read.
+fn unread(rejection: &BytesRejection) -> Problem {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "the body is too large; send fewer entries in one request";
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail)
+        }
+        _ => Problem::bad_request("the body ended before its time"),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.parse().map(Some).map_err(|error| Problem::bad_field("Idempotency-Key", error))
+}
+
+fn recorded(ids: Vec<String>, outcome: &Outcome, position: String) -> Recorded {
+    let mut counts = Counts::default();
+    let mut results = Vec::with_capacity(ids.len());
+    for (id, verdict) in ids.into_iter().zip(&outcome.verdicts) {
+        let (result, reason) = judged(*verdict);
+        let count = match result {
+            ResultKind::Accepted => &mut counts.accepted,
+            ResultKind::Duplicate => &mut counts.duplicate,
+            ResultKind::Conflict => &mut counts.conflict,
+            ResultKind::Rejected => &mut counts.rejected,
+        };
+        *count += 1;
+        results.push(EntryResult { id, result, reason });
+    }
+    Recorded { sequence: outcome.sequence, position, counts, results }
+}
+
+fn judged(verdict: Verdict) -> (ResultKind, Option<&'static str>) {
+    match verdict {
+        Verdict::Accepted => (ResultKind::Accepted, None),
+        Verdict::Duplicate => (ResultKind::Duplicate, None),
+        Verdict::Conflict => (ResultKind::Conflict, None),
+        Verdict::UnknownMeter => (ResultKind::Rejected, Some("UNKNOWN_METER")),
+        Verdict::ArchivedMeter => (ResultKind::Rejected, Some("ARCHIVED_METER")),
+        Verdict::UnknownCustomer => (ResultKind::Rejected, Some("UNKNOWN_CUSTOMER")),
+        Verdict::ClosedCustomer => (ResultKind::Rejected, Some("CLOSED_CUSTOMER")),
+        Verdict::TooFarAhead => (ResultKind::Rejected, Some("TOO_FAR_AHEAD")),
+    }
+}

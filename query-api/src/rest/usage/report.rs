@@ -1,0 +1,181 @@
+//! Reading usage: the same bytes for the same question, for ever.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use chrono::{DateTime, Utc};
+use projections::Model;
+use projections::billing::usage::{self, Step, UsageQuery, UsageReport};
+use serde::Serialize;
+
+use super::super::{Door, Problem};
+
+/// How much was used, with the state the answer rests on.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::rest) struct Report {
+    /// The tenant sequence the answer was cut at.
+    sequence: u64,
+    /// Everything recorded before this instant is in the answer.
+    complete_through: Option<DateTime<Utc>>,
+    rows: Rows,
+}
+
+/// Sorted by customer and meter.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Rows {
+    Totals(Vec<Total>),
+    Series(Vec<Series>),
+}
+
+/// The usage of one meter by one customer.
+#[derive(Debug, Serialize)]
+struct Total {
+    customer: String,
+    meter: String,
+    #[serde(flatten)]
+    amounts: Amounts,
+}
+
+/// The usage of one meter by one customer over time.
+#[derive(Debug, Serialize)]
+struct Series {
+    customer: String,
+    meter: String,
+    /// The spans with usage, in order.
+    buckets: Vec<Bucket>,
+}
+
+/// The usage of one span of time.
+#[derive(Debug, Serialize)]
+struct Bucket {
+    /// The first instant of the span.
+    start: DateTime<Utc>,
+    #[serde(flatten)]
+    amounts: Amounts,
+}
+
+/// What several entries come to. Exact decimals.
+#[derive(Debug, Serialize)]
+struct Amounts {
+    count: u64,
+    sum: String,
+    min: String,
+    max: String,
+    /// The value with the latest time.
+    latest: String,
+}
+
+impl From<usage::UsageTotal> for Total {
+    fn from(it: usage::UsageTotal) -> Self {
+        let (min, max, latest) = (it.min.to_string(), it.max.to_string(), it.latest.to_string());
+        Self {
+            customer: it.customer.to_string(),
+            meter: it.meter.as_str().to_owned(),
+            amounts: Amounts { count: it.count, sum: it.sum, min, max, latest },
+        }
+    }
+}
+
+impl From<usage::UsageSeries> for Series {
+    fn from(it: usage::UsageSeries) -> Self {
+        Self {
+            customer: it.customer.to_string(),
+            meter: it.meter.as_str().to_owned(),
+            buckets: it.buckets.into_iter().map(Bucket::from).collect(),
+        }
+    }
+}
+
+impl From<usage::UsageBucket> for Bucket {
+    fn from(it: usage::UsageBucket) -> Self {
+        let (min, max, latest) = (it.min.to_string(), it.max.to_string(), it.latest.to_string());
+        let amounts = Amounts { count: it.count, sum: it.sum, min, max, latest };
+        Self { start: it.start, amounts }
+    }
+}
+
+impl Report {
+    fn of<T, R>(report: UsageReport<T>, rows: impl Fn(Vec<R>) -> Rows) -> Self
+    where
+        R: From<T>,
+    {
+        let UsageReport { sequence, complete_through, rows: found } = report;
+        Self { sequence, complete_through, rows: rows(found.into_iter().map(R::from).collect()) }
+    }
+}
+
+/// What is asked for: `from` and `to` at least.
+#[derive(Default)]
+struct Asked {
+    customers: Vec<domain::id::CustomerId>,
+    meters: Vec<domain::meter::MeterKey>,
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+    at_sequence: Option<u64>,
+    step: Option<Step>,
+}
+
+impl Asked {
+    /// Reads a query string; `meter` and `customer` may be there more than once.
+    fn read(query: &str) -> Result<Self, Problem> {
+        let mut asked = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let wrong = |error: &dyn std::fmt::Display| Problem::bad_field(&*name, error);
+            match &*name {
+                "meter" => asked.meters.push(value.parse().map_err(|it| wrong(&it))?),
+                "customer" => asked.customers.push(value.parse().map_err(|it| wrong(&it))?),
+                "from" => asked.from = Some(value.parse().map_err(|it| wrong(&it))?),
+                "to" => asked.to = Some(value.parse().map_err(|it| wrong(&it))?),
+                "atSequence" => {
+                    asked.at_sequence = Some(value.parse().map_err(|it| wrong(&it))?);
+                }
+                "step" => asked.step = step(&value).map_err(|it| wrong(&it))?,
+                _ => return Err(wrong(&"there is no such parameter")),
+            }
+        }
+        Ok(asked)
+    }
+
+    fn query(self) -> Result<(UsageQuery, Option<Step>), Problem> {
+        let missing = |name| move || Problem::bad_field(name, "the parameter is missing");
+        let query = UsageQuery {
+            customers: self.customers,
+            meters: self.meters,
+            from: self.from.ok_or_else(missing("from"))?,
+            to: self.to.ok_or_else(missing("to"))?,
+            at_sequence: self.at_sequence,
+        };
+        Ok((query, self.step))
+    }
+}
+
+/// How long the spans are; none for totals.
+fn step(text: &str) -> Result<Option<Step>, String> {
+    match text {
+        "total" => Ok(None),
+        "hour" => Ok(Some(Step::Hour)),
+        "day" => Ok(Some(Step::Day)),
+        _ => Err(format!("expected `hour`, `day` or `total`, got `{text}`")),
+    }
+}
+
+/// How much was used in a time, in all or by the hour or day.
+pub(in crate::rest) async fn show(
+    State(door): State<Door>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Json<Report>, Problem> {
+    let session = door.session(&headers)?;
+    let (query, step) = Asked::read(query.as_deref().unwrap_or_default())?.query()?;
+    let request = door.request(&session, &headers);
+    let models = request.read(Model::Billing).await?;
+    let principal = request.principal();
+    Ok(Json(match step {
+        None => Report::of(usage::totals(models, principal, &query).await?, Rows::Totals),
+        Some(step) => {
+            Report::of(usage::series(models, principal, &query, step).await?, Rows::Series)
+        }
+    }))
+}
