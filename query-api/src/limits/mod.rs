@@ -1,22 +1,19 @@
 //! What a document may cost before any of it is executed.
 //!
 //! Three gates, cheapest first: the source text (`text`: bytes, tokens, nesting of brackets), the
-//! parsed document with fragments expanded (`document`: depth, selections, aliases, …), and the
-//! schema's own complexity rating (`guard`). Each refusal names the limit, the value and the
-//! maximum, and carries `extensions.code`.
+//! parsed document with fragments expanded (`document`: depth, selections, aliases, …), and what the
+//! schema rates it at. Each refusal names the limit, the value and the maximum, and carries
+//! `extensions.code`.
 //!
 //! Not here: sizes of HTTP bodies and WebSocket messages (`transport`), rates, and authorization.
-//! Start at [`Limits`]; a schema is built through [`Limits::guard`].
+//! Start at [`Limits`]; [`prepare`](crate::transport::prepare) makes a schema keep them.
 
 mod document;
-mod guard;
 mod text;
 
 use async_graphql::parser::types::ExecutableDocument;
-use async_graphql::{Request, ServerError};
+use async_graphql::{Request, ServerError, ValidationResult};
 use serde::Deserialize;
-
-pub use self::guard::Passed;
 
 /// The code of a document that exceeds a limit.
 pub const LIMIT_EXCEEDED: &str = "LIMIT_EXCEEDED";
@@ -128,6 +125,26 @@ impl Limits {
         document::check(document, self)?;
         Ok(document)
     }
+
+    /// Judges what the schema found: rates its complexity, and keeps back what must not be told.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the validation, or the limit that is exceeded.
+    pub fn judge(
+        &self,
+        validation: Result<ValidationResult, Vec<ServerError>>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        let result = validation.map_err(|mut errors| {
+            if !self.suggestions {
+                errors.iter_mut().for_each(withhold_suggestion);
+            }
+            errors
+        })?;
+        Refused::unless_within("complexity", result.complexity, self.complexity_max)
+            .map_err(|refused| vec![refused.into()])?;
+        Ok(result)
+    }
 }
 
 impl Refused {
@@ -155,6 +172,13 @@ impl From<Refused> for ServerError {
             Refused::Introspection => extensions.set("code", INTROSPECTION_DISABLED),
         }
         error
+    }
+}
+
+/// Cuts off the names that exist: the schema's own switch covers fields but not arguments.
+fn withhold_suggestion(error: &mut ServerError) {
+    if let Some(at) = error.message.find(" Did you mean") {
+        error.message.truncate(at);
     }
 }
 

@@ -5,6 +5,7 @@ use async_graphql::{
 };
 
 use super::*;
+use crate::transport::prepare;
 
 struct Query;
 
@@ -37,7 +38,7 @@ impl Query {
 
 async fn execute(limits: &Limits, document: &str) -> Response {
     let schema = Schema::build(Query, EmptyMutation, EmptySubscription);
-    limits.guard(schema).finish().execute(document).await
+    prepare(schema, limits).finish().execute(document).await
 }
 
 /// The document passes at `value` and is refused at one less.

@@ -9,32 +9,17 @@ mod order;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use async_graphql::extensions::{
-    Extension, ExtensionContext, ExtensionFactory, NextExecute, NextParseQuery, NextResolve,
-    ResolveInfo,
-};
 use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::registry::MetaTypeName;
-use async_graphql::{
-    QueryPathNode, QueryPathSegment, Response, ServerError, ServerResult, Value, Variables,
-};
+use async_graphql::{QueryPathNode, QueryPathSegment, Response, ServerError, ServerResult, Value};
 
 use self::order::Orders;
 
-/// Completes results. Part of every schema that is [prepared](super::prepare).
-pub(super) struct Completion;
-
-impl ExtensionFactory for Completion {
-    fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Completing::default())
-    }
-}
-
 /// The completion of one request, or of one event after another of a subscription.
 #[derive(Default)]
-struct Completing {
+pub(super) struct Completion {
     /// Whether there is anything in `failures`. Most requests get by with looking at this.
     failed: AtomicBool,
     failures: Mutex<Failures>,
@@ -49,7 +34,46 @@ struct Failures {
     broken: HashSet<String>,
 }
 
-impl Completing {
+impl Completion {
+    /// Learns what the document asks for.
+    pub(super) fn begin(&self, document: &ExecutableDocument) {
+        *self.orders() = Orders::of(document);
+    }
+
+    /// What comes of resolving the place at `path`, whose type the schema calls `kind`.
+    pub(super) fn complete(
+        &self,
+        path: &QueryPathNode<'_>,
+        kind: &str,
+        resolved: ServerResult<Option<Value>>,
+    ) -> Option<Value> {
+        let value = match resolved {
+            Ok(value) if self.is_broken(path) => value,
+            Ok(value) => return value,
+            Err(error) => {
+                self.failures().errors.push(error);
+                self.failed.store(true, Ordering::SeqCst);
+                None
+            }
+        };
+        Some(match path.segment {
+            QueryPathSegment::Name(_) => self.mend_field(path, kind, value),
+            QueryPathSegment::Index(_) => self.mend_item(path, value),
+        })
+    }
+
+    /// Completes a response, and is ready for the next.
+    pub(super) fn finish(&self, operation_name: Option<&str>, response: &mut Response) {
+        if self.failed.swap(false, Ordering::SeqCst) {
+            let failures = std::mem::take(&mut *self.failures());
+            response.errors.extend(failures.errors);
+            if failures.broken.contains("") {
+                response.data = Value::Null;
+            }
+        }
+        self.orders().arrange(operation_name, &mut response.data);
+    }
+
     fn failures(&self) -> MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,61 +108,6 @@ impl Completing {
 
     fn is_broken(&self, path: &QueryPathNode<'_>) -> bool {
         self.failed.load(Ordering::SeqCst) && self.failures().broken.contains(&path.to_string())
-    }
-}
-
-#[async_trait::async_trait]
-impl Extension for Completing {
-    async fn parse_query(
-        &self,
-        context: &ExtensionContext<'_>,
-        query: &str,
-        variables: &Variables,
-        next: NextParseQuery<'_>,
-    ) -> ServerResult<ExecutableDocument> {
-        let document = next.run(context, query, variables).await?;
-        *self.orders() = Orders::of(&document);
-        Ok(document)
-    }
-
-    async fn resolve(
-        &self,
-        context: &ExtensionContext<'_>,
-        info: ResolveInfo<'_>,
-        next: NextResolve<'_>,
-    ) -> ServerResult<Option<Value>> {
-        let (path, kind) = (info.path_node, info.return_type);
-        let value = match next.run(context, info).await {
-            Ok(value) if self.is_broken(path) => value,
-            Ok(value) => return Ok(value),
-            Err(error) => {
-                self.failures().errors.push(error);
-                self.failed.store(true, Ordering::SeqCst);
-                None
-            }
-        };
-        Ok(Some(match path.segment {
-            QueryPathSegment::Name(_) => self.mend_field(path, kind, value),
-            QueryPathSegment::Index(_) => self.mend_item(path, value),
-        }))
-    }
-
-    async fn execute(
-        &self,
-        context: &ExtensionContext<'_>,
-        operation_name: Option<&str>,
-        next: NextExecute<'_>,
-    ) -> Response {
-        let mut response = next.run(context, operation_name).await;
-        if self.failed.swap(false, Ordering::SeqCst) {
-            let failures = std::mem::take(&mut *self.failures());
-            response.errors.extend(failures.errors);
-            if failures.broken.contains("") {
-                response.data = Value::Null;
-            }
-        }
-        self.orders().arrange(operation_name, &mut response.data);
-        response
     }
 }
 

@@ -29,6 +29,7 @@ mod media;
 mod operation;
 mod operations;
 mod parameters;
+mod prepare;
 mod problem;
 mod reservation;
 mod settings;
@@ -38,17 +39,16 @@ mod websocket;
 
 use std::sync::Arc;
 
-use async_graphql::{Executor, SchemaBuilder};
+use async_graphql::Executor;
 use axum::Router;
 use axum::routing::any;
 
-use crate::limits::Limits;
-
-pub(crate) use self::event_stream::response as event_stream_response;
-pub(crate) use self::streams::Streams;
 pub use self::caller::{Authenticator, Caller, Refusal};
+pub(crate) use self::event_stream::response as event_stream_response;
+pub use self::prepare::prepare;
 pub use self::settings::{EventStreamSettings, Settings, WebSocketSettings};
 pub use self::status::Edition;
+pub(crate) use self::streams::Streams;
 
 /// Everything the handlers share.
 struct Door<E> {
@@ -57,14 +57,6 @@ struct Door<E> {
     settings: Settings,
     streams: streams::Streams,
     reservations: reservation::Reservations,
-}
-
-/// Makes a schema keep `limits` and answer as the GraphQL specification says.
-pub fn prepare<Query, Mutation, Subscription>(
-    schema: SchemaBuilder<Query, Mutation, Subscription>,
-    limits: &Limits,
-) -> SchemaBuilder<Query, Mutation, Subscription> {
-    limits.guard(schema).extension(completion::Completion)
 }
 
 /// The GraphQL endpoint of `executor`, to be merged into an application.

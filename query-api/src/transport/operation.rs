@@ -14,7 +14,8 @@ use tracing::{Instrument, Span};
 use super::answer::{Answer, VALIDATION_FAILED};
 use super::caller::Caller;
 use super::parameters::Parameters;
-use crate::limits::{Limits, Passed};
+use super::prepare::Passed;
+use crate::limits::Limits;
 
 /// An operation that may be executed once.
 pub(super) struct Operation {

@@ -66,13 +66,15 @@ impl Order {
             _ if self.0.is_empty() => {}
             Value::List(items) => items.iter_mut().for_each(|it| self.arrange(it)),
             Value::Object(fields) => {
-                if !fields.keys().map(|it| self.0.get_index_of(it)).is_sorted() {
-                    fields.sort_by_cached_key(|name, _| self.0.get_index_of(name));
+                let (mut last, mut sorted) = (None, true);
+                for (name, value) in fields.iter_mut() {
+                    let Some((position, _, order)) = self.0.get_full(name) else { continue };
+                    order.arrange(value);
+                    sorted &= last < Some(position);
+                    last = Some(position);
                 }
-                for (name, value) in fields {
-                    if let Some(order) = self.0.get(name) {
-                        order.arrange(value);
-                    }
+                if !sorted {
+                    fields.sort_by_cached_key(|name, _| self.0.get_index_of(name));
                 }
             }
             _ => {}
