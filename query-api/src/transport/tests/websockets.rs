@@ -116,6 +116,7 @@ async fn what_is_not_executed_is_an_error_without_complete() {
         ("{", "GRAPHQL_PARSE_FAILED"),
         ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ("subscription { nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("subscription { ticks countdown(from: 1) }", "LIMIT_EXCEEDED"),
         ("query A { whoami } query B { whoami }", "OPERATION_RESOLUTION_FAILURE"),
         ("{ panics }", "INTERNAL"),
     ] {
