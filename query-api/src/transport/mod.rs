@@ -10,10 +10,10 @@
 //! | `PUT`, and `GET`, `POST`, `DELETE` with a stream token | graphql-sse, single connection | `reservation` |
 //! | `GET /graphiql` (development) | the GraphiQL page | `graphiql` |
 //!
-//! The way of a request: `media` decides what the caller can read, `caller` who it is, `body`
-//! reads bytes within bounds, `parameters` makes a well-formed request of them, `operation`
-//! parses it within the [`Limits`] and executes it, `completion` mends the result, `answer` says
-//! how it went and `status` which status code that is. Start at [`router`] and [`prepare`].
+//! The way of a request: `media` decides what the caller can read, `caller` who it is, `body` reads
+//! bytes within bounds, `parameters` makes a well-formed request of them, `operation` parses it within
+//! the [`Limits`](crate::limits::Limits) and executes it, `completion` mends the result, `answer` says
+//! how it went and `status` which status code that is. Start at [`router`] and [`prepare()`].
 //!
 //! Not here: what the schema holds, how a credential is verified (the caller of [`router`] hands in
 //! an [`Authenticator`]), CORS, TLS, request rates.
@@ -61,7 +61,7 @@ struct Door<E> {
 
 /// The GraphQL endpoint of `executor`, to be merged into an application.
 ///
-/// The schema behind `executor` must have been [prepared](prepare) with the limits that `settings`
+/// The schema behind `executor` must have been [prepared](prepare()) with the limits that `settings`
 /// holds: that is what tells an error of the request from one of its execution.
 pub fn router<E: Executor>(
     executor: E,
