@@ -18,8 +18,12 @@ use bytes::{Buf, BufMut, Bytes};
 
 use super::files::{File, Files, failed};
 use super::frame::Seed;
-use super::segment::{Found, Frame, Segment, Walk, damaged};
+use super::segment::{Found, Frame, Walk, damaged};
 use crate::port::LogError;
+
+mod packing;
+
+pub(super) use packing::pack;
 
 /// First bytes of every archive.
 const MAGIC: &[u8; 8] = b"CBarch01";
@@ -35,9 +39,6 @@ const HASH_BYTES: usize = 32;
 
 /// How much goes into one block, at least. In bytes: 256 KiB, what a reader unpacks at a time.
 const BLOCK_BYTES: usize = 256 * 1024;
-
-/// How hard to compress: the fastest level, since it competes with commands for the processor.
-const LEVEL: i32 = 1;
 
 /// One compressed run of frames.
 #[derive(Clone, Copy, Debug)]
@@ -202,107 +203,5 @@ impl ArchiveWalk {
     /// Names a frame that this walk returned.
     pub(super) fn damaged(&self, reason: &str) -> LogError {
         self.archive.damaged(self.block, reason)
-    }
-}
-
-/// Writes the records of `segment` from `first` to `end` into a new archive at `path`, durable
-/// when this returns.
-pub(super) fn write(
-    files: &dyn Files,
-    path: &Path,
-    segment: &Segment,
-    first: u64,
-    end: u64,
-) -> Result<(), LogError> {
-    let temporary = path.with_extension("temporary");
-    let written = pack(files, &temporary, segment, first, end).and_then(|()| {
-        files.rename(&temporary, path).map_err(failed("renaming", &temporary))?;
-        let folder = path.parent().expect("every archive is in a folder");
-        files.sync_folder(folder).map_err(failed("syncing", folder))
-    });
-    written.inspect_err(|_| {
-        // Only room is at stake: a file of this name is removed at the next start anyway.
-        drop(files.remove(&temporary));
-    })
-}
-
-fn pack(
-    files: &dyn Files,
-    path: &Path,
-    segment: &Segment,
-    first: u64,
-    end: u64,
-) -> Result<(), LogError> {
-    let mut output = Output::create(files, path)?;
-    output.put(MAGIC)?;
-    let mut blocks = Vec::new();
-    let mut compressor = zstd::bulk::Compressor::new(LEVEL).map_err(failed("packing", path))?;
-    let mut frames = Vec::with_capacity(2 * BLOCK_BYTES);
-    let mut walk = Walk::new(segment, 0, u64::MAX);
-    let mut at = first;
-    while at < end {
-        let block_first = at;
-        frames.clear();
-        while frames.len() < BLOCK_BYTES && at < end {
-            let offset = walk.offset;
-            match walk.next(at).map_err(failed("reading", &segment.path))? {
-                Found::Frame(frame) => {
-                    frames.extend_from_slice(&frame.bytes);
-                    at = frame.header.end();
-                }
-                Found::End => return Err(segment.damaged(offset, "there is no frame")),
-                Found::Bad(reason) => return Err(segment.damaged(offset, reason)),
-            }
-        }
-        let packed = compressor.compress(&frames).map_err(failed("packing", path))?;
-        blocks.push(Block {
-            first: block_first,
-            offset: output.offset,
-            bytes: u32::try_from(packed.len()).expect("a block is a few batches long"),
-            unpacked_bytes: u32::try_from(frames.len()).expect("a block is a few batches long"),
-        });
-        output.put(&packed)?;
-    }
-    output.finish(first, end, &blocks)
-}
-
-/// An archive being written.
-struct Output<'a> {
-    file: Arc<dyn File>,
-    path: &'a Path,
-    offset: u64,
-    hash: Context,
-}
-
-impl<'a> Output<'a> {
-    fn create(files: &dyn Files, path: &'a Path) -> Result<Self, LogError> {
-        let file = files.create(path).map_err(failed("creating", path))?;
-        Ok(Self { file, path, offset: 0, hash: Context::new(&SHA256) })
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), LogError> {
-        self.hash.update(bytes);
-        self.file.write_at(self.offset, bytes).map_err(failed("writing", self.path))?;
-        self.offset += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn finish(mut self, first: u64, end: u64, blocks: &[Block]) -> Result<(), LogError> {
-        let mut index = Vec::with_capacity(blocks.len() * ENTRY_BYTES);
-        for block in blocks {
-            block.encode(&mut index);
-        }
-        let mut trailer = Vec::with_capacity(TRAILER_BYTES);
-        trailer.put_u64_le(first);
-        trailer.put_u64_le(end);
-        trailer.put_u64_le(self.offset);
-        trailer.put_u32_le(u32::try_from(blocks.len()).expect("an archive has a few blocks"));
-        let sum = crc32c::crc32c_append(crc32c::crc32c(&index), &trailer);
-        trailer.put_u32_le(sum);
-        self.put(&index)?;
-        self.put(&trailer)?;
-        let hash = self.hash.clone().finish();
-        self.put(hash.as_ref())?;
-        self.file.sync().map_err(failed("syncing", self.path))
     }
 }

@@ -75,7 +75,7 @@ impl Keeper {
             let location = &self.shared.location;
             let path = location.archive_path(part.sequence);
             let files = &*location.files;
-            if let Err(error) = archive::write(files, &path, &segment, part.first, part.end) {
+            if let Err(error) = archive::pack(files, &path, &segment, part.first, part.end) {
                 // Nothing is lost: the segment stays, and the next job tries again.
                 tracing::warn!(
                     log.partition = %location.partition,

@@ -5,34 +5,19 @@
 //! was synced, plus some of the changes since, in their order. A sync that fails leaves some
 //! sectors behind for good: they can be read, and no later sync will write them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::{File, Files, Lock};
 
-/// What a disk writes whole or not at all. In bytes.
-const SECTOR_BYTES: usize = 512;
+mod world;
 
-/// Numbers that look random, the same for the same seed.
-#[derive(Clone, Debug)]
-pub(in crate::embedded) struct Random(pub(in crate::embedded) u64);
+pub(in crate::embedded) use world::Random;
 
-impl Random {
-    /// A number below `bound`.
-    pub(in crate::embedded) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
-    }
-
-    fn coin(&mut self) -> bool {
-        self.below(2) == 0
-    }
-}
+use world::{Node, World};
 
 /// What ends the process, and what is left then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,40 +37,6 @@ pub(in crate::embedded) enum Omit {
     FolderSyncs,
 }
 
-#[derive(Clone, Default)]
-struct Node {
-    /// What programs see.
-    seen: Vec<u8>,
-    /// What the disk has.
-    stored: Vec<u8>,
-    /// Sectors that were written since the last sync.
-    dirty: BTreeSet<usize>,
-}
-
-/// A change of names that happens as one: the files they mean from now on, if any.
-type Naming = Vec<(PathBuf, Option<usize>)>;
-
-#[derive(Clone)]
-struct World {
-    random: Random,
-    nodes: Vec<Node>,
-    names: BTreeMap<PathBuf, usize>,
-    stored_names: BTreeMap<PathBuf, usize>,
-    /// Changes of names that were not synced yet.
-    namings: Vec<Naming>,
-    omit: Omit,
-    /// How many more calls work before the crash.
-    calls_left: Option<(u64, Crash)>,
-    crashed: bool,
-    /// How many more syncs of files with this extension work before one fails.
-    syncs_left: Option<(&'static str, u64)>,
-    /// How many syncs there were, by extension.
-    syncs: BTreeMap<String, u64>,
-    /// How long all files together may be. In bytes.
-    room: usize,
-    held: bool,
-}
-
 /// The file system. Clones share it.
 #[derive(Clone)]
 pub(in crate::embedded) struct Simulated(Arc<(Mutex<World>, Condvar)>);
@@ -98,20 +49,7 @@ impl fmt::Debug for Simulated {
 
 impl Simulated {
     pub(in crate::embedded) fn new(seed: u64) -> Self {
-        Self::of(World {
-            random: Random(seed | 1),
-            nodes: Vec::new(),
-            names: BTreeMap::new(),
-            stored_names: BTreeMap::new(),
-            namings: Vec::new(),
-            omit: Omit::Nothing,
-            calls_left: None,
-            crashed: false,
-            syncs_left: None,
-            syncs: BTreeMap::new(),
-            room: usize::MAX,
-            held: false,
-        })
+        Self::of(World::new(seed))
     }
 
     fn of(world: World) -> Self {
@@ -204,71 +142,6 @@ impl Simulated {
             }
         }
         if world.crashed { Err(io::Error::other("the machine is off")) } else { Ok(world) }
-    }
-}
-
-impl World {
-    fn used(&self) -> usize {
-        self.names.values().map(|it| self.nodes[*it].seen.len()).sum()
-    }
-
-    fn name(&mut self, naming: Naming) {
-        apply(&naming, &mut self.names);
-        self.namings.push(naming);
-    }
-
-    fn sync_names(&mut self, count: usize) {
-        for naming in self.namings.drain(..count) {
-            apply(&naming, &mut self.stored_names);
-        }
-    }
-
-    fn crash(&mut self, crash: Crash) {
-        self.crashed = true;
-        if crash == Crash::Process {
-            return;
-        }
-        let namings = self.namings.len() as u64;
-        let count = usize::try_from(self.random.below(namings + 1)).unwrap();
-        self.sync_names(count);
-        self.namings.clear();
-        self.names = self.stored_names.clone();
-        for node in &mut self.nodes {
-            for sector in std::mem::take(&mut node.dirty) {
-                if self.random.coin() {
-                    node.store(sector);
-                }
-            }
-            node.seen = node.stored.clone();
-        }
-    }
-}
-
-fn apply(naming: &Naming, names: &mut BTreeMap<PathBuf, usize>) {
-    for (path, node) in naming {
-        match node {
-            Some(node) => names.insert(path.clone(), *node),
-            None => names.remove(path),
-        };
-    }
-}
-
-impl Node {
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let end = offset + bytes.len();
-        self.seen.resize(self.seen.len().max(end), 0);
-        self.seen[offset..end].copy_from_slice(bytes);
-        self.dirty.extend(offset / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
-    }
-
-    fn store(&mut self, sector: usize) {
-        let start = sector * SECTOR_BYTES;
-        let end = (start + SECTOR_BYTES).min(self.seen.len());
-        self.stored.resize(self.stored.len().max(end), 0);
-        self.stored[start..end].copy_from_slice(&self.seen[start..end]);
     }
 }
 
