@@ -232,6 +232,11 @@ impl Commands {
             .ok_or_else(|| CommandError::Unavailable(format!("partition {partition} is not here")))
     }
 
+    #[cfg(test)]
+    pub(crate) fn owner(&self, partition: Partition) -> &OwnerHandle {
+        &self.0.owners[usize::try_from(partition.0).expect("it is small")]
+    }
+
     /// Looks up the terms of a sale to the tenant itself in the operator's catalogue.
     async fn find_terms(
         &self,

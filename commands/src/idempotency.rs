@@ -5,7 +5,6 @@
 //! again. Requests without events are not kept: deciding them again changes nothing.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Event;
@@ -15,6 +14,7 @@ use event_log::{EventLog, Partition, Position, Recorded};
 use vault::TenantKeys;
 
 use crate::record::{Header, ReadError, decode};
+use crate::snapshot::rows::OutcomeV1;
 use crate::request::{CommandError, EventSummary, Outcome, Repetition};
 
 /// How long an outcome is remembered: 7 days, as the API promises.
@@ -51,10 +51,16 @@ pub(crate) struct Outcomes {
 
 /// Outcomes recorded one after the other.
 #[derive(Clone, Debug)]
-pub(crate) struct Page {
+struct Page {
     /// Counts up from the first page of the partition.
-    pub(crate) number: u64,
-    pub(crate) commands: Arc<Vec<CommandId>>,
+    number: u64,
+    commands: Vec<CommandId>,
+}
+
+/// Pages of outcomes as a snapshot stores them.
+#[derive(Debug)]
+pub(crate) struct OutcomesFrozen {
+    pub(crate) pages: Vec<(u64, Vec<OutcomeV1>)>,
 }
 
 /// Reads a remembered outcome back from the log.
@@ -138,29 +144,55 @@ impl Outcomes {
         }
         match self.pages.back_mut() {
             Some(page) if page.commands.len() < PAGE_LENGTH => {
-                Arc::make_mut(&mut page.commands).push(command);
+                page.commands.push(command);
             }
             last => {
                 let number = last.map_or(0, |it| it.number + 1);
-                self.pages.push_back(Page { number, commands: Arc::new(vec![command]) });
+                self.pages.push_back(Page { number, commands: vec![command] });
             }
         }
         self.forget(remembered.at);
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.by_command.len()
-    }
-
-    /// The pages from `number` on.
-    pub(crate) fn pages_from(&self, number: u64) -> impl Iterator<Item = &Page> {
-        self.pages.iter().filter(move |it| it.number >= number)
-    }
-
     /// The numbers of the first and the last page.
     pub(crate) fn numbers(&self) -> Option<(u64, u64)> {
         Some((self.pages.front()?.number, self.pages.back()?.number))
+    }
+
+    /// The pages from `number` on, as they are stored.
+    pub(crate) fn freeze(&self, number: u64) -> OutcomesFrozen {
+        let row = |command: &CommandId| {
+            let it = self.by_command.get(command)?;
+            Some(OutcomeV1 {
+                command: command.0.as_u128(),
+                request: it.request.0,
+                position: it.position.0,
+                at: it.at.timestamp_micros(),
+            })
+        };
+        let pages = self.pages.iter().filter(|it| it.number >= number);
+        let pages = pages.map(|it| (it.number, it.commands.iter().filter_map(row).collect()));
+        OutcomesFrozen { pages: pages.collect() }
+    }
+
+    /// Takes pages back, in order.
+    pub(crate) fn restore(&mut self, pages: Vec<(u64, Vec<OutcomeV1>)>) {
+        for (number, rows) in pages {
+            let mut commands = Vec::with_capacity(rows.len());
+            for OutcomeV1 { command, request, position, at } in rows {
+                let command = CommandId(uuid::Uuid::from_u128(command));
+                let at = DateTime::from_timestamp_micros(at).unwrap_or_default();
+                let (request, position) = (RequestHash(request), Position(position));
+                self.by_command.insert(command, Remembered { request, position, at });
+                commands.push(command);
+            }
+            self.pages.push_back(Page { number, commands });
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> &HashMap<CommandId, Remembered> {
+        &self.by_command
     }
 
     /// Drops the first page once all of it is too old, or there are too many.
@@ -170,7 +202,7 @@ impl Outcomes {
         let over = last.is_none_or(|it| it.at + RETENTION <= now);
         if self.pages.len() > 1 && (over || self.by_command.len() > OUTCOMES_MAX) {
             let page = self.pages.pop_front().expect("it was just looked at");
-            for command in page.commands.iter() {
+            for command in &page.commands {
                 let expired =
                     self.by_command.get(command).is_none_or(|it| it.at + RETENTION <= now);
                 if expired || self.by_command.len() > OUTCOMES_MAX {

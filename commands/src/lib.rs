@@ -20,6 +20,7 @@ mod reactions;
 pub mod record;
 pub mod request;
 pub mod settings;
+mod snapshot;
 mod state;
 mod timers;
 mod views;

@@ -5,6 +5,7 @@
 //! harmless, because the target's owner keeps count (`handlers::reactions`). Following never
 //! decides anything.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use domain::customer::Role;
@@ -12,6 +13,7 @@ use domain::id::{ActorId, CustomerId, TenantId};
 use domain::reaction::Reaction;
 use domain::{Event, Stream, directory, location, tenant};
 use event_log::{Attribute, LogError, Partition, Position, Recorded};
+use tokio::sync::watch;
 use vault::KeyringError;
 
 use crate::commands::{Commands, ask};
@@ -78,12 +80,19 @@ pub(crate) fn is_trigger(event: &Event) -> bool {
 }
 
 /// Follows a partition for as long as its owner runs.
-pub(crate) async fn follow(commands: Commands, source: Partition, mut triggers: Triggers) {
-    let mut follower = Follower { commands, source, searched: None };
+pub(crate) async fn follow(commands: Commands, source: Partition, triggers: Triggers) {
+    let Triggers { upto, mut positions, done } = triggers;
+    let mut follower = Follower { commands, source, searched: None, done };
     // What was recorded before the owner started is searched for, what comes after announced.
-    follower.insist(Step::Search { upto: triggers.upto }).await;
-    while let Some(position) = triggers.positions.recv().await {
-        follower.insist(Step::ReactAt(position)).await;
+    if follower.insist(Step::Search { upto }).await.is_break() {
+        return;
+    }
+    follower.done.send_replace(upto);
+    while let Some(position) = positions.recv().await {
+        if follower.insist(Step::ReactAt(position)).await.is_break() {
+            return;
+        }
+        follower.done.send_replace(position.next());
     }
 }
 
@@ -93,6 +102,8 @@ struct Follower {
     source: Partition,
     /// How far the search has come.
     searched: Option<Position>,
+    /// Before here everything was reacted to.
+    done: watch::Sender<Position>,
 }
 
 /// What a follower does next.
@@ -106,7 +117,7 @@ enum Step {
 
 impl Follower {
     /// Tries again until it succeeds or nobody is there any more.
-    async fn insist(&mut self, step: Step) {
+    async fn insist(&mut self, step: Step) -> ControlFlow<()> {
         let mut failures = 0;
         loop {
             let done = match step {
@@ -114,7 +125,10 @@ impl Follower {
                 Step::ReactAt(position) => self.react_at(position).await,
             };
             match done {
-                Ok(()) | Err(FollowError::Stopping | FollowError::Log(LogError::Closed)) => return,
+                Ok(()) => return ControlFlow::Continue(()),
+                Err(FollowError::Stopping | FollowError::Log(LogError::Closed)) => {
+                    return ControlFlow::Break(());
+                }
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(partition = self.source.0, error, "a reaction waits");
@@ -132,7 +146,8 @@ impl Follower {
             None => {
                 let handled = self.commands.handled(self.source).await;
                 let handled = handled.ok_or(FollowError::Stopping)?;
-                handled.map_or(Position::START, |it| Position(it).next())
+                let noted = handled.map_or(Position::START, |it| Position(it).next());
+                noted.max(*self.done.borrow())
             }
         };
         if from >= upto {
@@ -144,6 +159,7 @@ impl Follower {
                 self.react(&recorded).await?;
                 from = recorded.position.next();
                 self.searched = Some(from);
+                self.done.send_replace(from);
             }
         }
         Ok(())

@@ -1,4 +1,7 @@
 //! The write side as a whole, on the log in memory: one file per promise it makes.
 
 mod basics;
+mod faults;
 pub(crate) mod installation;
+pub(crate) mod scenario;
+mod snapshots;

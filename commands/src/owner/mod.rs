@@ -9,6 +9,7 @@ pub(crate) mod inbox;
 mod recovery;
 mod replay;
 mod run;
+mod snapshotting;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::state::State;
 use crate::views::Views;
 use envelope::{Envelope, Read};
 use inbox::{Bounds, Inbox, Refused};
+use snapshotting::{Followed, Snapshotting};
 
 /// Why an owner could not start. For the operator.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,8 @@ pub(crate) struct Triggers {
     /// Up to here the log has to be searched; after it, positions are announced.
     pub(crate) upto: Position,
     pub(crate) positions: mpsc::UnboundedReceiver<Position>,
+    /// Before here everything was reacted to; kept by the follower.
+    pub(crate) done: watch::Sender<Position>,
 }
 
 /// The owner itself: runs as one task.
@@ -118,6 +122,8 @@ pub(crate) struct Owner {
     records: RecordWriter,
     applied: watch::Sender<Position>,
     triggers: mpsc::UnboundedSender<Position>,
+    followed: Followed,
+    snapshotting: Snapshotting,
 }
 
 impl Owner {
@@ -140,6 +146,7 @@ impl Owner {
         let identities = Identities::open(&folder, key, parts.log.incarnation())?;
         let (applied, shown) = watch::channel(Position::START);
         let (triggers, positions) = mpsc::unbounded_channel();
+        let (done, followed) = watch::channel(Position::START);
         let handle = OwnerHandle { partition, inbox: inbox.clone(), applied: shown };
         let mut owner = Self {
             partition,
@@ -151,11 +158,14 @@ impl Owner {
             records: RecordWriter::new(settings.source.clone(), settings.values),
             applied,
             triggers,
+            followed: Followed { announced: Position::START, done: followed },
+            snapshotting: Snapshotting::default(),
             parts,
         };
-        owner.restore().await?;
+        done.send_replace(owner.restore().await?);
         let upto = owner.state.next;
-        Ok((owner, handle, Triggers { upto, positions }))
+        owner.followed.announced = upto;
+        Ok((owner, handle, Triggers { upto, positions, done }))
     }
 }
 

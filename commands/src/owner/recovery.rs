@@ -56,13 +56,14 @@ impl Owner {
         let writer = self.parts.log.claim(partition).await;
         self.writer = writer.map_err(|source| StartError::Claim { partition, source })?;
         let mut written: HashMap<CommandId, Vec<Position>> = HashMap::new();
-        let triggers = self.triggers.clone();
         self.catch_up(|header, position| {
             written.entry(header.command).or_default().push(position);
-            // Whether it is one the follower sees for itself.
-            drop(triggers.send(position));
         })
         .await?;
+        // The follower sees for itself which of them something follows from.
+        let mut found: Vec<Position> = written.values().flatten().copied().collect();
+        found.sort_unstable();
+        found.into_iter().for_each(|it| self.trigger(it));
         Ok(written)
     }
 

@@ -2,20 +2,95 @@
 
 use domain::Event;
 use domain::usage;
-use event_log::{Position, Recorded};
+use event_log::{Attribute, Position, Recorded};
 
 use super::{Owner, StartError};
 use crate::idempotency::Remembered;
+use crate::identities::Fingerprint;
 use crate::record::{Header, read_event};
+use crate::snapshot::{self, Restored};
 use crate::state::Overlay;
+
+/// How the stream of usage is called in records.
+const USAGE: &str = "usage";
 
 /// How many records are taken in at once.
 const RECORDS_MAX: usize = 4_096;
 
 impl Owner {
-    /// Brings the state to the end of the partition.
-    pub(super) async fn restore(&mut self) -> Result<(), StartError> {
-        self.catch_up(|_, _| ()).await
+    /// Brings the state to the end of the partition, and says before which position everything
+    /// is known to have been reacted to.
+    pub(super) async fn restore(&mut self) -> Result<Position, StartError> {
+        let followed = self.take_snapshot_back().await?;
+        self.recall_identities().await?;
+        self.catch_up(|_, _| ()).await?;
+        self.applied.send_replace(self.state.next);
+        Ok(followed)
+    }
+
+    /// Begins with the newest snapshot, if there is one that can be used.
+    async fn take_snapshot_back(&mut self) -> Result<Position, StartError> {
+        let partition = self.partition;
+        let failed = |source| StartError::Log { partition, source };
+        let Some(found) = self.parts.log.snapshot(partition).await.map_err(failed)? else {
+            return Ok(Position::START);
+        };
+        match snapshot::restore(&found) {
+            Ok(Some(Restored { state, snapshots, followed })) => {
+                for (tenant, it) in &state.tenants {
+                    it.streams.iter().for_each(|(stream, slot)| {
+                        self.parts.views.show(*tenant, stream, slot);
+                    });
+                }
+                self.state = state;
+                self.snapshotting.snapshots = snapshots;
+                Ok(followed)
+            }
+            Ok(None) => Ok(Position::START),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(partition = partition.0, error, "a snapshot is of no use");
+                Ok(Position::START)
+            }
+        }
+    }
+
+    /// Reads usage again that is in the snapshot but not yet in the identity index.
+    async fn recall_identities(&mut self) -> Result<(), StartError> {
+        let partition = self.partition;
+        let failed = |source| StartError::Log { partition, source };
+        let mut from = self.identities.sealed_upto();
+        if from >= self.state.next {
+            return Ok(());
+        }
+        let mut reader = self.parts.log.read(partition, from).await.map_err(failed)?;
+        while from < self.state.next {
+            for Recorded { position, record } in reader.next(RECORDS_MAX).await.map_err(failed)? {
+                from = position.next();
+                if record.attribute(Attribute::Subject) == USAGE && from <= self.state.next {
+                    let failed = |source| StartError::Record { partition, position, source };
+                    let header = Header::of(&record).map_err(failed)?;
+                    let event = read_event(&record, &header, &self.parts.keyring).await;
+                    let found = self.fingerprints(&header, event.map_err(failed)?.as_ref());
+                    found.into_iter().for_each(|it| self.identities.insert(it));
+                }
+            }
+            if self.identities.is_seal_due() {
+                self.identities.seal(from);
+            }
+        }
+        Ok(())
+    }
+
+    /// The identities of usage that an event records.
+    fn fingerprints(&self, header: &Header, event: Option<&Event>) -> Vec<Fingerprint> {
+        let Some(Event::Usage(usage::Event::Recorded { entries, .. })) = event else {
+            return Vec::new();
+        };
+        let fingerprint = |it: &usage::Entry| {
+            self.fingerprinter.of(header.tenant, &it.source, &it.id, &it.content())
+        };
+        entries.iter().map(fingerprint).collect()
     }
 
     /// Takes in everything recorded since the last position applied, naming each record.
@@ -71,12 +146,7 @@ impl Owner {
             if let Some(request) = header.request.filter(|_| header.place == 1) {
                 outcomes.push((header.command, Remembered { request, position, at: header.time }));
             }
-            if let Some(Event::Usage(usage::Event::Recorded { entries, .. })) = event {
-                let fingerprint = |it: &usage::Entry| {
-                    self.fingerprinter.of(header.tenant, &it.source, &it.id, &it.content())
-                };
-                identities.extend(entries.iter().map(fingerprint));
-            }
+            identities.extend(self.fingerprints(&header, event.as_ref()));
             overlay.savepoint();
             found(&header, position);
         }
@@ -87,6 +157,10 @@ impl Owner {
             self.state.outcomes.insert(command, remembered);
         }
         identities.into_iter().for_each(|it| self.identities.insert(it));
+        if self.identities.is_seal_due() {
+            self.identities.seal(next);
+        }
+        self.snapshotting.snapshots.count(records.len());
         Ok(())
     }
 }

@@ -32,8 +32,10 @@ impl Owner {
             for Read(read) in reads {
                 read(&self.state);
             }
-            self.batch(requests).await;
+            let events = self.batch(requests).await;
+            self.snapshot(events).await;
         }
+        self.last_snapshot().await;
         tracing::info!(partition = self.partition.0, "the owner has stopped");
     }
 
@@ -52,16 +54,19 @@ impl Owner {
         }
     }
 
-    /// Decides everything, appends it at once, and answers.
-    async fn batch(&mut self, requests: Vec<Envelope>) {
+    /// Decides everything, appends it at once, and answers. Returns how many events there were.
+    async fn batch(&mut self, requests: Vec<Envelope>) -> usize {
         let began = Instant::now();
         let now = match self.time() {
             Ok(now) => now,
-            Err(behind) => return refuse_all(requests, &behind),
+            Err(behind) => {
+                refuse_all(requests, &behind);
+                return 0;
+            }
         };
         let timers = self.state.timers.due(now, TIMERS_MAX);
         if requests.is_empty() && timers.is_empty() {
-            return;
+            return 0;
         }
         let (requests, subject_keys) = self.take_keys(requests).await;
         let tools = Tools {
@@ -83,7 +88,8 @@ impl Owner {
         let (Decisions { records, open, spent, triggers }, changes, pending) = batch.finish();
         spent.iter().for_each(|it| self.state.timers.remove(it));
         if records.is_empty() {
-            return self.acknowledge(open, &[], now);
+            self.acknowledge(open, &[], now);
+            return 0;
         }
         match self.writer.append(records).await {
             Ok(positions) => {
@@ -93,14 +99,17 @@ impl Owner {
                 triggers.iter().filter_map(|it| positions.get(*it)).for_each(|it| self.trigger(*it));
                 self.acknowledge(open, &positions, now);
                 self.inbox.set_pace(began.elapsed());
+                positions.len()
             }
             Err(AppendError::Refused(cause)) => {
                 let envelopes = open.into_iter().map(|it| it.envelope);
                 refuse_all(envelopes, &cause.to_string());
+                0
             }
             Err(AppendError::Fenced | AppendError::Unknown(_)) => {
                 drop(pending);
                 self.recover(open).await;
+                0
             }
         }
     }
@@ -172,14 +181,18 @@ impl Owner {
         for ((tenant, stream), slot) in &changes.slots {
             self.parts.views.show(*tenant, stream, slot);
         }
+        for tenant in changes.tallies.keys() {
+            self.snapshotting.snapshots.changed(*tenant);
+        }
         self.state.merge(changes, recorded, next);
         self.applied.send_replace(next);
     }
 
     /// Tells who follows this partition that there is something to react to.
-    pub(super) fn trigger(&self, position: Position) {
+    pub(super) fn trigger(&mut self, position: Position) {
+        self.followed.announced = position.next();
         // A follower that has stopped does not want to know.
-        drop(self.triggers.send(position));
+        let _ = self.triggers.send(position);
     }
 
     /// The time to be recorded: the clock's, but never before what was recorded last.

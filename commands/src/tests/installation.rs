@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::catalog::KindSet;
-use domain::id::{ActorId, PlanId, TenantId};
+use domain::id::{ActorId, TenantId};
 use domain::operation::{EntityChange, ExpectedRevision, Operation};
 use domain::principal::Principal;
-use event_log::{EventLog, MemoryLog, Partition, Position, Recorded};
+use event_log::{EventLog, MemoryLog, Partition, Position, Recorded, Snapshot};
 use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use vault::{Keyring, MemoryVault, Root};
 use crate::clock::testing::TestClock;
 use crate::request::{CommandError, Outcome, Request};
 use crate::settings::Settings;
+use crate::state::State;
 use crate::{Commands, StartError};
 
 /// How long anything may take before a test gives up on it.
@@ -96,6 +97,23 @@ impl Installation {
         tokio::time::timeout(SOON, asked).await.expect("an answer comes soon")
     }
 
+    /// A copy of what the owner of a partition knows.
+    pub(crate) async fn state(&self, partition: Partition) -> State {
+        let owner = self.commands.owner(partition);
+        owner.read(State::clone).await.expect("the owner runs")
+    }
+
+    /// Stops, and leaves no snapshot that the next start could use.
+    pub(crate) async fn forget_snapshots(&self) {
+        self.commands.stop().await;
+        for partition in (0..self.log.partitions()).map(Partition) {
+            let mut writer = self.log.claim(partition).await.unwrap();
+            let upto = Position::START;
+            let none = Snapshot { upto, fold_version: u32::MAX, chunks: Vec::new() };
+            writer.save_snapshot(none).await.unwrap();
+        }
+    }
+
     /// Everything recorded in a partition.
     pub(crate) async fn records(&self, partition: Partition) -> Vec<Recorded> {
         let end = self.log.end(partition).await.unwrap();
@@ -149,10 +167,6 @@ pub(crate) fn remove(name: &str) -> Operation {
     let reference = format!("component:default/{name}");
     let expected = ExpectedRevision::Any;
     Operation::ApplyEntities { changes: vec![EntityChange::Remove { reference, expected }] }
-}
-
-pub(crate) fn a_plan() -> PlanId {
-    PlanId(Uuid::from_u128(7))
 }
 
 /// The usual kinds.
