@@ -1,13 +1,18 @@
 //! All doors of one node, put together.
 
+mod bounded;
+mod observed;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::{Router, middleware};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Verifier;
 use crate::auth::verifier::GraphqlAuthenticator;
+use self::bounded::Bounds;
 use crate::context::Context;
 use crate::limits::Limits;
 use crate::{rest, schema, transport};
@@ -49,9 +54,16 @@ impl Doors {
             ..transport::Settings::default()
         };
         let schema = transport::prepare(schema::builder(), &settings.limits).finish();
-        let graphql = transport::router(schema, std::sync::Arc::new(authenticator), transport);
-        rest::router(context, verifier, settings, metrics)
-            .layer(DefaultBodyLimit::max(settings.body_bytes_max))
+        let graphql = transport::router(schema, Arc::new(authenticator), transport);
+        let machines = rest::Doors::new(context, verifier, settings, metrics);
+        machines
+            .short()
             .merge(graphql)
+            .layer(middleware::from_fn_with_state(Bounds::default(), bounded::bound))
+            .merge(machines.unbounded())
+            .fallback(rest::no_such_route)
+            .method_not_allowed_fallback(rest::no_such_method)
+            .layer(DefaultBodyLimit::max(settings.body_bytes_max))
+            .layer(middleware::from_fn(observed::observe))
     }
 }

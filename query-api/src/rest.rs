@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 
 use crate::auth::{Session, Verifier};
@@ -67,23 +67,49 @@ impl Door {
 }
 
 /// The routes of these doors.
-pub(crate) fn router(
-    context: Context,
-    verifier: Verifier,
-    settings: &Settings,
-    metrics: RenderMetrics,
-) -> Router {
-    let (ready_lag_max, shutdown) = (settings.ready_lag_max, settings.shutdown.clone());
-    let streams = Streams::new(STREAMS_PER_PRINCIPAL_MAX);
-    let door = Door { context, verifier, metrics, ready_lag_max, shutdown, streams };
-    Router::new()
-        .route("/api/v1/usage", get(usage::show).post(usage::record))
-        .route("/api/v1/events", get(events::feed))
-        .route("/api/v1/projections", get(operations::status))
-        .route("/api/v1/projections/{model}/rebuild", post(operations::rebuild))
-        .route("/api/v1/projections/{model}/resume", post(operations::resume))
-        .route("/metrics", get(operations::metrics))
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .with_state(door)
+#[derive(Clone, Debug)]
+pub(crate) struct Doors(Door);
+
+impl Doors {
+    pub(crate) fn new(
+        context: Context,
+        verifier: Verifier,
+        settings: &Settings,
+        metrics: RenderMetrics,
+    ) -> Self {
+        let (ready_lag_max, shutdown) = (settings.ready_lag_max, settings.shutdown.clone());
+        let streams = Streams::new(STREAMS_PER_PRINCIPAL_MAX);
+        Self(Door { context, verifier, metrics, ready_lag_max, shutdown, streams })
+    }
+
+    /// Those that answer soon.
+    pub(crate) fn short(&self) -> Router {
+        Router::new()
+            .route("/api/v1/usage", get(usage::show).post(usage::record))
+            .route("/api/v1/projections", get(operations::status))
+            .route("/api/v1/projections/{model}/resume", post(operations::resume))
+            .route("/metrics", get(operations::metrics))
+            .with_state(self.0.clone())
+    }
+
+    /// Those that may take their time, and those that must answer however much is going on.
+    pub(crate) fn unbounded(&self) -> Router {
+        Router::new()
+            .route("/api/v1/events", get(events::feed))
+            .route("/api/v1/projections/{model}/rebuild", post(operations::rebuild))
+            .route("/healthz", get(health::live))
+            .route("/readyz", get(health::ready))
+            .with_state(self.0.clone())
+    }
+}
+
+/// The answer where nothing is.
+pub(crate) async fn no_such_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing at this path")
+}
+
+/// The answer to a method that a path does not know.
+pub(crate) async fn no_such_method() -> Problem {
+    let detail = "this path does not know this method";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail)
 }

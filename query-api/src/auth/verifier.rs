@@ -1,7 +1,8 @@
 //! From the head of a request to a [`Session`], or a refusal that says what to do.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::Data;
 use axum::http::header::AUTHORIZATION;
@@ -38,7 +39,12 @@ impl Session {
 #[derive(Clone)]
 pub struct Verifier {
     keyring: Keyring,
+    known: Arc<Mutex<HashMap<Box<str>, Session>>>,
 }
+
+/// Tokens that are remembered as verified: 4,096, some 3 MiB. Checking a signature costs more
+/// than anything else about a small request.
+const KNOWN_MAX: usize = 4_096;
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +56,7 @@ impl Verifier {
     /// A verifier with the installation's own issuer.
     #[must_use]
     pub fn new(keyring: Keyring) -> Self {
-        Self { keyring }
+        Self { keyring, known: Arc::default() }
     }
 
     /// Who sent a request with these headers; none without a credential.
@@ -76,10 +82,29 @@ impl Verifier {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
             .ok_or_else(|| unauthenticated("expected `Authorization: Bearer <token>`"))?;
+        if let Some(session) = self.remembered(token) {
+            return Ok(session);
+        }
         let claims = token::verify(self.keyring.issuer(), token)
             .map_err(|error| unauthenticated(&error.to_string()))?;
         let principal = Principal::member(claims.tenant, claims.actor);
-        Ok(Session { principal, expires_at: claims.expires_at })
+        let session = Session { principal, expires_at: claims.expires_at };
+        self.remember(token, &session);
+        Ok(session)
+    }
+
+    /// Who was found to hold exactly this token, if it still holds.
+    fn remembered(&self, token: &str) -> Option<Session> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(token).filter(|it| it.expires_at > Utc::now()).cloned()
+    }
+
+    fn remember(&self, token: &str, session: &Session) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(token.into(), session.clone());
     }
 }
 

@@ -66,7 +66,9 @@ impl Problem {
         problem
     }
 
-    fn retry_after(mut self, wait: Option<Duration>) -> Self {
+    /// With the time to wait before asking again, if that makes sense.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
         if let Some(wait) = wait {
             // Whole seconds, rounded up: a caller that waits so long has waited long enough.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

@@ -1,9 +1,9 @@
 //! Billing accounts, plans, subscriptions, meters.
 
-mod customer;
-mod meter;
-mod plan;
-mod subscription;
+pub mod customer;
+pub mod meter;
+pub mod plan;
+pub mod subscription;
 
 use async_graphql::MergedObject;
 
