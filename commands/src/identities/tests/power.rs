@@ -92,9 +92,8 @@ impl Files for Unreliable {
         self.real.open(name)
     }
 
-    fn sync(&self, name: &str, file: &File) -> io::Result<()> {
+    fn sync(&self, name: &str, _: &File) -> io::Result<()> {
         self.step(|_| ());
-        self.real.sync(name, file)?;
         let content = std::fs::read(self.path(name))?;
         self.step(|disk| {
             if self.lie != Lie::SyncOfFiles {
@@ -122,7 +121,6 @@ impl Files for Unreliable {
     }
 
     fn sync_names(&self) -> io::Result<()> {
-        self.real.sync_names()?;
         self.step(|disk| {
             if self.lie != Lie::SyncOfNames {
                 disk.durable_names = disk.names.clone();
@@ -147,7 +145,7 @@ fn cut_power_everywhere(lie: Lie) -> (usize, usize) {
     let shared: Arc<dyn Files> = files.clone();
     let mut identities = Identities::open_files(&shared, &Fingerprinter::new(&KEY), LOG).unwrap();
     let (mut images, mut broken) = (0, 0);
-    for round in 0..10 {
+    for round in 0..6 {
         insert(&mut identities, round * ENTRIES..(round + 1) * ENTRIES);
         let sealed_before = identities.sealed_upto();
         identities.seal(Position(u64::from(round) + 1));
@@ -157,7 +155,7 @@ fn cut_power_everywhere(lie: Lie) -> (usize, usize) {
             broken += usize::from(!is_whole(&image, sealed_before));
         }
     }
-    assert!(identities.memory().runs < 5, "some were merged");
+    assert!(identities.memory().runs < 4, "some were merged");
     (images, broken)
 }
 
@@ -183,7 +181,7 @@ fn is_whole(image: &Image, sealed_before: Position) -> bool {
 #[test]
 fn a_power_cut_after_any_step_leaves_it_whole() {
     let (images, broken) = cut_power_everywhere(Lie::Nothing);
-    assert!(images > 300, "{images}");
+    assert!(images > 150, "{images}");
     assert_eq!(broken, 0, "of {images}");
 }
 
@@ -342,7 +340,7 @@ fn sealing_in_the_middle_of_any_step_loses_nothing() {
     // Dropped before the index, which could not end otherwise if the test fails.
     let (steps, go) = (steps, go);
     let mut inserted = 0;
-    for step in 0..300 {
+    for step in 0..150 {
         insert(&mut identities, inserted..inserted + 10);
         inserted += 10;
         let patience = Instant::now() + Duration::from_secs(20);
