@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::{Router, middleware};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Verifier;
@@ -39,6 +40,19 @@ pub struct Settings {
 pub struct Doors;
 
 impl Doors {
+    /// Serves `router` on `listener` until `shutdown` is cancelled and open requests have ended.
+    ///
+    /// # Errors
+    ///
+    /// If the listener fails.
+    pub async fn serve(
+        listener: TcpListener,
+        router: Router,
+        shutdown: CancellationToken,
+    ) -> std::io::Result<()> {
+        axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    }
+
     /// The routes of every door. `metrics` renders what `/metrics` answers.
     #[must_use]
     pub fn router(context: Context, settings: &Settings, metrics: rest::RenderMetrics) -> Router {

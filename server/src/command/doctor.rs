@@ -103,8 +103,11 @@ fn verified(log: &EmbeddedLog) -> Finding {
             Err(error) => return bad("log", error.to_string()),
         }
     }
-    let torn = log.torn_tails().iter().map(|it| format!("; {it}")).collect::<String>();
-    good("log", format!("{records} records, the chains of {tenants} tenants are whole{torn}"))
+    let whole = format!("{records} records, the chains of {tenants} tenants are whole");
+    let torn = log.torn_tails().iter().map(|it| {
+        format!("; a torn tail was cut at {}:{}, {}", it.file.display(), it.offset, it.reason)
+    });
+    good("log", whole + &torn.collect::<String>())
 }
 
 fn address(config: &Config) -> Finding {

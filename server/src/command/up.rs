@@ -51,9 +51,7 @@ pub async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let render = RenderMetrics(Arc::new(move || metrics.render()));
     let router = Doors::router(node.context.clone(), &settings, render);
     announce(config, &node, purpose, &format!("http://{address}")).await?;
-    let stop = shutdown.clone();
-    let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-    let mut server = tokio::spawn(server.into_future());
+    let mut server = tokio::spawn(Doors::serve(listener, router, shutdown.clone()));
     tokio::select! {
         ended = &mut server => ended??,
         told = interrupted() => told?,
