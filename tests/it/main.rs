@@ -1,5 +1,8 @@
 //! The one integration binary: harness, journeys, faults and architecture guards.
 
 mod arrows;
+mod faults;
 mod guards;
+mod harness;
+mod journeys;
 mod shared_data;

@@ -1,0 +1,129 @@
+//! Reading the log of a server that was killed, from a copy, so that the server itself has to
+//! cope with what the kill left behind.
+
+use std::fs;
+use std::path::Path;
+
+use event_log::chain::Chains;
+use event_log::embedded::{Depth, EmbeddedLog, Settings, Verified};
+use event_log::{Attribute, EventLog, Partition, Position, Record};
+use serde_json::Value;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::history::Found;
+
+/// The only partition of the logs of these tests.
+const PARTITION: Partition = Partition(0);
+
+/// A copy of a log. Its files go when it is dropped.
+pub(crate) struct LogCopy {
+    pub(crate) folder: TempDir,
+}
+
+impl LogCopy {
+    /// Copies the log in `from`, which nobody has open.
+    pub(crate) fn of(from: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        copy(from, folder.path());
+        Self { folder }
+    }
+
+    pub(crate) fn open(&self) -> EmbeddedLog {
+        let opened = EmbeddedLog::open(self.folder.path(), Settings::default());
+        opened.unwrap_or_else(|it| panic!("the log does not open after a crash: {it}"))
+    }
+
+    /// Checks every record, frames and chains.
+    pub(crate) fn verify(&self) -> Verified {
+        self.open().verify(PARTITION, Depth::Chains).expect("the log can be read")
+    }
+
+    /// Cuts off the last batch, as a log would that answered before it wrote.
+    pub(crate) fn cut_last_batch(&self) {
+        let partition = self.folder.path().join("0");
+        let segments = fs::read_dir(&partition).expect("the log has a partition");
+        let segments = segments.map(|it| it.expect("it can be listed").path());
+        let mut segments: Vec<_> =
+            segments.filter(|it| it.extension().is_some_and(|it| it == "segment")).collect();
+        segments.sort();
+        // The last segment may be prepared and unused yet.
+        for path in segments.iter().rev() {
+            let mut bytes = fs::read(path).expect("a segment can be read");
+            // Segments are zeroed ahead, so what is written ends with the last byte that is not.
+            if let Some(last) = bytes.iter().rposition(|it| *it != 0).filter(|it| *it > 64) {
+                bytes[last] ^= 0xff;
+                fs::write(path, bytes).expect("a segment can be written");
+                return;
+            }
+        }
+        panic!("the log holds nothing that could be cut off");
+    }
+}
+
+/// Archives never change, so a link does; everything else is copied.
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("the log is there") {
+        let (path, name) = entry.map(|it| (it.path(), it.file_name())).expect("it can be listed");
+        let to = to.join(name);
+        if path.is_dir() {
+            fs::create_dir(&to).expect("a folder can be made");
+            copy(&path, &to);
+        } else if path.extension().is_some_and(|it| it == "archive") {
+            let linked = fs::hard_link(&path, &to).or_else(|_| fs::copy(&path, &to).map(drop));
+            linked.expect("an archive can be copied");
+        } else {
+            fs::copy(&path, &to).expect("a file can be copied");
+        }
+    }
+}
+
+/// Follows a log over many crashes, reading only what is new.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Follower {
+    next: u64,
+    chains: Chains,
+}
+
+impl Follower {
+    /// Reads what is new, and checks chain and sequence of every tenant on the way.
+    pub(crate) async fn read(&mut self, log: &EmbeddedLog) -> Vec<Record> {
+        let end = log.end(PARTITION).await.expect("the log has an end");
+        assert!(self.next <= end.0, "the log ended at {} and now does at {}", self.next, end.0);
+        let mut reader =
+            log.read(PARTITION, Position(self.next)).await.expect("the log can be read");
+        let mut new = Vec::new();
+        while self.next < end.0 {
+            for recorded in reader.next(4096).await.expect("the log can be read") {
+                let followed = self.chains.follow(&recorded.record);
+                followed.unwrap_or_else(|it| panic!("at {}: {it:?}", recorded.position.0));
+                self.next = recorded.position.0 + 1;
+                new.push(recorded.record);
+            }
+        }
+        new
+    }
+}
+
+/// What the judge has to know of a record.
+pub(crate) fn found(record: &Record) -> Found {
+    let text = |it: Attribute| record.attribute(it);
+    let (place, of) = text(Attribute::BatchPos).split_once('/').expect("a place `n/m`");
+    Found {
+        tenant: text(Attribute::Tenant).to_owned(),
+        sequence: text(Attribute::Sequence).parse().expect("a sequence"),
+        request: request(record),
+        command: text(Attribute::CommandId).to_owned(),
+        place: place.parse().expect("a place"),
+        of: of.parse().expect("a count"),
+    }
+}
+
+/// A request names itself in its conversation; one of usage, which has no such field, in the ids
+/// of its entries.
+fn request(record: &Record) -> Uuid {
+    let body: Value = serde_json::from_slice(&record.value()).expect("values are not encrypted");
+    let entry = body["entries"][0]["id"].as_str().and_then(|it| it.split('/').next());
+    let name = entry.unwrap_or_else(|| record.attribute(Attribute::CorrelationId));
+    name.parse().unwrap_or_else(|_| panic!("expected a request, got `{name}`"))
+}

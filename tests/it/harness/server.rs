@@ -1,0 +1,95 @@
+//! A running server: the real process, until it is stopped, killed or dropped.
+
+use std::fs::File;
+use std::process::{Child, ExitStatus, Stdio};
+
+use outbound::{Client, Limits, Reach, Request};
+use url::Url;
+
+use super::{Api, Installation, eventually};
+
+/// A server. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Child,
+    base: Url,
+    client: Client,
+}
+
+impl Server {
+    /// Starts a server and waits until it says that it is ready.
+    pub(crate) async fn start(installation: &Installation, options: &[&str]) -> Self {
+        let mut server = Self::begin(installation, options);
+        server.ready(installation).await;
+        server
+    }
+
+    /// Starts a server and does not wait. What it prints goes to `server.log` beside its data.
+    pub(crate) fn begin(installation: &Installation, options: &[&str]) -> Self {
+        let log = installation.home().join("server.log");
+        let log = File::options().create(true).append(true).open(log).expect("a log can be kept");
+        let mut arguments = vec!["up"];
+        arguments.extend(options);
+        let process = installation
+            .command(&arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        let base = format!("http://{}", installation.address());
+        let client = Client::new(Reach::Loopback, Limits::default());
+        Self { process, base: base.parse().expect("an address"), client }
+    }
+
+    /// Waits until the server says that it is ready.
+    pub(crate) async fn ready(&mut self, installation: &Installation) {
+        let url = self.url("/readyz");
+        eventually("the server is ready", async || {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                let log = std::fs::read_to_string(installation.home().join("server.log"));
+                panic!("the server ended with {status}:\n{}", log.unwrap_or_default());
+            }
+            let answer = self.client.send(Request::get(url.clone())).await.ok()?;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// A client of its doors with this credential.
+    pub(crate) fn api(&self, token: &str) -> Api {
+        Api::new(self.client.clone(), self.base.clone(), token)
+    }
+
+    /// The address of one of its doors.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        self.base.join(path).expect("a path")
+    }
+
+    /// Ends it at once, whatever it is doing: `kill -9`.
+    pub(crate) fn kill(&mut self) -> ExitStatus {
+        self.process.kill().expect("a process of ours can be killed");
+        self.process.wait().expect("a killed process ends")
+    }
+
+    /// Asks it to end, as an operator does, and waits.
+    pub(crate) async fn stop(mut self) {
+        let id = self.process.id().to_string();
+        let told = std::process::Command::new("kill").args(["-TERM", &id]).status();
+        assert!(told.expect("`kill` is there").success());
+        let process = &mut self.process;
+        let status = eventually("the server stops", async || {
+            process.try_wait().expect("a process of ours can be waited for")
+        })
+        .await;
+        assert!(status.success(), "it was asked to stop and ended with {status}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be gone already, and then there is nothing to do.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}

@@ -1,0 +1,72 @@
+//! The demo: believable, complete, and the same on every machine of a day.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Installation, Server};
+
+const TENANTS: [&str; 3] = ["brightwater", "halcyon-bank", "orchard-games"];
+
+/// What of a tenant must not depend on the machine: its entities as described, its usage.
+async fn of(installation: &Installation, server: &Server, tenant: &str) -> Value {
+    let api = server.api(&installation.token(tenant));
+    let query = "query($after: String) { entities(first: 100, after: $after) {
+        totalCount nodes { reference document } pageInfo { hasNextPage endCursor }
+        facets(keys: [\"kind\"]) { values { value count } } } }";
+    let (mut entities, mut after) = (Vec::new(), Value::Null);
+    let total = loop {
+        let page = &api.graphql(query, json!({"after": after})).await["entities"];
+        for node in page["nodes"].as_array().into_iter().flatten() {
+            let mut document = node["document"].clone();
+            // Drawn anew by every installation.
+            for key in ["uid", "etag"] {
+                document["metadata"].as_object_mut().expect("metadata").remove(key);
+            }
+            entities.push(document);
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+        if page["pageInfo"]["hasNextPage"] != true {
+            break page["totalCount"].as_u64();
+        }
+    };
+    assert_eq!(total, Some(entities.len() as u64), "{tenant}: every entity is on one page");
+    let usage = "query($from: DateTime!, $to: DateTime!) {
+        usageTotals(matching: {from: $from, to: $to}) {
+            totals { meter count sum min max latest } } }";
+    let always = json!({"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"});
+    let usage = api.graphql(usage, always).await["usageTotals"]["totals"].clone();
+    let sold = "{ subscriptions(first: 10) { totalCount } }";
+    let sold = api.graphql(sold, Value::Null).await["subscriptions"]["totalCount"].clone();
+    json!({"entities": entities, "usage": usage, "subscriptions": sold})
+}
+
+#[tokio::test]
+async fn two_demos_of_a_day_are_the_same_believable_company() {
+    let (one, other) = (Installation::new(), Installation::new());
+    let (first, second) = (one.up_demo().await, other.up_demo().await);
+    let mut entities = 0;
+    for tenant in TENANTS {
+        let here = of(&one, &first, tenant).await;
+        entities += here["entities"].as_array().map_or(0, Vec::len);
+        assert_eq!(here["subscriptions"], 1, "{tenant}");
+        let meters = here["usage"].as_array().expect("totals");
+        // 90 days, every hour.
+        assert!(meters.len() == 2 && meters.iter().all(|it| it["count"] == 90 * 24), "{meters:?}");
+        assert!(here == of(&other, &second, tenant).await, "{tenant} differs between two demos");
+    }
+    assert!(entities >= 150, "{entities} entities");
+
+    let said = std::fs::read_to_string(one.home().join("server.log")).expect("the server's log");
+    let token = said.lines().map(str::trim).find(|it| it.starts_with("eyJ"));
+    let api = first.api(token.expect("a demo hands over a token"));
+    let count = api.graphql("{ entities { totalCount } }", Value::Null).await;
+    assert!(count["entities"]["totalCount"].as_u64() > Some(0));
+    first.stop().await;
+    second.stop().await;
+
+    let again = one.up_demo().await;
+    let listed = one.run(&["tenant", "list", "--json"]);
+    assert_eq!(listed.json().as_array().map(Vec::len), Some(3), "{}", listed.stdout);
+    let after: u64 = of(&one, &again, TENANTS[0]).await["usage"][0]["count"].as_u64().unwrap_or(0);
+    assert_eq!(after, 90 * 24, "seeding again changes nothing");
+    again.stop().await;
+}

@@ -1,0 +1,97 @@
+//! Data folders: who may open them, and what a restart keeps.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Api, Installation, Server};
+
+/// What the doors say of a tenant, in one value.
+async fn everything(api: &Api) -> Value {
+    let query = "{
+        entities(first: 100) { totalCount nodes { id document etag revision changedAt } }
+        audit(first: 100) { totalCount nodes { eventId sequence type at actor commandId body } }
+    }";
+    api.graphql(query, Value::Null).await
+}
+
+#[tokio::test]
+async fn a_restart_keeps_everything_and_so_does_a_crash() {
+    let installation = Installation::new();
+    let mut server = installation.up().await;
+    installation.create_tenant("keepers");
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/org.yaml");
+    installation.run(&["import", samples, "--tenant", "keepers"]).text();
+    let token = installation.token("keepers");
+    let before = everything(&server.api(&token)).await;
+    assert_eq!(before["entities"]["totalCount"], 5);
+
+    server.stop().await;
+    server = installation.up().await;
+    assert_eq!(everything(&server.api(&token)).await, before);
+    server.kill();
+    server = installation.up().await;
+    assert_eq!(everything(&server.api(&token)).await, before);
+
+    let again = installation.run(&["import", samples, "--tenant", "keepers", "--json"]);
+    assert_eq!(again.json()["unchanged"], 5, "{}", again.stdout);
+    server.stop().await;
+    let doctor = installation.run(&["doctor"]).text();
+    assert!(doctor.contains("are whole"), "{doctor}");
+}
+
+#[tokio::test]
+async fn a_folder_serves_one_process_at_a_time() {
+    let installation = Installation::new();
+    let server = installation.up().await;
+    let second = installation
+        .command(&["up", "--listen", "127.0.0.1:0"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("in use") || said.contains("another process"), "{said}");
+    // The first is unharmed.
+    installation.create_tenant("unharmed");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_demo_and_real_data_never_share_a_folder() {
+    let real = Installation::new();
+    real.up().await.stop().await;
+    let refused = real.run(&["up", "--demo"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("not a demo's"), "{}", refused.stderr);
+
+    let demo = Installation::new();
+    Server::start(&demo, &["--demo"]).await.stop().await;
+    let refused = demo.run(&["up"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("start it with --demo"), "{}", refused.stderr);
+
+    let open = Installation::new();
+    let refused = open.run(&["up", "--demo", "--listen", "0.0.0.0:0"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("not a loopback address"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn no_door_but_health_is_open_without_a_credential() {
+    let installation = Installation::new();
+    let server = installation.up().await;
+    let stranger = server.api("not-a-token");
+    let health = server.url("/healthz");
+    assert_eq!(
+        stranger.send(outbound::Request::get(health)).await.expect("it answers").status,
+        200
+    );
+    let asked = stranger.ask("{ entities { totalCount } }", &json!({})).await;
+    assert_eq!(asked.expect("it answers").status, 401);
+    for door in ["/api/v1/usage", "/api/v1/events", "/api/v1/projections", "/metrics"] {
+        let answer = stranger.send(outbound::Request::get(server.url(door))).await;
+        assert_eq!(answer.expect("it answers").status, 401, "{door}");
+    }
+    server.stop().await;
+}
