@@ -111,7 +111,7 @@ impl History {
             sealing.seal(&mut text).unwrap();
             personal.push(text);
         }
-        (id, StoredDescriptor { public: parts.public, personal })
+        (id, StoredDescriptor { public: parts.public.into(), personal })
     }
 
     /// Registers an entity.

@@ -76,21 +76,9 @@ fn size(left: usize, width: usize) -> Option<usize> {
     (rows > 0).then(|| 1 << rows.ilog2())
 }
 
-/// ` VALUES ($1,$2),($3,$4)…`
+/// ` VALUES (?,?),(?,?)…`: unlike elsewhere not `$1`, since SQLite takes those for names, and
+/// looks through all names of a statement for each that is bound.
 fn placeholders(rows: usize, width: usize) -> String {
-    use std::fmt::Write as _;
-
-    let mut text = String::with_capacity(rows * width * 7 + 16);
-    text.push_str(" VALUES ");
-    for row in 0..rows {
-        text.push_str(if row == 0 { "(" } else { ",(" });
-        for column in 0..width {
-            let separator = if column == 0 { "" } else { "," };
-            write!(text, "{separator}${}", row * width + column + 1)
-                .expect("writing to a string cannot fail");
-        }
-        text.push(')');
-    }
-    text.push(' ');
-    text
+    let row = format!("({})", vec!["?"; width].join(","));
+    format!(" VALUES {} ", vec![row; rows].join(","))
 }

@@ -141,6 +141,7 @@ impl Sql {
 
     /// Runs it and returns the rows it answers.
     pub(crate) async fn fetch(self, connection: &mut Connection) -> Result<Vec<Row>, StoreError> {
+        self.trace();
         let text = AssertSqlSafe(self.text).into_sql_str();
         let rows = sqlx::query_with(text, self.arguments).fetch_all(connection).await?;
         Ok(rows.into_iter().map(Row).collect())
@@ -151,8 +152,14 @@ impl Sql {
         self,
         connection: &mut Connection,
     ) -> Result<Option<Row>, StoreError> {
+        self.trace();
         let text = AssertSqlSafe(self.text).into_sql_str();
         Ok(sqlx::query_with(text, self.arguments).fetch_optional(connection).await?.map(Row))
+    }
+
+    /// Tells whoever listens that a statement reads, so that they can be counted.
+    fn trace(&self) {
+        tracing::trace!(target: "projections::statement", text = %self.text, "reading");
     }
 
     /// Runs it and returns how many rows it changed.
