@@ -23,3 +23,8 @@ pub mod transport;
 
 pub use context::Context;
 pub use doors::{Doors, Settings};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

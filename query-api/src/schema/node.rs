@@ -2,12 +2,13 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 use domain::id::{CustomerId, EntityId, EventId, LocationId, PlanId, SubscriptionId, TenantId};
+use domain::meter::MeterKey;
 use projections::catalog::{entities, locations};
 use projections::{Model, audit, billing};
 use serde::{Deserialize, Serialize};
 
 use super::audit::AuditEvent;
-use super::billing::{Customer, Plan, Subscription};
+use super::billing::{Customer, Meter, Plan, Subscription};
 use super::entity::Entity;
 use super::location::Location;
 use super::organisation::Tenant;
@@ -32,6 +33,8 @@ pub enum NodeId {
     Plan(PlanId, Seller),
     /// A subscription.
     Subscription(SubscriptionId),
+    /// A meter.
+    Meter(MeterKey),
     /// A recorded event.
     Event(EventId),
 }
@@ -89,6 +92,8 @@ pub enum Node {
     Plan(Plan),
     /// A subscription.
     Subscription(Subscription),
+    /// A meter.
+    Meter(Meter),
     /// A recorded event.
     AuditEvent(AuditEvent),
 }
@@ -143,6 +148,11 @@ async fn find(request: &RequestContext, id: NodeId) -> Result<Option<Node>, ApiE
             let models = request.read(Model::Billing).await?;
             let found = billing::subscriptions::find_many(models, principal, &[id]).await?;
             found.into_iter().flatten().next().map(|it| Node::Subscription(Subscription(it)))
+        }
+        NodeId::Meter(key) => {
+            let models = request.read(Model::Billing).await?;
+            let found = billing::meters::find_many(models, principal, &[key]).await?;
+            found.into_iter().flatten().next().map(|it| Node::Meter(Meter(it)))
         }
         NodeId::Event(id) => {
             let models = request.read(Model::Audit).await?;

@@ -27,7 +27,7 @@ use crate::streams::{StreamEvent, TenantStream};
 #[derive(Clone, Copy, Debug)]
 pub struct Subscription;
 
-#[async_graphql::Subscription]
+#[async_graphql::Subscription(name = "SubscriptionRoot")]
 impl Subscription {
     /// Entities as they change, each once this node shows the change. Those that match now are
     /// sent whole; of those that went, only the reference.

@@ -1,12 +1,13 @@
 //! Meters.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Enum, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use projections::Model;
 use projections::billing::meters;
 
 use crate::context::RequestContext;
 use crate::error::ApiError;
+use crate::schema::node::NodeId;
 use crate::schema::page::{Long, PageArguments, connection};
 
 /// Something that can be counted.
@@ -15,6 +16,11 @@ pub struct Meter(pub meters::Meter);
 
 #[Object]
 impl Meter {
+    /// The global id.
+    pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
+        Ok(NodeId::Meter(self.0.key.clone()).seal(context.data()?))
+    }
+
     /// Names it in usage and prices.
     async fn key(&self) -> &str {
         self.0.key.as_str()

@@ -1,13 +1,13 @@
 //! Plans and the terms of their versions.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Enum, ID, Json, Object};
+use async_graphql::{Context, Enum, ID, Object};
 use chrono::{DateTime, Utc};
 use domain::id::PlanId;
 use projections::Model;
 use projections::billing::plans;
-use serde_json::Value;
 
+use super::terms::Terms;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::schema::node::{NodeId, Seller};
@@ -75,47 +75,6 @@ impl PlanVersion {
     async fn published_at(&self) -> DateTime<Utc> {
         self.0.published_at
     }
-}
-
-/// What was or can be sold.
-#[derive(Clone, Debug)]
-pub struct Terms(pub domain::plan::Terms);
-
-#[Object]
-impl Terms {
-    /// What the plan is called.
-    async fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// The currency of every price in it.
-    async fn currency(&self) -> &str {
-        self.0.currency.code()
-    }
-
-    /// What is charged for, as `publishPlanVersion` takes it.
-    async fn items(&self) -> Json<Value> {
-        json(&self.0.items)
-    }
-
-    /// What is limited, as `publishPlanVersion` takes it.
-    async fn quotas(&self) -> Json<Value> {
-        json(&self.0.quotas)
-    }
-
-    /// How long a billing period is, as `publishPlanVersion` takes it.
-    async fn interval(&self) -> Json<Value> {
-        json(&self.0.interval)
-    }
-
-    /// Days before anything is billed.
-    async fn trial_days(&self) -> u32 {
-        self.0.trial_days.into()
-    }
-}
-
-fn json(value: &impl serde::Serialize) -> Json<Value> {
-    Json(serde_json::to_value(value).expect("terms are plain data"))
 }
 
 /// Whose plans are meant.

@@ -11,7 +11,7 @@ use projections::billing::subscriptions::{
 use serde_json::Value;
 
 use super::customer::Customer;
-use super::plan::Terms;
+use super::terms::Terms;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;

@@ -1,0 +1,284 @@
+//! A whole site for tests: both sides, the doors on a loopback port, two tenants and an operator.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use commands::{Commands, SystemClock};
+use domain::id::{ActorId, TenantId};
+use event_log::{EventLog, MemoryLog};
+use outbound::{Client, Limits as ClientLimits, Reach, Request};
+use projections::Projections;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use uuid::Uuid;
+use vault::{Keyring, MemoryVault, Root};
+
+use crate::limits::Limits;
+use crate::rest::RenderMetrics;
+use crate::{Context, Doors, Settings, auth};
+
+/// How long anything may take before a test gives up on it.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// Bounds everything a test waits for.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future).await.expect("it happens in time")
+}
+
+/// Everything, running.
+pub(crate) struct Site {
+    pub(crate) address: SocketAddr,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) keyring: Keyring,
+    pub(crate) commands: Commands,
+    pub(crate) projections: Arc<Projections>,
+    pub(crate) operator: Member,
+    pub(crate) a: Member,
+    pub(crate) b: Member,
+    pub(crate) shutdown: CancellationToken,
+    client: Client,
+    _folder: TempDir,
+}
+
+/// Somebody with a token.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) tenant: TenantId,
+    pub(crate) token: String,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.text()))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+impl Site {
+    /// An empty site but for the tenants `alpha` (A) and `bravo` (B), which are on one partition.
+    pub(crate) async fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let root = Root::from_hex(&"07".repeat(32), "the test").unwrap();
+        let keyring = Keyring::open(Arc::new(MemoryVault::default()), root).await.unwrap();
+        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(1));
+        let settings = commands::Settings::new(folder.path().join("identities"));
+        let clock = Arc::new(SystemClock);
+        let commands =
+            Commands::start(log.clone(), keyring.clone(), clock, settings).await.unwrap();
+        let settings = projections::Settings::new(folder.path().join("models"));
+        let projections = Projections::start(settings, log.clone(), keyring.clone()).await;
+        let projections = Arc::new(projections.unwrap());
+        let (commands_too, models) = (commands.clone(), projections.clone());
+        let context = Context::new(commands_too, models, log.clone(), keyring.clone(), SOON);
+
+        let shutdown = CancellationToken::new();
+        let settings = Settings {
+            limits: Limits { complexity_max: 50_000, ..Limits::development() },
+            batch_max: 10,
+            body_bytes_max: 1024 * 1024,
+            graphiql: true,
+            ready_lag_max: Duration::from_secs(3600),
+            shutdown: shutdown.clone(),
+        };
+        let metrics = RenderMetrics(Arc::new(|| "up 1\n".to_owned()));
+        let doors = Doors::router(context, &settings, metrics);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, doors).await.unwrap() });
+
+        let nobody = Member { tenant: TenantId::SYSTEM, token: String::new() };
+        let limits = ClientLimits { time: SOON, ..ClientLimits::default() };
+        let mut site = Self {
+            address,
+            log,
+            keyring,
+            commands,
+            projections,
+            operator: nobody.clone(),
+            a: nobody.clone(),
+            b: nobody,
+            shutdown,
+            client: Client::new(Reach::Loopback, limits),
+            _folder: folder,
+        };
+        site.operator = site.member(TenantId::SYSTEM);
+        site.a = site.register("alpha").await;
+        site.b = site.register("bravo").await;
+        site
+    }
+
+    /// Somebody new in a tenant.
+    pub(crate) fn member(&self, tenant: TenantId) -> Member {
+        let actor = ActorId(Uuid::now_v7());
+        let lifetime = Duration::from_secs(3600);
+        let token = auth::mint(self.keyring.issuer(), tenant, actor, lifetime).unwrap();
+        Member { tenant, token }
+    }
+
+    /// Registers a tenant through the API; somebody in it.
+    pub(crate) async fn register(&self, slug: &str) -> Member {
+        let document = "mutation($slug: String!) {
+            registerTenant(input: {slug: $slug, name: $slug}) {
+                tenantId userErrors { code message }
+            }
+        }";
+        let data = self.data(&self.operator, document, json!({ "slug": slug })).await;
+        let tenant = data["registerTenant"]["tenantId"].as_str().expect("it is registered");
+        let tenant = tenant.parse().unwrap();
+        self.commands.created(tenant, SOON).await.unwrap();
+        self.member(tenant)
+    }
+
+    /// The answer to a GraphQL document, errors and all.
+    pub(crate) async fn graphql(&self, who: &Member, document: &str, variables: Value) -> Value {
+        self.graphql_after(who, None, document, variables).await
+    }
+
+    /// The same, once everything up to `position` can be seen.
+    pub(crate) async fn graphql_after(
+        &self,
+        who: &Member,
+        position: Option<&str>,
+        document: &str,
+        variables: Value,
+    ) -> Value {
+        let body = json!({ "query": document, "variables": variables }).to_string();
+        let mut request = Request::post(self.url("/graphql"), "application/json", body)
+            .with_header("accept", "application/json");
+        if let Some(position) = position {
+            request = request.with_header("callboard-position", position);
+        }
+        self.send(who, request).await.json()
+    }
+
+    /// The data of the answer, which must have no errors.
+    pub(crate) async fn data(&self, who: &Member, document: &str, variables: Value) -> Value {
+        let mut answer = self.graphql(who, document, variables).await;
+        assert!(answer.get("errors").is_none(), "{document}: {answer}");
+        answer["data"].take()
+    }
+
+    /// The same, once everything up to `position` can be seen.
+    pub(crate) async fn seen(&self, who: &Member, position: &str, document: &str) -> Value {
+        let answer = self.graphql_after(who, Some(position), document, json!({})).await;
+        let mut answer = answer;
+        assert!(answer.get("errors").is_none(), "{document}: {answer}");
+        answer["data"].take()
+    }
+
+    /// Runs a mutation, which must be accepted; its payload.
+    pub(crate) async fn mutate(&self, who: &Member, mutation: &str, variables: Value) -> Value {
+        let mut data = self.data(who, mutation, variables).await;
+        let payload = data.as_object_mut().unwrap().values_mut().next().unwrap().take();
+        assert_eq!(payload["userErrors"], json!([]), "{mutation}");
+        payload
+    }
+
+    pub(crate) fn url(&self, path: &str) -> Url {
+        Url::parse(&format!("http://{}{path}", self.address)).unwrap()
+    }
+
+    pub(crate) async fn get(&self, who: &Member, path: &str) -> Reply {
+        self.send(who, Request::get(self.url(path))).await
+    }
+
+    pub(crate) async fn post(
+        &self,
+        who: &Member,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        self.send(who, Request::post(self.url(path), content_type, body)).await
+    }
+
+    /// Sends a request with the token of `who`, if there is one.
+    pub(crate) async fn send(&self, who: &Member, request: Request) -> Reply {
+        let request = authorized(who, request);
+        let response = self.client.send(request).await.unwrap();
+        Reply {
+            status: response.status,
+            content_type: response.content_type.unwrap_or_default(),
+            retry_after: response.retry_after,
+            body: response.body,
+        }
+    }
+
+    /// Opens an event stream.
+    pub(crate) async fn stream(&self, who: &Member, request: Request) -> EventStream {
+        let request = authorized(who, request).with_header("accept", "text/event-stream");
+        let response = self.client.stream(request).await.unwrap();
+        EventStream { status: response.status, body: response.body, text: String::new() }
+    }
+}
+
+fn authorized(who: &Member, request: Request) -> Request {
+    match who.token.as_str() {
+        "" => request,
+        token => request.with_header("authorization", &format!("Bearer {token}")),
+    }
+}
+
+/// Server-sent events as they come.
+pub(crate) struct EventStream {
+    pub(crate) status: u16,
+    body: futures::stream::BoxStream<'static, Result<Bytes, outbound::OutboundError>>,
+    text: String,
+}
+
+/// One server-sent event.
+#[derive(Debug, PartialEq)]
+pub(crate) struct SentEvent {
+    pub(crate) id: Option<u64>,
+    pub(crate) name: String,
+    pub(crate) data: Value,
+}
+
+impl EventStream {
+    /// The next event; none once the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<SentEvent> {
+        use futures::StreamExt;
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                if !event.starts_with(':') {
+                    return Some(sent(&event));
+                }
+                continue;
+            }
+            let piece = soon(self.body.next()).await?.ok()?;
+            self.text.push_str(std::str::from_utf8(&piece).unwrap());
+        }
+    }
+}
+
+fn sent(event: &str) -> SentEvent {
+    let field = |name: &str| {
+        event.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    };
+    let data = field("data").filter(|it| !it.is_empty());
+    SentEvent {
+        id: field("id").map(|it| it.parse().unwrap()),
+        name: field("event").unwrap_or("message").to_owned(),
+        data: data.map_or(Value::Null, |it| serde_json::from_str(it).unwrap()),
+    }
+}

@@ -1,0 +1,11 @@
+//! The doors as a whole, over real sockets, with both real sides behind them.
+
+mod access;
+mod contracts;
+mod edges;
+mod feeds;
+mod isolation;
+mod live;
+mod mutations;
+mod seeded;
+mod usage;

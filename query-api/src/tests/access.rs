@@ -1,0 +1,109 @@
+//! Who may come in, through which door, and what every answer says of itself.
+
+use outbound::Request;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::testing::{Member, Site, soon};
+
+/// Who is let in where: nobody, a forged token, a member, an operator.
+const ROUTES: [(&str, &str, [u16; 4]); 15] = [
+    ("GET", "/healthz", [200, 200, 200, 200]),
+    ("GET", "/readyz", [200, 200, 200, 200]),
+    ("GET", "/api/v1/openapi.json", [200, 200, 200, 200]),
+    ("GET", "/metrics", [401, 401, 403, 200]),
+    ("GET", "/api/v1/projections", [401, 401, 403, 200]),
+    ("POST", "/api/v1/projections/audit/rebuild", [401, 401, 403, 200]),
+    ("POST", "/api/v1/projections/audit/resume", [401, 401, 403, 400]),
+    ("POST", "/api/v1/usage", [401, 401, 415, 403]),
+    ("GET", "/api/v1/usage", [401, 401, 400, 400]),
+    (
+        "GET",
+        "/api/v1/usage?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z",
+        [401, 401, 200, 403],
+    ),
+    ("GET", "/api/v1/events", [401, 401, 200, 200]),
+    ("GET", "/graphql?query={viewer{actor}}", [401, 401, 200, 200]),
+    ("POST", "/graphql", [401, 401, 415, 415]),
+    ("GET", "/nothing", [404, 404, 404, 404]),
+    ("POST", "/metrics", [405, 405, 405, 405]),
+];
+
+#[tokio::test]
+async fn every_route_lets_in_whom_it_should() {
+    let site = Site::start().await;
+    let nobody = Member { token: String::new(), ..site.a.clone() };
+    let forged = Member { token: format!("{}x", site.a.token), ..site.a.clone() };
+    let callers = [&nobody, &forged, &site.a, &site.operator];
+    for (method, path, expected) in ROUTES {
+        for (who, expected) in callers.into_iter().zip(expected) {
+            let request = match method {
+                "GET" => Request::get(site.url(path)),
+                _ => Request { method: outbound::Method::Post, ..Request::get(site.url(path)) },
+            };
+            let reply = site.send(who, request).await;
+            assert_eq!(reply.status, expected, "{method} {path}: {}", reply.text());
+            if expected >= 400 && !path.starts_with("/graphql") {
+                assert_eq!(reply.content_type, "application/problem+json", "{method} {path}");
+                assert_eq!(reply.json()["status"], expected);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_and_one_of_another_installation_are_refused() {
+    let site = Site::start().await;
+    let root = vault::Root::from_hex(&"33".repeat(32), "the test").unwrap();
+    let vault = std::sync::Arc::new(vault::MemoryVault::default());
+    let other = vault::Keyring::open(vault, root).await.unwrap();
+    let actor = domain::id::ActorId(uuid::Uuid::now_v7());
+    let lifetime = std::time::Duration::from_secs(60);
+    let token = crate::auth::mint(other.issuer(), site.a.tenant, actor, lifetime).unwrap();
+    let stranger = Member { token, ..site.a.clone() };
+    assert_eq!(site.get(&stranger, "/api/v1/events").await.status, 401);
+}
+
+/// The head of the answer to a request written by hand.
+async fn head(site: &Site, target: &str, headers: &str) -> String {
+    let mut socket = TcpStream::connect(site.address).await.unwrap();
+    let request =
+        format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    soon(socket.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    answer.split_once("\r\n\r\n").unwrap().0.to_lowercase()
+}
+
+#[tokio::test]
+async fn every_answer_names_its_request_and_is_careful() {
+    let site = Site::start().await;
+    for target in ["/healthz", "/nothing", "/api/v1/usage", "/graphql", "/graphiql"] {
+        let head = head(&site, target, "").await;
+        for header in ["x-request-id: ", "x-content-type-options: nosniff", "x-frame-options: deny"]
+        {
+            assert!(head.contains(header), "{target} lacks {header}: {head}");
+        }
+        let strict = head.contains("content-security-policy: default-src 'none'; frame-ancestors");
+        assert_eq!(strict, target != "/graphiql", "{target}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_goes_from_the_request_into_the_record() {
+    let site = Site::start().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let document = "mutation { renameTenant(name: \"Traced\") { userErrors { code } } }";
+    let body = json!({ "query": document }).to_string();
+    let request = Request::post(site.url("/graphql"), "application/json", body)
+        .with_header("traceparent", trace);
+    let answer = site.send(&site.a, request).await.json();
+    assert_eq!(answer["data"]["renameTenant"]["userErrors"], json!([]));
+    let mut reader =
+        site.log.read(event_log::Partition(0), event_log::Position::START).await.unwrap();
+    let records = reader.next(100).await.unwrap();
+    let last = records.last().unwrap();
+    assert_eq!(last.record.traceparent(), Some(trace));
+}

@@ -1,0 +1,83 @@
+//! However many entities a page has, its edges cost the same number of statements.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::json;
+use tracing::span;
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
+
+use super::seeded::{apply, component, put};
+use crate::testing::Site;
+
+/// Counts the statements of readers, which say so at this target.
+#[derive(Clone, Default)]
+struct Statements(Arc<AtomicUsize>);
+
+const TARGET: &str = "projections::statement";
+
+impl Subscriber for Statements {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.target() == TARGET { Interest::sometimes() } else { Interest::never() }
+    }
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == TARGET
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn a_page_costs_the_same_statements_however_long_it_is() {
+    let statements = Statements::default();
+    // Everything of this test runs on this thread, the server included.
+    let _counting = tracing::subscriber::set_default(statements.clone());
+    let site = Site::start().await;
+    let locate = "mutation { registerLocation(input: {kind: URL, target: \"https://example.org/c\"}) {
+        location userErrors { code } } }";
+    let location = site.mutate(&site.a, locate, json!({})).await["location"].take();
+    let location = location.as_str().unwrap();
+    let team = json!({
+        "apiVersion": "backstage.io/v1alpha1", "kind": "Group",
+        "metadata": { "name": "many-team" }, "spec": { "type": "team", "children": [] },
+    });
+    let mut changes = vec![put(&team, None)];
+    changes.extend((0..24).map(|it| put(&component(&format!("many-{it:02}"), "many"), Some(location))));
+    let applied = apply(&site, &site.a, json!(changes)).await;
+    let position = applied["outcome"]["position"].as_str().unwrap();
+    let document = |first: u32| {
+        format!(
+            "{{ entities(matching: {{filter: [\"kind=component\"]}}, first: {first}) {{
+                totalCount facets(keys: [\"kind\"]) {{ values {{ count }} }}
+                nodes {{
+                    reference location {{ target }}
+                    owners {{ target {{ title location {{ target }} owners {{ targetReference }} }} }}
+                    relations {{ type target {{ reference relations {{ type }} }} }}
+                    history(first: 3) {{ nodes {{ revision }} }}
+                }} }} }}"
+        )
+    };
+    // The first time waits for the models.
+    site.seen(&site.a, position, &document(1)).await;
+    let mut counted = Vec::new();
+    for first in [1, 20] {
+        let before = statements.0.load(Ordering::Relaxed);
+        let data = site.data(&site.a, &document(first), json!({})).await;
+        let nodes = data["entities"]["nodes"].as_array().unwrap();
+        assert_eq!(nodes.len(), first as usize);
+        assert!(nodes.iter().all(|it| it["owners"][0]["target"].is_object()), "{data}");
+        counted.push(statements.0.load(Ordering::Relaxed) - before);
+    }
+    println!("statements for 1 and for 20 entities: {counted:?}");
+    assert!(counted[0] > 0, "the statements are counted");
+    assert_eq!(counted[0], counted[1], "1 entity and 20 entities");
+}

@@ -1,0 +1,106 @@
+//! The event feed: pages, waiting, and the same live.
+
+use std::time::Duration;
+
+use outbound::Request;
+use serde_json::{Value, json};
+
+use crate::testing::{Member, Site, soon};
+
+const RENAME: &str = "mutation($name: String!) {
+    renameTenant(name: $name) { userErrors { code } outcome { sequence } } }";
+
+/// Makes an event; its sequence.
+async fn rename(site: &Site, who: &Member, name: &str) -> u64 {
+    let payload = site.mutate(who, RENAME, json!({ "name": name })).await;
+    payload["outcome"]["sequence"].as_u64().unwrap()
+}
+
+fn sequences(page: &Value) -> Vec<u64> {
+    page["events"].as_array().unwrap().iter().map(|it| it["sequence"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gap() {
+    let site = Site::start().await;
+    for name in ["one", "two", "three", "four"] {
+        rename(&site, &site.b, "between").await;
+        rename(&site, &site.a, name).await;
+    }
+    let mut all = Vec::new();
+    let mut next = 0;
+    loop {
+        let page = site.get(&site.a, &format!("/api/v1/events?after={next}&limit=2")).await.json();
+        if page["events"] == json!([]) {
+            assert_eq!(page["next"], next, "nothing new: ask after the same again");
+            break;
+        }
+        next = page["next"].as_u64().unwrap();
+        all.extend(sequences(&page));
+    }
+    assert_eq!(all, (1..=next).collect::<Vec<_>>());
+    let page = site.get(&site.a, "/api/v1/events?types=tenant.renamed").await.json();
+    assert_eq!(page["events"].as_array().unwrap().len(), 4);
+    assert_eq!(page["next"], next, "what was passed over is not asked for again");
+    assert_eq!(page["events"][3]["data"]["name"], "four", "{page}");
+    for wrong in ["limit=0", "limit=1001", "wait=31", "after=x", "colour=red"] {
+        let reply = site.get(&site.a, &format!("/api/v1/events?{wrong}")).await;
+        assert_eq!(reply.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_answered_when_something_happens() {
+    let site = Site::start().await;
+    let after = rename(&site, &site.a, "before").await;
+    let path = format!("/api/v1/events?after={after}&wait=30");
+    let waiting = site.get(&site.a, &path);
+    let acting = async {
+        // Of another tenant: not what is waited for.
+        rename(&site, &site.b, "elsewhere").await;
+        rename(&site, &site.a, "after").await
+    };
+    let (page, sequence) = soon(futures::future::join(waiting, acting)).await;
+    assert_eq!(sequences(&page.json()), [sequence]);
+    let nothing = site.get(&site.a, &format!("/api/v1/events?after={sequence}&wait=1")).await;
+    assert_eq!(nothing.json(), json!({ "events": [], "next": sequence }));
+}
+
+#[tokio::test]
+async fn a_stream_is_taken_up_again_where_it_was_left() {
+    let site = Site::start().await;
+    let request = |after: u64| Request::get(site.url(&format!("/api/v1/events?after={after}")));
+    let mut stream = site.stream(&site.a, request(0)).await;
+    assert_eq!(stream.status, 200);
+    let first = stream.next().await.unwrap();
+    assert_eq!((first.id, first.name.as_str()), (Some(1), "tenant.created.v1"));
+    let seen = stream.next().await.unwrap().id.unwrap();
+    drop(stream);
+    for name in ["while", "nobody", "listens"] {
+        rename(&site, &site.a, name).await;
+    }
+    // The address still says 0; what the browser has seen counts.
+    let again = request(0).with_header("last-event-id", &seen.to_string());
+    let mut stream = site.stream(&site.a, again).await;
+    let last = rename(&site, &site.a, "live").await;
+    for expected in seen + 1..=last {
+        let event = stream.next().await.unwrap();
+        assert_eq!((event.id, &event.data["sequence"]), (Some(expected), &json!(expected)));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_server_and_with_its_credential() {
+    let site = Site::start().await;
+    let actor = domain::id::ActorId(uuid::Uuid::now_v7());
+    let lifetime = Duration::from_secs(1);
+    let token = crate::auth::mint(site.keyring.issuer(), site.a.tenant, actor, lifetime).unwrap();
+    let short = Member { token, ..site.a.clone() };
+    let request = || Request::get(site.url("/api/v1/events"));
+    let mut ends = site.stream(&short, request()).await;
+    assert_eq!(ends.next().await, None, "the credential has ended");
+    let mut stream = site.stream(&site.a, request()).await;
+    site.shutdown.cancel();
+    assert_eq!(stream.next().await, None, "the server stops");
+    assert_eq!(site.get(&site.a, "/readyz").await.status, 503);
+}

@@ -1,0 +1,121 @@
+//! GraphQL subscriptions over both of their transports.
+
+use futures::{SinkExt, StreamExt};
+use outbound::Request;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use super::seeded::{apply, component, put};
+use crate::testing::{Member, Site, soon};
+
+type Socket =
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// A WebSocket whose credential came in `connection_init`, as browsers must send it.
+async fn connect(site: &Site, who: &Member) -> Socket {
+    let mut request = format!("ws://{}/graphql", site.address).into_client_request().unwrap();
+    let protocol = "graphql-transport-ws".parse().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", protocol);
+    let (mut socket, _) = soon(tokio_tungstenite::connect_async(request)).await.unwrap();
+    let payload = json!({ "authorization": format!("Bearer {}", who.token) });
+    send(&mut socket, json!({ "type": "connection_init", "payload": payload })).await;
+    assert_eq!(receive(&mut socket).await["type"], "connection_ack");
+    socket
+}
+
+async fn send(socket: &mut Socket, message: Value) {
+    socket.send(Message::text(message.to_string())).await.unwrap();
+}
+
+async fn receive(socket: &mut Socket) -> Value {
+    loop {
+        if let Message::Text(text) = soon(socket.next()).await.unwrap().unwrap() {
+            return serde_json::from_str(&text).unwrap();
+        }
+    }
+}
+
+async fn subscribe(socket: &mut Socket, document: &str) {
+    let payload = json!({ "query": document });
+    send(socket, json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
+    // Answered after the operation before it has begun.
+    send(socket, json!({ "type": "ping" })).await;
+    assert_eq!(receive(socket).await["type"], "pong");
+}
+
+#[tokio::test]
+async fn an_entity_that_changed_is_told_to_its_tenant() {
+    let site = Site::start().await;
+    let document = "subscription { entityChanged(matching: {filter: [\"kind=component\"]}) {
+        reference change entity { title } } }";
+    let mut a = connect(&site, &site.a).await;
+    subscribe(&mut a, document).await;
+    let mut b = connect(&site, &site.b).await;
+    subscribe(&mut b, document).await;
+
+    apply(&site, &site.a, json!([put(&component("web", "amber"), None)])).await;
+    let told = receive(&mut a).await;
+    let expected = json!({
+        "reference": "component:default/web", "change": "REGISTERED",
+        "entity": { "title": "amber web" },
+    });
+    assert_eq!(told["payload"]["data"]["entityChanged"], expected, "{told}");
+    // B was told nothing of it: the first it hears of is its own.
+    apply(&site, &site.b, json!([put(&component("own", "birch"), None)])).await;
+    let told = receive(&mut b).await;
+    assert_eq!(told["payload"]["data"]["entityChanged"]["reference"], "component:default/own");
+
+    let gone = json!([{ "remove": { "reference": "component:default/web" } }]);
+    apply(&site, &site.a, gone).await;
+    let told = receive(&mut a).await;
+    let expected =
+        json!({ "reference": "component:default/web", "change": "DEREGISTERED", "entity": null });
+    assert_eq!(told["payload"]["data"]["entityChanged"], expected);
+}
+
+#[tokio::test]
+async fn events_are_streamed_from_any_sequence_on() {
+    let site = Site::start().await;
+    let open = async |who: &Member| {
+        let document = "subscription { events(afterSequence: 0) { sequence type body } }";
+        let body = json!({ "query": document }).to_string();
+        site.stream(who, Request::post(site.url("/graphql"), "application/json", body)).await
+    };
+    let rename = "mutation { renameTenant(name: \"amber\") { userErrors { code } outcome { sequence } } }";
+    let last = site.mutate(&site.a, rename, json!({})).await["outcome"]["sequence"].clone();
+    let (mut a, mut b) = (open(&site.a).await, open(&site.b).await);
+    let mut sequence = 0;
+    while json!(sequence) != last {
+        sequence += 1;
+        let event = a.next().await.unwrap();
+        assert_eq!(event.data["data"]["events"]["sequence"], sequence, "{event:?}");
+        if json!(sequence) == last {
+            assert_eq!(event.data["data"]["events"]["body"]["name"], "amber");
+        }
+    }
+    let rename = rename.replace("amber", "birch");
+    let last = site.mutate(&site.b, &rename, json!({})).await["outcome"]["sequence"].clone();
+    loop {
+        let event = b.next().await.unwrap();
+        assert!(!event.data.to_string().contains("amber"), "B hears of A: {event:?}");
+        if event.data["data"]["events"]["sequence"] == last {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_forged_token_opens_no_socket() {
+    let site = Site::start().await;
+    let mut request = format!("ws://{}/graphql", site.address).into_client_request().unwrap();
+    let protocol = "graphql-transport-ws".parse().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", protocol);
+    let (mut socket, _) = soon(tokio_tungstenite::connect_async(request)).await.unwrap();
+    let payload = json!({ "authorization": format!("Bearer {}x", site.a.token) });
+    send(&mut socket, json!({ "type": "connection_init", "payload": payload })).await;
+    let Message::Close(Some(frame)) = soon(socket.next()).await.unwrap().unwrap() else {
+        panic!("expected the socket to be closed");
+    };
+    assert_eq!(u16::from(frame.code), 4403);
+}
