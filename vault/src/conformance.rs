@@ -1,5 +1,7 @@
 //! The contract of the ports as a test suite; an adapter is done when it passes.
 
+mod controls;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

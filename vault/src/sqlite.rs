@@ -62,6 +62,10 @@ impl SqliteVault {
     ///
     /// [`VaultError`] if the file cannot be made or opened or is not a vault.
     pub async fn open(path: &Path) -> Result<Self, VaultError> {
+        Self::open_waiting(path, BUSY_TIMEOUT).await
+    }
+
+    async fn open_waiting(path: &Path, busy_timeout: Duration) -> Result<Self, VaultError> {
         // SQLite gives the files it puts beside this one the same mode.
         OpenOptions::new()
             .create(true)
@@ -73,7 +77,7 @@ impl SqliteVault {
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
+            .busy_timeout(busy_timeout)
             .pragma("secure_delete", "on");
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)

@@ -89,9 +89,13 @@ impl SqliteVault {
                 .await?;
         }
         transaction.commit().await?;
-        // The write-ahead log still holds pages with the key.
-        sqlx::query("pragma wal_checkpoint(truncate)").execute(&self.pool).await?;
-        Ok(())
+        // The write-ahead log still holds pages with the key, and cannot be cut while somebody
+        // reads an older state.
+        let wipe = sqlx::query_scalar("pragma wal_checkpoint(truncate)");
+        match wipe.fetch_one(&self.pool).await? {
+            0_i64 => Ok(()),
+            _ => Err(sqlx::Error::Io(std::io::ErrorKind::ResourceBusy.into())),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::id::SubjectId;
 use uuid::Uuid;
@@ -112,6 +113,23 @@ async fn a_destroyed_key_leaves_no_bytes_behind() {
     assert!(found(43));
     temporary.vault.destroy_tenant(ACME).await.unwrap();
     assert!(!found(43));
+}
+
+#[tokio::test]
+async fn a_destruction_that_cannot_wipe_the_bytes_says_so() {
+    let temporary = temporary().await;
+    let path = temporary.folder.path().join("vault.db");
+    let vault = SqliteVault::open_waiting(&path, Duration::from_millis(50)).await.unwrap();
+    let subject = SubjectId(Uuid::from_u128(7));
+    let name = KeyName::Subject(ACME, subject);
+    vault.get_or_create(&[(name, Wrapped(vec![9; 61]))]).await.unwrap();
+
+    let mut reading = temporary.vault.pool.begin().await.unwrap();
+    sqlx::query("select * from keys").fetch_all(&mut *reading).await.unwrap();
+    assert!(vault.destroy_subject(ACME, subject).await.is_err());
+    assert_eq!(Keys::get(&vault, &[name]).await.unwrap(), [Some(Slot::Destroyed)]);
+    reading.rollback().await.unwrap();
+    vault.destroy_subject(ACME, subject).await.unwrap();
 }
 
 #[tokio::test]
