@@ -47,13 +47,14 @@ fn progress(format: Format) -> ProgressBar {
 }
 
 fn text(report: &Report) -> String {
-    let Report { files, created, updated, unchanged, rejected } = report;
+    let Report { files, created, updated, unchanged, skipped, rejected } = report;
     let lines = rejected
         .iter()
         .map(|it| format!("rejected  {}:{}: {}\n", it.origin.file, it.origin.line, it.reason));
     let rejections: String = lines.collect();
     format!(
-        "{rejections}{files} files: {created} created, {updated} updated, {unchanged} unchanged, {} rejected",
+        "{rejections}{files} files: {created} created, {updated} updated, {unchanged} unchanged, {} skipped, {} rejected",
+        skipped.len(),
         rejected.len()
     )
 }

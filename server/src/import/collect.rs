@@ -49,6 +49,15 @@ pub struct Rejection {
     pub reason: String,
 }
 
+/// How a file came to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Discovery {
+    /// An argument or a Location names it: what it holds must be entities.
+    Named,
+    /// It lies in a folder that was named: it may be about something else.
+    Listed,
+}
+
 /// Everything that was found.
 #[derive(Debug, Default)]
 pub struct Collected {
@@ -56,6 +65,8 @@ pub struct Collected {
     pub files: usize,
     /// The documents, in the order found.
     pub found: Vec<Found>,
+    /// Documents of listed files that do not claim to be entities.
+    pub skipped: Vec<Origin>,
     /// What could not be read.
     pub rejected: Vec<Rejection>,
 }
@@ -68,19 +79,18 @@ pub struct Collected {
 pub async fn collect(sources: &[String], client: &Client) -> Result<Collected> {
     let mut walk = Walk::new(client);
     for source in sources {
-        for place in expand(source)? {
-            walk.enqueue(place);
-        }
+        let (discovery, places) = expand(source)?;
+        places.into_iter().for_each(|it| walk.enqueue(it, discovery));
     }
-    while let Some(place) = walk.waiting.pop_front() {
-        walk.read(&place).await?;
+    while let Some((place, discovery)) = walk.waiting.pop_front() {
+        walk.read(&place, discovery).await?;
     }
     Ok(walk.collected)
 }
 
 struct Walk<'a> {
     client: &'a Client,
-    waiting: VecDeque<Place>,
+    waiting: VecDeque<(Place, Discovery)>,
     seen: BTreeSet<Place>,
     collected: Collected,
 }
@@ -95,9 +105,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn enqueue(&mut self, place: Place) {
+    fn enqueue(&mut self, place: Place, discovery: Discovery) {
         if self.seen.insert(place.clone()) {
-            self.waiting.push_back(place);
+            self.waiting.push_back((place, discovery));
         }
     }
 
@@ -106,7 +116,7 @@ impl<'a> Walk<'a> {
         self.collected.rejected.push(Rejection { origin, reason: reason.to_string() });
     }
 
-    async fn read(&mut self, place: &Place) -> Result<()> {
+    async fn read(&mut self, place: &Place, discovery: Discovery) -> Result<()> {
         self.collected.files += 1;
         if self.collected.files > FILES_MAX {
             bail!("more than {FILES_MAX} files; import them in parts");
@@ -115,6 +125,10 @@ impl<'a> Walk<'a> {
             Ok(text) => {
                 for document in documents::parse(&text) {
                     match document.content {
+                        Ok(content) if discovery == Discovery::Listed && is_foreign(&content) => {
+                            let origin = Origin { file: place.to_string(), line: document.line };
+                            self.collected.skipped.push(origin);
+                        }
                         Ok(content) => self.take(place, document.line, content).await,
                         Err(malformed) => self.reject(place, malformed.line, malformed.reason),
                     }
@@ -146,29 +160,37 @@ impl<'a> Walk<'a> {
         let many = spec["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
         for target in one.into_iter().chain(many) {
             match place.targets(target) {
-                Ok(places) => places.into_iter().for_each(|it| self.enqueue(it)),
+                Ok(places) => {
+                    places.into_iter().for_each(|it| self.enqueue(it, Discovery::Named));
+                }
                 Err(_) if spec["presence"] == "optional" => {}
-                Err(error) => self.reject(place, line, format!("target `{target}`: {error}")),
+                Err(error) => self.reject(place, line, format!("target: {error}")),
             }
         }
     }
 }
 
+/// Whether a document does not even claim to be an entity.
+fn is_foreign(content: &Value) -> bool {
+    content.get("kind").is_none() && content.get("apiVersion").is_none()
+}
+
 /// What one argument names: an address, a file, every catalog file of a folder, or a glob.
-fn expand(source: &str) -> Result<Vec<Place>> {
+fn expand(source: &str) -> Result<(Discovery, Vec<Place>)> {
     if source.starts_with("https://") || source.starts_with("http://") {
         let url = Url::parse(source).with_context(|| format!("`{source}` is not an address"))?;
-        return Ok(vec![Place::Url(url)]);
+        return Ok((Discovery::Named, vec![Place::Url(url)]));
     }
     let path = Path::new(source);
     if path.is_dir() {
         let mut files = Vec::new();
         list(path, &mut files)?;
         files.sort();
-        return files.iter().map(|it| Ok(Place::file(it, path)?)).collect();
+        let places = files.iter().map(|it| Place::file(it, path));
+        return Ok((Discovery::Listed, places.collect::<Result<_, _>>()?));
     }
     if path.exists() {
-        return Ok(vec![Place::file(path, parent(path))?]);
+        return Ok((Discovery::Named, vec![Place::file(path, parent(path))?]));
     }
     let found = glob::glob(source).with_context(|| format!("`{source}` is not a pattern"))?;
     let places: Vec<Place> = found
@@ -179,7 +201,7 @@ fn expand(source: &str) -> Result<Vec<Place>> {
     if places.is_empty() {
         bail!("`{source}` names no file");
     }
-    Ok(places)
+    Ok((Discovery::Named, places))
 }
 
 fn parent(path: &Path) -> &Path {

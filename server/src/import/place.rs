@@ -30,6 +30,9 @@ pub enum PlaceError {
     /// It leaves the repository.
     #[error("`{0}` is outside the repository of the file that names it")]
     Outside(String),
+    /// It is not there.
+    #[error("`{0}` does not exist")]
+    Missing(String),
     /// It cannot be read.
     #[error("could not read `{name}`: {source}")]
     Unreadable {
@@ -81,7 +84,7 @@ impl Place {
         let fallback_root = fallback_root.canonicalize().map_err(unreadable)?;
         let mut above = fallback_root.ancestors();
         let root = above.find(|it| it.join(".git").exists()).unwrap_or(&fallback_root);
-        within(root, path)
+        within(root, path, &path.to_string_lossy())
     }
 
     /// What `target` means in this file.
@@ -94,7 +97,7 @@ impl Place {
         match self {
             Self::File { root, path } if !address => {
                 let folder = path.parent().unwrap_or(root);
-                within(root, &folder.join(target))
+                within(root, &folder.join(target), target)
             }
             Self::File { .. } => Err(PlaceError::Outside(target.to_owned())),
             Self::Url(url) => {
@@ -131,7 +134,7 @@ impl Place {
         let found = glob::glob(&format!("{pattern}/{target}")).map_err(malformed)?;
         let mut places = Vec::new();
         for entry in found.flatten() {
-            places.push(within(root, &entry)?);
+            places.push(within(root, &entry, target)?);
         }
         places.sort();
         Ok(places)
@@ -177,13 +180,14 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// The real path of `path`, if it is within `root`.
-fn within(root: &Path, path: &Path) -> Result<Place, PlaceError> {
-    let name = || path.display().to_string();
-    let real =
-        path.canonicalize().map_err(|source| PlaceError::Unreadable { name: name(), source })?;
+/// The real path of `path`, which was asked for as `name`, if it is within `root`.
+fn within(root: &Path, path: &Path, name: &str) -> Result<Place, PlaceError> {
+    let real = path.canonicalize().map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => PlaceError::Missing(name.to_owned()),
+        _ => PlaceError::Unreadable { name: name.to_owned(), source },
+    })?;
     if !real.starts_with(root) {
-        return Err(PlaceError::Outside(name()));
+        return Err(PlaceError::Outside(name.to_owned()));
     }
     Ok(Place::File { root: root.to_owned(), path: real })
 }

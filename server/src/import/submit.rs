@@ -27,6 +27,8 @@ pub struct Report {
     pub updated: usize,
     /// Entities that were there as asked already.
     pub unchanged: usize,
+    /// Documents in listed folders that do not claim to be entities.
+    pub skipped: Vec<Origin>,
     /// What was not imported, and why.
     pub rejected: Vec<Rejection>,
 }
@@ -70,9 +72,9 @@ pub async fn submit(
     effect: Effect,
     progress: &ProgressBar,
 ) -> Result<Report> {
-    let mut report =
-        Report { files: collected.files, rejected: collected.rejected, ..Report::default() };
-    let found = check(collected.found, &mut report.rejected);
+    let Collected { files, found, skipped, rejected } = collected;
+    let mut report = Report { files, skipped, rejected, ..Report::default() };
+    let found = check(found, &mut report.rejected);
     progress.set_length(found.len() as u64);
     let mut locations = HashMap::new();
     let mut waiting = found.into_iter().peekable();

@@ -59,3 +59,12 @@ async fn a_folder_stands_for_its_catalog_files_and_a_glob_for_what_it_matches() 
     let nothing = collected(&files, &["s/*.toml"]).await.unwrap_err();
     assert!(nothing.to_string().contains("names no file"), "{nothing}");
 }
+
+#[tokio::test]
+async fn what_is_no_entity_is_skipped_in_a_folder_and_taken_for_one_where_it_is_named() {
+    let files = [("s/openapi.yaml", "openapi: 3.1.0\n"), ("s/cart.yaml", CART)];
+    let listed = collected(&files, &["s"]).await.unwrap();
+    assert_eq!((listed.found.len(), listed.skipped.len()), (1, 1));
+    let named = collected(&files, &["s/openapi.yaml"]).await.unwrap();
+    assert_eq!((named.found.len(), named.skipped.len()), (1, 0));
+}

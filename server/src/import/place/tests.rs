@@ -30,7 +30,7 @@ fn a_file_refers_to_its_own_repository_only_links_included() {
         let error = place.refer(leaving).unwrap_err();
         assert!(matches!(error, PlaceError::Outside(_)), "{leaving}: {error}");
     }
-    assert!(matches!(place.refer("missing.yaml").unwrap_err(), PlaceError::Unreadable { .. }));
+    assert!(matches!(place.refer("missing.yaml").unwrap_err(), PlaceError::Missing(_)));
 }
 
 #[test]
