@@ -27,6 +27,27 @@ pub struct Settings {
     pub tenants: tenant::Settings,
     /// Whether values are stored encrypted under their tenant's key.
     pub values: Values,
+    /// A step that is left out, to show that a test would notice.
+    #[cfg(test)]
+    pub(crate) sabotage: Option<Sabotage>,
+}
+
+/// Steps that tests leave out.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// Followers do not know how far they were, so every effect is asked for again.
+    FollowFromStart,
+    /// As before, and effects are carried out although the target has noted that they were.
+    ReactAlways,
+    /// What a request that had no effect did to its batch stays.
+    KeepTraces,
+    /// What was refused is taken for durable.
+    MergeRefused,
+    /// After claiming again nothing is read.
+    ReadNothing,
+    /// Requests are answered before they are durable.
+    AnswerEarly,
 }
 
 /// How the values of records are stored.
@@ -57,6 +78,8 @@ impl Settings {
             waiting_bytes_max: 8 * 1024 * 1024,
             snapshot_every: NonZeroU64::new(50_000).expect("it is not zero"),
             values: Values::default(),
+            #[cfg(test)]
+            sabotage: None,
         }
     }
 }

@@ -3,5 +3,9 @@
 mod basics;
 mod faults;
 pub(crate) mod installation;
+mod owners;
+mod random;
+mod reacting;
+mod requests;
 pub(crate) mod scenario;
 mod snapshots;

@@ -48,6 +48,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) identities: &'a Identities,
     /// Usage identities accepted earlier in the batch.
     pub(crate) pending: &'a Pending,
+    #[cfg(test)]
+    pub(crate) sabotage: Option<crate::settings::Sabotage>,
 }
 
 /// A request being decided: what it changes so far, over the overlay of its batch.
@@ -179,6 +181,8 @@ impl<'d, 's> Decision<'d, 's> {
                 self.active()?;
                 self.usage(usage)
             }
+            #[cfg(test)]
+            Ask::Scripted(script) => (script.0)(self),
         }
     }
 

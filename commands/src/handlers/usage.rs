@@ -42,7 +42,7 @@ impl Decision<'_, '_> {
             .filter(|(verdict, _)| **verdict == Verdict::Accepted)
             .map(|(_, identity)| *identity)
             .collect();
-        let allowances = self.allowances(customers.into_keys().collect());
+        let allowances = self.allowances(&customers.into_keys().collect());
         let command =
             Command::Record { entries: std::mem::take(&mut asked.candidates), allowances };
         let decided = self.decide::<usage::Usage>((), &command);
@@ -52,7 +52,7 @@ impl Decision<'_, '_> {
     }
 
     /// The hard quotas in force for these customers.
-    fn allowances(&self, customers: BTreeSet<CustomerId>) -> Vec<Allowance> {
+    fn allowances(&self, customers: &BTreeSet<CustomerId>) -> Vec<Allowance> {
         let accounts = customers.iter().filter_map(|it| self.overlay.account(self.tenant, *it));
         let running = accounts.flat_map(|it| &it.running);
         let subscriptions =

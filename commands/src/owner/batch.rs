@@ -34,6 +34,8 @@ pub(crate) struct Batch<'s> {
     decisions: Decisions,
     /// Which request of the batch a keyed command is.
     keyed: HashMap<CommandId, usize>,
+    #[cfg(test)]
+    sabotage: Option<crate::settings::Sabotage>,
 }
 
 /// A decided batch.
@@ -95,12 +97,16 @@ pub(crate) struct Tools<'s> {
     pub(crate) identities: &'s Identities,
     pub(crate) writer: &'s mut RecordWriter,
     pub(crate) partitions: u32,
+    #[cfg(test)]
+    pub(crate) sabotage: Option<crate::settings::Sabotage>,
 }
 
 impl<'s> Batch<'s> {
     /// An empty batch, recorded at `now`.
     pub(crate) fn new(state: &'s State, tools: Tools<'s>, now: DateTime<Utc>) -> Self {
-        let Tools { identities, writer, partitions } = tools;
+        #[cfg(test)]
+        let sabotage = tools.sabotage;
+        let Tools { identities, writer, partitions, .. } = tools;
         writer.at(now);
         Self {
             overlay: Overlay::new(state),
@@ -111,6 +117,8 @@ impl<'s> Batch<'s> {
             partitions,
             decisions: Decisions::default(),
             keyed: HashMap::new(),
+            #[cfg(test)]
+            sabotage,
         }
     }
 
@@ -193,6 +201,10 @@ impl<'s> Batch<'s> {
                 Decided::Refused(CommandError::Fault(command))
             }
         };
+        #[cfg(test)]
+        if self.sabotage == Some(crate::settings::Sabotage::KeepTraces) {
+            return decided;
+        }
         self.decisions.records.truncate(records_before);
         self.decisions.triggers.retain(|it| *it < records_before);
         self.overlay.roll_back();
@@ -210,6 +222,8 @@ impl<'s> Batch<'s> {
             subject_keys: subject_keys.filter(|_| prepared.mode == Mode::Commit),
             identities: self.identities,
             pending: &self.pending,
+            #[cfg(test)]
+            sabotage: self.sabotage,
         };
         let mut decision = Decision::new(&mut self.overlay, &around, prepared.tenant);
         match decision.request(prepared) {

@@ -76,7 +76,8 @@ impl Owner {
                 }
             }
             if self.identities.is_seal_due() {
-                self.identities.seal(from);
+                // What was read beyond the state is applied, and its identities taken in, later.
+                self.identities.seal(from.min(self.state.next));
             }
         }
         Ok(())

@@ -73,13 +73,15 @@ impl Owner {
             identities: &self.identities,
             writer: &mut self.records,
             partitions: self.parts.log.partitions(),
+            #[cfg(test)]
+            sabotage: self.parts.settings.sabotage,
         };
         let mut batch = Batch::new(&self.state, tools, now);
         let mut due = timers;
         while let Some(timer) = due.pop_first() {
             match timer_request(&self.parts.keyring, timer).await {
                 Ok(prepared) => due.extend(batch.fire(timer, prepared)),
-                Err(error) => drop(keyring_error(error)),
+                Err(error) => drop(keyring_error(&error)),
             }
         }
         for request in requests {
@@ -91,6 +93,8 @@ impl Owner {
             self.acknowledge(open, &[], now);
             return 0;
         }
+        #[cfg(test)]
+        let open = self.answer_early(open, now);
         match self.writer.append(records).await {
             Ok(positions) => {
                 let next = positions.last().map_or(self.state.next, |it| it.next());
@@ -102,6 +106,8 @@ impl Owner {
                 positions.len()
             }
             Err(AppendError::Refused(cause)) => {
+                #[cfg(test)]
+                self.merge_refused(changes, now);
                 let envelopes = open.into_iter().map(|it| it.envelope);
                 refuse_all(envelopes, &cause.to_string());
                 0
@@ -111,6 +117,22 @@ impl Owner {
                 self.recover(open).await;
                 0
             }
+        }
+    }
+
+    #[cfg(test)]
+    fn answer_early(&mut self, open: Vec<Open>, now: DateTime<Utc>) -> Vec<Open> {
+        if self.parts.settings.sabotage != Some(crate::settings::Sabotage::AnswerEarly) {
+            return open;
+        }
+        self.acknowledge(open, &[], now);
+        Vec::new()
+    }
+
+    #[cfg(test)]
+    fn merge_refused(&mut self, changes: Changes, now: DateTime<Utc>) {
+        if self.parts.settings.sabotage == Some(crate::settings::Sabotage::MergeRefused) {
+            self.commit(changes, now, self.state.next);
         }
     }
 

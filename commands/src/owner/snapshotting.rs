@@ -51,8 +51,7 @@ impl Owner {
             self.begin_snapshot();
             self.save_encoded().await;
         }
-        self.identities.seal(self.state.next);
-        if let Err(error) = self.identities.settle() {
+        if let Err(error) = self.identities.seal_all(self.state.next) {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "the identity index is not on disk; the log brings it back");
         }

@@ -76,6 +76,26 @@ pub(crate) enum Ask {
     Usage(Usage),
     Timer(Timer),
     React(React),
+    /// What a test makes of it.
+    #[cfg(test)]
+    Scripted(Scripted),
+}
+
+/// A decision written by a test.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct Scripted(pub(crate) std::sync::Arc<Script>);
+
+#[cfg(test)]
+type Script = dyn Fn(&mut crate::handlers::Decision<'_, '_>) -> Result<(), crate::handlers::Refusal>
+    + Send
+    + Sync;
+
+#[cfg(test)]
+impl std::fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scripted(…)")
+    }
 }
 
 /// A billing account to be opened; what is left out is taken from the tenant.
@@ -164,7 +184,7 @@ pub(crate) async fn prepare(
         return Err(CommandError::Invalid(violations));
     }
     let tenant = principal.tenant();
-    let keys = context.keyring.tenant(tenant).await.map_err(keyring_error)?;
+    let keys = context.keyring.tenant(tenant).await.map_err(|it| keyring_error(&it))?;
     let (command, hash) = match &request.idempotency_key {
         None => (CommandId(Uuid::now_v7()), None),
         Some(key) => {
@@ -229,7 +249,7 @@ pub(crate) async fn internal(
 }
 
 /// What a fault of the keyring means to who asked.
-pub(crate) fn keyring_error(error: KeyringError) -> CommandError {
+pub(crate) fn keyring_error(error: &KeyringError) -> CommandError {
     match error {
         KeyringError::TenantErased(_) => {
             CommandError::Rejected { code: "TENANT_ERASED", reason: error.to_string() }
@@ -238,7 +258,7 @@ pub(crate) fn keyring_error(error: KeyringError) -> CommandError {
         | KeyringError::Damaged(_)
         | KeyringError::Seal(_)
         | KeyringError::Vault(_) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the vault failed");
+            tracing::error!(error = error as &dyn std::error::Error, "the vault failed");
             CommandError::Unavailable(error.to_string())
         }
     }

@@ -26,6 +26,7 @@ impl From<Ask> for Shaped {
 }
 
 /// Turns names into streams and takes personal texts apart.
+#[expect(clippy::too_many_lines, reason = "one arm per operation, each a line or two")]
 pub(super) fn shape(
     context: &Context<'_>,
     keys: &TenantKeys,

@@ -165,18 +165,18 @@ impl Frozen {
     pub(crate) fn encode(self) -> Encoded {
         let Self { upto, meta, tallies, shards, outcomes, forgotten, mut parts } = self;
         let mut chunks = Vec::new();
-        let mut put = |key, bytes| split(key, bytes, &mut parts, &mut chunks);
-        put("meta".to_owned(), encode(&meta));
+        let mut put = |key: &str, bytes| split(key, bytes, &mut parts, &mut chunks);
+        put("meta", encode(&meta));
         for (tenant, tally) in tallies {
-            put(format!("tenant/{}", tenant.0.as_simple()), encode(&TallyV1::of(&tally)));
+            put(&format!("tenant/{}", tenant.0.as_simple()), encode(&TallyV1::of(&tally)));
         }
         for (tenant, start, shard) in shards {
             let slots = shard.slots().iter().map(|(stream, slot)| SlotV1::of(stream, slot));
             let content = ShardV1 { depth: shard.depth(), slots: slots.collect() };
-            put(format!("shard/{}/{start:016x}", tenant.0.as_simple()), encode(&content));
+            put(&format!("shard/{}/{start:016x}", tenant.0.as_simple()), encode(&content));
         }
         for (number, rows) in outcomes.pages {
-            put(format!("outcomes/{number}"), encode(&rows));
+            put(&format!("outcomes/{number}"), encode(&rows));
         }
         let gone = forgotten.iter().map(|it| format!("outcomes/{it}"));
         chunks.extend(gone.map(|key| SnapshotChunk { key, bytes: None }));
@@ -268,7 +268,7 @@ fn decode<T: DeserializeOwned>(key: &str, content: &[u8]) -> Result<T, RestoreEr
 /// Splits one piece into chunks of at most [`CHUNK_BYTES_MAX`], and removes those it no longer
 /// needs.
 fn split(
-    key: String,
+    key: &str,
     bytes: Vec<u8>,
     parts: &mut HashMap<String, usize>,
     chunks: &mut Vec<SnapshotChunk>,
@@ -278,11 +278,11 @@ fn split(
     for part in 0..count {
         let end = bytes.len().min((part + 1) * CHUNK_BYTES_MAX);
         let piece = bytes.slice(part * CHUNK_BYTES_MAX..end);
-        chunks.push(SnapshotChunk { key: chunk_key(&key, part), bytes: Some(piece) });
+        chunks.push(SnapshotChunk { key: chunk_key(key, part), bytes: Some(piece) });
     }
-    let before = if count == 1 { parts.remove(&key) } else { parts.insert(key.clone(), count) };
+    let before = if count == 1 { parts.remove(key) } else { parts.insert(key.to_owned(), count) };
     for part in count..before.unwrap_or(1) {
-        chunks.push(SnapshotChunk { key: chunk_key(&key, part), bytes: None });
+        chunks.push(SnapshotChunk { key: chunk_key(key, part), bytes: None });
     }
 }
 

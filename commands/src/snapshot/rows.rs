@@ -202,7 +202,7 @@ impl SlotV1 {
                 (Stream::Tenant(TenantId(id)), Held::Tenant(Box::new(state)))
             }
             HeldV1::Customer(standing, account, running) => {
-                let customer = restore_customer(standing, account);
+                let customer = restore_customer(standing, account.as_ref());
                 let running = running.into_iter().map(|it| SubscriptionId(Uuid::from_u128(it)));
                 let account = Account { customer, running: running.collect() };
                 (Stream::Customer(CustomerId(id)), Held::Customer(Box::new(account)))
@@ -316,8 +316,8 @@ fn customer(state: &Account) -> HeldV1 {
     HeldV1::Customer(standing, account, running)
 }
 
-fn restore_customer(standing: StandingV1, account: Option<AccountV1>) -> Customer {
-    let Some(AccountV1 { role, name, contact, currency, time_zone }) = account else {
+fn restore_customer(standing: StandingV1, account: Option<&AccountV1>) -> Customer {
+    let Some(&AccountV1 { role, name, contact, currency, time_zone }) = account else {
         return Customer::NotOpened;
     };
     let (name, contact) = (Digest(name), contact.map(Digest));

@@ -66,6 +66,7 @@ impl Shards {
     }
 
     /// How many streams there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -138,8 +139,9 @@ fn hash(stream: &Stream) -> u64 {
         Stream::Usage => (8, 0),
         Stream::Reactions => (9, 0),
     };
-    let (high, low) = ((id >> 64) as u64, id as u64);
-    mix(mix(high ^ kind) ^ low)
+    let [a, b, c, d, e, f, g, h, low @ ..] = id.to_be_bytes();
+    let high = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    mix(mix(high ^ kind) ^ u64::from_be_bytes(low))
 }
 
 /// Spreads every bit of `it` over all (the finaliser of `SplitMix64`).

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::installation::{Installation, put, put_described};
 use crate::request::{CommandError, Outcome, Request};
+use crate::settings::Sabotage;
 
 type Asked = JoinHandle<Result<Outcome, CommandError>>;
 
@@ -35,6 +36,59 @@ async fn entities(installation: &Installation) -> usize {
         it.record.attribute(Attribute::Type).starts_with("callboard.entity.")
     };
     records.iter().filter(of_entities).count()
+}
+
+/// Whether a request is answered while the log still holds its batch.
+async fn answers_while_held(sabotage: Option<Sabotage>) -> bool {
+    let installation = Installation::with(1, |it| it.sabotage = sabotage).await;
+    let acme = installation.tenant("acme").await;
+    let held = installation.log.faults().hold();
+    let asked = ask_many(&installation, &acme, &["a"]);
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    let answered = asked[0].is_finished();
+    drop(held);
+    answered
+}
+
+#[tokio::test]
+async fn nobody_is_answered_before_it_is_durable() {
+    assert!(!answers_while_held(None).await);
+    assert!(answers_while_held(Some(Sabotage::AnswerEarly)).await, "the check would notice");
+}
+
+/// The revision of what is registered after an attempt at it was refused.
+async fn revision_after_refusal(sabotage: Option<Sabotage>) -> Option<u64> {
+    let installation = Installation::with(1, |it| it.sabotage = sabotage).await;
+    let acme = installation.tenant("acme").await;
+    installation.log.faults().fail_next(Fault::Refused);
+    drop(installation.submit(&acme, put("web")).await);
+    let outcome = installation.submit(&acme, put("web")).await.unwrap();
+    outcome.events.first().map(|it| it.revision)
+}
+
+#[tokio::test]
+async fn what_was_refused_is_not_part_of_the_state() {
+    assert_eq!(revision_after_refusal(None).await, Some(1));
+    let noticed = revision_after_refusal(Some(Sabotage::MergeRefused)).await;
+    assert_eq!(noticed, None, "the check would notice");
+}
+
+/// How often an entity is recorded whose first append was written without saying so.
+async fn written_after_unknown(sabotage: Option<Sabotage>) -> usize {
+    let installation = Installation::with(1, |it| it.sabotage = sabotage).await;
+    let acme = installation.tenant("acme").await;
+    installation.log.faults().fail_next(Fault::UnknownWritten);
+    drop(installation.submit(&acme, put("web")).await);
+    entities(&installation).await
+}
+
+#[tokio::test]
+async fn the_log_is_read_before_anything_is_decided_anew() {
+    assert_eq!(written_after_unknown(None).await, 1);
+    let noticed = written_after_unknown(Some(Sabotage::ReadNothing)).await;
+    assert_eq!(noticed, 2, "the check would notice");
 }
 
 #[tokio::test]
@@ -130,8 +184,6 @@ async fn faults_of_every_kind_in_a_row_lose_and_repeat_nothing() {
     assert!(acknowledged >= 100, "most is written in spite of all, got {acknowledged}");
 }
 
-/// The positive control: a second write side claims the partition, so the first is fenced. Were
-/// it not to claim again and read, it would answer from a state that is out of date.
 #[tokio::test]
 async fn a_write_side_that_was_fenced_reads_what_the_other_wrote() {
     let mut installation = Installation::new().await;
