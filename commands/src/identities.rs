@@ -209,6 +209,19 @@ impl Identities {
         self.keeper.seal(upto, || std::mem::take(recent));
     }
 
+    /// Moves everything from memory to disk and waits for that, not for merges: to be called
+    /// before the process ends, so that the next one has nothing to replay. `upto` as in
+    /// [`Identities::seal`].
+    ///
+    /// # Errors
+    ///
+    /// The fault that keeps it from the disk; nothing is lost, the log has it.
+    pub fn seal_all(&mut self, upto: Position) -> Result<(), IdentitiesError> {
+        self.keeper.wait_sealed()?;
+        self.seal(upto);
+        self.keeper.wait_sealed()
+    }
+
     /// Waits until everything begun is on disk and merged, or has failed.
     ///
     /// # Errors

@@ -162,6 +162,20 @@ impl Keeper {
         }
     }
 
+    /// Waits until nothing is frozen, or it could not be written; not for merges.
+    pub(super) fn wait_sealed(&self) -> Result<(), IdentitiesError> {
+        let mut state = self.shared.lock();
+        state.asked = true;
+        self.shared.changed.notify_all();
+        while state.view.frozen.is_some() && (state.asked || state.working) && !state.ended {
+            state = self.shared.wait(state);
+        }
+        match state.view.frozen {
+            None => Ok(()),
+            Some(_) => Err(state.fault.take().unwrap_or(IdentitiesError::Stopped)),
+        }
+    }
+
     /// Waits until the thread has nothing to do, or could not do it.
     pub(super) fn settle(&self) -> Result<(), IdentitiesError> {
         let mut state = self.shared.lock();
@@ -333,6 +347,7 @@ impl Worker {
         let is_written = |it: &Arc<Frozen>| written.is_some_and(|written| Arc::ptr_eq(written, it));
         let frozen = state.view.frozen.clone().filter(|it| !is_written(it));
         state.view = Arc::new(View { sealed_upto, runs, frozen });
+        self.shared.changed.notify_all();
         Ok(())
     }
 }

@@ -141,6 +141,21 @@ fn large_runs_are_merged_by_tiers_and_lose_nothing() {
 }
 
 #[test]
+fn all_of_it_can_be_sealed_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut identities = open(folder.path());
+    for round in 0..20 {
+        insert(&mut identities, round * 100..(round + 1) * 100);
+        identities.seal(Position(u64::from(round) + 1));
+    }
+    insert(&mut identities, 2_000..2_100);
+    identities.seal_all(Position(21)).unwrap();
+    assert_eq!((identities.sealed_upto(), identities.memory().recent), (Position(21), 0));
+    drop(identities);
+    check_known(&open(folder.path()), 2_100, 2_500);
+}
+
+#[test]
 fn sealing_is_due_when_memory_is_full() {
     let folder = tempfile::tempdir().unwrap();
     let mut identities = open(folder.path());

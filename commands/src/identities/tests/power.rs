@@ -260,6 +260,8 @@ fn a_full_disk_loses_nothing_and_is_overcome() {
 
     insert(&mut identities, ENTRIES..2 * ENTRIES);
     check_known(&identities, 2 * ENTRIES, 3 * ENTRIES);
+    let fault = identities.seal_all(Position(2)).unwrap_err();
+    assert!(fault.to_string().starts_with("syncing "), "{fault}");
 
     files.is_full.store(false, Ordering::SeqCst);
     let patience = Instant::now() + Duration::from_secs(20);
