@@ -31,13 +31,12 @@ fn open_on(files: &Simulated, segment_bytes_max: u64) -> Result<EmbeddedLog, Log
     EmbeddedLog::open_on(&files, Path::new("/log"), Settings { partitions: 1, segment_bytes_max })
 }
 
-/// The only file of the partition with this extension.
-fn only_file(files: &Simulated, extension: &str) -> PathBuf {
+/// The oldest file of the partition with this extension, if there is one.
+fn oldest_file(files: &Simulated, extension: &str) -> Option<PathBuf> {
     let folder = Path::new("/log/0");
     let mut names = files.list(folder).unwrap();
-    names.retain(|it| it.ends_with(extension));
-    assert_eq!(names.len(), 1, "{names:?}");
-    folder.join(&names[0])
+    names.sort();
+    names.iter().find(|it| it.ends_with(extension)).map(|it| folder.join(it))
 }
 
 /// Every record up to the end.

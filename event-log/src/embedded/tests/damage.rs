@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{batch_after, only_file, open_on, read_all, runtime};
+use super::{batch_after, oldest_file, open_on, read_all, runtime};
 use crate::conformance::{PARTITION, TENANT, seal};
 use crate::embedded::files::simulated::{Random, Simulated};
 use crate::embedded::frame;
@@ -159,19 +159,14 @@ fn a_flipped_bit_in_an_archive_is_found_and_named() {
         let log = open_on(&files, SEGMENT_BYTES).unwrap();
         let mut writer = log.claim(PARTITION).await.unwrap();
         let mut records = Vec::new();
-        let is_archive = |it: &String| it.ends_with(".archive");
-        while !crate::embedded::files::Files::list(&files, "/log/0".as_ref())
-            .unwrap()
-            .iter()
-            .any(is_archive)
-        {
+        while oldest_file(&files, ".archive").is_none() {
             let batch = batch_after(&records, 5, 200);
             records.extend(batch.iter().cloned());
             writer.append(batch).await.unwrap();
         }
     });
     let files = files.after_crash();
-    let archive = only_file(&files, ".archive");
+    let archive = oldest_file(&files, ".archive").unwrap();
     let length = files.content(&archive).len() as u64;
     let mut random = Random(11);
     let (mut at_start, mut when_verified) = (0, 0);
