@@ -20,6 +20,7 @@ mod manifest;
 mod merge;
 mod run;
 mod run_writer;
+mod view;
 
 use std::io;
 use std::path::{Path, PathBuf};

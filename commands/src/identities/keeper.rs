@@ -13,63 +13,15 @@ use std::time::{Duration, Instant};
 use event_log::Position;
 
 use super::files::Files;
-use super::fingerprint::{Fingerprint, Table, table_bytes};
+use super::fingerprint::Table;
 use super::manifest::Manifest;
 use super::run::{Run, file_name};
-use super::run_writer::RunWriter;
-use super::{IdentitiesError, Memory, merge};
+use super::view::{Frozen, View};
+use super::{IdentitiesError, merge};
 
 /// How long what failed is left alone. In milliseconds: 500, so that a full disk is neither
 /// hammered nor waited for after it has room again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-
-/// What there is at one moment, apart from the recent identities of the owner.
-#[derive(Clone, Debug)]
-pub(super) struct View {
-    /// Every identity recorded before this is in a run.
-    pub(super) sealed_upto: Position,
-    /// Oldest first.
-    pub(super) runs: Vec<Arc<Run>>,
-    frozen: Option<Arc<Frozen>>,
-}
-
-/// Identities on their way to the disk.
-#[derive(Debug)]
-struct Frozen {
-    table: Table,
-    upto: Position,
-}
-
-impl View {
-    /// The content recorded with `identity`.
-    pub(super) fn find(&self, identity: u128) -> Result<Option<u64>, IdentitiesError> {
-        if let Some(content) = self.frozen.as_ref().and_then(|it| it.table.get(&identity)) {
-            return Ok(Some(*content));
-        }
-        for run in &self.runs {
-            let found = run.find(identity)?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
-
-    pub(super) fn memory(&self) -> Memory {
-        let mut memory = Memory { runs: self.runs.len() as u64, ..Memory::default() };
-        for run in &self.runs {
-            let (fences, filter) = run.memory();
-            memory.sealed += run.header().entries;
-            memory.fence_bytes += fences;
-            memory.filter_bytes += filter;
-        }
-        if let Some(frozen) = &self.frozen {
-            memory.recent += frozen.table.len() as u64;
-            memory.recent_bytes += table_bytes(&frozen.table);
-        }
-        memory
-    }
-}
 
 /// What the owner and the keeper's thread share.
 #[derive(Debug)]
@@ -349,17 +301,5 @@ impl Worker {
         state.view = Arc::new(View { sealed_upto, runs, frozen });
         self.shared.changed.notify_all();
         Ok(())
-    }
-}
-
-impl Frozen {
-    fn write(&self, files: &dyn Files, number: u64) -> Result<Run, IdentitiesError> {
-        let mut sorted: Vec<_> = self.table.iter().map(|it| (*it.0, *it.1)).collect();
-        sorted.sort_unstable();
-        let mut writer = RunWriter::create(files, number, sorted.len() as u64)?;
-        for (identity, content) in sorted {
-            writer.push(Fingerprint { identity, content })?;
-        }
-        writer.finish(self.upto.0)
     }
 }
