@@ -4,7 +4,8 @@
 //! wait for their own answer before they ask again: everything counts, from checking the
 //! descriptor to the answer after the sync. The baseline then appends the very records that were
 //! written, with as many clients waiting and nothing to decide. Ratios within a run mean
-//! something, absolute figures only on an idle machine.
+//! something, absolute figures only on an idle machine. `cpu` is what this process spent on each
+//! command or append, clients included.
 
 #![expect(clippy::print_stdout, reason = "printing figures is what this program does")]
 
@@ -31,7 +32,9 @@ const BATCH_MAX: usize = 1_024;
 fn main() {
     let seconds = std::env::args().find_map(|it| it.parse().ok()).unwrap_or(5);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
-    println!("what        waiting  commands/s   p50 µs   p99 µs  bytes  log alone/s  ratio");
+    println!(
+        "what        waiting  commands/s   p50 µs   p99 µs  cpu µs  bytes  log alone/s  cpu µs  ratio"
+    );
     for (name, ask) in [("entity", entity as Ask), ("usage", usage as Ask)] {
         for waiting in [1, 64, 256, 1024] {
             let duration = Duration::from_secs(seconds);
@@ -41,12 +44,15 @@ fn main() {
             let bytes: usize = records.iter().map(|it| it.canonical().len()).sum();
             let mean = bytes / records.len().max(1);
             let alone = runtime.block_on(alone(folder.path(), waiting, records));
-            let (rate, alone) = (row.rate(), alone.rate());
             println!(
-                "{name:10}  {waiting:7}  {rate:10}  {:7}  {:7}  {mean:5}  {alone:11}  {:4} %",
+                "{name:10}  {waiting:7}  {:10}  {:7}  {:7}  {:6}  {mean:5}  {:11}  {:6}  {:4} %",
+                row.rate(),
                 row.percentile(50),
                 row.percentile(99),
-                rate * 100 / alone.max(1),
+                row.cpu_each(),
+                alone.rate(),
+                alone.cpu_each(),
+                row.rate() * 100 / alone.rate().max(1),
             );
         }
     }
@@ -83,9 +89,33 @@ fn usage(client: usize, number: usize) -> Operation {
 struct Row {
     latencies: Vec<Duration>,
     took: Duration,
+    cpu: Duration,
+}
+
+/// When something began, by the clock and by the time this process had used up.
+struct Began(Instant, Duration);
+
+impl Began {
+    fn now() -> Self {
+        Self(Instant::now(), cpu())
+    }
+}
+
+/// The processor time of this process so far.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("this is Linux");
+    // The name of the program, in parentheses, may hold anything.
+    let (_, fields) = stat.rsplit_once(')').expect("it has a name");
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|it| it.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 impl Row {
+    fn cpu_each(&self) -> u128 {
+        self.cpu.as_micros() / self.latencies.len().max(1) as u128
+    }
+
     fn rate(&self) -> u128 {
         self.latencies.len() as u128 * 1_000_000_000 / self.took.as_nanos()
     }
@@ -94,14 +124,14 @@ impl Row {
         self.latencies[(self.latencies.len() - 1) * percent / 100].as_micros()
     }
 
-    async fn of(started: Instant, clients: Vec<tokio::task::JoinHandle<Vec<Duration>>>) -> Self {
+    async fn of(began: Began, clients: Vec<tokio::task::JoinHandle<Vec<Duration>>>) -> Self {
         let mut latencies = Vec::new();
         for client in clients {
             latencies.extend(client.await.expect("a client does not fail"));
         }
-        let took = started.elapsed();
+        let (took, cpu) = (began.0.elapsed(), cpu() - began.1);
         latencies.sort_unstable();
-        Self { latencies, took }
+        Self { latencies, took, cpu }
     }
 }
 
@@ -117,7 +147,8 @@ async fn measure(folder: &Path, waiting: usize, duration: Duration, ask: Ask) ->
         .expect("the write side starts");
     let acme = tenant(&commands).await;
     let first = log.end(Partition(0)).await.expect("the log is open");
-    let started = Instant::now();
+    let began = Began::now();
+    let started = began.0;
     let clients = (0..waiting).map(|client| {
         let (commands, acme) = (commands.clone(), acme.clone());
         tokio::spawn(async move {
@@ -132,7 +163,7 @@ async fn measure(folder: &Path, waiting: usize, duration: Duration, ask: Ask) ->
             latencies
         })
     });
-    let row = Row::of(started, clients.collect()).await;
+    let row = Row::of(began, clients.collect()).await;
     commands.stop().await;
     (row, records(&*log, first).await)
 }
@@ -180,7 +211,7 @@ async fn alone(folder: &Path, waiting: usize, records: Vec<Record>) -> Row {
     for (index, record) in records.into_iter().enumerate() {
         shares[index % waiting].push(record);
     }
-    let started = Instant::now();
+    let began = Began::now();
     let clients = shares.into_iter().map(|share| {
         let requests = requests.clone();
         tokio::spawn(async move {
@@ -207,7 +238,7 @@ async fn alone(folder: &Path, waiting: usize, records: Vec<Record>) -> Row {
             }
         }
     });
-    let row = Row::of(started, clients).await;
+    let row = Row::of(began, clients).await;
     appender.await.expect("the appender does not fail");
     row
 }

@@ -93,20 +93,20 @@ impl RecordWriter {
         let encoded = fact.event.encode()?;
         let content_type = self.content_type();
         let mut texts = Texts::new(&mut self.texts);
-        let tenant = texts.add(format_args!("{}", origin.tenant));
+        let tenant = texts.add_id(TenantId::PREFIX, origin.tenant.0);
         let subject = texts.add(format_args!("{}", fact.stream));
         let command = match origin.request {
-            None => texts.add(format_args!("{}", origin.command)),
+            None => texts.add_id(CommandId::PREFIX, origin.command.0),
             Some(RequestHash(hash)) => texts.add(format_args!("{}.{hash:016x}", origin.command)),
         };
         let ranges = [
-            texts.add(format_args!("1.0")),
-            texts.add(format_args!("{id}")),
-            texts.add(format_args!("{TYPE_PREFIX}{}", encoded.name())),
-            texts.add(format_args!("{}", self.source)),
+            texts.add_texts(&["1.0"]),
+            texts.add_id(EventId::PREFIX, id.0),
+            texts.add_texts(&[TYPE_PREFIX, encoded.name()]),
+            texts.add_texts(&[&self.source]),
             subject.clone(),
-            texts.add(format_args!("{}", self.time)),
-            texts.add(format_args!("/schemas/events/{}.json", encoded.name())),
+            texts.add_texts(&[&self.time]),
+            texts.add_texts(&["/schemas/events/", encoded.name(), ".json"]),
             tenant.clone(),
             tenant,
             texts.add(format_args!("{}", fact.sequence)),
@@ -115,11 +115,11 @@ impl RecordWriter {
             command,
             texts.add(format_args!("{}", origin.correlation)),
             match origin.causation {
-                None => texts.add(format_args!("{}", origin.command)),
-                Some(event) => texts.add(format_args!("{event}")),
+                None => texts.add_id(CommandId::PREFIX, origin.command.0),
+                Some(event) => texts.add_id(EventId::PREFIX, event.0),
             },
-            texts.add(format_args!("{}", origin.actor)),
-            texts.add(format_args!("{content_type}")),
+            texts.add_id(ActorId::PREFIX, origin.actor.0),
+            texts.add_texts(&[content_type]),
         ];
         let text = |range: Range<usize>| &self.texts[range];
         let sealed;
@@ -149,6 +149,18 @@ impl<'a> Texts<'a> {
     fn new(buffer: &'a mut String) -> Self {
         buffer.clear();
         Self(buffer)
+    }
+
+    /// An identity in its text form, written directly: there are six of them in a record.
+    fn add_id(&mut self, prefix: &str, id: Uuid) -> Range<usize> {
+        let mut digits = [0; uuid::fmt::Simple::LENGTH];
+        self.add_texts(&[prefix, "_", id.as_simple().encode_lower(&mut digits)])
+    }
+
+    fn add_texts(&mut self, texts: &[&str]) -> Range<usize> {
+        let start = self.0.len();
+        texts.iter().for_each(|it| self.0.push_str(it));
+        start..self.0.len()
     }
 
     fn add(&mut self, text: std::fmt::Arguments<'_>) -> Range<usize> {

@@ -170,6 +170,13 @@ impl<T: Waiting, R> Inbox<T, R> {
         self.lock().take(self.bounds)
     }
 
+    /// Takes everything that waits, in no particular order.
+    pub(crate) fn take_all(&self) -> Vec<T> {
+        let mut queues = self.lock();
+        queues.turns.clear();
+        queues.tenants.drain().flat_map(|(_, queue)| queue.waiting).collect()
+    }
+
     /// Turns new requests away, saying why, until [`Inbox::open`].
     pub(crate) fn shut(&self, reason: String) {
         let mut queues = self.lock();
@@ -190,6 +197,11 @@ impl<T: Waiting, R> Inbox<T, R> {
     pub(crate) fn close(&self) {
         self.lock().door = Door::Closed;
         self.changed.notify_one();
+    }
+
+    /// Whether it takes nothing new for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.lock().door, Door::Closed)
     }
 
     /// Remembers how long a batch took.

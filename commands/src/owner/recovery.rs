@@ -43,6 +43,11 @@ impl Owner {
                     envelope.refuse(CommandError::Unknown);
                 }
             }
+            if attempts >= ATTEMPTS_HELD && self.inbox.is_closed() {
+                // Without a writer nothing that waits can be decided any more.
+                super::run::refuse_all(self.inbox.take_all(), "it is shutting down");
+                return;
+            }
             let pause = PAUSE.0.saturating_mul(1 << attempts.min(10)).min(PAUSE.1);
             tokio::time::sleep(pause).await;
         };
