@@ -19,6 +19,7 @@ use super::segment::{Segment, SparseIndex};
 use super::snapshots::Snapshots;
 use crate::limits;
 use crate::port::{AppendError, Batch, LogError, Position, Recorded, Snapshot, Writer};
+use crate::record::Record;
 
 /// What the thread is asked.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ impl Appender {
 
     /// Writes a batch whose sync failed to a fresh segment. The pages it was written to first
     /// may look well and never reach the disk: their sync is not tried again.
-    fn settle(&mut self, batch: &[crate::record::Record]) -> Result<(), LogError> {
+    fn settle(&mut self, batch: &[Record]) -> Result<(), LogError> {
         self.roll()?;
         frame::encode(&mut self.buffer, self.segment.seed, self.end, batch);
         self.write().map_err(|failure| match failure {
@@ -125,7 +126,7 @@ impl Appender {
     }
 
     /// Encodes `batch` for the open segment, or for a new one if it does not fit.
-    fn place(&mut self, batch: &[crate::record::Record]) -> Result<(), LogError> {
+    fn place(&mut self, batch: &[Record]) -> Result<(), LogError> {
         frame::encode(&mut self.buffer, self.segment.seed, self.end, batch);
         // A frame longer than any segment gets one of its own, and makes it longer.
         if self.offset > 0 && self.offset + self.buffer.len() as u64 > self.segment_bytes {

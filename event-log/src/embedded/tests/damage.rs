@@ -225,6 +225,26 @@ fn a_record_that_was_changed_with_its_checksum_breaks_the_chain() {
     assert!(damage.contains("position 4"), "{damage}");
 }
 
+/// What an archived segment leaves in its blocks is a whole frame, and even the position may fit;
+/// only a frame of this very segment counts.
+#[test]
+fn a_frame_of_another_segment_is_none_of_this_one() {
+    let sample = sample(&[3]);
+    let end = sample.starts[1].0;
+    let batch = batch_after(&sample.records, 2, 40);
+    for (sequence, first, taken) in [(0, 3, true), (1, 3, false), (0, 2, false)] {
+        let seed = frame::Seed::new(&salt(&sample.files), 0, sequence);
+        let mut buffer = bytes::BytesMut::new();
+        frame::encode(&mut buffer, seed, first, &batch);
+        let log = sample.after(|bytes| bytes[end..end + buffer.len()].copy_from_slice(&buffer));
+        let log = log.unwrap();
+        let torn = log.torn_tails().first().map(|it| it.offset);
+        let expected = if taken { (None, 5) } else { (Some(end as u64), 3) };
+        let found = runtime().block_on(log.end(PARTITION)).unwrap().0;
+        assert_eq!((torn, found), expected, "segment {sequence}, position {first}");
+    }
+}
+
 fn salt(files: &Simulated) -> String {
     let identity = files.content("/log/identity".as_ref());
     String::from_utf8(identity).unwrap().lines().nth(2).unwrap().to_owned()
