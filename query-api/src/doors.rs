@@ -11,9 +11,9 @@ use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::bounded::Bounds;
 use crate::auth::Verifier;
 use crate::auth::verifier::GraphqlAuthenticator;
-use self::bounded::Bounds;
 use crate::context::Context;
 use crate::limits::Limits;
 use crate::{rest, schema, transport};

@@ -6,6 +6,7 @@
 
 mod events;
 mod health;
+mod open_api;
 mod operations;
 mod problem;
 mod usage;
@@ -24,6 +25,8 @@ use crate::doors::Settings;
 use crate::transport::Streams;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(test)]
+pub(crate) use open_api::document as open_api_document;
 pub use problem::Problem;
 
 /// Renders the metrics of the process in the Prometheus text format.
@@ -85,7 +88,7 @@ impl Doors {
     /// Those that answer soon.
     pub(crate) fn short(&self) -> Router {
         Router::new()
-            .route("/api/v1/usage", get(usage::show).post(usage::record))
+            .route("/api/v1/usage", get(usage::report::show).post(usage::record))
             .route("/api/v1/projections", get(operations::status))
             .route("/api/v1/projections/{model}/resume", post(operations::resume))
             .route("/metrics", get(operations::metrics))
@@ -97,6 +100,7 @@ impl Doors {
         Router::new()
             .route("/api/v1/events", get(events::feed))
             .route("/api/v1/projections/{model}/rebuild", post(operations::rebuild))
+            .route("/api/v1/openapi.json", get(open_api::show))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .with_state(self.0.clone())

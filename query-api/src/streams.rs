@@ -13,6 +13,7 @@ use projections::page::Window;
 use projections::{Model, audit};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use vault::TenantKeys;
 
 use crate::context::RequestContext;
@@ -24,7 +25,7 @@ use crate::error::ApiError;
 const EVENTS_MAX: usize = 64;
 
 /// An event with its body, as its tenant sees it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamEvent {
     /// Its place in the tenant's history: gapless, from 1.
@@ -162,7 +163,10 @@ impl TenantStream {
     /// # Errors
     ///
     /// If the log cannot be read.
-    pub async fn next_before(&mut self, end: Position) -> Result<Option<Vec<StreamEvent>>, ApiError> {
+    pub async fn next_before(
+        &mut self,
+        end: Position,
+    ) -> Result<Option<Vec<StreamEvent>>, ApiError> {
         while self.reached < end {
             let events = self.step().await?;
             if !events.is_empty() {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use chrono::Utc;
 use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::{Door, Problem};
 use crate::auth::Session;
@@ -79,11 +80,7 @@ fn whole_number(name: &str, text: &str) -> Result<u64, Problem> {
     text.parse().map_err(|_| wrong())
 }
 
-fn within(
-    name: &str,
-    number: u64,
-    range: std::ops::RangeInclusive<u64>,
-) -> Result<usize, Problem> {
+fn within(name: &str, number: u64, range: std::ops::RangeInclusive<u64>) -> Result<usize, Problem> {
     let (least, most) = (range.start(), range.end());
     let wrong = || {
         let message = format!("expected {least} to {most}, got {number}");
@@ -93,6 +90,26 @@ fn within(
 }
 
 /// The events of the tenant after a sequence: a page, or a stream for who accepts that.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    security(("token" = [])),
+    params(
+        ("after" = Option<u64>, Query, description = "After this sequence; a page begins with the \
+            first event if none, a stream with the next one."),
+        ("limit" = Option<u64>, Query, description = "The most events of a page, 1 to 1,000."),
+        ("types" = Option<String>, Query, description = "Of these types or beginnings of types, \
+            with commas between."),
+        ("wait" = Option<u64>, Query, description = "How long to wait if there is none. In \
+            seconds, up to 30."),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Instead of `after`."),
+    ),
+    responses(
+        (status = 200, content((EventPage = "application/json"), (String = "text/event-stream"))),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn feed(
     State(door): State<Door>,
     RawQuery(query): RawQuery,
@@ -140,6 +157,16 @@ fn ended(door: &Door, session: &Session) -> impl Future<Output = ()> + Send + 's
             () = tokio::time::sleep(left) => {}
         }
     }
+}
+
+/// A page, as it is described.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is written by hand, event by event")]
+struct EventPage {
+    /// The events, in order.
+    events: Vec<StreamEvent>,
+    /// The next page begins after this sequence.
+    next: u64,
 }
 
 /// A page in the making, as the JSON it will be.

@@ -5,22 +5,24 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use projections::GenerationState;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Door;
 
 /// The process runs.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, body = String)))]
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
 /// How far the node is from serving what it knows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Readiness {
     ready: bool,
     models: Vec<ModelReadiness>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ModelReadiness {
     model: &'static str,
@@ -29,6 +31,11 @@ struct ModelReadiness {
 }
 
 /// 200 once every read model follows the log closely enough, else 503.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness)),
+)]
 pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readiness>) {
     let status = door.context.projections().status().await.unwrap_or_default();
     let live = status.iter().filter(|it| it.state == GenerationState::Live);

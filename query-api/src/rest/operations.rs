@@ -8,11 +8,12 @@ use domain::Permission;
 use domain::id::TenantId;
 use projections::{EngineError, GenerationState, Model, ModelStatus, ParkedTenant};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Door, Problem};
 
 /// How far a generation of a model is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ModelView {
     model: &'static str,
@@ -23,7 +24,7 @@ pub(super) struct ModelView {
     parked: Vec<ParkedView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PartitionView {
     partition: u32,
@@ -34,9 +35,10 @@ struct PartitionView {
     stopped: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ParkedView {
+    #[schema(value_type = String)]
     tenant: TenantId,
     partition: u32,
     position: u64,
@@ -101,6 +103,16 @@ fn model(name: &str) -> Result<Model, Problem> {
 }
 
 /// Where every model stands, and which tenants are parked.
+#[utoipa::path(
+    get,
+    path = "/api/v1/projections",
+    security(("token" = [])),
+    responses(
+        (status = 200, body = Vec<ModelView>),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn status(
     State(door): State<Door>,
     headers: HeaderMap,
@@ -111,6 +123,17 @@ pub(super) async fn status(
 }
 
 /// Builds a model anew beside the live one and switches over; answers after the exchange.
+#[utoipa::path(
+    post,
+    path = "/api/v1/projections/{model}/rebuild",
+    security(("token" = [])),
+    params(("model" = String, Path, description = "The model.")),
+    responses(
+        (status = 200, body = Vec<ModelView>),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn rebuild(
     State(door): State<Door>,
     Path(name): Path<String>,
@@ -129,14 +152,16 @@ pub(super) async fn rebuild(
 }
 
 /// Which tenant is to be taken up again.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Resume {
+    /// The tenant, `ten_…`.
+    #[schema(value_type = String)]
     tenant: TenantId,
 }
 
 /// What became of a parked tenant.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Resumed {
     /// Where it is parked again; none if everything could be applied.
@@ -144,6 +169,18 @@ pub(super) struct Resumed {
 }
 
 /// Takes a parked tenant up again from the event it was parked at.
+#[utoipa::path(
+    post,
+    path = "/api/v1/projections/{model}/resume",
+    security(("token" = [])),
+    params(("model" = String, Path, description = "The model.")),
+    request_body = Resume,
+    responses(
+        (status = 200, body = Resumed),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn resume(
     State(door): State<Door>,
     Path(name): Path<String>,
@@ -159,6 +196,16 @@ pub(super) async fn resume(
 }
 
 /// The metrics of the process, for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    security(("token" = [])),
+    responses(
+        (status = 200, body = String),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn metrics(
     State(door): State<Door>,
     headers: HeaderMap,

@@ -8,15 +8,17 @@ use commands::CommandError;
 use domain::principal::Denied;
 use projections::ReadError;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::transport::Refusal;
 
 /// Why a request was not served.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
     /// The status code.
     #[serde(serialize_with = "number")]
+    #[schema(value_type = u16)]
     pub status: StatusCode,
     /// What kind of problem it is, in words that never change.
     pub title: &'static str,
@@ -33,7 +35,7 @@ pub struct Problem {
 }
 
 /// One field that is wrong.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FieldError {
     /// Where, as a path into the request.
     pub field: String,

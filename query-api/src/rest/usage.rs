@@ -3,7 +3,7 @@
 mod body;
 mod cloud_event;
 mod plain;
-mod report;
+pub(super) mod report;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -15,17 +15,16 @@ use domain::Permission;
 use domain::operation::Operation;
 use domain::usage::Verdict;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Door, Problem};
 use crate::opaque::Place;
-
-pub(super) use report::show;
 
 /// The header that makes a repetition safe.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What became of a request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Recorded {
     /// The tenant's last sequence after the request.
     sequence: u64,
@@ -37,7 +36,7 @@ pub(super) struct Recorded {
 }
 
 /// How many entries of each kind.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct Counts {
     accepted: u32,
     duplicate: u32,
@@ -46,7 +45,7 @@ struct Counts {
 }
 
 /// What became of an entry.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct EntryResult {
     id: String,
     result: ResultKind,
@@ -55,7 +54,7 @@ struct EntryResult {
     reason: Option<&'static str>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum ResultKind {
     /// It counts.
@@ -69,6 +68,26 @@ enum ResultKind {
 }
 
 /// Records usage: plain JSON, or CloudEvents one by one, in a batch or in headers.
+#[utoipa::path(
+    post,
+    path = "/api/v1/usage",
+    security(("token" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe.")),
+    request_body(
+        description = "At most 1,000 entries. With `ce-*` headers the body of \
+                       `application/json` is the data of one CloudEvent.",
+        content(
+            (Vec<plain::Plain<'_>> = "application/json"),
+            (cloud_event::CloudEvent<'_> = "application/cloudevents+json"),
+            (Vec<cloud_event::CloudEvent<'_>> = "application/cloudevents-batch+json"),
+        ),
+    ),
+    responses(
+        (status = 200, body = Recorded),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn record(
     State(door): State<Door>,
     headers: HeaderMap,

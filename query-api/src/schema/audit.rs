@@ -1,7 +1,7 @@
 //! The audit trail: every event of the tenant, searchable, with its body from the log.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, ID, InputObject, Json, Object};
+use async_graphql::{Context, Description, ID, InputObject, Json, Object};
 use chrono::{DateTime, Utc};
 use projections::Model;
 use projections::audit::{self, AuditFilter, AuditRow};
@@ -15,10 +15,10 @@ use crate::error::ApiError;
 use crate::streams;
 
 /// A recorded event.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct AuditEvent(pub AuditRow);
 
-#[Object]
+#[Object(use_type_description)]
 impl AuditEvent {
     /// The global id.
     pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
@@ -127,10 +127,10 @@ impl AuditMatching {
 }
 
 /// What is true of a whole list of events.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct AuditTotals(AuditFilter);
 
-#[Object]
+#[Object(use_type_description)]
 impl AuditTotals {
     /// How many events there are.
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {

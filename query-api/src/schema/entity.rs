@@ -1,7 +1,7 @@
 //! Catalog entities: lists, facets, the entity page.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Enum, ID, InputObject, Json, Object, SimpleObject};
+use async_graphql::{Context, Description, Enum, ID, InputObject, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::id::EntityUid;
 use projections::Model;
@@ -20,10 +20,10 @@ use crate::error::ApiError;
 use crate::loaders::Loaders;
 
 /// A catalog entity as it is now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Entity(pub entities::Entity);
 
-#[Object]
+#[Object(use_type_description)]
 impl Entity {
     /// The global id.
     pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
@@ -173,10 +173,10 @@ impl Entity {
 }
 
 /// One end of a relation, seen from the other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Relation(relations::Neighbour);
 
-#[Object]
+#[Object(use_type_description)]
 impl Relation {
     /// The type, say `ownedBy`.
     async fn r#type(&self) -> &str {
@@ -195,10 +195,10 @@ impl Relation {
 }
 
 /// One version of an entity.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct EntityVersion(history::Version);
 
-#[Object]
+#[Object(use_type_description)]
 impl EntityVersion {
     /// The registration it belongs to; none where the history does not say.
     async fn uid(&self) -> Option<String> {
@@ -315,10 +315,10 @@ impl From<EntityOrder> for Order {
 }
 
 /// What is true of a whole list of entities.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct EntityTotals(Selection);
 
-#[Object]
+#[Object(use_type_description)]
 impl EntityTotals {
     /// How many entities there are.
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {

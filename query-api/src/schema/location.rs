@@ -1,7 +1,7 @@
 //! Catalog locations.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Enum, ID, Object};
+use async_graphql::{Context, Description, Enum, ID, Object};
 use chrono::{DateTime, Utc};
 use domain::id::LocationId;
 use projections::Model;
@@ -13,7 +13,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 
 /// Where entities come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Location(pub locations::Location);
 
 /// How a location's target is read.
@@ -26,7 +26,7 @@ pub enum LocationKind {
     File,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Location {
     /// The global id.
     pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
@@ -55,10 +55,10 @@ impl Location {
 }
 
 /// What is true of all locations.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Description)]
 pub struct LocationTotals;
 
-#[Object]
+#[Object(use_type_description)]
 impl LocationTotals {
     /// How many locations there are.
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {

@@ -1,7 +1,7 @@
 //! Tenants: one's own, and the directory for operators.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Enum, ID, Object, SimpleObject};
+use async_graphql::{Context, Description, Enum, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::catalog::KindSet;
 use domain::tenant::SuspensionReason;
@@ -15,10 +15,10 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 
 /// A tenant as it sees itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Tenant(pub organisation::Tenant);
 
-#[Object]
+#[Object(use_type_description)]
 impl Tenant {
     /// The global id.
     pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
@@ -128,10 +128,10 @@ impl From<Standing> for TenantStanding {
 }
 
 /// A tenant as the directory lists it, for operators.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Registration(organisation::Registration);
 
-#[Object]
+#[Object(use_type_description)]
 impl Registration {
     /// The identity, `ten_…`.
     async fn tenant_id(&self) -> String {
@@ -170,10 +170,10 @@ impl Registration {
 }
 
 /// What is true of the whole directory.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Description)]
 pub struct DirectoryTotals;
 
-#[Object]
+#[Object(use_type_description)]
 impl DirectoryTotals {
     /// How many tenants there are.
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {

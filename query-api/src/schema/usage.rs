@@ -1,6 +1,6 @@
 //! Usage: totals and series, exact and repeatable.
 
-use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Description, Enum, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use projections::Model;
 use projections::billing::usage::{self, Step, UsageReport};
@@ -53,10 +53,10 @@ pub enum UsageStep {
 }
 
 /// The usage of one meter by one customer. Numbers are exact decimals.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct UsageTotal(usage::UsageTotal);
 
-#[Object]
+#[Object(use_type_description)]
 impl UsageTotal {
     /// Who used it.
     async fn customer(&self, context: &Context<'_>) -> async_graphql::Result<Option<Customer>> {
@@ -95,10 +95,10 @@ impl UsageTotal {
 }
 
 /// The usage of one meter by one customer over time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct UsageSeries(usage::UsageSeries);
 
-#[Object]
+#[Object(use_type_description)]
 impl UsageSeries {
     /// Who used it.
     async fn customer(&self, context: &Context<'_>) -> async_graphql::Result<Option<Customer>> {

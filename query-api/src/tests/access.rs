@@ -68,8 +68,7 @@ async fn an_expired_token_and_one_of_another_installation_are_refused() {
 /// The head of the answer to a request written by hand.
 async fn head(site: &Site, target: &str, headers: &str) -> String {
     let mut socket = TcpStream::connect(site.address).await.unwrap();
-    let request =
-        format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     soon(socket.read_to_end(&mut answer)).await.unwrap();

@@ -17,3 +17,9 @@ fn check(name: &str, contract: &str) {
 fn the_published_graphql_schema_is_the_one_that_is_served() {
     check("api.graphql", &crate::schema::builder().finish().sdl());
 }
+
+#[test]
+fn the_published_rest_api_is_the_one_that_is_served() {
+    let document = crate::rest::open_api_document().to_pretty_json().unwrap();
+    check("openapi.json", &format!("{document}\n"));
+}

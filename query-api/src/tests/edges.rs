@@ -41,8 +41,11 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
     let statements = Statements::default();
     // Everything of this test runs on this thread, the server included.
     let _counting = tracing::subscriber::set_default(statements.clone());
+    tracing::trace!(target: TARGET, "here");
+    println!("seen {}", statements.0.load(Ordering::Relaxed));
     let site = Site::start().await;
-    let locate = "mutation { registerLocation(input: {kind: URL, target: \"https://example.org/c\"}) {
+    let locate =
+        "mutation { registerLocation(input: {kind: URL, target: \"https://example.org/c\"}) {
         location userErrors { code } } }";
     let location = site.mutate(&site.a, locate, json!({})).await["location"].take();
     let location = location.as_str().unwrap();
@@ -51,7 +54,9 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
         "metadata": { "name": "many-team" }, "spec": { "type": "team", "children": [] },
     });
     let mut changes = vec![put(&team, None)];
-    changes.extend((0..24).map(|it| put(&component(&format!("many-{it:02}"), "many"), Some(location))));
+    changes.extend(
+        (0..24).map(|it| put(&component(&format!("many-{it:02}"), "many"), Some(location))),
+    );
     let applied = apply(&site, &site.a, json!(changes)).await;
     let position = applied["outcome"]["position"].as_str().unwrap();
     let document = |first: u32| {

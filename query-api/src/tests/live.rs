@@ -82,7 +82,8 @@ async fn events_are_streamed_from_any_sequence_on() {
         let body = json!({ "query": document }).to_string();
         site.stream(who, Request::post(site.url("/graphql"), "application/json", body)).await
     };
-    let rename = "mutation { renameTenant(name: \"amber\") { userErrors { code } outcome { sequence } } }";
+    let rename =
+        "mutation { renameTenant(name: \"amber\") { userErrors { code } outcome { sequence } } }";
     let last = site.mutate(&site.a, rename, json!({})).await["outcome"]["sequence"].clone();
     let (mut a, mut b) = (open(&site.a).await, open(&site.b).await);
     let mut sequence = 0;

@@ -7,8 +7,6 @@ use crate::testing::{Member, Site};
 /// What a seeded tenant holds.
 #[derive(Clone, Debug)]
 pub(super) struct Seeded {
-    /// Occurs in everything it holds, and nowhere else.
-    pub(super) mark: String,
     pub(super) entity: String,
     pub(super) uid: String,
     pub(super) location: String,
@@ -88,7 +86,7 @@ pub(super) fn put(descriptor: &Value, location: Option<&str>) -> Value {
     json!({ "put": { "descriptor": descriptor, "location": location } })
 }
 
-/// Fills the tenant of `who`.
+/// Fills the tenant of `who`; `mark` occurs in everything it holds, and nowhere else.
 pub(super) async fn seed(site: &Site, who: &Member, mark: &str) -> Seeded {
     let text = |value: &Value, field: &str| value[field].as_str().unwrap().to_owned();
     let customer = site.mutate(who, OPEN, json!({ "name": format!("{mark} customer") })).await;
@@ -131,7 +129,6 @@ pub(super) async fn seed(site: &Site, who: &Member, mark: &str) -> Seeded {
     let document = format!("{{ entity(reference: \"{reference}\") {{ id uid }} }}");
     let entity = site.seen(who, &position, &document).await["entity"].take();
     Seeded {
-        mark: mark.to_owned(),
         entity: text(&entity, "id"),
         uid: text(&entity, "uid"),
         location,

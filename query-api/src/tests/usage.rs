@@ -16,8 +16,12 @@ async fn metered() -> Site {
                 userErrors { code } } }";
         site.mutate(&site.a, define, json!({ "key": key })).await;
     }
-    site.mutate(&site.a, "mutation { archiveMeter(key: \"old\") { userErrors { code } } }", json!({}))
-        .await;
+    site.mutate(
+        &site.a,
+        "mutation { archiveMeter(key: \"old\") { userErrors { code } } }",
+        json!({}),
+    )
+    .await;
     site
 }
 
@@ -41,22 +45,37 @@ async fn every_entry_is_answered_in_order() {
     let mut stranger = entry("stranger", "1");
     stranger["customer"] = json!("cus_00000000000000000000000000000009");
     let entries = json!([
-        entry("1", "1.5"), entry("1", "1.50"), entry("1", "2"), ahead, unknown, archived, stranger,
+        entry("1", "1.5"),
+        entry("1", "1.50"),
+        entry("1", "2"),
+        ahead,
+        unknown,
+        archived,
+        stranger,
         entry("2", "-3"),
     ]);
-    let reply = record(&site, &site.a, "application/json; charset=utf-8", entries.to_string()).await;
+    let reply =
+        record(&site, &site.a, "application/json; charset=utf-8", entries.to_string()).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let answer = reply.json();
-    assert_eq!(answer["counts"], json!({ "accepted": 2, "duplicate": 1, "conflict": 1, "rejected": 4 }));
+    assert_eq!(
+        answer["counts"],
+        json!({ "accepted": 2, "duplicate": 1, "conflict": 1, "rejected": 4 })
+    );
     let result = |it: &Value| {
         let reason = it["reason"].as_str().unwrap_or_default();
         format!("{} {} {reason}", it["id"].as_str().unwrap(), it["result"].as_str().unwrap())
     };
     let results: Vec<_> = answer["results"].as_array().unwrap().iter().map(result).collect();
     let expected = [
-        "1 accepted ", "1 duplicate ", "1 conflict ", "ahead rejected TOO_FAR_AHEAD",
-        "unknown rejected UNKNOWN_METER", "archived rejected ARCHIVED_METER",
-        "stranger rejected UNKNOWN_CUSTOMER", "2 accepted ",
+        "1 accepted ",
+        "1 duplicate ",
+        "1 conflict ",
+        "ahead rejected TOO_FAR_AHEAD",
+        "unknown rejected UNKNOWN_METER",
+        "archived rejected ARCHIVED_METER",
+        "stranger rejected UNKNOWN_CUSTOMER",
+        "2 accepted ",
     ];
     assert_eq!(results, expected);
 }
@@ -79,7 +98,8 @@ async fn every_form_says_the_same() {
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert_eq!(reply.json()["results"][0], json!({ "id": "1", "result": "duplicate" }));
     };
-    same(record(&site, &site.a, "application/cloudevents+json", event("1").to_string()).await).await;
+    same(record(&site, &site.a, "application/cloudevents+json", event("1").to_string()).await)
+        .await;
     let batch = json!([event("1"), event("2")]).to_string();
     same(record(&site, &site.a, "application/cloudevents-batch+json", batch).await).await;
     let body = "{\"value\": 0.1, \"dimensions\": {\"region\": \"eu\"}}";
@@ -95,7 +115,10 @@ async fn every_form_says_the_same() {
     let reply = record(&site, &site.a, "application/json", exact).await;
     assert_eq!(reply.status, 400, "beyond the largest amount: {}", reply.text());
     let exact = exact.replace("9007199254740993", "900719925474099");
-    assert_eq!(record(&site, &site.a, "application/json", exact).await.json()["counts"]["accepted"], 1);
+    assert_eq!(
+        record(&site, &site.a, "application/json", exact).await.json()["counts"]["accepted"],
+        1
+    );
 }
 
 #[tokio::test]

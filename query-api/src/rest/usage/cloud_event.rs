@@ -8,39 +8,53 @@ use domain::operation::UsageEntry;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::super::Problem;
 use super::body::{Malformed, Written, malformed, parse, quantity};
-use super::plain::Dimensions;
+use super::plain::{Decimal, Dimensions};
 
 /// The version of the specification that is spoken.
 const VERSION: &str = "1.0";
 
 /// A CloudEvent in JSON. Extension attributes are read over.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct CloudEvent<'a> {
+    /// `1.0`.
     #[serde(borrow)]
+    #[schema(value_type = String)]
     specversion: Cow<'a, str>,
+    /// The system that observed it.
     source: String,
+    /// Names it within the source, for ever.
     id: String,
+    /// What was used: a meter's key.
     r#type: String,
+    /// Who used it, `cus_…`; the tenant itself if none.
     #[serde(default)]
     subject: Option<String>,
+    /// When it was used; when it was received if none.
     #[serde(default)]
     time: Option<String>,
+    /// `application/json`.
     #[serde(default)]
     datacontenttype: Option<String>,
+    /// How much.
     #[serde(borrow)]
     data: Data<'a>,
 }
 
 /// What it is about.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Data<'a> {
+    /// A decimal number as a text, or a JSON number of which every digit counts.
     #[serde(borrow)]
+    #[schema(value_type = Decimal)]
     value: &'a RawValue,
+    /// What it can be grouped by.
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
     dimensions: Dimensions,
 }
 

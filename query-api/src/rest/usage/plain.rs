@@ -8,6 +8,7 @@ use domain::meter::MeterKey;
 use domain::operation::UsageEntry;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::body::{Malformed, Written, quantity};
 
@@ -15,20 +16,40 @@ use super::body::{Malformed, Written, quantity};
 pub(super) type Dimensions = BTreeMap<Box<str>, Box<str>>;
 
 /// One record of usage.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Plain<'a> {
+    /// The system that observed it.
     source: String,
+    /// Names it within the source, for ever.
     id: String,
+    /// What was used, by key.
+    #[schema(value_type = String)]
     meter: MeterKey,
+    /// Who used it, `cus_…`; the tenant itself if none.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     customer: Option<CustomerId>,
+    /// When it was used; when it was received if none.
     #[serde(default)]
     at: Option<DateTime<Utc>>,
+    /// How much: a decimal number as a text, or a JSON number of which every digit counts.
     #[serde(borrow)]
+    #[schema(value_type = Decimal)]
     value: &'a RawValue,
+    /// What it can be grouped by.
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, String>)]
     dimensions: Dimensions,
+}
+
+/// A decimal number.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what a quantity is read from")]
+pub(super) enum Decimal {
+    Text(String),
+    Number(f64),
 }
 
 impl<'a> Written<'a> for Plain<'a> {

@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 use projections::Model;
 use projections::billing::usage::{self, Step, UsageQuery, UsageReport};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::{Door, Problem};
 
 /// How much was used, with the state the answer rests on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::rest) struct Report {
     /// The tenant sequence the answer was cut at.
@@ -22,7 +23,7 @@ pub(in crate::rest) struct Report {
 }
 
 /// Sorted by customer and meter.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum Rows {
     Totals(Vec<Total>),
@@ -30,7 +31,7 @@ enum Rows {
 }
 
 /// The usage of one meter by one customer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Total {
     customer: String,
     meter: String,
@@ -39,7 +40,7 @@ struct Total {
 }
 
 /// The usage of one meter by one customer over time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Series {
     customer: String,
     meter: String,
@@ -48,7 +49,7 @@ struct Series {
 }
 
 /// The usage of one span of time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Bucket {
     /// The first instant of the span.
     start: DateTime<Utc>,
@@ -57,7 +58,7 @@ struct Bucket {
 }
 
 /// What several entries come to. Exact decimals.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Amounts {
     count: u64,
     sum: String,
@@ -162,6 +163,25 @@ fn step(text: &str) -> Result<Option<Step>, String> {
 }
 
 /// How much was used in a time, in all or by the hour or day.
+#[utoipa::path(
+    get,
+    path = "/api/v1/usage",
+    security(("token" = [])),
+    params(
+        ("from" = DateTime<Utc>, Query, description = "Used at or after this, a whole hour."),
+        ("to" = DateTime<Utc>, Query, description = "Used before this, a whole hour."),
+        ("meter" = Option<Vec<String>>, Query, description = "Of these meters; of all if none."),
+        ("customer" = Option<Vec<String>>, Query, description = "Of these, `cus_…`; of all if none."),
+        ("step" = Option<String>, Query, description = "`total` (the default), `hour` or `day`."),
+        ("atSequence" = Option<u64>, Query, description = "As recorded up to this sequence."),
+        ("Callboard-Position" = Option<String>, Header, description = "What must have been seen."),
+    ),
+    responses(
+        (status = 200, body = Report),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(in crate::rest) async fn show(
     State(door): State<Door>,
     RawQuery(query): RawQuery,

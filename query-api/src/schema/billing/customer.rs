@@ -1,7 +1,7 @@
 //! Billing accounts.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Enum, ID, Object};
+use async_graphql::{Context, Description, Enum, ID, Object};
 use chrono::{DateTime, Utc};
 use domain::customer::Role;
 use domain::id::CustomerId;
@@ -16,7 +16,7 @@ use crate::schema::node::NodeId;
 use crate::schema::page::{Long, PAGE_DEFAULT, PageArguments, connection};
 
 /// A billing account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Customer(pub customers::Customer);
 
 /// What an account is to its tenant.
@@ -31,7 +31,7 @@ pub enum CustomerRole {
     CostCentre,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Customer {
     /// The global id.
     pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
@@ -99,10 +99,10 @@ impl Customer {
 }
 
 /// What is true of all billing accounts.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Description)]
 pub struct CustomerTotals;
 
-#[Object]
+#[Object(use_type_description)]
 impl CustomerTotals {
     /// How many there are.
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {

@@ -1,7 +1,7 @@
 //! Meters.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Enum, ID, Object, SimpleObject};
+use async_graphql::{Context, Description, Enum, ID, Object, SimpleObject};
 use projections::Model;
 use projections::billing::meters;
 
@@ -11,10 +11,10 @@ use crate::schema::node::NodeId;
 use crate::schema::page::{Long, PageArguments, connection};
 
 /// Something that can be counted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Meter(pub meters::Meter);
 
-#[Object]
+#[Object(use_type_description)]
 impl Meter {
     /// The global id.
     pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
@@ -99,10 +99,10 @@ impl From<&domain::meter::Aggregation> for Aggregation {
 }
 
 /// What is true of all meters.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Description)]
 pub struct MeterTotals;
 
-#[Object]
+#[Object(use_type_description)]
 impl MeterTotals {
     /// How many there are.
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {

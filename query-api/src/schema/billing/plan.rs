@@ -1,7 +1,7 @@
 //! Plans and the terms of their versions.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Enum, ID, Object};
+use async_graphql::{Context, Description, Enum, ID, Object};
 use chrono::{DateTime, Utc};
 use domain::id::PlanId;
 use projections::Model;
@@ -14,7 +14,7 @@ use crate::schema::node::{NodeId, Seller};
 use crate::schema::page::{Long, PageArguments, connection};
 
 /// A plan that can be sold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Plan {
     /// The row.
     pub plan: plans::Plan,
@@ -22,7 +22,7 @@ pub struct Plan {
     pub seller: Seller,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Plan {
     /// The global id.
     pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
@@ -56,10 +56,10 @@ impl Plan {
 }
 
 /// A version of a plan; it never changes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct PlanVersion(plans::PlanVersion);
 
-#[Object]
+#[Object(use_type_description)]
 impl PlanVersion {
     /// Counts from 1.
     async fn version(&self) -> u32 {
@@ -88,10 +88,10 @@ pub enum PlanSeller {
 }
 
 /// What is true of all plans of a seller.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Description)]
 pub struct PlanTotals(Seller);
 
-#[Object]
+#[Object(use_type_description)]
 impl PlanTotals {
     /// How many there are.
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {

@@ -1,7 +1,7 @@
 //! Subscriptions and what happened to them.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Enum, ID, InputObject, Json, Object};
+use async_graphql::{Context, Description, Enum, ID, InputObject, Json, Object};
 use chrono::{DateTime, Utc};
 use domain::id::SubscriptionId;
 use projections::Model;
@@ -19,7 +19,7 @@ use crate::schema::node::NodeId;
 use crate::schema::page::{Long, PageArguments, connection};
 
 /// A plan sold to a customer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Subscription(pub subscriptions::Subscription);
 
 /// Whether a subscription runs.
@@ -33,7 +33,7 @@ pub enum SubscriptionStatus {
     Cancelled,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Subscription {
     /// The global id.
     pub async fn id(&self, context: &Context<'_>) -> async_graphql::Result<ID> {
@@ -120,10 +120,10 @@ impl Subscription {
 }
 
 /// Something that happened to a subscription.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct SubscriptionChange(SubscriptionStep);
 
-#[Object]
+#[Object(use_type_description)]
 impl SubscriptionChange {
     /// The stream's revision.
     async fn revision(&self) -> Long {
@@ -175,10 +175,10 @@ impl SubscriptionsMatching {
 }
 
 /// What is true of a whole list of subscriptions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct SubscriptionTotals(SubscriptionFilter);
 
-#[Object]
+#[Object(use_type_description)]
 impl SubscriptionTotals {
     /// How many there are.
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {

@@ -1,15 +1,15 @@
 //! The terms of a plan as they are read back; [`crate::schema::mutation::terms`] takes them.
 
-use async_graphql::{Object, SimpleObject, Union};
+use async_graphql::{Description, Object, SimpleObject, Union};
 use domain::plan;
 
 use crate::schema::mutation::terms::{IntervalUnit, QuotaEnforcement};
 
 /// What was or can be sold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Description)]
 pub struct Terms(pub plan::Terms);
 
-#[Object]
+#[Object(use_type_description)]
 impl Terms {
     /// What the plan is called.
     async fn name(&self) -> &str {

@@ -1,0 +1,48 @@
+//! The description of these doors (OpenAPI 3.1), made from the code that serves them.
+
+use axum::Json;
+use axum::response::IntoResponse;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{events, health, operations, problem, usage};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Callboard", description = "The doors for machines; people use GraphQL."),
+    paths(
+        usage::record,
+        usage::report::show,
+        events::feed,
+        operations::status,
+        operations::rebuild,
+        operations::resume,
+        operations::metrics,
+        health::live,
+        health::ready,
+    ),
+    components(schemas(problem::Problem)),
+    modifiers(&Token),
+)]
+struct Api;
+
+/// How callers say who they are.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme.build()));
+    }
+}
+
+/// The description.
+pub(crate) fn document() -> utoipa::openapi::OpenApi {
+    Api::openapi()
+}
+
+/// The description of these doors.
+pub(super) async fn show() -> impl IntoResponse {
+    Json(document())
+}
