@@ -4,5 +4,6 @@ mod arrows;
 mod faults;
 mod guards;
 mod harness;
+mod isolation;
 mod journeys;
 mod shared_data;

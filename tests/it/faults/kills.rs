@@ -53,8 +53,8 @@ impl Arena {
     /// Segments and snapshots are small here, so that kills fall into their making too.
     async fn open(keys: Keys) -> Self {
         let installation = Installation::new()
-            .with("CALLBOARD_LOG_SEGMENT_BYTES", 1024 * 1024)
-            .with("CALLBOARD_COMMANDS_SNAPSHOT_EVERY_EVENTS", 500)
+            .with("CALLBOARD_LOG_SEGMENT_BYTES", "1048576")
+            .with("CALLBOARD_COMMANDS_SNAPSHOT_EVERY_EVENTS", "500")
             .with("CALLBOARD_TELEMETRY_FILTER", "warn");
         let server = installation.up().await;
         let mut tenants = Vec::new();
@@ -192,7 +192,7 @@ impl Arena {
         let copy = LogCopy::of(&self.installation.folder().join("log"));
         // The last batches may hold only what nobody was told of.
         for cut in 1..=WRITERS {
-            copy.cut_last_batch();
+            copy.cut_last_batch().await;
             let (mut follower, mut history) = self.beginning.clone();
             let records = follower.read(&copy.open()).await;
             let found = self.of_tenants(records.iter().map(found));
@@ -212,8 +212,8 @@ impl Arena {
         let of = |it: &std::sync::atomic::AtomicUsize| it.load(Ordering::Relaxed);
         let Figures { acknowledged, repeated, remembered, postponed } = &*self.figures;
         print(&format!(
-            "{} kills in {:.1} s under {WRITERS} writers: {} acknowledged, {} repeated of which {} \
-             had taken effect, {} postponed; {} requests in the log",
+            "{} kills in {:.1} s under {WRITERS} writers: {} acknowledged, {} repeated, {} of them \
+             known to have taken effect, {} postponed; {} requests in the log",
             self.kills,
             took.as_secs_f32(),
             of(acknowledged),

@@ -39,25 +39,26 @@ impl LogCopy {
         self.open().verify(PARTITION, Depth::Chains).expect("the log can be read")
     }
 
-    /// Cuts off the last batch, as a log would that answered before it wrote.
-    pub(crate) fn cut_last_batch(&self) {
-        let partition = self.folder.path().join("0");
-        let segments = fs::read_dir(&partition).expect("the log has a partition");
-        let segments = segments.map(|it| it.expect("it can be listed").path());
-        let mut segments: Vec<_> =
-            segments.filter(|it| it.extension().is_some_and(|it| it == "segment")).collect();
-        segments.sort();
-        // The last segment may be prepared and unused yet.
-        for path in segments.iter().rev() {
-            let mut bytes = fs::read(path).expect("a segment can be read");
-            // Segments are zeroed ahead, so what is written ends with the last byte that is not.
-            if let Some(last) = bytes.iter().rposition(|it| *it != 0).filter(|it| *it > 64) {
-                bytes[last] ^= 0xff;
-                fs::write(path, bytes).expect("a segment can be written");
-                return;
+    /// Spoils the last batch, so that it is cut off when the log is opened: what is left is the
+    /// log of a server that answered before it wrote.
+    pub(crate) async fn cut_last_batch(&self) {
+        let log = self.open();
+        let end = log.end(PARTITION).await.expect("the log has an end");
+        let last = Position(end.0 - 1);
+        let mut reader = log.read(PARTITION, last).await.expect("the log can be read");
+        let last = reader.next(1).await.expect("the log can be read").remove(0).record;
+        drop((reader, log));
+        let event = last.attribute(Attribute::Id).as_bytes();
+        for entry in fs::read_dir(self.folder.path().join("0")).expect("the log has a partition") {
+            let path = entry.expect("it can be listed").path();
+            let mut bytes = fs::read(&path).expect("a file of the log can be read");
+            let at = bytes.windows(event.len()).position(|it| it == event);
+            if let Some(at) = at.filter(|_| path.extension().is_some_and(|it| it == "segment")) {
+                bytes[at] ^= 1;
+                return fs::write(path, bytes).expect("a segment can be written");
             }
         }
-        panic!("the log holds nothing that could be cut off");
+        panic!("the last record is in no segment");
     }
 }
 

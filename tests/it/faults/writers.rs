@@ -66,7 +66,12 @@ pub(crate) struct Figures {
 
 impl Writer {
     pub(crate) fn new(number: usize, tenants: usize, keys: Keys) -> Self {
-        let kind = [Kind::Entities, Kind::Customer, Kind::Usage][number % 3];
+        let kind = match keys {
+            Keys::Sent => [Kind::Entities, Kind::Customer, Kind::Usage][number % 3],
+            // The others cannot take effect twice even so: what holds already is no event, and
+            // usage is known by the identity of its entries.
+            Keys::Withheld => Kind::Customer,
+        };
         let random = Random::new(number as u64);
         Self { number, kind, keys, tenant: number % tenants, random, pending: None }
     }
@@ -159,10 +164,9 @@ impl Writer {
     async fn ask(&self, api: &Api, pending: &Pending) -> Option<Response> {
         let key = pending.request.to_string();
         let keyed = [("idempotency-key", key.as_str())];
-        let asked = match (self.kind, self.keys) {
-            (Kind::Usage, Keys::Sent) => api.post("/api/v1/usage", &pending.body, &keyed).await,
-            (Kind::Usage, Keys::Withheld) => api.post("/api/v1/usage", &pending.body, &[]).await,
-            (Kind::Entities | Kind::Customer, _) => api.post("/graphql", &pending.body, &[]).await,
+        let asked = match self.kind {
+            Kind::Usage => api.post("/api/v1/usage", &pending.body, &keyed).await,
+            Kind::Entities | Kind::Customer => api.post("/graphql", &pending.body, &[]).await,
         };
         asked.ok()
     }
