@@ -256,6 +256,7 @@ impl Handle {
             epoch: 0,
             unsettled: None,
             buffer: BytesMut::new(),
+            forgotten: Vec::new(),
         };
         let keeper =
             Keeper { shared: shared.clone(), snapshots: snapshots.clone(), blocks, prepared };

@@ -53,6 +53,8 @@ pub(super) struct Appender {
     /// appended; the next claim writes it again, elsewhere.
     pub(super) unsettled: Option<Batch>,
     pub(super) buffer: BytesMut,
+    /// Records that memory need not keep any more, to be freed once the caller has its answer.
+    pub(super) forgotten: Vec<Arc<[Recorded]>>,
 }
 
 impl Appender {
@@ -64,6 +66,7 @@ impl Appender {
                 Request::Append { epoch, batch, reply } => {
                     // A caller that no longer waits does not learn the outcome; that is all.
                     drop(reply.send(self.append(epoch, batch)));
+                    self.forgotten.clear();
                 }
                 Request::Claim { reply } => drop(reply.send(self.claim())),
                 Request::Stop => break,
@@ -165,7 +168,7 @@ impl Appender {
             recorded.map(|(at, record)| Recorded { position: Position(at), record }).collect();
         self.end += recorded.len() as u64;
         let positions = recorded.iter().map(|it| it.position).collect();
-        self.shared.publish(recorded, offset, self.offset);
+        self.forgotten = self.shared.publish(recorded, self.end, (offset, self.offset));
         positions
     }
 

@@ -121,18 +121,23 @@ impl Shared {
         self.end.send_modify(|it| it.closed = true);
     }
 
-    /// Shows `records`, which are durable now and whose frame ends at `end_offset`.
-    pub(super) fn publish(&self, records: Arc<[Recorded]>, offset: u64, end_offset: u64) {
-        let Some((first, last)) = records.first().zip(records.last()) else { return };
-        let (first, end) = (first.position.0, last.position.next().0);
+    /// Shows `records`, which are durable now and stand before the position `end`, in the frame
+    /// from `offset` to `end_offset`. Returns what is no longer kept in memory: freeing it takes
+    /// a while.
+    pub(super) fn publish(
+        &self,
+        records: Arc<[Recorded]>,
+        end: u64,
+        (offset, end_offset): (u64, u64),
+    ) -> Vec<Arc<[Recorded]>> {
+        let first = end - records.len() as u64;
         let mut state = self.state();
         state.open.index.note(first, offset);
         state.open.end_offset = end_offset;
         let forgotten = state.tail.push(first, records);
         drop(state);
         self.end.send_modify(|it| it.position = end);
-        // Freed only now: it takes a while, and nobody has to wait for it.
-        drop(forgotten);
+        forgotten
     }
 
     /// From now on the sealed part with this sequence is read from its archive.
