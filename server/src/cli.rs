@@ -65,6 +65,11 @@ pub enum Command {
     Projections(Projections),
     /// Check this machine, the settings and the data folder.
     Doctor,
+    /// Measure this machine and Callboard on it, against the targets of the design.
+    #[command(after_help = "Examples:
+  callboard bench
+  callboard bench --seconds 30 --json")]
+    Bench(Bench),
     /// Print the settings in force, without secrets.
     Config {
         /// Print the built-in defaults with their comments instead.
@@ -195,4 +200,16 @@ pub enum Projections {
         #[command(flatten)]
         tenant: ForTenant,
     },
+}
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// How long each row runs, in seconds.
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+    /// Where the data of the run is kept while it runs; the system's temporary folder if not
+    /// given.
+    #[arg(long)]
+    pub scratch: Option<PathBuf>,
 }

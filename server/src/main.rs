@@ -4,6 +4,7 @@
 //! running process, [`import`] and [`demo`] bring data in through the same doors and commands as
 //! anybody's.
 
+mod bench;
 mod cli;
 mod command;
 mod config;
@@ -64,6 +65,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Usage(what) => command::usage::run(&config, format, what).await,
         Command::Events(what) => command::events::run(&config, format, what).await,
         Command::Projections(what) => command::projections::run(&config, format, what).await,
+        Command::Bench(options) => command::bench::run(&config, format, options).await,
         Command::Doctor => command::doctor::run(&config, format).await,
         Command::Config { .. } => {
             output::result(format, &config, |it| toml::to_string(it).unwrap_or_default())

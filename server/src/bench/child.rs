@@ -1,0 +1,91 @@
+//! The server as a process of its own, and what it costs.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long a server may take to be ready. In seconds: 60.
+const READY_MAX: Duration = Duration::from_secs(60);
+
+/// How long one clock tick of `/proc` is on Linux. In milliseconds: 10.
+const TICK_MS: u64 = 10;
+
+/// A running server; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// How long it took until every door was open.
+    pub started_in: Duration,
+}
+
+impl Server {
+    /// Starts this same binary on `folder` and waits until `is_ready`.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start in time.
+    pub async fn start(
+        folder: &Path,
+        listen: &str,
+        is_ready: impl AsyncFn() -> bool,
+    ) -> Result<Self> {
+        let began = Instant::now();
+        let child = Command::new(std::env::current_exe()?)
+            .arg("--folder")
+            .arg(folder)
+            .args(["up", "--listen", listen])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("the server does not start")?;
+        let mut server = Self { child, started_in: Duration::ZERO };
+        while !is_ready().await {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("the server ended with {status}");
+            }
+            if began.elapsed() > READY_MAX {
+                bail!("the server was not ready within {} s", READY_MAX.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.started_in = began.elapsed();
+        Ok(server)
+    }
+
+    /// How much processor time it has used.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn cpu(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name in parentheses may hold blanks; user and system time are fields 14 and 15.
+        let after = stat.rsplit_once(')').context("the system says something else")?.1;
+        let fields: Vec<&str> = after.split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index).and_then(|it| it.parse::<u64>().ok());
+        let ticks = ticks(11).zip(ticks(12)).context("the system says something else")?;
+        Ok(Duration::from_millis((ticks.0 + ticks.1) * TICK_MS))
+    }
+
+    /// How much memory it holds. In MiB.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn memory_mib(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|it| it.split_whitespace().next()).and_then(|it| it.parse().ok());
+        Ok(kib.map(|it: u64| it / 1024).context("the system says something else")?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing left to stop.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

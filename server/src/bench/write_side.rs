@@ -1,0 +1,121 @@
+//! Validated durable commands in process, against appending the same bytes bare.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use commands::{Commands, Request, SystemClock};
+use domain::Principal;
+use domain::id::{ActorId, TenantId};
+use domain::operation::{EntityChange, ExpectedRevision, Operation};
+use event_log::embedded::{EmbeddedLog, Settings};
+use event_log::{EventLog, Partition, Position, Record};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Row, Verdict, percent, rate};
+use crate::folder::{Folder, Purpose};
+use crate::node::open_keyring;
+
+/// How many callers wait at a time.
+const CALLERS: usize = 256;
+
+/// How long a tenant may take to come into being. In seconds: 10.
+const CREATED_MAX: Duration = Duration::from_secs(10);
+
+/// Measures commands, then the bare log with records of the same size.
+///
+/// # Errors
+///
+/// If a part does not start.
+pub async fn commands(folder: &Path, seconds: Duration) -> Result<Row> {
+    let folder = Folder::open(folder, Purpose::Serve)?;
+    let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(folder.log(), Settings::default())?);
+    let keyring = open_keyring(&folder).await?;
+    let settings = commands::Settings::new(folder.identities());
+    let clock = Arc::new(SystemClock);
+    let commands = Commands::start(log.clone(), keyring, clock, settings).await?;
+    let tenant = TenantId(Uuid::now_v7());
+    let (slug, name) = ("bench".parse()?, "Bench".parse()?);
+    let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
+    let register = Operation::RegisterTenant { tenant, slug, name };
+    commands.submit(&operator, Request::new(register)).await?;
+    commands.created(tenant, CREATED_MAX).await?;
+
+    let (count, took) = saturate(&commands, tenant, seconds).await?;
+    commands.stop().await;
+    let sample = sample(log.as_ref()).await?;
+    drop(commands);
+    drop(log);
+
+    let bare = EmbeddedLog::open(folder.path().join("bare"), Settings::default())?;
+    let bare = bare_rate(&bare, &sample, seconds).await?;
+    let commanded = rate(count, took);
+    let ratio = percent(commanded, bare);
+    Ok(Row {
+        what: "durable commands in process, 256 waiting",
+        measured: format!("{commanded}/s, {ratio} %"),
+        baseline: format!("bare log, same bytes and batches: {bare}/s"),
+        target: ">= 60 %",
+        verdict: Verdict::of(ratio >= 60),
+    })
+}
+
+async fn saturate(
+    commands: &Commands,
+    tenant: TenantId,
+    seconds: Duration,
+) -> Result<(u64, Duration)> {
+    let (began, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+    let callers = (0..CALLERS).map(|_| {
+        let (commands, next) = (commands.clone(), next.clone());
+        tokio::spawn(async move {
+            let principal = Principal::member(tenant, ActorId(Uuid::from_u128(1)));
+            let mut done = 0_u64;
+            while began.elapsed() < seconds {
+                let operation = register(next.fetch_add(1, Ordering::Relaxed));
+                commands.submit(&principal, Request::new(operation)).await?;
+                done += 1;
+            }
+            Ok::<_, commands::CommandError>(done)
+        })
+    });
+    let mut count = 0;
+    for caller in callers.collect::<Vec<_>>() {
+        count += caller.await??;
+    }
+    Ok((count, began.elapsed()))
+}
+
+fn register(number: u64) -> Operation {
+    let descriptor = json!({
+        "apiVersion": "backstage.io/v1alpha1", "kind": "Component",
+        "metadata": {"name": format!("c-{number}")},
+        "spec": {"type": "service", "lifecycle": "production", "owner": "group:team"},
+    });
+    let expected = ExpectedRevision::Any;
+    let change = EntityChange::Put { descriptor, location: None, expected };
+    Operation::ApplyEntities { changes: vec![change] }
+}
+
+/// Records as they were just written, as many as callers waited.
+async fn sample(log: &dyn EventLog) -> Result<Vec<Record>> {
+    let mut reader = log.read(Partition(0), Position::START).await?;
+    let mut records = Vec::new();
+    while records.len() < CALLERS * 2 {
+        records.extend(reader.next(CALLERS).await?.into_iter().map(|it| it.record));
+    }
+    // Those of the set-up come first and are of other sizes.
+    Ok(records.split_off(records.len() - CALLERS))
+}
+
+async fn bare_rate(log: &EmbeddedLog, batch: &[Record], seconds: Duration) -> Result<u64> {
+    let mut writer = log.claim(Partition(0)).await.context("the bare log cannot be claimed")?;
+    let (began, mut count) = (Instant::now(), 0_u64);
+    while began.elapsed() < seconds {
+        count += writer.append(batch.to_vec()).await?.len() as u64;
+    }
+    Ok(rate(count, began.elapsed()))
+}
