@@ -149,7 +149,6 @@ pub struct AuditQuery;
 impl AuditQuery {
     /// The events that match, the newest first.
     #[graphql(complexity = "first.or(last).unwrap_or(20) as usize * child_complexity")]
-    #[expect(clippy::too_many_arguments, reason = "a connection has four of its own")]
     async fn audit(
         &self,
         context: &Context<'_>,

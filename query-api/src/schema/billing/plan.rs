@@ -110,7 +110,6 @@ pub struct PlanQuery;
 impl PlanQuery {
     /// The plans of a seller.
     #[graphql(complexity = "first.or(last).unwrap_or(20) as usize * child_complexity")]
-    #[expect(clippy::too_many_arguments, reason = "a connection has four of its own")]
     async fn plans(
         &self,
         context: &Context<'_>,

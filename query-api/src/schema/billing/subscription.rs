@@ -197,7 +197,6 @@ pub struct SubscriptionQuery;
 impl SubscriptionQuery {
     /// The subscriptions that match, the oldest first.
     #[graphql(complexity = "first.or(last).unwrap_or(20) as usize * child_complexity")]
-    #[expect(clippy::too_many_arguments, reason = "a connection has four of its own")]
     async fn subscriptions(
         &self,
         context: &Context<'_>,
