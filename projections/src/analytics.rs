@@ -231,14 +231,14 @@ impl Added {
             updated = days.updated + excluded.updated,
             deregistered = days.deregistered + excluded.deregistered,
             commands = days.commands + excluded.commands";
-        days.execute(connection, insert, add).await?;
+        days.insert(connection, insert, add).await?;
 
         let mut actors = Rows::default();
         for (tenant, day, actor) in self.actors {
             actors.push([tenant.0.into(), day.into(), actor.0.into()]);
         }
         let insert = "INSERT INTO day_actors (tenant, day, actor)";
-        actors.execute(connection, insert, "ON CONFLICT DO NOTHING").await?;
+        actors.insert(connection, insert, "ON CONFLICT DO NOTHING").await?;
 
         let mut nouns = Rows::default();
         for ((tenant, day, noun), commands) in self.nouns {
@@ -247,7 +247,7 @@ impl Added {
         let insert = "INSERT INTO day_nouns (tenant, day, noun, commands)";
         let add = "ON CONFLICT (tenant, day, noun) DO UPDATE SET
             commands = day_nouns.commands + excluded.commands";
-        nouns.execute(connection, insert, add).await
+        nouns.insert(connection, insert, add).await
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn apply(connection: &mut Connection, facts: &[Fact]) -> Result
         rows.push(values(fact)?);
     }
     let insert = format!("INSERT INTO events (tenant, {COLUMNS})");
-    Ok(rows.execute(connection, &insert, "").await?)
+    Ok(rows.insert(connection, &insert, "").await?)
 }
 
 fn values(fact: &Fact) -> Result<[Value; 14], Unfit> {

@@ -135,8 +135,7 @@ async fn apply_tenants(
     for tenant in events.iter().map(|it| it.0.tenant).collect::<std::collections::BTreeSet<_>>() {
         keys.push([tenant.0.into()]);
     }
-    let before = format!("{SELECT} WHERE tenant IN (");
-    for row in keys.fetch(connection, &before, ")").await? {
+    for row in keys.fetch(connection, SELECT, ["tenant"]).await? {
         let tenant = read(&row)?;
         touched.insert(tenant.id, tenant);
     }
@@ -159,7 +158,7 @@ async fn apply_tenants(
         "INSERT INTO tenants (tenant, slug, name, settings, standing, created_at, revision)";
     let update = "ON CONFLICT (tenant) DO UPDATE SET name = excluded.name,
         settings = excluded.settings, standing = excluded.standing, revision = excluded.revision";
-    Ok(rows.execute(connection, insert, update).await?)
+    Ok(rows.insert(connection, insert, update).await?)
 }
 
 fn evolve(

@@ -178,7 +178,7 @@ pub(super) async fn apply(
     let update = "ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name,
         contact = excluded.contact, subject = excluded.subject, closed_at = excluded.closed_at,
         revision = excluded.revision";
-    Ok(rows.execute(connection, insert, update).await?)
+    Ok(rows.insert(connection, insert, update).await?)
 }
 
 async fn load(
@@ -193,9 +193,8 @@ async fn load(
             keys.push([key.0.0.into(), key.1.0.into()]);
         }
     }
-    let before = format!("{SELECT} WHERE (tenant, id) IN (");
     let mut touched = BTreeMap::new();
-    for row in keys.fetch(connection, &before, ")").await? {
+    for row in keys.fetch(connection, SELECT, ["tenant", "id"]).await? {
         let customer = read(&row)?;
         let key = (TenantId(row.uuid(9)?), customer.id);
         touched.insert(key, Touched { customer, subject: row.uuid(10)? });

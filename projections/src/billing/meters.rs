@@ -141,9 +141,8 @@ pub(super) async fn apply(
             keys.push([key.0.0.into(), key.1.0.into()]);
         }
     }
-    let before = format!("{SELECT} WHERE (tenant, id) IN (");
     let mut touched = BTreeMap::new();
-    for row in keys.fetch(connection, &before, ")").await? {
+    for row in keys.fetch(connection, SELECT, ["tenant", "id"]).await? {
         let meter = read(&row)?;
         touched.insert((TenantId(row.uuid(7)?), meter.id), meter);
     }
@@ -167,7 +166,7 @@ pub(super) async fn apply(
         "INSERT INTO meters (tenant, id, key, name, unit, aggregation, archived, revision)";
     let update = "ON CONFLICT (tenant, id) DO UPDATE SET archived = excluded.archived,
         revision = excluded.revision";
-    Ok(rows.execute(connection, insert, update).await?)
+    Ok(rows.insert(connection, insert, update).await?)
 }
 
 fn key(fact: &Fact) -> Result<Key, Unfit> {

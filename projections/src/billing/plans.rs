@@ -225,9 +225,9 @@ pub(super) async fn apply(
     let insert = "INSERT INTO plans (tenant, id, name, retired, revision)";
     let update = "ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name,
         retired = excluded.retired, revision = excluded.revision";
-    plans.execute(connection, insert, update).await?;
+    plans.insert(connection, insert, update).await?;
     let insert = "INSERT INTO plan_versions (tenant, plan, version, terms, published_at)";
-    Ok(versions.execute(connection, insert, "").await?)
+    Ok(versions.insert(connection, insert, "").await?)
 }
 
 async fn load(
@@ -242,9 +242,9 @@ async fn load(
             keys.push([key.0.0.into(), key.1.0.into()]);
         }
     }
-    let before = "SELECT tenant, id, name, retired, revision FROM plans WHERE (tenant, id) IN (";
+    let before = "SELECT tenant, id, name, retired, revision FROM plans";
     let mut known = BTreeMap::new();
-    for row in keys.fetch(connection, before, ")").await? {
+    for row in keys.fetch(connection, before, ["tenant", "id"]).await? {
         let touched =
             Touched { name: Some(row.text(2)?), retired: row.integer(3)?, revision: row.count(4)? };
         known.insert((TenantId(row.uuid(0)?), PlanId(row.uuid(1)?)), touched);

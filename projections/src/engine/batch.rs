@@ -83,28 +83,38 @@ pub(crate) async fn apply(
     prepared: Prepared,
     guard: Guard,
 ) -> Result<Outcome, ApplyError> {
-    let Prepared { facts, unfit, last } = prepared;
+    let Prepared { mut facts, unfit, last } = prepared;
     let Some(next) = last else { return Ok(Outcome::Overtaken) };
+    let mut unfit = first_of_each(unfit);
     let mut writer = set.writer().await;
-    let mut transaction = store::begin(&mut writer).await?;
-    // Compare-and-set first: a second worker finds no row, rolls back and leaves.
-    if !move_checkpoint(&mut transaction, partition, expected, &next, guard).await? {
-        return Ok(Outcome::Overtaken);
+    // Once, unless an event turns out to be unfit: then again from the start without it and
+    // whatever its tenant did after it. Cheaper than a savepoint in every transaction.
+    loop {
+        let mut transaction = store::begin(&mut writer).await?;
+        // Compare-and-set first: a second worker finds no row, rolls back and leaves.
+        if !move_checkpoint(&mut transaction, partition, expected, &next, guard).await? {
+            return Ok(Outcome::Overtaken);
+        }
+        let parked = parked_tenants(&mut transaction).await?;
+        facts.retain(|it| {
+            !parked.contains(&it.tenant)
+                && unfit.get(&it.tenant).is_none_or(|unfit| it.position < unfit.position)
+        });
+        match set.model.apply(keyring, &mut transaction, &facts).await {
+            Ok(changes) => {
+                for it in unfit.values().filter(|it| !parked.contains(&it.tenant)) {
+                    park(&mut transaction, set.model, partition, it).await?;
+                }
+                transaction.commit().await.map_err(StoreError::from)?;
+                return Ok(Outcome::Applied { place: next, changes });
+            }
+            Err(ApplyError::Unfit(found)) => {
+                transaction.rollback().await.map_err(StoreError::from)?;
+                unfit = first_of_each(unfit.into_values().chain([found]));
+            }
+            Err(error) => return Err(error),
+        }
     }
-    let parked = parked_tenants(&mut transaction).await?;
-    let unread = first_of_each(unfit);
-    let fits = |it: &Fact| {
-        !parked.contains(&it.tenant)
-            && unread.get(&it.tenant).is_none_or(|unfit| it.position < unfit.position)
-    };
-    let facts = facts.into_iter().filter(fits).collect();
-    let (changes, unfit) = apply_fitting(set.model, keyring, &mut transaction, facts).await?;
-    let unfit = first_of_each(unread.into_values().chain(unfit));
-    for it in unfit.values().filter(|it| !parked.contains(&it.tenant)) {
-        park(&mut transaction, set.model, partition, it).await?;
-    }
-    transaction.commit().await.map_err(StoreError::from)?;
-    Ok(Outcome::Applied { place: next, changes })
 }
 
 /// The first unfit event of each tenant.
@@ -117,34 +127,6 @@ fn first_of_each(unfit: impl IntoIterator<Item = Unfit>) -> BTreeMap<TenantId, U
         }
     }
     first
-}
-
-/// Applies what fits of `facts`; of a tenant with an unfit event nothing from there on.
-pub(crate) async fn apply_fitting(
-    model: Model,
-    keyring: &Keyring,
-    transaction: &mut Connection,
-    mut facts: Vec<Fact>,
-) -> Result<(Vec<Change>, Vec<Unfit>), ApplyError> {
-    let mut unfit = Vec::new();
-    loop {
-        if facts.is_empty() {
-            return Ok((Vec::new(), unfit));
-        }
-        let mut attempt = store::begin(transaction).await?;
-        match model.apply(keyring, &mut attempt, &facts).await {
-            Ok(changes) => {
-                attempt.commit().await.map_err(StoreError::from)?;
-                return Ok((changes, unfit));
-            }
-            Err(ApplyError::Unfit(found)) => {
-                attempt.rollback().await.map_err(StoreError::from)?;
-                facts.retain(|it| it.tenant != found.tenant || it.position < found.position);
-                unfit.push(found);
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 async fn move_checkpoint(

@@ -5,14 +5,12 @@ use domain::id::{ActorId, CommandId, TenantId};
 use domain::{Event, Stream};
 use event_log::{Attribute, Partition, Position, Record, Recorded};
 
+use vault::tenant_keys::SEALED;
 use vault::{Keyring, KeyringError};
 
 use crate::engine::EngineError;
 use crate::engine::fold::Trouble;
 use crate::model::Model;
-
-/// The media type of a value that is encrypted under its tenant's key.
-const SEALED: &str = "application/vnd.callboard.sealed";
 
 /// How much of an event a model needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -95,6 +95,9 @@ impl Model {
         connection: &mut Connection,
         facts: &[Fact],
     ) -> Result<Vec<Change>, ApplyError> {
+        if facts.is_empty() {
+            return Ok(Vec::new());
+        }
         match self {
             Self::Catalog => return catalog::apply(keyring, connection, facts).await,
             Self::Organisation => organisation::apply(connection, facts).await?,

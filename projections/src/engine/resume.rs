@@ -4,9 +4,9 @@ use domain::id::TenantId;
 use event_log::{Partition, Position, Recorded};
 
 use crate::engine::EngineError;
-use crate::engine::batch::{self, apply_fitting};
+use crate::engine::batch;
 use crate::engine::fact::Unfit;
-use crate::engine::fold::Trouble;
+use crate::engine::fold::{ApplyError, Trouble};
 use crate::engine::status::ParkedTenant;
 use crate::engine::table_set::{TableSet, parked_tenant, read_checkpoint, stored};
 use crate::engine::worker::Tools;
@@ -61,43 +61,64 @@ async fn step(
 ) -> Result<Step, Trouble> {
     let (tenant, partition) = (parked.tenant, parked.partition);
     let prepared = batch::prepare(set.model, partition, records, &tools.keyring).await?;
-    let mut writer = set.writer().await;
-    let mut transaction = store::begin(&mut writer).await?;
-    // A write first, so that no worker moves the checkpoint meanwhile; and nobody else resumes.
-    if !claim(&mut transaction, parked).await? {
-        return Err(EngineError::NotParked { model: set.model, tenant }.into());
-    }
-    let checkpoint = read_checkpoint(&mut transaction, partition).await?;
-    let upto = checkpoint.place.map_or(Position::START, |it| it.position);
-    let unread = prepared.unfit.into_iter().find(|it| it.tenant == tenant);
-    let bound = unread.as_ref().map_or(upto.next(), |it| it.position.min(upto.next()));
-    let facts = prepared.facts.into_iter().filter(|it| it.tenant == tenant && it.position < bound);
-    let (changes, unfit) =
-        apply_fitting(set.model, &tools.keyring, &mut transaction, facts.collect()).await?;
-    let stuck = unfit.into_iter().next_back().or(unread.filter(|it| it.position <= upto));
+    let mut facts = prepared.facts;
+    let mut unfit = prepared.unfit.into_iter().find(|it| it.tenant == tenant);
     let read = prepared.last.map_or(parked.position, |it| it.position.next());
-    let step = match stuck {
-        Some(unfit) => {
-            park_again(&mut transaction, parked, &unfit).await?;
-            Step::Stuck(parked.clone())
+    let mut writer = set.writer().await;
+    loop {
+        let mut transaction = store::begin(&mut writer).await?;
+        // A write first, so that no worker moves the checkpoint meanwhile; and nobody else
+        // resumes.
+        if !claim(&mut transaction, parked).await? {
+            return Err(EngineError::NotParked { model: set.model, tenant }.into());
         }
-        None if read > upto => {
-            let mut sql = Sql::new("DELETE FROM parked WHERE tenant = ");
-            sql.bind(tenant.0);
-            sql.execute(&mut transaction).await?;
-            Step::Done
+        let checkpoint = read_checkpoint(&mut transaction, partition).await?;
+        let upto = checkpoint.place.map_or(Position::START, |it| it.position);
+        let before = |it: &Unfit, position| position < it.position;
+        facts.retain(|it| {
+            let fits = unfit.as_ref().is_none_or(|unfit| before(unfit, it.position));
+            it.tenant == tenant && it.position <= upto && fits
+        });
+        match set.model.apply(&tools.keyring, &mut transaction, &facts).await {
+            Ok(changes) => {
+                let stuck = unfit.filter(|it| it.position <= upto);
+                let step = conclude(&mut transaction, parked, stuck, read, upto).await?;
+                transaction.commit().await.map_err(StoreError::from)?;
+                tools.tell(set, changes);
+                return Ok(step);
+            }
+            Err(ApplyError::Unfit(found)) => {
+                transaction.rollback().await.map_err(StoreError::from)?;
+                unfit = Some(found);
+            }
+            Err(error) => return Err(error.into()),
         }
-        None => {
-            parked.position = read;
-            let mut sql = Sql::new("UPDATE parked SET position = ");
-            sql.bind(stored(read)).push(" WHERE tenant = ").bind(tenant.0);
-            sql.execute(&mut transaction).await?;
-            Step::On
-        }
-    };
-    transaction.commit().await.map_err(StoreError::from)?;
-    tools.tell(set, changes);
-    Ok(step)
+    }
+}
+
+/// Notes how far the replay got: `read` is where it goes on, `upto` where it has to get.
+async fn conclude(
+    transaction: &mut Connection,
+    parked: &mut ParkedTenant,
+    stuck: Option<Unfit>,
+    read: Position,
+    upto: Position,
+) -> Result<Step, StoreError> {
+    if let Some(unfit) = stuck {
+        park_again(transaction, parked, &unfit).await?;
+        return Ok(Step::Stuck(parked.clone()));
+    }
+    if read > upto {
+        let mut sql = Sql::new("DELETE FROM parked WHERE tenant = ");
+        sql.bind(parked.tenant.0);
+        sql.execute(transaction).await?;
+        return Ok(Step::Done);
+    }
+    parked.position = read;
+    let mut sql = Sql::new("UPDATE parked SET position = ");
+    sql.bind(stored(read)).push(" WHERE tenant = ").bind(parked.tenant.0);
+    sql.execute(transaction).await?;
+    Ok(Step::On)
 }
 
 /// Takes the row for this transaction, if it is as it was read.

@@ -158,9 +158,8 @@ pub(super) async fn apply(
     for tenant in events.iter().map(|it| about(it.1)).collect::<BTreeSet<_>>() {
         keys.push([TenantId::SYSTEM.0.into(), tenant.0.into()]);
     }
-    let before = format!("{SELECT} WHERE (tenant, registered) IN (");
     let mut touched = BTreeMap::new();
-    for row in keys.fetch(connection, &before, ")").await? {
+    for row in keys.fetch(connection, SELECT, ["tenant", "registered"]).await? {
         let registration = read(&row)?;
         touched.insert(registration.tenant, registration);
     }
@@ -184,7 +183,7 @@ pub(super) async fn apply(
         (tenant, registered, slug, name, partition, hosts, standing, registered_at)";
     let update = "ON CONFLICT (tenant, registered) DO UPDATE SET slug = excluded.slug,
         hosts = excluded.hosts, standing = excluded.standing";
-    Ok(rows.execute(connection, insert, update).await?)
+    Ok(rows.insert(connection, insert, update).await?)
 }
 
 /// The tenant an event is about.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Connection, Row, StoreError};
 
 /// A value to bind. Times are microseconds since 1970, positions and counts integers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Value {
     Id(Uuid),
     OptionalId(Option<Uuid>),

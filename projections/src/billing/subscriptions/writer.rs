@@ -28,7 +28,7 @@ pub(in crate::billing) async fn apply(
     write(connection, touched).await?;
     let insert = "INSERT INTO subscription_steps
         (tenant, subscription, revision, name, event, sequence, recorded_at, actor)";
-    Ok(steps.execute(connection, insert, "").await?)
+    Ok(steps.insert(connection, insert, "").await?)
 }
 
 async fn load(
@@ -43,9 +43,9 @@ async fn load(
             keys.push([key.0.0.into(), key.1.0.into()]);
         }
     }
-    let before = format!("SELECT {COLUMNS}, tenant FROM subscriptions WHERE (tenant, id) IN (");
+    let before = format!("SELECT {COLUMNS}, tenant FROM subscriptions");
     let mut touched = BTreeMap::new();
-    for row in keys.fetch(connection, &before, ")").await? {
+    for row in keys.fetch(connection, &before, ["tenant", "id"]).await? {
         let subscription = read(&row)?;
         touched.insert((TenantId(row.uuid(12)?), subscription.id), subscription);
     }
@@ -132,7 +132,7 @@ async fn write(
         sold = excluded.sold, ending_at = excluded.ending_at,
         cancelled_at = excluded.cancelled_at, period_start = excluded.period_start,
         period_end = excluded.period_end, revision = excluded.revision";
-    rows.execute(connection, insert, update).await
+    rows.insert(connection, insert, update).await
 }
 
 fn step(fact: &Fact, event: &Event) -> Result<[Value; 8], Unfit> {

@@ -40,7 +40,7 @@ pub(in crate::billing) async fn apply(
     }
     let insert = "INSERT INTO usage_index (tenant, customer, meter, hour, sequence, position,
         entries, total, least, most, latest, latest_at)";
-    index.execute(connection, insert, "").await?;
+    index.insert(connection, insert, "").await?;
     add_to_hours(connection, added).await?;
     Ok(advance(connection, facts).await?)
 }
@@ -83,8 +83,9 @@ async fn add_to_hours(
         by_text.insert((bucket.0, bucket.1, bucket.2.as_str(), bucket.3), *bucket);
     }
     let before = "SELECT entries, total, least, most, latest, latest_at, tenant, customer, meter,
-        hour FROM usage_hours WHERE (tenant, customer, meter, hour) IN (";
-    for row in keys.fetch(connection, before, ")").await? {
+        hour FROM usage_hours";
+    let columns = ["tenant", "customer", "meter", "hour"];
+    for row in keys.fetch(connection, before, columns).await? {
         let meter = row.text(8)?;
         let customer = CustomerId(row.uuid(7)?);
         let key = (TenantId(row.uuid(6)?), customer, meter.as_str(), row.integer(9)?);
@@ -107,7 +108,7 @@ async fn add_to_hours(
     let update = "ON CONFLICT (tenant, customer, meter, hour) DO UPDATE SET
         entries = excluded.entries, total = excluded.total, least = excluded.least,
         most = excluded.most, latest = excluded.latest, latest_at = excluded.latest_at";
-    rows.execute(connection, insert, update).await
+    rows.insert(connection, insert, update).await
 }
 
 /// Remembers the last event of each tenant, and the first of each minute.
@@ -124,7 +125,7 @@ async fn advance(connection: &mut Connection, facts: &[Fact]) -> Result<(), Stor
         last.insert(fact.tenant, (fact.sequence, fact.at));
     }
     let insert = "INSERT INTO usage_clock (tenant, sequence, minute)";
-    clock.execute(connection, insert, "").await?;
+    clock.insert(connection, insert, "").await?;
     let mut applied = Rows::default();
     for (tenant, (sequence, at)) in last {
         applied.push([tenant.0.into(), sequence.into(), at.timestamp_micros().into()]);
@@ -132,7 +133,7 @@ async fn advance(connection: &mut Connection, facts: &[Fact]) -> Result<(), Stor
     let insert = "INSERT INTO usage_applied (tenant, sequence, at)";
     let update = "ON CONFLICT (tenant) DO UPDATE SET
         sequence = excluded.sequence, at = excluded.at";
-    applied.execute(connection, insert, update).await
+    applied.insert(connection, insert, update).await
 }
 
 async fn load_minutes(
@@ -144,8 +145,8 @@ async fn load_minutes(
     tenants.dedup();
     let mut keys = Rows::default();
     tenants.into_iter().for_each(|it| keys.push([it.0.into()]));
-    let before = "SELECT tenant, at FROM usage_applied WHERE tenant IN (";
-    let rows = keys.fetch(connection, before, ")").await?;
+    let before = "SELECT tenant, at FROM usage_applied";
+    let rows = keys.fetch(connection, before, ["tenant"]).await?;
     let minute = |row: &crate::store::Row| {
         Ok((TenantId(row.uuid(0)?), row.integer(1)?.div_euclid(MICROS_PER_MINUTE)))
     };

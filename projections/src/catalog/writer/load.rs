@@ -37,8 +37,8 @@ pub(super) async fn by_id(
 ) -> Result<HashMap<Key, Existing>, StoreError> {
     let mut rows = Rows::default();
     keys.for_each(|(tenant, id)| rows.push([tenant.0.into(), id.0.into()]));
-    let before = format!("SELECT {COLUMNS} FROM entities WHERE (tenant, id) IN (");
-    let found = rows.fetch(connection, &before, ")").await?;
+    let before = format!("SELECT {COLUMNS} FROM entities");
+    let found = rows.fetch(connection, &before, ["tenant", "id"]).await?;
     found.iter().map(existing).collect()
 }
 
@@ -52,10 +52,10 @@ pub(super) async fn followers(
     let before = format!(
         "SELECT {COLUMNS}, descriptor FROM entities
          JOIN versions ON versions.tenant = entities.tenant AND versions.id = entities.id
-            AND versions.revision = entities.revision
-         WHERE (entities.tenant, entities.location) IN ("
+            AND versions.revision = entities.revision"
     );
-    let found = rows.fetch(connection, &before, ")").await?;
+    let columns = ["entities.tenant", "entities.location"];
+    let found = rows.fetch(connection, &before, columns).await?;
     let follower = |row: &Row| {
         let (key, existing) = existing(row)?;
         Ok((key, Follower { existing, descriptor: row.json(12)? }))
@@ -98,9 +98,8 @@ pub(super) async fn sources(
     }
     let mut rows = Rows::default();
     wanted.into_iter().for_each(|(tenant, id)| rows.push([tenant.0.into(), id.0.into()]));
-    let before = "SELECT tenant, id, kind, target, sequence, registered_at FROM locations
-        WHERE (tenant, id) IN (";
-    for row in rows.fetch(connection, before, ")").await? {
+    let before = "SELECT tenant, id, kind, target, sequence, registered_at FROM locations";
+    for row in rows.fetch(connection, before, ["tenant", "id"]).await? {
         let source = Source {
             kind: location_kind(&row, 2)?,
             target: row.text(3)?,

@@ -51,7 +51,7 @@ pub(super) async fn versions(
     }
     let insert = "INSERT INTO versions
         (tenant, id, revision, uid, fate, descriptor, sequence, position, at, actor)";
-    Ok(rows.execute(connection, insert, "").await?)
+    Ok(rows.insert(connection, insert, "").await?)
 }
 
 /// Writes the locations that changed.
@@ -73,12 +73,12 @@ pub(super) async fn locations(
             ]),
         }
     }
-    gone.execute(connection, "DELETE FROM locations WHERE (tenant, id) IN (", ")").await?;
+    gone.delete(connection, "locations", ["tenant", "id"]).await?;
     let insert = "INSERT INTO locations (tenant, id, kind, target, sequence, registered_at)";
     let update = "ON CONFLICT (tenant, id) DO UPDATE SET kind = excluded.kind,
         target = excluded.target, sequence = excluded.sequence,
         registered_at = excluded.registered_at";
-    known.execute(connection, insert, update).await
+    known.insert(connection, insert, update).await
 }
 
 /// Writes what became of the touched entities.
@@ -113,11 +113,10 @@ pub(super) async fn entities(
         let after = outcome.derived.as_ref().map_or(&nothing, |it| &it.indexed);
         differences.add(key.0, reference, &before, after);
     }
-    gone.execute(connection, "DELETE FROM entities WHERE (tenant, reference) IN (", ")").await?;
-    let forget = "DELETE FROM subjects WHERE (tenant, reference) IN (";
-    personal.execute(connection, forget, ")").await?;
-    subjects.execute(connection, "INSERT INTO subjects (tenant, reference, subject)", "").await?;
-    rows.execute(connection, INSERT_ENTITY, UPDATE_ENTITY).await?;
+    gone.delete(connection, "entities", ["tenant", "reference"]).await?;
+    personal.delete(connection, "subjects", ["tenant", "reference"]).await?;
+    subjects.insert(connection, "INSERT INTO subjects (tenant, reference, subject)", "").await?;
+    rows.insert(connection, INSERT_ENTITY, UPDATE_ENTITY).await?;
     differences.write(connection).await
 }
 
@@ -213,18 +212,23 @@ impl Differences {
     }
 
     async fn write(self, connection: &mut Connection) -> Result<(), StoreError> {
-        let gone = "DELETE FROM search WHERE (tenant, key, known, value, reference) IN (";
-        self.search_gone.execute(connection, gone, ")").await?;
+        self.search_gone
+            .delete(connection, "search", ["tenant", "key", "known", "value", "reference"])
+            .await?;
         let insert = "INSERT INTO search (tenant, key, known, value, reference, leads, original)";
-        self.search.execute(connection, insert, "").await?;
-        let gone = "DELETE FROM words WHERE (tenant, word, reference) IN (";
-        self.words_gone.execute(connection, gone, ")").await?;
+        self.search.insert(connection, insert, "").await?;
+        self.words_gone.delete(connection, "words", ["tenant", "word", "reference"]).await?;
         let insert = "INSERT INTO words (tenant, word, reference, weight)";
-        self.words.execute(connection, insert, "").await?;
-        let gone = "DELETE FROM relations WHERE (tenant, source, kind_key, target, stated_by) IN (";
-        self.relations_gone.execute(connection, gone, ")").await?;
+        self.words.insert(connection, insert, "").await?;
+        self.relations_gone
+            .delete(
+                connection,
+                "relations",
+                ["tenant", "source", "kind_key", "target", "stated_by"],
+            )
+            .await?;
         let insert = "INSERT INTO relations (tenant, source, kind_key, target, stated_by, kind)";
-        self.relations.execute(connection, insert, "").await
+        self.relations.insert(connection, insert, "").await
     }
 }
 
