@@ -20,7 +20,7 @@ use crate::output;
 
 /// One measured target.
 #[derive(Clone, Debug, Serialize)]
-pub struct Row {
+pub(crate) struct Row {
     /// What was measured.
     pub what: &'static str,
     /// What came out.
@@ -36,7 +36,7 @@ pub struct Row {
 /// Whether a target was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It was.
     Met,
     /// It was not.
@@ -45,7 +45,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Met if `is_met`.
-    pub fn of(is_met: bool) -> Self {
+    pub(crate) fn of(is_met: bool) -> Self {
         if is_met { Self::Met } else { Self::Missed }
     }
 }
@@ -55,7 +55,7 @@ impl Verdict {
 /// # Errors
 ///
 /// If a part cannot be measured.
-pub async fn run(config: &Config, options: &Bench) -> Result<Vec<Row>> {
+pub(crate) async fn run(config: &Config, options: &Bench) -> Result<Vec<Row>> {
     let parent = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = parent.join(format!("callboard-bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
@@ -67,7 +67,7 @@ pub async fn run(config: &Config, options: &Bench) -> Result<Vec<Row>> {
 }
 
 /// The rows as a table.
-pub fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row]) -> String {
     let cells: Vec<[String; 5]> = rows
         .iter()
         .map(|it| {
@@ -80,12 +80,12 @@ pub fn table(rows: &[Row]) -> String {
 }
 
 /// `part` of `whole` in percent, rounded down.
-pub fn percent(part: u64, whole: u64) -> u64 {
+pub(crate) fn percent(part: u64, whole: u64) -> u64 {
     part.saturating_mul(100) / whole.max(1)
 }
 
 /// Operations in a second.
-pub fn rate(count: u64, took: Duration) -> u64 {
+pub(crate) fn rate(count: u64, took: Duration) -> u64 {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
     count.saturating_mul(1_000_000) / micros
 }

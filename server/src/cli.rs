@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 /// Exit codes, for scripts.
-pub const EXIT_CODES: &str = "Exit codes:
+pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  a fault of Callboard or of the machine
   2  the command line or the settings are wrong
@@ -16,7 +16,7 @@ pub const EXIT_CODES: &str = "Exit codes:
 /// The developer portal whose every change is an immutable event.
 #[derive(Debug, Parser)]
 #[command(name = "callboard", version, after_help = EXIT_CODES)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// A file with settings; `callboard config --defaults` lists all.
     #[arg(long, global = true, env = "CALLBOARD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -33,7 +33,7 @@ pub struct Cli {
 
 /// Everything that can be done.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run every role in this process on one data folder.
     #[command(after_help = "Examples:
   callboard up
@@ -80,7 +80,7 @@ pub enum Command {
 
 /// Options of `up`.
 #[derive(Debug, Args)]
-pub struct Up {
+pub(crate) struct Up {
     /// Seed three tenants with a believable organisation, in a folder of their own.
     #[arg(long)]
     pub demo: bool,
@@ -91,7 +91,7 @@ pub struct Up {
 
 /// Options of `import`.
 #[derive(Debug, Args)]
-pub struct Import {
+pub(crate) struct Import {
     /// Files, folders, globs or `http(s)` addresses.
     #[arg(required = true, value_name = "PATH|URL")]
     pub sources: Vec<String>,
@@ -105,7 +105,7 @@ pub struct Import {
 
 /// The tenant a command is about.
 #[derive(Debug, Args)]
-pub struct ForTenant {
+pub(crate) struct ForTenant {
     /// The tenant, by slug or `ten_…` id.
     #[arg(long, value_name = "TENANT")]
     pub tenant: String,
@@ -113,7 +113,7 @@ pub struct ForTenant {
 
 /// Options of `token`.
 #[derive(Debug, Args)]
-pub struct Token {
+pub(crate) struct Token {
     /// Whom it is for.
     #[command(flatten)]
     pub tenant: ForTenant,
@@ -124,7 +124,7 @@ pub struct Token {
 
 /// What can be done with tenants.
 #[derive(Debug, Subcommand)]
-pub enum Tenant {
+pub(crate) enum Tenant {
     /// Create a tenant.
     Create {
         /// Its slug: 3 to 40 of `a-z 0-9 -`.
@@ -149,7 +149,7 @@ pub enum Tenant {
 
 /// What can be done with usage.
 #[derive(Debug, Subcommand)]
-pub enum Usage {
+pub(crate) enum Usage {
     /// Record usage from a file of JSON entries, or `-` for standard input.
     Record {
         /// The file.
@@ -170,7 +170,7 @@ pub enum Usage {
 
 /// What can be done with events.
 #[derive(Debug, Subcommand)]
-pub enum Events {
+pub(crate) enum Events {
     /// Print events as they happen, one a line.
     Tail {
         /// Whose events.
@@ -184,7 +184,7 @@ pub enum Events {
 
 /// What can be done with read models.
 #[derive(Debug, Subcommand)]
-pub enum Projections {
+pub(crate) enum Projections {
     /// Show where every model stands, and which tenants are parked.
     Status,
     /// Build a model anew beside the live one and switch over.
@@ -204,7 +204,7 @@ pub enum Projections {
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
-pub struct Bench {
+pub(crate) struct Bench {
     /// How long each row runs, in seconds.
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,

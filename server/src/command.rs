@@ -1,13 +1,13 @@
 //! What each command of the command line does. Those that talk to a server do so through its
 //! doors, like anybody else.
 
-pub mod bench;
-pub mod client;
-pub mod doctor;
-pub mod events;
-pub mod import;
-pub mod projections;
-pub mod tenant;
-pub mod token;
-pub mod up;
-pub mod usage;
+pub(crate) mod bench;
+pub(crate) mod client;
+pub(crate) mod doctor;
+pub(crate) mod events;
+pub(crate) mod import;
+pub(crate) mod projections;
+pub(crate) mod tenant;
+pub(crate) mod token;
+pub(crate) mod up;
+pub(crate) mod usage;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 /// The commented defaults, as built in.
-pub const DEFAULTS: &str = include_str!("../config.default.toml");
+pub(crate) const DEFAULTS: &str = include_str!("../config.default.toml");
 
 /// What an environment variable that sets something begins with.
 const PREFIX: &str = "CALLBOARD_";
@@ -27,7 +27,7 @@ const NOT_SETTINGS: [&str; 5] = [
 /// All settings.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// What the installation is for.
     pub environment: Environment,
     /// Where everything is kept.
@@ -49,7 +49,7 @@ pub struct Config {
 /// What an installation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Environment {
+pub(crate) enum Environment {
     /// Trying and building.
     Development,
     /// Serving others.
@@ -59,7 +59,7 @@ pub enum Environment {
 /// Where everything is kept.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Storage {
+pub(crate) struct Storage {
     /// The one data folder.
     pub folder: PathBuf,
 }
@@ -67,7 +67,7 @@ pub struct Storage {
 /// The doors.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Http {
+pub(crate) struct Http {
     /// The address to listen on.
     pub listen: SocketAddr,
     /// The largest request body, in bytes.
@@ -79,7 +79,7 @@ pub struct Http {
 /// Limits of the GraphQL door.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Graphql {
+pub(crate) struct Graphql {
     /// How deep a query may nest.
     pub depth_max: usize,
     /// How much a query may cost.
@@ -93,7 +93,7 @@ pub struct Graphql {
 /// The embedded log.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Log {
+pub(crate) struct Log {
     /// How many partitions it has.
     pub partitions: u32,
     /// The size of one segment file, in bytes.
@@ -103,7 +103,7 @@ pub struct Log {
 /// The write side.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Commands {
+pub(crate) struct Commands {
     /// How many requests of one tenant may wait.
     pub waiting_per_tenant_max: usize,
     /// Events between snapshots.
@@ -113,7 +113,7 @@ pub struct Commands {
 /// The built-in issuer.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tokens {
+pub(crate) struct Tokens {
     /// How long a token is good for, in seconds.
     pub lifetime_seconds: u64,
 }
@@ -121,7 +121,7 @@ pub struct Tokens {
 /// Logs and traces.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     /// How log lines look.
     pub format: LogFormat,
     /// What is logged.
@@ -133,7 +133,7 @@ pub struct Telemetry {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
@@ -147,7 +147,7 @@ impl Config {
     ///
     /// If a file cannot be read, a key is unknown, or a value does not fit; the message names
     /// the source and the key.
-    pub fn load(file: Option<&Path>) -> Result<Self> {
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
         let file = match file {
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| {

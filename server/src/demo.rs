@@ -5,7 +5,7 @@
 
 mod organisation;
 mod random;
-pub mod seed;
+pub(crate) mod seed;
 mod usage;
 
 use chrono::NaiveDate;
@@ -16,10 +16,10 @@ use uuid::Uuid;
 use random::Random;
 
 /// What the demo's data follows from.
-pub const SEED: u64 = 0x0ca1_1b0a_4d00;
+pub(crate) const SEED: u64 = 0x0ca1_1b0a_4d00;
 
 /// One tenant of the demo and what is done on its behalf, in order.
-pub struct Tenant {
+pub(crate) struct Tenant {
     /// Its identity.
     pub id: TenantId,
     /// Its slug.
@@ -31,7 +31,7 @@ pub struct Tenant {
 }
 
 /// What the operator publishes and what the tenants do, for a demo begun on `today`.
-pub struct Demo {
+pub(crate) struct Demo {
     /// The operator's plans.
     pub catalogue: Vec<Operation>,
     /// The tenants.
@@ -39,7 +39,7 @@ pub struct Demo {
 }
 
 /// The slugs and names of the tenants.
-pub const TENANTS: [(&str, &str); 3] = [
+pub(crate) const TENANTS: [(&str, &str); 3] = [
     ("brightwater", "Brightwater Logistics"),
     ("halcyon-bank", "Halcyon Bank"),
     ("orchard-games", "Orchard Games"),
@@ -47,7 +47,7 @@ pub const TENANTS: [(&str, &str); 3] = [
 
 impl Demo {
     /// Makes the demo of this day.
-    pub fn new(today: NaiveDate) -> Self {
+    pub(crate) fn new(today: NaiveDate) -> Self {
         let mut random = Random::new(SEED);
         let plans: Vec<PlanId> = (0..3).map(|_| PlanId(random.uuid())).collect();
         let catalogue = usage::catalogue(&plans);

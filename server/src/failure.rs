@@ -2,7 +2,7 @@
 
 /// A failure with its exit code; the codes are in `callboard --help`.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The command line or the settings are wrong.
     #[error("{0}")]
     Usage(String),
@@ -19,7 +19,7 @@ pub enum Failure {
 
 /// The exit code of a failure; anything unforeseen is a fault.
 #[must_use]
-pub fn exit_code(error: &anyhow::Error) -> u8 {
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Failure>() {
         None => 1,
         Some(Failure::Usage(_)) => 2,

@@ -10,7 +10,7 @@ const DEMO_MARK: &str = "DEMO";
 
 /// What a folder is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Real data.
     Serve,
     /// Made-up data, served to this machine only.
@@ -19,7 +19,7 @@ pub enum Purpose {
 
 /// A data folder.
 #[derive(Clone, Debug)]
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     /// Opens the folder at `path` for `purpose`, creating it if it is not there.
@@ -29,7 +29,7 @@ impl Folder {
     /// # Errors
     ///
     /// If the folder is not fit for the purpose, or cannot be created.
-    pub fn open(path: &Path, purpose: Purpose) -> Result<Self> {
+    pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Self> {
         fs::create_dir_all(path)
             .with_context(|| format!("could not create the data folder `{}`", path.display()))?;
         let mark = path.join(DEMO_MARK);
@@ -54,7 +54,7 @@ impl Folder {
     /// # Errors
     ///
     /// If there is none.
-    pub fn existing(path: &Path) -> Result<Self> {
+    pub(crate) fn existing(path: &Path) -> Result<Self> {
         let folder = Self(path.to_owned());
         if !folder.root_key().exists() {
             bail!("`{}` is not a data folder; `callboard up` makes one", path.display());
@@ -63,32 +63,32 @@ impl Folder {
     }
 
     /// The folder itself.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// The log's files.
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.0.join("log")
     }
 
     /// The vault's database.
-    pub fn vault(&self) -> PathBuf {
+    pub(crate) fn vault(&self) -> PathBuf {
         self.0.join("vault.db")
     }
 
     /// The one secret that is not in the vault.
-    pub fn root_key(&self) -> PathBuf {
+    pub(crate) fn root_key(&self) -> PathBuf {
         self.0.join("root.key")
     }
 
     /// The read models' tables.
-    pub fn models(&self) -> PathBuf {
+    pub(crate) fn models(&self) -> PathBuf {
         self.0.join("models")
     }
 
     /// The usage identities' files.
-    pub fn identities(&self) -> PathBuf {
+    pub(crate) fn identities(&self) -> PathBuf {
         self.0.join("identities")
     }
 }

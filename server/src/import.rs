@@ -10,5 +10,5 @@ mod place;
 mod placeholders;
 mod submit;
 
-pub use collect::{Collected, Rejection, collect};
-pub use submit::{Effect, Report, submit};
+pub(crate) use collect::collect;
+pub(crate) use submit::{Effect, Report, submit};

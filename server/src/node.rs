@@ -23,7 +23,7 @@ const MODEL_READERS_MAX: u32 = 8;
 
 /// A running node.
 #[derive(Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// The write side.
     pub commands: Commands,
     /// The read side.
@@ -40,7 +40,7 @@ impl Node {
     /// # Errors
     ///
     /// If another process has the folder, or something in it cannot be opened.
-    pub async fn start(config: &Config, folder: &Folder) -> Result<Self> {
+    pub(crate) async fn start(config: &Config, folder: &Folder) -> Result<Self> {
         let log = Self::open_log(config, folder)?;
         let keyring = open_keyring(folder).await?;
         let commands = commands::Settings {
@@ -84,7 +84,7 @@ impl Node {
     }
 
     /// Stops taking commands, lets the last ones end, and stops following the log.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.commands.stop().await;
         drop(self.context);
         if let Ok(projections) = Arc::try_unwrap(self.projections) {
@@ -98,7 +98,7 @@ impl Node {
 /// # Errors
 ///
 /// If the root key or the vault cannot be opened.
-pub async fn open_keyring(folder: &Folder) -> Result<Keyring> {
+pub(crate) async fn open_keyring(folder: &Folder) -> Result<Keyring> {
     let root = Root::open_or_create(&folder.root_key()).context("the root key cannot be used")?;
     let vault = SqliteVault::open(&folder.vault()).await.context("the vault cannot be opened")?;
     Keyring::open(Arc::new(vault), root).await.context("the keys cannot be opened")

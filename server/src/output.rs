@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     Text,
     /// For machines.
@@ -19,7 +19,7 @@ pub enum Format {
 /// # Errors
 ///
 /// If standard output fails otherwise.
-pub fn line(text: &str) -> Result<()> {
+pub(crate) fn line(text: &str) -> Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         written => Ok(written?),
@@ -27,7 +27,7 @@ pub fn line(text: &str) -> Result<()> {
 }
 
 /// Prints one line to standard error; if that fails, nobody is there to hear of it.
-pub fn problem(text: &str) {
+pub(crate) fn problem(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
@@ -36,7 +36,7 @@ pub fn problem(text: &str) {
 /// # Errors
 ///
 /// If standard output fails.
-pub fn result<T: Serialize>(
+pub(crate) fn result<T: Serialize>(
     format: Format,
     value: &T,
     text: impl FnOnce(&T) -> String,
@@ -49,7 +49,7 @@ pub fn result<T: Serialize>(
 
 /// Lays rows out in columns as wide as they need, under a header.
 #[must_use]
-pub fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([header[column].len()]).max().unwrap_or(0)

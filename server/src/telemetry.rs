@@ -14,7 +14,7 @@ use crate::config::{LogFormat, Telemetry};
 
 /// Keeps traces flowing; the last ones are sent when it is dropped.
 #[derive(Debug, Default)]
-pub struct Guard {
+pub(crate) struct Guard {
     provider: Option<SdkTracerProvider>,
 }
 
@@ -33,7 +33,7 @@ impl Drop for Guard {
 /// # Errors
 ///
 /// If the filter is malformed or the exporter cannot be built.
-pub fn start(settings: &Telemetry) -> Result<Guard> {
+pub(crate) fn start(settings: &Telemetry) -> Result<Guard> {
     let filter = || {
         EnvFilter::try_new(&settings.filter)
             .with_context(|| format!("`telemetry.filter` is malformed: `{}`", settings.filter))

@@ -14,7 +14,7 @@ const TICK_MS: u64 = 10;
 
 /// A running server; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     /// How long it took until every door was open.
     pub started_in: Duration,
@@ -26,7 +26,7 @@ impl Server {
     /// # Errors
     ///
     /// If it does not start in time.
-    pub async fn start(
+    pub(crate) async fn start(
         folder: &Path,
         listen: &str,
         is_ready: impl AsyncFn() -> bool,
@@ -59,7 +59,7 @@ impl Server {
     /// # Errors
     ///
     /// If the system does not say.
-    pub fn cpu(&self) -> Result<Duration> {
+    pub(crate) fn cpu(&self) -> Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // The name in parentheses may hold blanks; user and system time are fields 14 and 15.
         let after = stat.rsplit_once(')').context("the system says something else")?.1;
@@ -74,11 +74,11 @@ impl Server {
     /// # Errors
     ///
     /// If the system does not say.
-    pub fn memory_mib(&self) -> Result<u64> {
+    pub(crate) fn memory_mib(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
         let kib = line.and_then(|it| it.split_whitespace().next()).and_then(|it| it.parse().ok());
-        Ok(kib.map(|it: u64| it / 1024).context("the system says something else")?)
+        kib.map(|it: u64| it / 1024).context("the system says something else")
     }
 }
 

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 /// What a load came to.
 #[derive(Debug)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// How many calls were answered.
     pub count: u64,
     /// How long all of it took.
@@ -18,13 +18,13 @@ pub struct Measured {
 impl Measured {
     /// The latency that this share of the calls did not exceed, `0.99` say. In milliseconds,
     /// with two digits after the point.
-    pub fn quantile_ms(&self, quantile: f64) -> String {
+    pub(crate) fn quantile_ms(&self, quantile: f64) -> String {
         let micros = self.latencies.value_at_quantile(quantile);
         format!("{}.{:02} ms", micros / 1_000, micros % 1_000 / 10)
     }
 
     /// The same, in microseconds.
-    pub fn quantile_us(&self, quantile: f64) -> u64 {
+    pub(crate) fn quantile_us(&self, quantile: f64) -> u64 {
         self.latencies.value_at_quantile(quantile)
     }
 }
@@ -35,7 +35,11 @@ impl Measured {
 /// # Errors
 ///
 /// If a call fails.
-pub async fn closed_loop<C, F>(callers: usize, seconds: Duration, call: C) -> Result<Measured>
+pub(crate) async fn closed_loop<C, F>(
+    callers: usize,
+    seconds: Duration,
+    call: C,
+) -> Result<Measured>
 where
     C: Fn(usize, u64) -> F + Clone + Send + 'static,
     F: Future<Output = Result<()>> + Send,

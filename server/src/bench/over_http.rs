@@ -102,7 +102,7 @@ impl Door {
 /// # Errors
 ///
 /// If the server does not start or fails a call.
-pub async fn rows(config: &Config, folder: &Path, seconds: Duration) -> Result<Vec<Row>> {
+pub(crate) async fn rows(config: &Config, folder: &Path, seconds: Duration) -> Result<Vec<Row>> {
     let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let base = Url::parse(&format!("http://{address}"))?;
     let client = Client::new(Reach::Loopback, Limits::default());

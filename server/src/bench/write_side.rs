@@ -30,7 +30,7 @@ const CREATED_MAX: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// If a part does not start.
-pub async fn commands(folder: &Path, seconds: Duration) -> Result<Row> {
+pub(crate) async fn commands(folder: &Path, seconds: Duration) -> Result<Row> {
     let folder = Folder::open(folder, Purpose::Serve)?;
     let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(folder.log(), Settings::default())?);
     let keyring = open_keyring(&folder).await?;

@@ -12,7 +12,7 @@ use crate::output::{self, Format};
 /// # Errors
 ///
 /// If a part cannot be measured.
-pub async fn run(config: &Config, format: Format, options: &Bench) -> Result<()> {
+pub(crate) async fn run(config: &Config, format: Format, options: &Bench) -> Result<()> {
     let rows = bench::run(config, options).await?;
     output::result(format, &rows, |rows| bench::table(rows))
 }

@@ -24,7 +24,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Talks to a server on this machine with tokens minted from its own data folder.
 #[derive(Debug)]
-pub struct Api {
+pub(crate) struct Api {
     base: Url,
     client: Client,
     keyring: Keyring,
@@ -49,7 +49,7 @@ struct GraphqlError {
 /// A tenant as the directory names it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TenantEntry {
+pub(crate) struct TenantEntry {
     /// The identity.
     pub tenant_id: TenantId,
     /// The slug.
@@ -62,7 +62,7 @@ pub struct TenantEntry {
 
 /// Whether a tenant may change things.
 #[derive(Clone, Debug, Deserialize)]
-pub struct StandingEntry {
+pub(crate) struct StandingEntry {
     /// `ACTIVE`, `SUSPENDED` or `CLOSED`.
     pub status: String,
 }
@@ -73,7 +73,7 @@ impl Api {
     /// # Errors
     ///
     /// If there is no data folder, or its keys cannot be opened.
-    pub async fn open(config: &Config) -> Result<Self> {
+    pub(crate) async fn open(config: &Config) -> Result<Self> {
         let folder = Folder::existing(&config.storage.folder)?;
         let base = format!("http://{}", config.http.listen);
         let limits = Limits { time: REQUEST_TIME_MAX, body_bytes: ANSWER_BYTES_MAX, redirects: 0 };
@@ -90,7 +90,11 @@ impl Api {
     /// # Errors
     ///
     /// If the issuer cannot sign.
-    pub async fn token(&self, tenant: TenantId, lifetime: Option<Duration>) -> Result<String> {
+    pub(crate) async fn token(
+        &self,
+        tenant: TenantId,
+        lifetime: Option<Duration>,
+    ) -> Result<String> {
         let actor = actor(&self.keyring).await?;
         let lifetime = lifetime.unwrap_or(self.lifetime);
         Ok(query_api::auth::mint(self.keyring.issuer(), tenant, actor, lifetime)?)
@@ -101,7 +105,7 @@ impl Api {
     /// # Errors
     ///
     /// If there is none, or the server does not answer.
-    pub async fn tenant(&self, name: &str) -> Result<TenantId> {
+    pub(crate) async fn tenant(&self, name: &str) -> Result<TenantId> {
         if let Ok(id) = name.parse() {
             return Ok(id);
         }
@@ -116,7 +120,7 @@ impl Api {
     /// # Errors
     ///
     /// If the server does not answer.
-    pub async fn tenants(&self, slug: Option<&str>) -> Result<Vec<TenantEntry>> {
+    pub(crate) async fn tenants(&self, slug: Option<&str>) -> Result<Vec<TenantEntry>> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Page {
@@ -157,7 +161,7 @@ impl Api {
     /// # Errors
     ///
     /// If the server does not answer, refuses, or answers with errors.
-    pub async fn graphql<T: DeserializeOwned>(
+    pub(crate) async fn graphql<T: DeserializeOwned>(
         &self,
         tenant: TenantId,
         query: &str,
@@ -180,7 +184,11 @@ impl Api {
     /// # Errors
     ///
     /// If the server does not answer, or refuses.
-    pub async fn json<T: DeserializeOwned>(&self, tenant: TenantId, request: Request) -> Result<T> {
+    pub(crate) async fn json<T: DeserializeOwned>(
+        &self,
+        tenant: TenantId,
+        request: Request,
+    ) -> Result<T> {
         let response = self.send(tenant, request).await?;
         if response.status >= 400 {
             let problem: Value = serde_json::from_slice(&response.body).unwrap_or_default();
@@ -195,10 +203,14 @@ impl Api {
     /// # Errors
     ///
     /// If the server does not answer, or refuses.
-    pub async fn stream(&self, tenant: TenantId, request: Request) -> Result<StreamedResponse> {
+    pub(crate) async fn stream(
+        &self,
+        tenant: TenantId,
+        request: Request,
+    ) -> Result<StreamedResponse> {
         let token = self.token(tenant, None).await?;
         let request = request.with_header("authorization", &format!("Bearer {token}"));
-        let answer = self.client.stream(request).await.map_err(|it| self.unreachable(it))?;
+        let answer = self.client.stream(request).await.map_err(|it| self.unreachable(&it))?;
         match answer.status {
             200 => Ok(answer),
             status => Err(refusal(&format!("the server answered {status}"), None)),
@@ -210,17 +222,17 @@ impl Api {
     /// # Errors
     ///
     /// If `path` is not one.
-    pub fn url(&self, path: &str) -> Result<Url> {
+    pub(crate) fn url(&self, path: &str) -> Result<Url> {
         Ok(self.base.join(path)?)
     }
 
     async fn send(&self, tenant: TenantId, request: Request) -> Result<Response> {
         let token = self.token(tenant, None).await?;
         let request = request.with_header("authorization", &format!("Bearer {token}"));
-        self.client.send(request).await.map_err(|it| self.unreachable(it))
+        self.client.send(request).await.map_err(|it| self.unreachable(&it))
     }
 
-    fn unreachable(&self, error: outbound::OutboundError) -> anyhow::Error {
+    fn unreachable(&self, error: &outbound::OutboundError) -> anyhow::Error {
         let message = format!("no server answers at {} ({error}); start `callboard up`", self.base);
         Failure::Unreachable(message).into()
     }
@@ -239,6 +251,6 @@ fn refusal(message: &str, code: Option<&str>) -> anyhow::Error {
 /// # Errors
 ///
 /// If the keys cannot be read.
-pub async fn actor(keyring: &Keyring) -> Result<ActorId> {
+pub(crate) async fn actor(keyring: &Keyring) -> Result<ActorId> {
     Ok(keyring.tenant(TenantId::SYSTEM).await?.actor_id("callboard", "command-line"))
 }

@@ -31,7 +31,7 @@ enum Verdict {
 /// # Errors
 ///
 /// If something is bad.
-pub async fn run(config: &Config, format: Format) -> Result<()> {
+pub(crate) async fn run(config: &Config, format: Format) -> Result<()> {
     let mut findings = vec![Finding {
         what: "settings",
         verdict: Verdict::Good,

@@ -18,7 +18,7 @@ const EVENT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// # Errors
 ///
 /// If the server does not answer, refuses, or ends the stream.
-pub async fn run(config: &Config, format: Format, command: &Events) -> Result<()> {
+pub(crate) async fn run(config: &Config, format: Format, command: &Events) -> Result<()> {
     let Events::Tail { tenant, after } = command;
     let api = Api::open(config).await?;
     let tenant = api.tenant(&tenant.tenant).await?;

@@ -18,7 +18,7 @@ use crate::output::{self, Format};
 /// # Errors
 ///
 /// If a source names nothing, the server does not answer, or something was rejected.
-pub async fn run(config: &Config, format: Format, options: &Import) -> Result<()> {
+pub(crate) async fn run(config: &Config, format: Format, options: &Import) -> Result<()> {
     let api = Api::open(config).await?;
     let tenant = api.tenant(&options.tenant.tenant).await?;
     let client = Client::new(Reach::Public, Limits::default());

@@ -15,7 +15,7 @@ use crate::output::{self, Format};
 /// # Errors
 ///
 /// If the server does not answer or refuses.
-pub async fn run(config: &Config, format: Format, command: &Projections) -> Result<()> {
+pub(crate) async fn run(config: &Config, format: Format, command: &Projections) -> Result<()> {
     let api = Api::open(config).await?;
     let post = |path: &str, body: Value| -> Result<Request> {
         Ok(Request::post(api.url(path)?, "application/json", serde_json::to_vec(&body)?))

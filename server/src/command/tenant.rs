@@ -30,7 +30,7 @@ struct UserError {
 /// # Errors
 ///
 /// If the server does not answer or refuses.
-pub async fn run(config: &Config, format: Format, command: &Tenant) -> Result<()> {
+pub(crate) async fn run(config: &Config, format: Format, command: &Tenant) -> Result<()> {
     let api = Api::open(config).await?;
     match command {
         Tenant::Create { slug, name } => {

@@ -15,7 +15,7 @@ use crate::output::{self, Format};
 /// # Errors
 ///
 /// If there is no data folder or no such tenant.
-pub async fn run(config: &Config, format: Format, options: &Token) -> Result<()> {
+pub(crate) async fn run(config: &Config, format: Format, options: &Token) -> Result<()> {
     let api = Api::open(config).await?;
     let tenant = api.tenant(&options.tenant.tenant).await?;
     let token = api.token(tenant, options.lifetime.map(Duration::from_secs)).await?;

@@ -31,7 +31,7 @@ const READY_LAG_MAX: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// If the folder, the address or a part of the node cannot be used.
-pub async fn run(config: &Config, purpose: Purpose) -> Result<()> {
+pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let address = config.http.listen;
     if purpose == Purpose::Demo && !address.ip().is_loopback() {
         bail!("a demo listens on this machine only, and `{address}` is not a loopback address");

@@ -34,7 +34,7 @@ struct Counts {
 /// # Errors
 ///
 /// If the server does not answer or refuses, or entries were rejected.
-pub async fn run(config: &Config, format: Format, command: &Usage) -> Result<()> {
+pub(crate) async fn run(config: &Config, format: Format, command: &Usage) -> Result<()> {
     let api = Api::open(config).await?;
     match command {
         Usage::Record { file, tenant } => {

@@ -47,7 +47,7 @@ const LANGUAGES: [&str; 4] = ["rust", "java", "go", "typescript"];
 const MEMBERS_PER_TEAM: usize = 4;
 
 /// Everything that puts the tenant's catalog in place.
-pub fn operations(slug: &str, random: &mut Random) -> Vec<Operation> {
+pub(crate) fn operations(slug: &str, random: &mut Random) -> Vec<Operation> {
     let business = match slug {
         "brightwater" => LOGISTICS,
         "halcyon-bank" => BANK,

@@ -19,7 +19,7 @@ const CREATED_MAX: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// If the write side refuses something.
-pub async fn seed(node: &Node, demo: &Demo) -> Result<()> {
+pub(crate) async fn seed(node: &Node, demo: &Demo) -> Result<()> {
     let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
     for operation in &demo.catalogue {
         ask(node, &operator, operation.clone(), None).await?;

@@ -27,7 +27,7 @@ fn key(text: &str) -> MeterKey {
 }
 
 /// What publishes the operator's plans under these identities.
-pub fn catalogue(plans: &[PlanId]) -> Vec<Operation> {
+pub(crate) fn catalogue(plans: &[PlanId]) -> Vec<Operation> {
     let sold = PLANS.iter().zip(plans);
     sold.map(|((name, fee, entities), plan)| Operation::PublishPlanVersion {
         plan: *plan,
@@ -74,7 +74,7 @@ fn terms(name: &str, fee: u32, entities: u32) -> Terms {
 }
 
 /// What defines the meters.
-pub fn meters() -> Vec<Operation> {
+pub(crate) fn meters() -> Vec<Operation> {
     [("api.calls", "API calls", "call"), ("ci.minutes", "Build minutes", "minute")]
         .into_iter()
         .map(|(name, title, unit)| Operation::DefineMeter {
@@ -87,7 +87,7 @@ pub fn meters() -> Vec<Operation> {
 }
 
 /// One request of usage a day, growing over time and quieter at weekends.
-pub fn history(slug: &str, today: NaiveDate, random: &mut Random) -> Vec<Operation> {
+pub(crate) fn history(slug: &str, today: NaiveDate, random: &mut Random) -> Vec<Operation> {
     let days = (1..=DAYS).rev().filter_map(|it| today.checked_sub_days(Days::new(it)));
     days.enumerate()
         .map(|(age, day)| Operation::RecordUsage { entries: entries(slug, age, day, random) })

@@ -21,7 +21,7 @@ const SKIPPED_FOLDERS: [&str; 2] = ["node_modules", "target"];
 
 /// One entity document.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// Where it was found.
     pub origin: Origin,
     /// The location it follows.
@@ -32,7 +32,7 @@ pub struct Found {
 
 /// A file and a line of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// The file, relative to its repository, or its address.
     pub file: String,
     /// The line, from 1.
@@ -41,7 +41,7 @@ pub struct Origin {
 
 /// One thing that could not be imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Rejection {
+pub(crate) struct Rejection {
     /// Where it is.
     #[serde(flatten)]
     pub origin: Origin,
@@ -60,7 +60,7 @@ enum Discovery {
 
 /// Everything that was found.
 #[derive(Debug, Default)]
-pub struct Collected {
+pub(crate) struct Collected {
     /// How many files were read.
     pub files: usize,
     /// The documents, in the order found.
@@ -76,7 +76,7 @@ pub struct Collected {
 /// # Errors
 ///
 /// If an argument names nothing, or more than [`FILES_MAX`] files are named.
-pub async fn collect(sources: &[String], client: &Client) -> Result<Collected> {
+pub(crate) async fn collect(sources: &[String], client: &Client) -> Result<Collected> {
     let mut walk = Walk::new(client);
     for source in sources {
         let (discovery, places) = expand(source)?;
@@ -111,7 +111,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn reject(&mut self, place: &Place, line: usize, reason: impl ToString) {
+    fn reject(&mut self, place: &Place, line: usize, reason: &dyn std::fmt::Display) {
         let origin = Origin { file: place.to_string(), line };
         self.collected.rejected.push(Rejection { origin, reason: reason.to_string() });
     }
@@ -130,11 +130,13 @@ impl<'a> Walk<'a> {
                             self.collected.skipped.push(origin);
                         }
                         Ok(content) => self.take(place, document.line, content).await,
-                        Err(malformed) => self.reject(place, malformed.line, malformed.reason),
+                        Err(malformed) => {
+                            self.reject(place, malformed.line, &malformed.reason);
+                        }
                     }
                 }
             }
-            Err(error) => self.reject(place, 1, error),
+            Err(error) => self.reject(place, 1, &error),
         }
         Ok(())
     }
@@ -149,7 +151,7 @@ impl<'a> Walk<'a> {
                 let location = place.location();
                 self.collected.found.push(Found { origin, location, descriptor });
             }
-            Err(error) => self.reject(place, line, error),
+            Err(error) => self.reject(place, line, &error),
         }
     }
 
@@ -164,7 +166,7 @@ impl<'a> Walk<'a> {
                     places.into_iter().for_each(|it| self.enqueue(it, Discovery::Named));
                 }
                 Err(_) if spec["presence"] == "optional" => {}
-                Err(error) => self.reject(place, line, format!("target: {error}")),
+                Err(error) => self.reject(place, line, &format_args!("target: {error}")),
             }
         }
     }

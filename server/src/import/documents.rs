@@ -5,14 +5,14 @@ use serde_saphyr::Options;
 use serde_saphyr::options::MergeKeyPolicy;
 
 /// The largest catalog file. In bytes: 8 MiB, room for thousands of entities.
-pub const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The most nodes one document may have, aliases expanded: 100,000.
 const NODES_MAX: usize = 100_000;
 
 /// One document of a file.
 #[derive(Debug, PartialEq)]
-pub struct Document {
+pub(crate) struct Document {
     /// Where its content begins in the file, from 1.
     pub line: usize,
     /// What it says, or why it says nothing.
@@ -22,7 +22,7 @@ pub struct Document {
 /// Why a document is not YAML, with the line in the file.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("not YAML at line {line}: {reason}")]
-pub struct Malformed {
+pub(crate) struct Malformed {
     /// Where, in the file, from 1.
     pub line: usize,
     /// What is wrong there.
@@ -30,7 +30,7 @@ pub struct Malformed {
 }
 
 /// Reads every document of `text` that says anything.
-pub fn parse(text: &str) -> Vec<Document> {
+pub(crate) fn parse(text: &str) -> Vec<Document> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let pieces = split(text).into_iter();
     pieces.filter_map(|(line, piece)| document(line, piece)).collect()

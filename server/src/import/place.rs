@@ -12,7 +12,7 @@ use super::documents::FILE_BYTES_MAX;
 
 /// One file, and how far it may refer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Place {
+pub(crate) enum Place {
     /// A file on this machine.
     File {
         /// The repository it is in: a real path.
@@ -26,7 +26,7 @@ pub enum Place {
 
 /// Why a place cannot be read or referred to.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
+pub(crate) enum PlaceError {
     /// It leaves the repository.
     #[error("`{0}` is outside the repository of the file that names it")]
     Outside(String),
@@ -78,7 +78,7 @@ impl Place {
     ///
     /// [`PlaceError::Unreadable`] if it does not exist, [`PlaceError::Outside`] if it is a link
     /// that leaves the repository.
-    pub fn file(path: &Path, fallback_root: &Path) -> Result<Self, PlaceError> {
+    pub(crate) fn file(path: &Path, fallback_root: &Path) -> Result<Self, PlaceError> {
         let unreadable =
             |source| PlaceError::Unreadable { name: path.display().to_string(), source };
         let fallback_root = fallback_root.canonicalize().map_err(unreadable)?;
@@ -92,7 +92,7 @@ impl Place {
     /// # Errors
     ///
     /// [`PlaceError`] if it leaves the repository or does not exist.
-    pub fn refer(&self, target: &str) -> Result<Self, PlaceError> {
+    pub(crate) fn refer(&self, target: &str) -> Result<Self, PlaceError> {
         let address = target.starts_with("https://") || target.starts_with("http://");
         match self {
             Self::File { root, path } if !address => {
@@ -118,7 +118,7 @@ impl Place {
     /// # Errors
     ///
     /// [`PlaceError`] if one of them leaves the repository or does not exist.
-    pub fn targets(&self, target: &str) -> Result<Vec<Self>, PlaceError> {
+    pub(crate) fn targets(&self, target: &str) -> Result<Vec<Self>, PlaceError> {
         if let Ok(url) = Url::parse(target)
             && matches!(url.scheme(), "http" | "https")
         {
@@ -145,7 +145,7 @@ impl Place {
     /// # Errors
     ///
     /// [`PlaceError`] if it cannot be read, is too large or is not text.
-    pub async fn read(&self, client: &Client) -> Result<String, PlaceError> {
+    pub(crate) async fn read(&self, client: &Client) -> Result<String, PlaceError> {
         let name = self.to_string();
         let bytes = match self {
             Self::File { path, .. } => read_file(path, &name).await?,
@@ -159,7 +159,7 @@ impl Place {
 
     /// The location this file is, as the catalog knows it: its kind and its target. A file is
     /// named from its repository's folder down, so that nothing of the machine shows.
-    pub fn location(&self) -> (&'static str, String) {
+    pub(crate) fn location(&self) -> (&'static str, String) {
         match self {
             Self::File { root, path } => {
                 let below = path.strip_prefix(root).unwrap_or(path);

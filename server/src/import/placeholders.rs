@@ -14,7 +14,7 @@ const PLACEHOLDERS_MAX: usize = 100;
 
 /// Why a placeholder has no value.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceholderError {
+pub(crate) enum PlaceholderError {
     /// Its file cannot be read.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -46,7 +46,7 @@ enum Format {
 /// # Errors
 ///
 /// [`PlaceholderError`] for the first placeholder that has no value.
-pub async fn resolve(
+pub(crate) async fn resolve(
     value: Value,
     place: &Place,
     client: &Client,

@@ -18,7 +18,7 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What became of an import.
 #[derive(Debug, Default, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// Files that were read.
     pub files: usize,
     /// Entities that were not there and are now.
@@ -35,7 +35,7 @@ pub struct Report {
 
 /// Whether an import changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// It does.
     Commit,
     /// It only says what would happen.
@@ -65,7 +65,7 @@ struct UserError {
 /// # Errors
 ///
 /// If the server does not answer or refuses; what it rejects is in the report.
-pub async fn submit(
+pub(crate) async fn submit(
     api: &Api,
     tenant: TenantId,
     collected: Collected,
