@@ -39,8 +39,7 @@ fn main() {
         for waiting in [1, 64, 256, 1024] {
             let duration = Duration::from_secs(seconds);
             let folder = tempfile::tempdir().expect("there is a temporary folder");
-            let (row, records) =
-                runtime.block_on(measure(folder.path(), waiting, duration, ask));
+            let (row, records) = runtime.block_on(measure(folder.path(), waiting, duration, ask));
             let bytes: usize = records.iter().map(|it| it.canonical().len()).sum();
             let mean = bytes / records.len().max(1);
             let alone = runtime.block_on(alone(folder.path(), waiting, records));
@@ -69,7 +68,9 @@ fn entity(client: usize, number: usize) -> Operation {
         "spec": { "type": "service", "lifecycle": "production", "owner": "group:default/platform" },
     });
     let expected = ExpectedRevision::Any;
-    Operation::ApplyEntities { changes: vec![EntityChange::Put { descriptor, location: None, expected }] }
+    Operation::ApplyEntities {
+        changes: vec![EntityChange::Put { descriptor, location: None, expected }],
+    }
 }
 
 fn usage(client: usize, number: usize) -> Operation {
@@ -136,7 +137,12 @@ impl Row {
 }
 
 /// Commands for about `duration`, and the records they wrote.
-async fn measure(folder: &Path, waiting: usize, duration: Duration, ask: Ask) -> (Row, Vec<Record>) {
+async fn measure(
+    folder: &Path,
+    waiting: usize,
+    duration: Duration,
+    ask: Ask,
+) -> (Row, Vec<Record>) {
     let log = EmbeddedLog::open(folder.join("log"), embedded::Settings::default());
     let log = Arc::new(log.expect("the log opens"));
     let root = Root::from_hex(&"07".repeat(32), "the bench").expect("it is a key");

@@ -14,8 +14,8 @@ use event_log::{EventLog, Partition, Position, Recorded};
 use vault::TenantKeys;
 
 use crate::record::{Header, ReadError, decode};
-use crate::snapshot::rows::OutcomeV1;
 use crate::request::{CommandError, EventSummary, Outcome, Repetition};
+use crate::snapshot::rows::OutcomeV1;
 
 /// How long an outcome is remembered: 7 days, as the API promises.
 pub(crate) const RETENTION: TimeDelta = TimeDelta::days(7);

@@ -13,7 +13,7 @@ use domain::id::{ActorId, CommandId, EventId, IdError, TenantId};
 use domain::{Event, Stream};
 use event_log::{Attribute, Draft, Link, Record, RecordError};
 use uuid::Uuid;
-use vault::tenant_keys::ValueForged;
+use vault::tenant_keys::{SEALED, ValueForged};
 use vault::{Keyring, KeyringError, TenantKeys};
 
 use crate::idempotency::RequestHash;
@@ -21,9 +21,6 @@ use crate::settings::Values;
 
 /// The media type of a value stored as it is.
 const PLAIN: &str = "application/json";
-
-/// The media type of a value stored encrypted under its tenant's key.
-pub const SEALED: &str = "application/vnd.callboard.sealed";
 
 /// What all records of one request have in common.
 #[derive(Debug)]

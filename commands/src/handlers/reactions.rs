@@ -31,9 +31,8 @@ impl Decision<'_, '_> {
     pub(super) fn react(&mut self, react: &React) -> Result<(), Refusal> {
         let React { reaction, source_partition, source_position, effect } = react;
         let reactions = self.overlay.reactions(self.tenant);
-        let is_new = reactions.is_none_or(|it| {
-            it.is_new(*reaction, *source_partition, *source_position)
-        });
+        let is_new =
+            reactions.is_none_or(|it| it.is_new(*reaction, *source_partition, *source_position));
         #[cfg(test)]
         let is_new = is_new || self.around.sabotage == Some(Sabotage::ReactAlways);
         if !is_new {

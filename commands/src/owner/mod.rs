@@ -123,6 +123,8 @@ pub(crate) struct Owner {
     applied: watch::Sender<Position>,
     triggers: mpsc::UnboundedSender<Position>,
     followed: Followed,
+    /// Until when timers that could not be fired are left alone.
+    timers_rest: Option<tokio::time::Instant>,
     snapshotting: Snapshotting,
 }
 
@@ -159,6 +161,7 @@ impl Owner {
             applied,
             triggers,
             followed: Followed { announced: Position::START, done: followed },
+            timers_rest: None,
             snapshotting: Snapshotting::default(),
             parts,
         };

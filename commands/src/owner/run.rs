@@ -1,12 +1,12 @@
 //! The loop: take what is waiting, decide each against memory, append once, answer everybody.
 
-use std::collections::HashMap;
-use std::time::Instant;
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use domain::id::{SubjectId, TenantId};
 use event_log::{AppendError, Position};
-use vault::{KeyringError, SubjectKeys};
+use vault::{Keyring, KeyringError, SubjectKeys};
 
 use super::Owner;
 use super::batch::{Accepted, Batch, Decided, Decisions, Open, Tools};
@@ -24,6 +24,10 @@ const CLOCK_BEHIND_MAX: TimeDelta = TimeDelta::seconds(5);
 /// The most timers fired in one batch. While more are due, requests wait: a decision must not
 /// see a state whose time is over.
 const TIMERS_MAX: usize = 1_024;
+
+/// How long timers rest that could not be fired, because the log or the vault takes nothing or
+/// the clock is wrong. In seconds: 1.
+const TIMERS_REST: Duration = Duration::from_secs(1);
 
 impl Owner {
     /// Runs until it is told to stop, finishes what waits, and drops the writer.
@@ -43,6 +47,13 @@ impl Owner {
     async fn next(&mut self) -> Option<Taken<Envelope, Read>> {
         let inbox = self.inbox.clone();
         let Some(due) = self.state.timers.next() else { return inbox.next().await };
+        if let Some(until) = self.timers_rest.filter(|it| *it > tokio::time::Instant::now()) {
+            return tokio::select! {
+                taken = inbox.next() => taken,
+                () = tokio::time::sleep_until(until) => Some(inbox.try_next()),
+            };
+        }
+        self.timers_rest = None;
         if due <= self.parts.clock.now() {
             let overdue = self.state.timers.due(self.parts.clock.now(), TIMERS_MAX + 1).len();
             let nothing = Taken { requests: Vec::new(), reads: Vec::new() };
@@ -54,17 +65,31 @@ impl Owner {
         }
     }
 
+    /// The timers to fire at `now`; none while they rest.
+    fn due(&self, now: DateTime<Utc>) -> BTreeSet<Timer> {
+        match self.timers_rest {
+            Some(_) => BTreeSet::new(),
+            None => self.state.timers.due(now, TIMERS_MAX),
+        }
+    }
+
+    /// Leaves timers alone for a while, since they cannot be fired at present.
+    fn rest_timers(&mut self) {
+        self.timers_rest = Some(tokio::time::Instant::now() + TIMERS_REST);
+    }
+
     /// Decides everything, appends it at once, and answers. Returns how many events there were.
     async fn batch(&mut self, requests: Vec<Envelope>) -> usize {
         let began = Instant::now();
         let now = match self.time() {
             Ok(now) => now,
             Err(behind) => {
+                self.rest_timers();
                 refuse_all(requests, &behind);
                 return 0;
             }
         };
-        let timers = self.state.timers.due(now, TIMERS_MAX);
+        let timers = self.due(now);
         if requests.is_empty() && timers.is_empty() {
             return 0;
         }
@@ -77,18 +102,16 @@ impl Owner {
             sabotage: self.parts.settings.sabotage,
         };
         let mut batch = Batch::new(&self.state, tools, now);
-        let mut due = timers;
-        while let Some(timer) = due.pop_first() {
-            match timer_request(&self.parts.keyring, timer).await {
-                Ok(prepared) => due.extend(batch.fire(timer, prepared)),
-                Err(error) => drop(keyring_error(&error)),
-            }
-        }
+        let fired = fire(&self.parts.keyring, timers, &mut batch).await;
         for request in requests {
             batch.decide(request, &subject_keys);
         }
         let (Decisions { records, open, spent, triggers }, changes, pending) = batch.finish();
         spent.iter().for_each(|it| self.state.timers.remove(it));
+        if let Err(error) = fired {
+            keyring_error(&error);
+            self.rest_timers();
+        }
         if records.is_empty() {
             self.acknowledge(open, &[], now);
             return 0;
@@ -100,7 +123,10 @@ impl Owner {
                 let next = positions.last().map_or(self.state.next, |it| it.next());
                 self.commit(changes, now, next);
                 self.identities.merge(pending);
-                triggers.iter().filter_map(|it| positions.get(*it)).for_each(|it| self.trigger(*it));
+                triggers
+                    .iter()
+                    .filter_map(|it| positions.get(*it))
+                    .for_each(|it| self.trigger(*it));
                 self.acknowledge(open, &positions, now);
                 self.inbox.set_pace(began.elapsed());
                 positions.len()
@@ -108,6 +134,7 @@ impl Owner {
             Err(AppendError::Refused(cause)) => {
                 #[cfg(test)]
                 self.merge_refused(changes, now);
+                self.rest_timers();
                 let envelopes = open.into_iter().map(|it| it.envelope);
                 refuse_all(envelopes, &cause.to_string());
                 0
@@ -277,9 +304,22 @@ pub(super) fn refuse_all(envelopes: impl IntoIterator<Item = Envelope>, reason: 
     }
 }
 
+/// Fires timers in the order of their instants, also those that come about by it.
+async fn fire(
+    keyring: &Keyring,
+    mut due: BTreeSet<Timer>,
+    batch: &mut Batch<'_>,
+) -> Result<(), KeyringError> {
+    while let Some(timer) = due.pop_first() {
+        let prepared = timer_request(keyring, timer).await?;
+        due.extend(batch.fire(timer, prepared));
+    }
+    Ok(())
+}
+
 /// The command a timer stands for; the same each time it is fired.
 async fn timer_request(
-    keyring: &vault::Keyring,
+    keyring: &Keyring,
     timer: Timer,
 ) -> Result<Box<prepare::Prepared>, KeyringError> {
     let keys = keyring.tenant(timer.tenant).await?;

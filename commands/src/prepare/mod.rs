@@ -60,19 +60,48 @@ pub(crate) struct Prepared {
 /// What the owner is asked to decide.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    RegisterTenant { tenant: TenantId, slug: directory::Slug, name: tenant::Name },
+    RegisterTenant {
+        tenant: TenantId,
+        slug: directory::Slug,
+        name: tenant::Name,
+    },
     Directory(directory::Command),
     Tenant(tenant::Command),
     OpenCustomer(Box<OpenCustomer>),
-    ChangeCustomer { customer: CustomerId, command: customer::Command },
+    ChangeCustomer {
+        customer: CustomerId,
+        command: customer::Command,
+    },
     CloseCustomer(CustomerId),
-    Entities { kinds: KindSet, changes: Vec<EntityChange> },
-    Location { location: LocationId, command: location::Command },
-    Plan { plan: PlanId, command: plan::Command },
-    StartSubscription { subscription: SubscriptionId, customer: CustomerId, source: TermsSource },
-    ChangePlan { subscription: SubscriptionId, source: TermsSource },
-    Subscription { subscription: SubscriptionId, command: subscription::Command },
-    Meter { meter: MeterId, command: meter::Command },
+    Entities {
+        kinds: KindSet,
+        changes: Vec<EntityChange>,
+    },
+    Location {
+        location: LocationId,
+        command: location::Command,
+    },
+    Plan {
+        plan: PlanId,
+        command: plan::Command,
+    },
+    StartSubscription {
+        subscription: SubscriptionId,
+        customer: CustomerId,
+        source: TermsSource,
+    },
+    ChangePlan {
+        subscription: SubscriptionId,
+        source: TermsSource,
+    },
+    Subscription {
+        subscription: SubscriptionId,
+        command: subscription::Command,
+    },
+    Meter {
+        meter: MeterId,
+        command: meter::Command,
+    },
     Usage(Usage),
     Timer(Timer),
     React(React),

@@ -51,9 +51,7 @@ pub(super) fn shape(
         Operation::ReactivateTenant { tenant } => {
             Ask::Directory(directory::Command::ReactivateTenant { tenant }).into()
         }
-        Operation::RenameTenant { name } => {
-            Ask::Tenant(tenant::Command::Rename { name }).into()
-        }
+        Operation::RenameTenant { name } => Ask::Tenant(tenant::Command::Rename { name }).into(),
         Operation::ConfigureTenant { settings } => {
             Ask::Tenant(tenant::Command::Configure { settings }).into()
         }
@@ -66,10 +64,7 @@ pub(super) fn shape(
         Operation::ChangeCustomer { customer, name, contact } => {
             let (subject, name, contact) = personal(keys, customer, name, contact);
             let command = customer::Command::Change { name, contact };
-            Shaped {
-                subjects: vec![subject],
-                ..Ask::ChangeCustomer { customer, command }.into()
-            }
+            Shaped { subjects: vec![subject], ..Ask::ChangeCustomer { customer, command }.into() }
         }
         Operation::CloseCustomer { customer } => Ask::CloseCustomer(customer).into(),
         Operation::ApplyEntities { changes } => {
@@ -93,9 +88,7 @@ pub(super) fn shape(
             let command = plan::Command::Publish { terms };
             Shaped { bytes, ..Ask::Plan { plan, command }.into() }
         }
-        Operation::RetirePlan { plan } => {
-            Ask::Plan { plan, command: plan::Command::Retire }.into()
-        }
+        Operation::RetirePlan { plan } => Ask::Plan { plan, command: plan::Command::Retire }.into(),
         Operation::StartSubscription { subscription, customer, plan, version } => {
             let source = TermsSource::Own { plan, version };
             Ask::StartSubscription { subscription, customer, source }.into()

@@ -462,7 +462,11 @@ fn restore_meter(
 fn restore_reactions(handled: &[(Reaction, u32, u64)]) -> Reactions {
     let mut reactions = Reactions::default();
     for (reaction, source_partition, source_position) in handled.iter().copied() {
-        reactions.evolve(&reaction::Event::Advanced { reaction, source_partition, source_position });
+        reactions.evolve(&reaction::Event::Advanced {
+            reaction,
+            source_partition,
+            source_position,
+        });
     }
     reactions
 }

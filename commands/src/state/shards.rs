@@ -11,8 +11,9 @@ use domain::Stream;
 
 use super::slot::Slot;
 
-/// How many slots a shard holds before it splits: 2,048, some 300 KiB of entities.
-const SLOTS_MAX: usize = 2_048;
+/// How many slots a shard holds when it splits: 1,792, as many as a table of 2,048 buckets takes
+/// before it grows, some 180 KiB of entities.
+const SLOTS_MAX: usize = 1_792;
 
 /// How often a shard can split: 2^24 shards is far beyond any tenant. Bounds the work if hashes
 /// were ever to collide.
@@ -57,7 +58,7 @@ impl Shards {
         let shard = Arc::make_mut(shard);
         let before = shard.slots.insert(stream, slot);
         self.len += usize::from(before.is_none());
-        if shard.slots.len() > SLOTS_MAX && shard.depth < DEPTH_MAX {
+        if shard.slots.len() >= SLOTS_MAX && shard.depth < DEPTH_MAX {
             let (middle, upper) = shard.split(start);
             self.shards.insert(middle, Arc::new(upper));
             self.dirty.insert(middle);
@@ -120,6 +121,7 @@ impl Shard {
         let middle = start | 1 << (u64::BITS - 1 - self.depth);
         self.depth += 1;
         let upper = self.slots.extract_if(|stream, _| hash(stream) >= middle).collect();
+        self.slots.shrink_to_fit();
         (middle, Self { depth: self.depth, slots: upper })
     }
 }

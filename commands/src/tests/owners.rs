@@ -8,6 +8,7 @@ use domain::id::LocationId;
 use domain::location::{self, Location, LocationKind};
 use domain::operation::{CancelWhen, Operation};
 use domain::usage::Verdict;
+use event_log::memory::Fault;
 use event_log::{Attribute, Partition};
 
 use super::installation::{Installation, change, put, put_described, remove};
@@ -90,6 +91,24 @@ async fn timers_that_came_due_while_nobody_ran_fire_once_each_and_in_order() {
     installation.restart().await;
     installation.submit(&acme, put_described("web", "new")).await.unwrap();
     assert_eq!(installation.records(Partition(0)).await.iter().filter(of_timers).count(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_cannot_be_recorded_is_tried_again_later() {
+    let installation = Installation::new().await;
+    let acme = installation.tenant("acme").await;
+    sell(&installation, &acme, 10, 10).await;
+    let before = renewals(&installation).await.len();
+    let began = tokio::time::Instant::now();
+    for _ in 0..3 {
+        installation.log.faults().fail_next(Fault::Refused);
+    }
+    let mut applied = installation.commands.owner(Partition(0)).applied();
+    applied.mark_unchanged();
+    installation.clock.advance(TimeDelta::days(31));
+    applied.changed().await.unwrap();
+    assert_eq!(renewals(&installation).await.len(), before + 1);
+    assert!(began.elapsed() >= std::time::Duration::from_secs(3), "it rests in between");
 }
 
 #[tokio::test]

@@ -115,10 +115,8 @@ async fn expectations_are_checked_against_the_stream_as_it_is() {
     let installation = Installation::new().await;
     let acme = installation.tenant("acme").await;
     let check = async |state: &str, expected: ExpectedRevision, holds: bool| {
-        let change = EntityChange::Remove {
-            reference: format!("component:default/{state}"),
-            expected,
-        };
+        let change =
+            EntityChange::Remove { reference: format!("component:default/{state}"), expected };
         let request = Request {
             mode: Mode::Preview,
             ..Request::new(Operation::ApplyEntities { changes: vec![change] })

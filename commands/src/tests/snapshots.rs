@@ -56,7 +56,8 @@ async fn only_what_changed_is_saved_again() {
     installation.submit(&acme, put_described("web", "new")).await.unwrap();
     installation.restart().await;
     let after = installation.log.snapshot(Partition(0)).await.unwrap().unwrap();
-    let tenant = |key: &str, of: &domain::Principal| key.contains(&of.tenant().0.simple().to_string());
+    let tenant =
+        |key: &str, of: &domain::Principal| key.contains(&of.tenant().0.simple().to_string());
     let changed: Vec<_> = after.chunks.iter().filter(|it| !before.chunks.contains(it)).collect();
     assert!(changed.iter().any(|it| tenant(&it.key, &acme)));
     assert!(!changed.iter().any(|it| tenant(&it.key, &umbrella)));
