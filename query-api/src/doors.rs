@@ -54,7 +54,6 @@ impl Doors {
     }
 
     /// The routes of every door. `metrics` renders what `/metrics` answers.
-    #[must_use]
     pub fn router(context: Context, settings: &Settings, metrics: rest::RenderMetrics) -> Router {
         let verifier = Verifier::new(context.keyring().clone());
         let authenticator =

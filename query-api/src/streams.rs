@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use vault::TenantKeys;
+use vault::tenant_keys::SEALED;
 
 use crate::context::RequestContext;
 use crate::error::ApiError;
@@ -242,7 +243,7 @@ async fn place_of(request: &RequestContext, sequence: u64) -> Result<Position, A
 fn value(record: &Record, keys: &TenantKeys) -> Result<Value, ApiError> {
     let stored = record.value();
     let plain = match record.attribute(Attribute::ContentType) {
-        commands::record::SEALED => {
+        SEALED => {
             let sequence = record.attribute(Attribute::Sequence).parse().unwrap_or(0);
             let stream = record.attribute(Attribute::Subject);
             let opened = keys.open_value(stream, sequence, &stored);

@@ -13,6 +13,9 @@ use uuid::Uuid;
 use crate::cipher::{Cipher, Secret, derive};
 use crate::port::BlobName;
 
+/// The media type of a value that [`TenantKeys::seal_value`] sealed, as its record names it.
+pub const SEALED: &str = "application/vnd.callboard.sealed";
+
 /// The keys of one tenant. Cheap to clone; hold it for a batch, not for ever: a copy outlives
 /// the destruction of the tenant's key.
 #[derive(Clone, Debug)]

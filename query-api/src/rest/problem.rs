@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use commands::CommandError;
 use domain::principal::Denied;
@@ -31,7 +31,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// Further headers of the answer.
     #[serde(skip)]
-    pub headers: HeaderMap,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// One field that is wrong.
@@ -51,8 +51,8 @@ impl Problem {
     /// A problem of this kind.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Problem");
-        let headers = HeaderMap::new();
-        Self { status, title, code, detail: detail.into(), errors: Vec::new(), headers }
+        let (detail, errors, headers) = (detail.into(), Vec::new(), Vec::new());
+        Self { status, title, code, detail, errors, headers }
     }
 
     /// Something about the request that the caller has to mend.
@@ -74,7 +74,7 @@ impl Problem {
         if let Some(wait) = wait {
             // Whole seconds, rounded up: a caller that waits so long has waited long enough.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            self.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            self.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
         }
         self
     }
@@ -94,8 +94,7 @@ impl IntoResponse for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let mut problem = Self::new(refusal.status, refusal.code, refusal.message);
-        let headers: Vec<(HeaderName, HeaderValue)> = refusal.headers;
-        problem.headers.extend(headers);
+        problem.headers.extend(refusal.headers);
         problem
     }
 }

@@ -1,28 +1,25 @@
 //! However many entities a page has, its edges cost the same number of statements.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::Cell;
 
 use serde_json::json;
-use tracing::span;
-use tracing::subscriber::Interest;
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Metadata, Subscriber, span};
 
 use super::seeded::{apply, component, put};
 use crate::testing::Site;
 
-/// Counts the statements of readers, which say so at this target.
-#[derive(Clone, Default)]
-struct Statements(Arc<AtomicUsize>);
+thread_local! {
+    /// Statements that were read with on this thread. A test has a thread of its own, and all
+    /// of its site runs on it.
+    static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+}
 
-const TARGET: &str = "projections::statement";
+/// Counts the statements of readers, who tell of each.
+struct Counting;
 
-impl Subscriber for Statements {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if metadata.target() == TARGET { Interest::sometimes() } else { Interest::never() }
-    }
+impl Subscriber for Counting {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == TARGET
+        metadata.target() == "projections::statement"
     }
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
         span::Id::from_u64(1)
@@ -30,7 +27,7 @@ impl Subscriber for Statements {
     fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
     fn event(&self, _: &Event<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        STATEMENTS.set(STATEMENTS.get() + 1);
     }
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
@@ -38,11 +35,7 @@ impl Subscriber for Statements {
 
 #[tokio::test]
 async fn a_page_costs_the_same_statements_however_long_it_is() {
-    let statements = Statements::default();
-    // Everything of this test runs on this thread, the server included.
-    let _counting = tracing::subscriber::set_default(statements.clone());
-    tracing::trace!(target: TARGET, "here");
-    println!("seen {}", statements.0.load(Ordering::Relaxed));
+    tracing::subscriber::set_global_default(Counting).expect("no other test listens");
     let site = Site::start().await;
     let locate =
         "mutation { registerLocation(input: {kind: URL, target: \"https://example.org/c\"}) {
@@ -75,14 +68,13 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
     site.seen(&site.a, position, &document(1)).await;
     let mut counted = Vec::new();
     for first in [1, 20] {
-        let before = statements.0.load(Ordering::Relaxed);
+        let before = STATEMENTS.get();
         let data = site.data(&site.a, &document(first), json!({})).await;
         let nodes = data["entities"]["nodes"].as_array().unwrap();
         assert_eq!(nodes.len(), first as usize);
         assert!(nodes.iter().all(|it| it["owners"][0]["target"].is_object()), "{data}");
-        counted.push(statements.0.load(Ordering::Relaxed) - before);
+        counted.push(STATEMENTS.get() - before);
     }
-    println!("statements for 1 and for 20 entities: {counted:?}");
     assert!(counted[0] > 0, "the statements are counted");
     assert_eq!(counted[0], counted[1], "1 entity and 20 entities");
 }
