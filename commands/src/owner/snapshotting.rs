@@ -90,7 +90,8 @@ impl Owner {
                 self.snapshotting.snapshots.lost(&mut self.state, &shards);
                 let fatal = !matches!(error, AppendError::Refused(_));
                 tracing::warn!(partition = self.partition.0, %error, "no snapshot");
-                if fatal {
+                // Who stops leaves the partition to whoever has claimed it.
+                if fatal && !self.inbox.is_closed() {
                     self.recover(Vec::new()).await;
                 }
             }
