@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use async_graphql::{Context, Enum, Error, ErrorExtensions, Json, SimpleObject};
+use async_graphql::{Context, Description, Enum, Error, ErrorExtensions, Json, SimpleObject};
 use domain::{Permission, Scope};
 use futures::Stream;
 use futures::stream;
@@ -24,10 +24,10 @@ use crate::error::ApiError;
 use crate::streams::{StreamEvent, TenantStream};
 
 /// What happens live.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Description)]
 pub struct Subscription;
 
-#[async_graphql::Subscription(name = "SubscriptionRoot")]
+#[async_graphql::Subscription(name = "SubscriptionRoot", use_type_description)]
 impl Subscription {
     /// Entities as they change, each once this node shows the change. Those that match now are
     /// sent whole; of those that went, only the reference.

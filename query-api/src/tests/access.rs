@@ -52,6 +52,20 @@ async fn every_route_lets_in_whom_it_should() {
     }
 }
 
+#[test]
+fn every_described_route_is_asked() {
+    let document = serde_json::to_value(crate::rest::open_api_document()).unwrap();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let asked = ROUTES.iter().any(|(known, example, _)| {
+                known.eq_ignore_ascii_case(method)
+                    && example.starts_with(&*path.replace("{model}", "audit"))
+            });
+            assert!(asked, "{method} {path} needs a case here");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_expired_token_and_one_of_another_installation_are_refused() {
     let site = Site::start().await;
