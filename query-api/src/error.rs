@@ -2,6 +2,8 @@
 //!
 //! A refusal goes to the caller in full. A fault is logged here, once, and hidden.
 
+use std::time::Duration;
+
 use async_graphql::{Error, ErrorExtensions};
 use axum::http::StatusCode;
 use commands::CommandError;
@@ -11,6 +13,10 @@ use projections::ReadError;
 use vault::KeyringError;
 
 use crate::opaque::NotOurs;
+
+/// When to ask again where nothing can be recorded at present. In seconds: 5, long enough for a
+/// restart or a change of owner.
+const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why an operation has no answer.
 ///
@@ -120,9 +126,10 @@ impl ApiError {
 
     /// When asking again makes sense, if it does.
     #[must_use]
-    pub fn retry_after(&self) -> Option<std::time::Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Command(CommandError::Busy { retry_after }) => Some(*retry_after),
+            Self::Command(CommandError::Unavailable(_)) => Some(UNAVAILABLE_RETRY_AFTER),
             Self::Read(ReadError::NotYetVisible(it)) => Some(it.retry_after),
             _ => None,
         }

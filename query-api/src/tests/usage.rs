@@ -3,6 +3,7 @@
 use outbound::Request;
 use serde_json::{Value, json};
 
+use super::seeded::seed;
 use crate::testing::{Member, Reply, Site};
 
 const PATH: &str = "/api/v1/usage";
@@ -212,4 +213,29 @@ async fn an_answer_at_a_sequence_is_repeated_to_the_byte() {
     for wrong in ["step=week", "colour=red", "atSequence=x"] {
         assert_eq!(ask(wrong.to_owned(), &recorded["position"]).await.status, 400, "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn a_hard_quota_refuses_the_whole_request() {
+    let site = Site::start().await;
+    let seeded = seed(&site, &site.a, "amber").await;
+    let entry = |id: &str, value: &str| {
+        let (meter, customer) = ("amber.requests", &seeded.customer);
+        json!({ "source": "s", "id": id, "meter": meter, "customer": customer, "value": value })
+    };
+    let both = json!([entry("1", "900"), entry("2", "101")]).to_string();
+    let refused = record(&site, &site.a, "application/json", both).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("QUOTA_EXCEEDED")));
+    let fits = json!([entry("1", "900"), entry("3", "100")]).to_string();
+    let fits = record(&site, &site.a, "application/json", fits).await.json();
+    assert_eq!(fits["counts"]["accepted"], 2, "nothing was consumed before: {fits}");
+}
+
+#[tokio::test]
+async fn who_finds_the_write_side_stopped_is_told_when_to_ask_again() {
+    let site = metered().await;
+    site.commands.stop().await;
+    let reply = record(&site, &site.a, "application/json", entry("1", "1").to_string()).await;
+    assert_eq!((reply.status, &reply.json()["code"]), (503, &json!("UNAVAILABLE")));
+    assert!(reply.retry_after.is_some(), "{reply:?}");
 }
