@@ -55,10 +55,16 @@ async fn round(api: &Api, text: &str) {
     let changed = api.graphql(change, input).await["applyEntities"].clone();
     assert_eq!(changed["userErrors"], json!([]));
     let position = changed["outcome"]["position"].as_str().expect("a position");
-    let query = "{ entities { totalCount nodes { description } } }";
-    let seen = api.graphql_at(position, query, Value::Null).await;
-    let expected = json!({"totalCount": 1, "nodes": [{"description": text}]});
-    assert_eq!(seen["entities"], expected, "its own change and nothing of others");
+    let seen = api.graphql_at(position, EVERYTHING, Value::Null).await;
+    assert!(is_own(&seen, text), "its own change and nothing of others: {seen}");
+}
+
+/// All that a tenant sees of catalogs.
+const EVERYTHING: &str = "{ entities(first: 2) { totalCount nodes { description } } }";
+
+/// Whether a tenant sees the one thing it said, and nothing else.
+fn is_own(seen: &Value, text: &str) -> bool {
+    seen["entities"] == json!({"totalCount": 1, "nodes": [{"description": text}]})
 }
 
 /// Some rounds, and more until `enough` says so. At least: `fast` 10, `ci` and `full` 100.
@@ -246,6 +252,8 @@ async fn a_flood_an_import_and_a_parked_tenant_leave_a_fourth_unharmed() {
         (data["entities"]["totalCount"] == entities).then_some(())
     })
     .await;
+    // Positive control: answers of another tenant would have been noticed.
+    assert!(!is_own(&importers.graphql(EVERYTHING, Value::Null).await, "alone 0"));
     parked_tenant_is_resumed(&installation, &tenants.parked).await;
     server.stop().await;
 }
