@@ -26,13 +26,13 @@ const CHANGES: usize = 500;
 /// How many requests wait at a time.
 const WAITING: usize = 4;
 
-/// Tells the second process which folder to start from.
-const FOLDER: &str = "CALLBOARD_BENCH_FOLDER";
+/// The argument before the folder that the second process is to start from.
+const AGAIN: &str = "--again";
 
 fn main() {
     let entities: usize = std::env::args().find_map(|it| it.parse().ok()).unwrap_or(1_000_000);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
-    if let Some(folder) = std::env::var_os(FOLDER) {
+    if let Some(folder) = std::env::args().skip_while(|it| it != AGAIN).nth(1) {
         return runtime.block_on(start_again(Path::new(&folder), entities));
     }
     let folder = tempfile::tempdir().expect("there is a temporary folder");
@@ -46,7 +46,7 @@ fn main() {
     drop(runtime);
     let program = std::env::current_exe().expect("this program is somewhere");
     let mut again = Command::new(program);
-    again.arg(entities.to_string()).env(FOLDER, folder.path());
+    again.arg(entities.to_string()).arg(AGAIN).arg(folder.path());
     assert!(again.status().expect("it can be started").success());
 }
 
