@@ -132,7 +132,10 @@ fn of_entity() -> [entity::Event; 3] {
         Event::Registered {
             uid,
             location: Some(LOCATION),
-            descriptor: StoredDescriptor { public: user.into(), personal: vec![sealed(4), sealed(5)] },
+            descriptor: StoredDescriptor {
+                public: user.into(),
+                personal: vec![sealed(4), sealed(5)],
+            },
             digest: Digest([0x51; 16]),
         },
         Event::Updated {

@@ -1,8 +1,8 @@
 //! The doors for machines: usage, the event feed, operations, health.
 //!
 //! Every answer is JSON; a refusal is a problem document (RFC 9457) that names the field, the
-//! value and the fix. [`usage`] is the hot path, [`events`] the feed and its live form,
-//! [`operations`] what operators ask and do, [`health`] what machines ask without a credential.
+//! value and the fix. `usage` is the hot path, `events` the feed and its live form,
+//! `operations` what operators ask and do, `health` what machines ask without a credential.
 
 mod events;
 mod health;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 
@@ -87,10 +89,12 @@ impl Doors {
 
     /// Those that answer soon.
     pub(crate) fn short(&self) -> Router {
+        let little = DefaultBodyLimit::max(operations::RESUME_BYTES_MAX);
+        let resume = post(operations::resume).layer(little);
         Router::new()
             .route("/api/v1/usage", get(usage::report::show).post(usage::record))
             .route("/api/v1/projections", get(operations::status))
-            .route("/api/v1/projections/{model}/resume", post(operations::resume))
+            .route("/api/v1/projections/{model}/resume", resume)
             .route("/metrics", get(operations::metrics))
             .with_state(self.0.clone())
     }
@@ -105,6 +109,18 @@ impl Doors {
             .route("/readyz", get(health::ready))
             .with_state(self.0.clone())
     }
+}
+
+/// Reads the body of a request to its end, within the bound of its route. For handlers that
+/// have looked at the head: nothing is read for who may not ask.
+async fn read_body(request: Request) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = "the body is too large; say less in one request";
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail)
+        }
+        _ => Problem::bad_request("the body ended before its time"),
+    })
 }
 
 /// The answer where nothing is.

@@ -1,6 +1,7 @@
 //! The data folder: where each part of an installation keeps its files, and the demo's mark.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -30,7 +31,11 @@ impl Folder {
     ///
     /// If the folder is not fit for the purpose, or cannot be created.
     pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Self> {
-        fs::create_dir_all(path)
+        // Read models hold names and addresses of people: nobody else on the machine looks in.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
             .with_context(|| format!("could not create the data folder `{}`", path.display()))?;
         let mark = path.join(DEMO_MARK);
         let empty = fs::read_dir(path)?.next().is_none();
@@ -101,6 +106,15 @@ mod tests {
     fn refused(path: &Path, purpose: Purpose, with: &str) {
         let error = Folder::open(path, purpose).unwrap_err().to_string();
         assert!(error.contains(with), "expected `{with}` in `{error}`");
+    }
+
+    #[test]
+    fn only_its_owner_looks_into_a_data_folder() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("new");
+        Folder::open(&folder, Purpose::Serve).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

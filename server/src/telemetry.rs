@@ -69,3 +69,36 @@ fn provider(endpoint: &str) -> Result<SdkTracerProvider> {
     let resource = Resource::builder().with_service_name("callboard").build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    use opentelemetry::trace::{Span, Tracer};
+
+    use super::*;
+
+    /// Answers one request and says what its first line was.
+    fn collector() -> (String, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let answer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+            line
+        });
+        (endpoint, answer)
+    }
+
+    #[tokio::test]
+    async fn spans_reach_the_collector_from_within_the_runtime() {
+        let (endpoint, answer) = collector();
+        let provider = provider(&endpoint).unwrap();
+        provider.tracer("test").start("a span").end();
+        tokio::task::spawn_blocking(move || provider.shutdown()).await.unwrap().unwrap();
+        assert_eq!(answer.join().unwrap(), "POST /v1/traces HTTP/1.1\r\n");
+    }
+}

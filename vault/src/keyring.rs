@@ -6,6 +6,7 @@
 //! same vault must be told (repeat the destruction there: it is idempotent and drops its copy).
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use domain::id::{SubjectId, TenantId};
@@ -48,10 +49,16 @@ pub enum KeyringError {
 }
 
 /// Every key of an installation. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Keyring(Arc<Inner>);
 
-#[derive(Debug)]
+impl fmt::Debug for Keyring {
+    /// Shows no key: whatever holds a keyring may end up in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring").finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     keys: Arc<dyn Keys>,
     root: Root,

@@ -1,5 +1,6 @@
 //! A client of the doors of a running server, for the command line.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -75,7 +76,7 @@ impl Api {
     /// If there is no data folder, or its keys cannot be opened.
     pub(crate) async fn open(config: &Config) -> Result<Self> {
         let folder = Folder::existing(&config.storage.folder)?;
-        let base = format!("http://{}", config.http.listen);
+        let base = format!("http://{}", from_here(config.http.listen));
         let limits = Limits { time: REQUEST_TIME_MAX, body_bytes: ANSWER_BYTES_MAX, redirects: 0 };
         Ok(Self {
             base: Url::parse(&base).context("the address of the server")?,
@@ -238,6 +239,16 @@ impl Api {
     }
 }
 
+/// How a server that listens at `listen` is reached from its own machine: one that listens
+/// everywhere listens on loopback too.
+fn from_here(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (Ipv4Addr::LOCALHOST, listen.port()).into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, listen.port()).into(),
+        _ => listen,
+    }
+}
+
 fn refusal(message: &str, code: Option<&str>) -> anyhow::Error {
     match code {
         Some("FORBIDDEN" | "UNAUTHENTICATED") => Failure::Refused(message.to_owned()).into(),
@@ -253,4 +264,17 @@ fn refusal(message: &str, code: Option<&str>) -> anyhow::Error {
 /// If the keys cannot be read.
 pub(crate) async fn actor(keyring: &Keyring) -> Result<ActorId> {
     Ok(keyring.tenant(TenantId::SYSTEM).await?.actor_id("callboard", "command-line"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_listens_everywhere_is_reached_on_loopback() {
+        let reached = |text: &str| from_here(text.parse().unwrap()).to_string();
+        assert_eq!(reached("0.0.0.0:7420"), "127.0.0.1:7420");
+        assert_eq!(reached("[::]:7420"), "[::1]:7420");
+        assert_eq!(reached("127.0.0.1:7420"), "127.0.0.1:7420");
+    }
 }

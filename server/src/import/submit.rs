@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use super::collect::{Collected, Found, Origin, Rejection};
 use crate::command::client::Api;
 
-/// The largest batch that is sent at once. In bytes of descriptors: 4 MiB.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest batch that is sent at once. In bytes of descriptors: 2 MiB, half of what the
+/// server takes, since it counts more than the descriptors.
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What became of an import.
 #[derive(Debug, Default, Serialize)]
@@ -81,9 +82,11 @@ pub(crate) async fn submit(
     while waiting.peek().is_some() {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while batch.len() < ENTITY_CHANGES_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(found) = waiting.next() else { break };
-            bytes += found.descriptor.to_string().len();
+        while batch.len() < ENTITY_CHANGES_MAX
+            && let Some(found) =
+                waiting.next_if(|it| batch.is_empty() || bytes + size(it) <= BATCH_BYTES_MAX)
+        {
+            bytes += size(&found);
             batch.push(found);
         }
         let count = batch.len() as u64;
@@ -121,48 +124,78 @@ fn check(found: Vec<Found>, rejected: &mut Vec<Rejection>) -> Vec<Found> {
     valid
 }
 
+/// How large the descriptor of a document is. In bytes.
+fn size(found: &Found) -> usize {
+    found.descriptor.to_string().len()
+}
+
 /// Applies one batch. What the server rejects is taken out, named, and the rest tried again, so
-/// that one bad entity holds up no other.
+/// that one bad entity holds up no other. Where it does not say which one it rejects, the halves
+/// of the batch are tried until it is alone.
 async fn apply(
     api: &Api,
     tenant: TenantId,
-    mut batch: Vec<Found>,
+    batch: Vec<Found>,
     effect: Effect,
     locations: &mut HashMap<(&'static str, String), Option<String>>,
     report: &mut Report,
 ) -> Result<()> {
-    while !batch.is_empty() {
+    let mut batches = vec![batch];
+    while let Some(mut batch) = batches.pop() {
         let mut changes = Vec::with_capacity(batch.len());
         for found in &batch {
             let location = location(api, tenant, &found.location, effect, locations).await?;
             changes.push(json!({"put": {"descriptor": found.descriptor, "location": location}}));
         }
         let applied = ask(api, tenant, changes, effect).await?;
-        for change in applied.changes {
-            match change.effect.as_str() {
-                "CREATED" => report.created += 1,
-                "UPDATED" => report.updated += 1,
-                _ => report.unchanged += 1,
-            }
-        }
+        report.count(&applied.changes);
         if applied.user_errors.is_empty() {
-            return Ok(());
+            continue;
         }
-        let mut refused = BTreeMap::new();
-        for error in applied.user_errors {
-            let index = error.path.as_deref().and_then(index);
-            let Some(index) = index.filter(|it| *it < batch.len()) else {
-                bail!("the server refused the import: {}", error.message);
-            };
-            refused.entry(index).or_insert_with(Vec::new).push(error.message);
-        }
-        for (index, reasons) in refused.into_iter().rev() {
-            let found = batch.remove(index);
-            let reason = reasons.join("; ");
-            report.rejected.push(Rejection { origin: found.origin, reason });
+        match refused(&applied.user_errors, batch.len()) {
+            Some(refused) => {
+                for (index, reason) in refused.into_iter().rev() {
+                    let origin = batch.remove(index).origin;
+                    report.rejected.push(Rejection { origin, reason });
+                }
+                if !batch.is_empty() {
+                    batches.push(batch);
+                }
+            }
+            None => {
+                let later = batch.split_off(batch.len() / 2);
+                batches.extend([later, batch]);
+            }
         }
     }
     Ok(())
+}
+
+impl Report {
+    fn count(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change.effect.as_str() {
+                "CREATED" => self.created += 1,
+                "UPDATED" => self.updated += 1,
+                _ => self.unchanged += 1,
+            }
+        }
+    }
+}
+
+/// Which of a batch of `length` the server rejects, and why; none if it does not say which.
+fn refused(errors: &[UserError], length: usize) -> Option<BTreeMap<usize, String>> {
+    let mut refused: BTreeMap<usize, String> = BTreeMap::new();
+    for error in errors {
+        let named = error.path.as_deref().and_then(index).filter(|it| *it < length);
+        let index = named.or((length == 1).then_some(0))?;
+        let reason = refused.entry(index).or_default();
+        if !reason.is_empty() {
+            reason.push_str("; ");
+        }
+        reason.push_str(&error.message);
+    }
+    Some(refused)
 }
 
 async fn ask(api: &Api, tenant: TenantId, changes: Vec<Value>, effect: Effect) -> Result<Applied> {
@@ -236,6 +269,20 @@ mod tests {
         assert_eq!(index("changes[3].descriptor.metadata.name"), Some(3));
         assert_eq!(index("input.changes[12]"), Some(12));
         assert_eq!(index("options.idempotencyKey"), None);
+    }
+
+    #[test]
+    fn an_error_without_a_place_is_about_the_only_one_or_about_nobody_known() {
+        let error = |path: Option<&str>| UserError {
+            message: "no".to_owned(),
+            path: path.map(str::to_owned),
+        };
+        let both =
+            [error(Some("changes[1].descriptor.kind")), error(Some("changes[1].descriptor"))];
+        assert_eq!(refused(&both, 3), Some(BTreeMap::from([(1, "no; no".to_owned())])));
+        assert_eq!(refused(&[error(None)], 1), Some(BTreeMap::from([(0, "no".to_owned())])));
+        assert_eq!(refused(&[error(None)], 2), None);
+        assert_eq!(refused(&[error(Some("changes[7]"))], 2), None);
     }
 
     #[test]
