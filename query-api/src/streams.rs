@@ -25,6 +25,9 @@ use crate::error::ApiError;
 /// An event has at most 256 KiB, so a stream holds at most 16 MiB.
 const EVENTS_MAX: usize = 64;
 
+/// The greatest sequence that can be asked for: 2⁶³ − 1, the greatest the read models can hold.
+const SEQUENCE_MAX: u64 = i64::MAX.unsigned_abs();
+
 /// An event with its body, as its tenant sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -116,9 +119,14 @@ impl TenantStream {
     ///
     /// # Errors
     ///
-    /// If the caller may not read the audit trail, or the log cannot be read.
+    /// If the caller may not read the audit trail, no sequence can be that great, or the log
+    /// cannot be read.
     pub async fn open(request: &RequestContext, after: Option<u64>) -> Result<Self, ApiError> {
         let tenant = authorized(request)?;
+        if let Some(after) = after.filter(|it| *it > SEQUENCE_MAX) {
+            let message = format!("expected a sequence of at most {SEQUENCE_MAX}, got {after}");
+            return Err(ApiError::argument(message));
+        }
         let keys = request.keyring().tenant(tenant).await?;
         let log = request.shared().log().clone();
         let Some(partition) = request.shared().commands().partition_of(tenant) else {

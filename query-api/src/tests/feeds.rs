@@ -50,6 +50,30 @@ async fn pages_follow_each_other_without_gap() {
 }
 
 #[tokio::test]
+async fn after_every_sequence_there_is_nothing() {
+    let site = Site::start().await;
+    let last = i64::MAX.unsigned_abs();
+    for (after, status) in [(last - 1, 200), (last, 200), (last + 1, 400), (u64::MAX, 400)] {
+        let page = site.get(&site.a, &format!("/api/v1/events?after={after}")).await;
+        assert_eq!(page.status, status, "{after}: {}", page.text());
+        let request = Request::get(site.url("/api/v1/events"))
+            .with_header("last-event-id", &after.to_string());
+        let seen = site.send(&site.a, request).await;
+        assert_eq!((seen.status, seen.text()), (status, page.text()), "{after}");
+        if status == 200 {
+            assert_eq!(page.json(), json!({ "events": [], "next": after }));
+        }
+    }
+    let subscribe =
+        format!("subscription {{ events(afterSequence: {}) {{ sequence }} }}", last + 1);
+    let body = json!({ "query": subscribe }).to_string();
+    let request = Request::post(site.url("/graphql"), "application/json", body);
+    let mut answer = site.stream(&site.a, request).await;
+    let refused = answer.next().await.expect("it says why");
+    assert_eq!(refused.data["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{refused:?}");
+}
+
+#[tokio::test]
 async fn who_waits_is_answered_when_something_happens() {
     let site = Site::start().await;
     let after = rename(&site, &site.a, "before").await;
