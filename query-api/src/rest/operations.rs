@@ -1,8 +1,7 @@
 //! What operators ask of and do to the installation.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{self, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use domain::Permission;
 use domain::id::TenantId;
@@ -151,6 +150,9 @@ pub(super) async fn rebuild(
     status(State(door), headers).await
 }
 
+/// The most a request to resume may say, in bytes: 1,024, many times what it needs.
+pub(super) const RESUME_BYTES_MAX: usize = 1_024;
+
 /// Which tenant is to be taken up again.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -184,11 +186,11 @@ pub(super) struct Resumed {
 pub(super) async fn resume(
     State(door): State<Door>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: extract::Request,
 ) -> Result<Json<Resumed>, Problem> {
-    authorize(&door, &headers, Permission::DirectoryWrite)?;
+    authorize(&door, request.headers(), Permission::DirectoryWrite)?;
     let model = model(&name)?;
+    let body = super::read_body(request).await?;
     let Resume { tenant } = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(format!("expected {{\"tenant\": …}}: {error}")))?;
     let parked = door.context.projections().resume(model, tenant).await?;

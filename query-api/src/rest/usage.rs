@@ -6,10 +6,8 @@ mod plain;
 pub(super) mod report;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{self, State};
+use axum::http::HeaderMap;
 use commands::{IdempotencyKey, Outcome, Request};
 use domain::Permission;
 use domain::operation::Operation;
@@ -90,12 +88,12 @@ enum ResultKind {
 )]
 pub(super) async fn record(
     State(door): State<Door>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: extract::Request,
 ) -> Result<Json<Recorded>, Problem> {
+    let headers = request.headers().clone();
     let session = door.session(&headers)?;
     session.principal.authorize(Permission::UsageWrite)?;
-    let body = body.map_err(|rejection| unread(&rejection))?;
+    let body = super::read_body(request).await?;
     let entries = body::read(&headers, &body)?;
     let ids = entries.iter().map(|it| it.id.clone()).collect();
     let request = Request {
@@ -107,17 +105,6 @@ pub(super) async fn record(
     let place = Place { partition: outcome.partition, position: outcome.position };
     let position = door.context.position_token(&session.principal, &place);
     Ok(Json(recorded(ids, &outcome, position)))
-}
-
-/// Why a body could not be read.
-fn unread(rejection: &BytesRejection) -> Problem {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = "the body is too large; send fewer entries in one request";
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail)
-        }
-        _ => Problem::bad_request("the body ended before its time"),
-    }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {

@@ -79,6 +79,38 @@ async fn an_expired_token_and_one_of_another_installation_are_refused() {
     assert_eq!(site.get(&stranger, "/api/v1/events").await.status, 401);
 }
 
+#[tokio::test]
+async fn nobody_is_refused_before_a_body_is_read() {
+    let site = Site::start().await;
+    let paths = ["/api/v1/usage", "/api/v1/projections/audit/resume", "/graphql"];
+    for (path, length) in paths.into_iter().flat_map(|it| [(it, 10_u64), (it, 1_u64 << 40)]) {
+        let mut socket = TcpStream::connect(site.address).await.unwrap();
+        // A body is announced and never comes.
+        let request =
+            format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        soon(socket.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_has_the_bound_of_its_route() {
+    let site = Site::start().await;
+    let body = |bytes: usize| " ".repeat(bytes);
+    let resume = "/api/v1/projections/audit/resume";
+    for (who, path, bytes, expected) in [
+        (&site.operator, resume, 1_024, 400),
+        (&site.operator, resume, 1_025, 413),
+        (&site.a, "/api/v1/usage", 1_025, 400),
+        (&site.a, "/api/v1/usage", 1024 * 1024 + 1, 413),
+    ] {
+        let reply = site.post(who, path, "application/json", body(bytes)).await;
+        assert_eq!(reply.status, expected, "{path} {bytes}: {}", reply.text());
+    }
+}
+
 /// The head of the answer to a request written by hand.
 async fn head(site: &Site, target: &str, headers: &str) -> String {
     let mut socket = TcpStream::connect(site.address).await.unwrap();
