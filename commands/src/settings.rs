@@ -46,6 +46,8 @@ pub(crate) enum Sabotage {
     MergeRefused,
     /// After claiming again nothing is read.
     ReadNothing,
+    /// Batches are filled beyond what the log takes.
+    Overfill,
     /// Requests are answered before they are durable.
     AnswerEarly,
 }

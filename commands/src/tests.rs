@@ -8,4 +8,5 @@ mod random;
 mod reacting;
 mod requests;
 pub(crate) mod scenario;
+mod sizes;
 mod snapshots;

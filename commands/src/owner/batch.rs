@@ -12,6 +12,7 @@ use event_log::Record;
 use vault::SubjectKeys;
 
 use super::envelope::Envelope;
+use super::room::{Excess, Room};
 use crate::handlers::{Decision, Refusal, Surroundings};
 use crate::idempotency::Remembered;
 use crate::identities::{Fingerprint, Identities, Pending};
@@ -32,6 +33,7 @@ pub(crate) struct Batch<'s> {
     now: DateTime<Utc>,
     partitions: u32,
     decisions: Decisions,
+    room: Room,
     /// Which request of the batch a keyed command is.
     keyed: HashMap<CommandId, usize>,
     #[cfg(test)]
@@ -71,6 +73,10 @@ pub(crate) enum Decided {
     /// It repeats an earlier request of this batch.
     SameAs(usize),
 }
+
+/// What was not decided, since it does not fit the batch any more: it is for the next one.
+#[derive(Debug)]
+pub(crate) struct NoRoom(pub(crate) Envelope);
 
 /// An accepted request.
 #[derive(Debug)]
@@ -116,6 +122,7 @@ impl<'s> Batch<'s> {
             now,
             partitions,
             decisions: Decisions::default(),
+            room: Room::default(),
             keyed: HashMap::new(),
             #[cfg(test)]
             sabotage,
@@ -123,16 +130,21 @@ impl<'s> Batch<'s> {
     }
 
     /// Decides one request; it leaves its trace in the batch only if it is accepted whole.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoom`] with the request, as it came, if the batch is full.
     pub(crate) fn decide(
         &mut self,
         mut envelope: Envelope,
         subject_keys: &HashMap<TenantId, SubjectKeys>,
-    ) {
+    ) -> Result<(), NoRoom> {
         let subject_keys = subject_keys.get(&envelope.prepared.tenant);
         let decided = match self.known(&envelope.prepared) {
-            Some(known) => known,
+            Some(known) => Some(known),
             None => self.decide_new(&mut envelope.prepared, subject_keys),
         };
+        let Some(decided) = decided else { return Err(NoRoom(envelope)) };
         let index = self.decisions.open.len();
         if let Decided::Accepted(Accepted { first_record: Some(_), .. }) = &decided
             && envelope.prepared.request.is_some()
@@ -140,11 +152,20 @@ impl<'s> Batch<'s> {
             self.keyed.insert(envelope.prepared.command, index);
         }
         self.decisions.open.push(Open { envelope, decided });
+        Ok(())
     }
 
     /// Fires a timer, and says which timer of its stream is due next.
-    pub(crate) fn fire(&mut self, timer: Timer, prepared: Box<Prepared>) -> Option<Timer> {
-        self.decide(Envelope::silent(prepared), &HashMap::new());
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoom`] if the batch is full.
+    pub(crate) fn fire(
+        &mut self,
+        timer: Timer,
+        prepared: Box<Prepared>,
+    ) -> Result<Option<Timer>, NoRoom> {
+        self.decide(Envelope::silent(prepared), &HashMap::new())?;
         let Timer { tenant, stream, .. } = timer;
         let due = self.overlay.slot(tenant, &stream).and_then(|it| it.held.due());
         let next = due.map(|it| Timer { at: it.at, kind: it.kind, ..timer });
@@ -152,9 +173,9 @@ impl<'s> Batch<'s> {
             let open = self.decisions.open.last();
             tracing::error!(%tenant, %stream, ?open, "a timer fired and nothing came of it");
             self.decisions.spent.push(timer);
-            return None;
+            return Ok(None);
         }
-        next.filter(|it| it.at <= self.now)
+        Ok(next.filter(|it| it.at <= self.now))
     }
 
     /// What is to be appended and answered, and what to merge once it is durable.
@@ -178,27 +199,34 @@ impl<'s> Batch<'s> {
         Some(if same { Decided::Remembered(remembered) } else { reused() })
     }
 
+    /// None if there is no room for what it would record.
     fn decide_new(
         &mut self,
         prepared: &mut Prepared,
         subject_keys: Option<&SubjectKeys>,
-    ) -> Decided {
+    ) -> Option<Decided> {
         self.overlay.savepoint();
         let records_before = self.decisions.records.len();
         // Whatever the closure leaves half-done is taken back below.
         let decided = catch_unwind(AssertUnwindSafe(|| self.try_decide(prepared, subject_keys)));
         let decided = match decided {
             Ok(Ok(effects)) if prepared.mode == Mode::Commit => {
-                effects.identities.into_iter().for_each(|it| self.pending.insert(it));
-                return Decided::Accepted(effects.accepted);
+                match self.take_room(records_before) {
+                    Ok(()) => {
+                        effects.identities.into_iter().for_each(|it| self.pending.insert(it));
+                        return Some(Decided::Accepted(effects.accepted));
+                    }
+                    Err(Excess::Batch) => None,
+                    Err(Excess::Request(error)) => Some(Decided::Refused(error)),
+                }
             }
-            Ok(Ok(effects)) => Decided::Accepted(effects.accepted),
-            Ok(Err(Refusal::Caller(error))) => Decided::Refused(error),
-            Ok(Err(Refusal::Stale)) => Decided::Stale,
+            Ok(Ok(effects)) => Some(Decided::Accepted(effects.accepted)),
+            Ok(Err(Refusal::Caller(error))) => Some(Decided::Refused(error)),
+            Ok(Err(Refusal::Stale)) => Some(Decided::Stale),
             Err(_) => {
                 let command = prepared.command;
                 tracing::error!(%command, "a decision panicked");
-                Decided::Refused(CommandError::Fault(command))
+                Some(Decided::Refused(CommandError::Fault(command)))
             }
         };
         #[cfg(test)]
@@ -209,6 +237,15 @@ impl<'s> Batch<'s> {
         self.decisions.triggers.retain(|it| *it < records_before);
         self.overlay.roll_back();
         decided
+    }
+
+    /// Makes sure that the log takes the batch with the records from `first` on.
+    fn take_room(&mut self, first: usize) -> Result<(), Excess> {
+        #[cfg(test)]
+        if self.sabotage == Some(crate::settings::Sabotage::Overfill) {
+            return Ok(());
+        }
+        self.room.take(&self.decisions.records[first..])
     }
 
     fn try_decide(

@@ -8,6 +8,7 @@ pub(crate) mod envelope;
 pub(crate) mod inbox;
 mod recovery;
 mod replay;
+mod room;
 mod run;
 mod snapshotting;
 

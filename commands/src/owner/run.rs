@@ -9,7 +9,7 @@ use event_log::{AppendError, Position};
 use vault::{Keyring, KeyringError, SubjectKeys};
 
 use super::Owner;
-use super::batch::{Accepted, Batch, Decided, Decisions, Open, Tools};
+use super::batch::{Accepted, Batch, Decided, Decisions, NoRoom, Open, Tools};
 use super::envelope::{Answer, Envelope, Read};
 use super::inbox::Taken;
 use crate::idempotency::Remembered;
@@ -103,9 +103,11 @@ impl Owner {
         };
         let mut batch = Batch::new(&self.state, tools, now);
         let fired = fire(&self.parts.keyring, timers, &mut batch).await;
-        for request in requests {
-            batch.decide(request, &subject_keys);
-        }
+        let left = match fired {
+            Ok(Fired::NotAll) => requests,
+            Ok(Fired::All) | Err(_) => decide(requests, &subject_keys, &mut batch),
+        };
+        self.inbox.give_back(left.into_iter());
         let (Decisions { records, open, spent, triggers }, changes, pending) = batch.finish();
         spent.iter().for_each(|it| self.state.timers.remove(it));
         if let Err(error) = fired {
@@ -304,17 +306,44 @@ pub(super) fn refuse_all(envelopes: impl IntoIterator<Item = Envelope>, reason: 
     }
 }
 
+/// Decides one after the other until the batch is full, and returns those that are left.
+fn decide(
+    requests: Vec<Envelope>,
+    subject_keys: &HashMap<TenantId, SubjectKeys>,
+    batch: &mut Batch<'_>,
+) -> Vec<Envelope> {
+    let mut requests = requests.into_iter();
+    while let Some(request) = requests.next() {
+        if let Err(NoRoom(request)) = batch.decide(request, subject_keys) {
+            return std::iter::once(request).chain(requests).collect();
+        }
+    }
+    Vec::new()
+}
+
+/// How far the timers came.
+#[derive(Debug)]
+enum Fired {
+    /// Every one that was due.
+    All,
+    /// Until the batch was full. Requests have to wait for the others.
+    NotAll,
+}
+
 /// Fires timers in the order of their instants, also those that come about by it.
 async fn fire(
     keyring: &Keyring,
     mut due: BTreeSet<Timer>,
     batch: &mut Batch<'_>,
-) -> Result<(), KeyringError> {
+) -> Result<Fired, KeyringError> {
     while let Some(timer) = due.pop_first() {
         let prepared = timer_request(keyring, timer).await?;
-        due.extend(batch.fire(timer, prepared));
+        match batch.fire(timer, prepared) {
+            Ok(next) => due.extend(next),
+            Err(NoRoom(_)) => return Ok(Fired::NotAll),
+        }
     }
-    Ok(())
+    Ok(Fired::All)
 }
 
 /// The command a timer stands for; the same each time it is fired.
