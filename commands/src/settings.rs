@@ -44,6 +44,8 @@ pub(crate) enum Sabotage {
     KeepTraces,
     /// What was refused is taken for durable.
     MergeRefused,
+    /// What was read before an attempt at claiming again failed is forgotten.
+    ForgetRead,
     /// After claiming again nothing is read.
     ReadNothing,
     /// Batches are filled beyond what the log takes.

@@ -6,6 +6,7 @@ pub(crate) mod installation;
 mod owners;
 mod random;
 mod reacting;
+mod reading;
 mod requests;
 pub(crate) mod scenario;
 mod sizes;

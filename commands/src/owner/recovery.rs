@@ -20,6 +20,9 @@ const ATTEMPTS_HELD: u32 = 10;
 /// How often a request is decided anew after its batch was lost.
 const DECISIONS_MAX: u32 = 3;
 
+/// Where the records of each command are.
+type Written = HashMap<CommandId, Vec<Position>>;
+
 impl Owner {
     /// Claims again, reads what became of the batch, and answers by command.
     ///
@@ -28,13 +31,18 @@ impl Owner {
     pub(super) async fn recover(&mut self, mut held: Vec<Open>) {
         tracing::warn!(partition = self.partition.0, requests = held.len(), "claiming again");
         let mut attempts = 0;
-        let written = loop {
-            match self.claim_again().await {
-                Ok(written) => break written,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(partition = self.partition.0, error, "cannot claim again");
-                }
+        // What an attempt has taken into the state is not read again by the next one.
+        let mut written = Written::new();
+        while let Err(error) = self.claim_again(&mut written).await {
+            let partition = self.partition.0;
+            tracing::error!(
+                partition,
+                error = &error as &dyn std::error::Error,
+                "cannot claim again"
+            );
+            #[cfg(test)]
+            if self.parts.settings.sabotage == Some(crate::settings::Sabotage::ForgetRead) {
+                written.clear();
             }
             attempts += 1;
             if attempts == ATTEMPTS_HELD {
@@ -50,34 +58,30 @@ impl Owner {
             }
             let pause = PAUSE.0.saturating_mul(1 << attempts.min(10)).min(PAUSE.1);
             tokio::time::sleep(pause).await;
-        };
-        self.inbox.open();
-        self.settle(held, &written);
-    }
-
-    /// Claims and brings the state to the end; returns where each command found there is.
-    async fn claim_again(&mut self) -> Result<HashMap<CommandId, Vec<Position>>, StartError> {
-        let partition = self.partition;
-        let writer = self.parts.log.claim(partition).await;
-        self.writer = writer.map_err(|source| StartError::Claim { partition, source })?;
-        let mut written: HashMap<CommandId, Vec<Position>> = HashMap::new();
-        #[cfg(test)]
-        if self.parts.settings.sabotage == Some(crate::settings::Sabotage::ReadNothing) {
-            return Ok(written);
         }
-        self.catch_up(|header, position| {
-            written.entry(header.command).or_default().push(position);
-        })
-        .await?;
         // The follower sees for itself which of them something follows from.
         let mut found: Vec<Position> = written.values().flatten().copied().collect();
         found.sort_unstable();
         found.into_iter().for_each(|it| self.trigger(it));
-        Ok(written)
+        self.inbox.open();
+        self.settle(held, &written);
+    }
+
+    /// Claims and brings the state to the end; adds where each command found there is, also
+    /// when it fails half-way.
+    async fn claim_again(&mut self, written: &mut Written) -> Result<(), StartError> {
+        let partition = self.partition;
+        let writer = self.parts.log.claim(partition).await;
+        self.writer = writer.map_err(|source| StartError::Claim { partition, source })?;
+        #[cfg(test)]
+        if self.parts.settings.sabotage == Some(crate::settings::Sabotage::ReadNothing) {
+            return Ok(());
+        }
+        self.catch_up(|command, position| written.entry(command).or_default().push(position)).await
     }
 
     /// Acknowledges what was written and lets the rest wait for the next batch, at the front.
-    fn settle(&mut self, held: Vec<Open>, written: &HashMap<CommandId, Vec<Position>>) {
+    fn settle(&mut self, held: Vec<Open>, written: &Written) {
         let mut again = Vec::new();
         for open in held {
             let command = open.envelope.prepared.command;

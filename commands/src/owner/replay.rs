@@ -1,6 +1,7 @@
 //! How the state comes back: the newest snapshot, then what was recorded after it.
 
 use domain::Event;
+use domain::id::CommandId;
 use domain::usage;
 use event_log::{Attribute, Position, Recorded};
 
@@ -94,10 +95,11 @@ impl Owner {
         entries.iter().map(fingerprint).collect()
     }
 
-    /// Takes in everything recorded since the last position applied, naming each record.
+    /// Takes in everything recorded since the last position applied, and names each record
+    /// and its command once it is part of the state.
     pub(super) async fn catch_up(
         &mut self,
-        mut found: impl FnMut(&Header, Position) + Send,
+        mut found: impl FnMut(CommandId, Position) + Send,
     ) -> Result<(), StartError> {
         let partition = self.partition;
         let failed = |source| StartError::Log { partition, source };
@@ -117,13 +119,14 @@ impl Owner {
     async fn apply(
         &mut self,
         records: &[Recorded],
-        found: &mut (impl FnMut(&Header, Position) + Send),
+        found: &mut (impl FnMut(CommandId, Position) + Send),
     ) -> Result<(), StartError> {
         let partition = self.partition;
         let mut overlay = Overlay::new(&self.state);
         let mut recorded = self.state.recorded;
         let mut outcomes = Vec::new();
         let mut identities = Vec::new();
+        let mut taken = Vec::with_capacity(records.len());
         for Recorded { position, record } in records {
             let position = *position;
             let failed = |source| StartError::Record { partition, position, source };
@@ -149,11 +152,12 @@ impl Owner {
             }
             identities.extend(self.fingerprints(&header, event.as_ref()));
             overlay.savepoint();
-            found(&header, position);
+            taken.push((header.command, position));
         }
         let next = records.last().map_or(self.state.next, |it| it.position.next());
         let changes = overlay.into_changes();
         self.commit(changes, recorded, next);
+        taken.into_iter().for_each(|(command, position)| found(command, position));
         for (command, remembered) in outcomes {
             self.state.outcomes.insert(command, remembered);
         }
