@@ -68,11 +68,12 @@ impl Doors {
         };
         let schema = transport::prepare(schema::builder(), &settings.limits).finish();
         let graphql = transport::router(schema, Arc::new(authenticator), transport);
+        let bounds = Bounds::new(verifier.clone());
         let machines = rest::Doors::new(context, verifier, settings, metrics);
         machines
             .short()
             .merge(graphql)
-            .layer(middleware::from_fn_with_state(Bounds::default(), bounded::bound))
+            .layer(middleware::from_fn_with_state(bounds, bounded::bound))
             .merge(machines.unbounded())
             .fallback(rest::no_such_route)
             .method_not_allowed_fallback(rest::no_such_method)

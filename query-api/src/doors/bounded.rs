@@ -1,4 +1,9 @@
-//! Around every request that should be short: so many at a time, each so long.
+//! Around every request that should be short: so many at a time, so many of them of one tenant,
+//! each so long.
+//!
+//! Whoever has no credential that is accepted has no tenant either: the handlers refuse it from
+//! its head, before they read or do anything that lasts. What goes on over a WebSocket or an
+//! event stream is not counted here; those have bounds of their own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +14,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
+use crate::auth::Verifier;
 use crate::rest::Problem;
+use crate::transport::Streams;
 
 /// Requests that may be served at a time: 1,024. More would wait for the same two sides longer
 /// than for a try later on.
 const REQUESTS_MAX: usize = 1_024;
+
+/// Requests of one tenant that may be served at a time: 256, a quarter of all, so that no tenant
+/// alone keeps the others out.
+const TENANT_REQUESTS_MAX: usize = 256;
 
 /// The longest a request may take until its answer begins, its body included. In seconds: 30.
 const TIME_MAX: Duration = Duration::from_secs(30);
@@ -25,18 +36,25 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
     room: Arc<Semaphore>,
+    shares: Streams,
+    verifier: Verifier,
     time_max: Duration,
 }
 
-impl Default for Bounds {
-    fn default() -> Self {
-        Self::new(REQUESTS_MAX, TIME_MAX)
-    }
-}
-
 impl Bounds {
-    fn new(requests_max: usize, time_max: Duration) -> Self {
-        Self { room: Arc::new(Semaphore::new(requests_max)), time_max }
+    pub(super) fn new(verifier: Verifier) -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            shares: Streams::new(TENANT_REQUESTS_MAX),
+            verifier,
+            time_max: TIME_MAX,
+        }
+    }
+
+    /// The tenant whose share a request counts towards, if its credential is accepted.
+    fn tenant(&self, request: &Request) -> Option<String> {
+        let session = self.verifier.session(request.headers()).ok()??;
+        Some(session.principal.tenant().to_string())
     }
 }
 
@@ -45,13 +63,13 @@ impl Bounds {
 /// Streams count only until their head is sent; they have bounds of their own.
 pub(super) async fn bound(State(bounds): State<Bounds>, request: Request, next: Next) -> Response {
     let Ok(_room) = bounds.room.try_acquire() else {
-        let problem = Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "BUSY",
-            "too many requests are being served; try again",
-        );
-        return problem.retry_after(Some(RETRY_AFTER)).into_response();
+        return busy("too many requests are being served; try again");
     };
+    let tenant = bounds.tenant(&request);
+    let share = tenant.map(|it| bounds.shares.open(&it));
+    if matches!(share, Some(None)) {
+        return busy("too many requests of this tenant are being served; try again");
+    }
     match tokio::time::timeout(bounds.time_max, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => {
@@ -62,6 +80,11 @@ pub(super) async fn bound(State(bounds): State<Bounds>, request: Request, next: 
             Problem::new(StatusCode::GATEWAY_TIMEOUT, "TIMED_OUT", detail).into_response()
         }
     }
+}
+
+fn busy(detail: &str) -> Response {
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", detail);
+    problem.retry_after(Some(RETRY_AFTER)).into_response()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! How many streams each principal has open.
+//! How many streams each principal has open; with tenants for principals and requests for
+//! streams, also how many requests each tenant has in flight. Who has none takes no room.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
