@@ -120,13 +120,16 @@ pub struct AuditRow {
     pub causation: Option<String>,
 }
 
+/// The most types one filter may name: 100, more than there are.
+pub const NAMES_MAX: usize = 100;
+
 /// Which events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Done by this actor.
     pub actor: Option<ActorId>,
     /// Of these types, each whole (`entity.updated.v1`) or the beginning of one up to a dot
-    /// (`entity`); of all if empty.
+    /// (`entity`); of all if empty. At most [`NAMES_MAX`].
     pub names: Vec<String>,
     /// Of this stream.
     pub stream: Option<Stream>,
@@ -213,6 +216,7 @@ fn scoped(
         Read::Count => Sql::new("SELECT count(*) FROM events"),
     };
     sql.push(" WHERE tenant = ").bind(tenant.0);
+    ReadError::if_more("types of events", filter.names.len(), NAMES_MAX)?;
     narrow(&mut sql, filter);
     Ok(Some(sql))
 }

@@ -45,6 +45,14 @@ pub struct NotYetVisible {
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 impl ReadError {
+    /// Refuses a list with more than `most` members; `what` names them.
+    pub(crate) fn if_more(what: &str, count: usize, most: usize) -> Result<(), Self> {
+        if count <= most {
+            return Ok(());
+        }
+        Err(Self::Invalid(format!("expected at most {most} {what}, got {count}")))
+    }
+
     /// Makes a fault of `model` of whatever went wrong below.
     pub(crate) fn fault<E>(model: Model) -> impl Fn(E) -> Self + Copy
     where

@@ -11,7 +11,7 @@ mod sql;
 
 pub(crate) use file::{Access, begin, connect, define, has_table, pool, remove};
 pub(crate) use row::Row;
-pub(crate) use sql::{Sql, Value};
+pub(crate) use sql::{LIST_MAX, Sql, Value};
 
 /// A connection of the database in use.
 pub(crate) type Connection = sqlx::SqliteConnection;

@@ -68,6 +68,10 @@ async fn every_event_is_found_by_all_that_stands_around_it() {
     }
     let ids = [first.id, EventId(Uuid::nil())];
     assert_eq!(find_many(&models, &own, &ids).await.unwrap(), [Some(first.clone()), None]);
+    let of = |count| AuditFilter { names: vec!["usage".to_owned(); count], ..default() };
+    assert_eq!(count(&models, &own, &of(NAMES_MAX)).await.unwrap(), 1);
+    let refused = count(&models, &own, &of(NAMES_MAX + 1)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "expected at most 100 types of events, got 101");
     let foreign = Principal::member(tenant(2), actor(1));
     assert_eq!(find_many(&models, &foreign, &[first.id]).await.unwrap(), [None]);
     assert_eq!(count(&models, &foreign, &all).await.unwrap(), 1);

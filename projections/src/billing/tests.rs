@@ -181,6 +181,15 @@ async fn series_are_the_totals_spread_over_time() {
     assert!(usage::totals(&models, &own, &narrowed).await.unwrap().rows.is_empty());
     let narrowed = UsageQuery { meters: vec![key("api.calls")], ..question(None) };
     assert_eq!(usage::totals(&models, &own, &narrowed).await.unwrap().rows.len(), 1);
+    let crowd = |count| UsageQuery { customers: vec![customer(1); count], ..question(None) };
+    let most = usage::CUSTOMERS_MAX;
+    assert_eq!(usage::totals(&models, &own, &crowd(most)).await.unwrap().rows.len(), 1);
+    let refused = usage::totals(&models, &own, &crowd(most + 1)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "expected at most 1000 customers, got 1001");
+    let meters = vec![key("api.calls"); usage::METERS_MAX + 1];
+    let crowd = UsageQuery { meters, ..question(None) };
+    let refused = usage::totals(&models, &own, &crowd).await.unwrap_err();
+    assert_eq!(refused.to_string(), "expected at most 1000 meters, got 1001");
     let crooked = UsageQuery { from: begin() + TimeDelta::minutes(30), ..question(None) };
     assert!(matches!(usage::totals(&models, &own, &crooked).await, Err(ReadError::Invalid(_))));
     let empty = UsageQuery { to: begin(), ..question(None) };

@@ -74,12 +74,18 @@ const MICROS_PER_MINUTE: i64 = 60 * 1_000_000;
 const MICROS_PER_HOUR: i64 = 60 * MICROS_PER_MINUTE;
 const HOURS_PER_DAY: i64 = 24;
 
+/// The most customers one query may name: 1,000.
+pub const CUSTOMERS_MAX: usize = 1_000;
+
+/// The most meters one query may name: 1,000.
+pub const METERS_MAX: usize = 1_000;
+
 /// Which usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageQuery {
-    /// Of these customers; of all if empty.
+    /// Of these customers, at most [`CUSTOMERS_MAX`]; of all if empty.
     pub customers: Vec<CustomerId>,
-    /// Of these meters; of all if empty.
+    /// Of these meters, at most [`METERS_MAX`]; of all if empty.
     pub meters: Vec<MeterKey>,
     /// Used at or after this instant, which must be the beginning of an hour in UTC.
     pub from: DateTime<Utc>,
@@ -162,7 +168,8 @@ pub enum Step {
 ///
 /// # Errors
 ///
-/// [`ReadError::Invalid`] if the range is empty or not of whole hours;
+/// [`ReadError::Invalid`] if the range is empty or not of whole hours, or more than
+/// [`CUSTOMERS_MAX`] customers or [`METERS_MAX`] meters are named;
 /// [`ReadError::NotYetVisible`] if `at_sequence` has not been applied here.
 pub async fn totals(
     models: &ReadModels,
@@ -231,6 +238,8 @@ async fn fold(
         let message = format!("expected `from` before `to`, got {} and {}", query.from, query.to);
         return Err(ReadError::Invalid(message));
     }
+    ReadError::if_more("customers", query.customers.len(), CUSTOMERS_MAX)?;
+    ReadError::if_more("meters", query.meters.len(), METERS_MAX)?;
     let nothing = UsageReport { sequence: 0, complete_through: None, rows: Vec::new() };
     let Some(tenant) = scope::tenant(principal, Permission::UsageRead)? else {
         return Ok(nothing);

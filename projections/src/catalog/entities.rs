@@ -17,7 +17,7 @@ use crate::catalog::sql::Visible;
 use crate::error::ReadError;
 use crate::model::Model;
 use crate::read_models::ReadModels;
-use crate::store::{Row, Sql, StoreError};
+use crate::store::{LIST_MAX, Row, Sql, StoreError};
 
 pub use facets::facets;
 pub use list::{count, list};
@@ -207,7 +207,7 @@ pub async fn find_by_uid(
     Ok(fetch(models, sql).await?.pop())
 }
 
-/// The entities with these references (in any case), in order, in one query.
+/// The entities with these references (in any case), in order, in one query for every 8,192.
 ///
 /// # Errors
 ///
@@ -222,10 +222,13 @@ pub async fn find_many(
         return Ok(Vec::new());
     }
     let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
-    let mut sql = select(&visible);
-    sql.push(" AND e.reference IN ").bind_list(references.iter().map(String::as_str));
-    let found = fetch(models, sql).await?;
-    let found: HashMap<_, _> = found.into_iter().map(|it| (it.reference.clone(), it)).collect();
+    let mut found = HashMap::new();
+    for some in references.chunks(LIST_MAX) {
+        let mut sql = select(&visible);
+        sql.push(" AND e.reference IN ").bind_list(some.iter().map(String::as_str));
+        let entities = fetch(models, sql).await?;
+        found.extend(entities.into_iter().map(|it| (it.reference.clone(), it)));
+    }
     Ok(references.iter().map(|it| found.get(it).cloned()).collect())
 }
 

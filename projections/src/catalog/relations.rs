@@ -11,6 +11,9 @@ use crate::model::Model;
 use crate::read_models::ReadModels;
 use crate::store::{Row, Sql, StoreError};
 
+/// The most types one question may name: 100, several times the types there are.
+pub const KINDS_MAX: usize = 100;
+
 /// One end of a relation, seen from the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation {
@@ -55,6 +58,7 @@ pub(in crate::catalog) async fn of_many_visible(
     references: &[String],
     kinds: &[String],
 ) -> Result<Vec<Vec<Relation>>, ReadError> {
+    ReadError::if_more("types of relations", kinds.len(), KINDS_MAX)?;
     if references.is_empty() {
         return Ok(Vec::new());
     }
@@ -86,7 +90,7 @@ fn read(row: &Row) -> Result<(String, Relation), StoreError> {
     Ok((row.text(0)?, Relation { kind, target, resolved: row.integer(3)? != 0 }))
 }
 
-/// The same with the entities at the far ends, in one query more.
+/// The same with the entities at the far ends, in one query more for every 8,192 of them.
 ///
 /// # Errors
 ///

@@ -257,6 +257,20 @@ async fn relations_stand_in_both_directions_and_may_dangle() {
     assert!(relations[2].is_empty(), "what does not exist shows no relations");
     let owners = relations::owners_of_many(&models, &member(), &references).await.unwrap();
     assert_eq!(owners[0][0].entity.as_ref().unwrap().name, "team-a");
+
+    let kinds = |count| vec!["ownedBy".to_owned(); count];
+    let of =
+        async |kinds: &[String]| relations::of_many(&models, &member(), &references, kinds).await;
+    assert_eq!(of(&kinds(relations::KINDS_MAX)).await.unwrap()[0].len(), 1);
+    let refused = of(&kinds(relations::KINDS_MAX + 1)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "expected at most 100 types of relations, got 101");
+
+    let mut many: Vec<_> = (0..40_000).map(|it| format!("group:default/no-{it}")).collect();
+    many.extend(references);
+    let found = entities::find_many(&models, &member(), &many).await.unwrap();
+    let there: Vec<_> = found.iter().map(Option::is_some).collect();
+    assert_eq!(there[40_000..], [true, true, false], "more than one statement can hold");
+    assert!(!there[..40_000].contains(&true));
     projections.stop().await;
 }
 

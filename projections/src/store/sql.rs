@@ -6,6 +6,10 @@ use uuid::Uuid;
 
 use super::{Connection, Row, StoreError};
 
+/// The most values of one list: 8,192. SQLite binds at most 32,766 in one statement, and a list
+/// is not alone in it.
+pub(crate) const LIST_MAX: usize = 8_192;
+
 /// A value to bind. Times are microseconds since 1970, positions and counts integers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Value {
@@ -107,14 +111,16 @@ impl Sql {
     }
 
     /// Goes on with a parenthesised list of `values`. Its length is padded to a power of two by
-    /// repeating the last, so that few different statements have to be prepared.
+    /// repeating the last, so that few different statements have to be prepared. Whoever calls
+    /// sees to it that there are at most [`LIST_MAX`]; a longer list is not padded.
     pub(crate) fn bind_list<V: Into<Value>>(
         &mut self,
         values: impl IntoIterator<Item = V>,
     ) -> &mut Self {
         let mut values: Vec<Value> = values.into_iter().map(Into::into).collect();
         if let Some(last) = values.last().cloned() {
-            values.resize(values.len().next_power_of_two(), last);
+            let padded = values.len().next_power_of_two().min(LIST_MAX);
+            values.resize(padded.max(values.len()), last);
         }
         self.text.push('(');
         for (index, value) in values.into_iter().enumerate() {
