@@ -44,7 +44,7 @@ impl<K, V> Default for Batch<K, V> {
     }
 }
 
-impl<K: Clone, V> Batch<K, V> {
+impl<K, V> Batch<K, V> {
     /// The value of `key`; `fetch` answers a list of keys in order.
     async fn load<F, A>(&self, key: K, fetch: F) -> Result<V, Error>
     where
@@ -53,9 +53,9 @@ impl<K: Clone, V> Batch<K, V> {
     {
         let (sender, receiver) = oneshot::channel();
         if self.join(key, sender) == Role::Leader {
+            let led = Led(Some(self));
             tokio::task::yield_now().await;
-            let waiting = std::mem::take(&mut *self.lock());
-            let mut waiting = waiting.into_iter().peekable();
+            let mut waiting = led.take().into_iter().peekable();
             while waiting.peek().is_some() {
                 let (keys, senders): (Vec<K>, Vec<_>) = waiting.by_ref().take(KEYS_MAX).unzip();
                 answer(senders, fetch(keys).await);
@@ -70,8 +70,31 @@ impl<K: Clone, V> Batch<K, V> {
         if waiting.len() == 1 { Role::Leader } else { Role::Follower }
     }
 
+    /// Everybody who waits; nobody does from here on.
+    fn leave(&self) -> Waiting<K, V> {
+        std::mem::take(&mut *self.lock())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting<K, V>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those who wait for a leader, until it takes them. If it is given up before, so are they, and
+/// the next to ask leads.
+struct Led<'b, K, V>(Option<&'b Batch<K, V>>);
+
+impl<K, V> Led<'_, K, V> {
+    /// Everybody who joined so far. Whoever comes later has another leader.
+    fn take(mut self) -> Waiting<K, V> {
+        self.0.take().map(Batch::leave).unwrap_or_default()
+    }
+}
+
+impl<K, V> Drop for Led<'_, K, V> {
+    fn drop(&mut self) {
+        // What is dropped here tells its receiver.
+        self.0.take().map(Batch::leave);
     }
 }
 

@@ -22,3 +22,18 @@ async fn a_failure_reaches_every_sibling() {
     let all = futures::future::join_all((0..3).map(|it| batch.load(it, fetch))).await;
     assert!(all.into_iter().all(|it| it.unwrap_err().message == "no"));
 }
+
+#[tokio::test]
+async fn a_leader_that_is_given_up_strands_nobody() {
+    let batch = Batch::<u32, u32>::default();
+    let fetch = async |keys: Vec<u32>| Ok(keys);
+    let mut leader = Box::pin(batch.load(1, fetch));
+    let mut follower = Box::pin(batch.load(2, fetch));
+    assert!(futures::poll!(&mut leader).is_pending());
+    assert!(futures::poll!(&mut follower).is_pending());
+    drop(leader);
+    let given_up = crate::testing::soon(follower).await;
+    assert_eq!(given_up.unwrap_err().message, "the operation was given up");
+    let next = crate::testing::soon(batch.load(3, fetch)).await;
+    assert_eq!(next.unwrap(), 3, "the next to ask leads");
+}
