@@ -50,6 +50,8 @@ pub(crate) enum Sabotage {
     ReadNothing,
     /// Batches are filled beyond what the log takes.
     Overfill,
+    /// No timer fires after one whose tenant's keys cannot be had.
+    RestAll,
     /// Requests are answered before they are durable.
     AnswerEarly,
 }

@@ -4,7 +4,7 @@
 //! gone as soon as the state it belongs to moves on. That, and not a record of having fired, is
 //! why it takes effect once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::Stream;
@@ -19,6 +19,9 @@ pub(crate) struct Timer {
     pub(crate) stream: Stream,
     pub(crate) kind: DueKind,
 }
+
+/// Until when the timers of these tenants are left alone, since their keys cannot be had.
+pub(crate) type Resting = HashMap<TenantId, tokio::time::Instant>;
 
 /// The timers of a partition, the next one first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,14 +46,21 @@ impl Timers {
         self.0.extend(now.map(timer));
     }
 
-    /// When the first one is due.
-    pub(crate) fn next(&self) -> Option<DateTime<Utc>> {
-        self.0.first().map(|it| it.at)
+    /// When the first one is due, leaving out these tenants.
+    pub(crate) fn next(&self, resting: &Resting) -> Option<DateTime<Utc>> {
+        self.0.iter().find(|it| !resting.contains_key(&it.tenant)).map(|it| it.at)
     }
 
-    /// The first ones that are due at `now`, at most `count_max`.
-    pub(crate) fn due(&self, now: DateTime<Utc>, count_max: usize) -> BTreeSet<Timer> {
-        self.0.iter().take_while(|it| it.at <= now).take(count_max).copied().collect()
+    /// The first ones that are due at `now`, at most `count_max`, leaving out these tenants.
+    pub(crate) fn due(
+        &self,
+        now: DateTime<Utc>,
+        count_max: usize,
+        resting: &Resting,
+    ) -> BTreeSet<Timer> {
+        let due = self.0.iter().take_while(|it| it.at <= now);
+        let awake = due.filter(|it| !resting.contains_key(&it.tenant));
+        awake.take(count_max).copied().collect()
     }
 
     /// Forgets one until its state changes: it fired and nothing came of it.

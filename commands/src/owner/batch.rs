@@ -178,6 +178,13 @@ impl<'s> Batch<'s> {
         Ok(next.filter(|it| it.at <= self.now))
     }
 
+    #[cfg(test)]
+    pub(crate) fn rest_all(&self, due: &mut std::collections::BTreeSet<Timer>) {
+        if self.sabotage == Some(crate::settings::Sabotage::RestAll) {
+            due.clear();
+        }
+    }
+
     /// What is to be appended and answered, and what to merge once it is durable.
     pub(crate) fn finish(self) -> (Decisions, Changes, Pending) {
         (self.decisions, self.overlay.into_changes(), self.pending)

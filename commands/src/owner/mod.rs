@@ -24,6 +24,7 @@ use crate::identities::{Fingerprinter, Identities, IdentitiesError};
 use crate::record::{ReadError, RecordWriter};
 use crate::settings::Settings;
 use crate::state::State;
+use crate::timers::Resting;
 use crate::views::Views;
 use envelope::{Envelope, Read};
 use inbox::{Bounds, Inbox, Refused};
@@ -126,6 +127,7 @@ pub(crate) struct Owner {
     followed: Followed,
     /// Until when timers that could not be fired are left alone.
     timers_rest: Option<tokio::time::Instant>,
+    tenants_rest: Resting,
     snapshotting: Snapshotting,
 }
 
@@ -163,6 +165,7 @@ impl Owner {
             triggers,
             followed: Followed { announced: Position::START, done: followed },
             timers_rest: None,
+            tenants_rest: Resting::new(),
             snapshotting: Snapshotting::default(),
             parts,
         };

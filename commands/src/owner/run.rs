@@ -1,6 +1,6 @@
 //! The loop: take what is waiting, decide each against memory, append once, answer everybody.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -46,7 +46,15 @@ impl Owner {
     /// Waits for requests, reads or a timer.
     async fn next(&mut self) -> Option<Taken<Envelope, Read>> {
         let inbox = self.inbox.clone();
-        let Some(due) = self.state.timers.next() else { return inbox.next().await };
+        let present = tokio::time::Instant::now();
+        self.tenants_rest.retain(|_, until| *until > present);
+        let woken = self.tenants_rest.values().min().copied();
+        let Some(due) = self.state.timers.next(&self.tenants_rest) else {
+            return tokio::select! {
+                taken = inbox.next() => taken,
+                () = reach(woken) => Some(inbox.try_next()),
+            };
+        };
         if let Some(until) = self.timers_rest.filter(|it| *it > tokio::time::Instant::now()) {
             return tokio::select! {
                 taken = inbox.next() => taken,
@@ -55,13 +63,15 @@ impl Owner {
         }
         self.timers_rest = None;
         if due <= self.parts.clock.now() {
-            let overdue = self.state.timers.due(self.parts.clock.now(), TIMERS_MAX + 1).len();
+            let now = self.parts.clock.now();
+            let overdue = self.state.timers.due(now, TIMERS_MAX + 1, &self.tenants_rest).len();
             let nothing = Taken { requests: Vec::new(), reads: Vec::new() };
             return Some(if overdue > TIMERS_MAX { nothing } else { inbox.try_next() });
         }
         tokio::select! {
             taken = inbox.next() => taken,
             () = self.parts.clock.wait_until(due) => Some(inbox.try_next()),
+            () = reach(woken) => Some(inbox.try_next()),
         }
     }
 
@@ -69,7 +79,7 @@ impl Owner {
     fn due(&self, now: DateTime<Utc>) -> BTreeSet<Timer> {
         match self.timers_rest {
             Some(_) => BTreeSet::new(),
-            None => self.state.timers.due(now, TIMERS_MAX),
+            None => self.state.timers.due(now, TIMERS_MAX, &self.tenants_rest),
         }
     }
 
@@ -102,18 +112,18 @@ impl Owner {
             sabotage: self.parts.settings.sabotage,
         };
         let mut batch = Batch::new(&self.state, tools, now);
-        let fired = fire(&self.parts.keyring, timers, &mut batch).await;
+        let (fired, keyless) = fire(&self.parts.keyring, timers, &mut batch).await;
         let left = match fired {
-            Ok(Fired::NotAll) => requests,
-            Ok(Fired::All) | Err(_) => decide(requests, &subject_keys, &mut batch),
+            Fired::NotAll => requests,
+            Fired::All => decide(requests, &subject_keys, &mut batch),
         };
         self.inbox.give_back(left.into_iter());
         let (Decisions { records, open, spent, triggers }, changes, pending) = batch.finish();
         spent.iter().for_each(|it| self.state.timers.remove(it));
-        if let Err(error) = fired {
-            keyring_error(&error);
-            self.rest_timers();
-        }
+        let until = tokio::time::Instant::now() + TIMERS_REST;
+        #[cfg(test)]
+        self.rest_all(&keyless);
+        self.tenants_rest.extend(keyless.into_iter().map(|it| (it, until)));
         if records.is_empty() {
             self.acknowledge(open, &[], now);
             return 0;
@@ -156,6 +166,14 @@ impl Owner {
         }
         self.acknowledge(open, &[], now);
         Vec::new()
+    }
+
+    #[cfg(test)]
+    fn rest_all(&mut self, keyless: &HashSet<TenantId>) {
+        let rests_all = self.parts.settings.sabotage == Some(crate::settings::Sabotage::RestAll);
+        if rests_all && !keyless.is_empty() {
+            self.rest_timers();
+        }
     }
 
     #[cfg(test)]
@@ -306,6 +324,14 @@ pub(super) fn refuse_all(envelopes: impl IntoIterator<Item = Envelope>, reason: 
     }
 }
 
+/// Waits until an instant; without one, for ever.
+async fn reach(instant: Option<tokio::time::Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Decides one after the other until the batch is full, and returns those that are left.
 fn decide(
     requests: Vec<Envelope>,
@@ -330,20 +356,34 @@ enum Fired {
     NotAll,
 }
 
-/// Fires timers in the order of their instants, also those that come about by it.
+/// Fires timers in the order of their instants, also those that come about by it. Returns
+/// whose could not be fired because their keys cannot be had.
 async fn fire(
     keyring: &Keyring,
     mut due: BTreeSet<Timer>,
     batch: &mut Batch<'_>,
-) -> Result<Fired, KeyringError> {
+) -> (Fired, HashSet<TenantId>) {
+    let mut keyless = HashSet::new();
     while let Some(timer) = due.pop_first() {
-        let prepared = timer_request(keyring, timer).await?;
+        if keyless.contains(&timer.tenant) {
+            continue;
+        }
+        let prepared = match timer_request(keyring, timer).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                keyring_error(&error);
+                keyless.insert(timer.tenant);
+                #[cfg(test)]
+                batch.rest_all(&mut due);
+                continue;
+            }
+        };
         match batch.fire(timer, prepared) {
             Ok(next) => due.extend(next),
-            Err(NoRoom(_)) => return Ok(Fired::NotAll),
+            Err(NoRoom(_)) => return (Fired::NotAll, keyless),
         }
     }
-    Ok(Fired::All)
+    (Fired::All, keyless)
 }
 
 /// The command a timer stands for; the same each time it is fired.

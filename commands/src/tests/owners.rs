@@ -111,6 +111,28 @@ async fn a_timer_that_cannot_be_recorded_is_tried_again_later() {
     assert!(began.elapsed() >= std::time::Duration::from_secs(3), "it rests in between");
 }
 
+/// Whether a tenant's period has ended when its next request is decided, although the keys of
+/// another one, whose period ended before, are gone.
+async fn ends_beside_keyless(sabotage: Option<Sabotage>) -> bool {
+    let installation = Installation::with(1, |it| it.sabotage = sabotage).await;
+    let acme = installation.tenant("acme").await;
+    let umbrella = installation.tenant("umbrella").await;
+    sell(&installation, &acme, 10, 10).await;
+    installation.clock.advance(TimeDelta::seconds(1));
+    sell(&installation, &umbrella, 10, 10).await;
+    let before = renewals(&installation).await.len();
+    installation.keyring.destroy_tenant(acme.tenant()).await.unwrap();
+    installation.clock.advance(TimeDelta::days(32));
+    installation.submit(&umbrella, put("web")).await.unwrap();
+    renewals(&installation).await.len() == before + 1
+}
+
+#[tokio::test]
+async fn timers_do_not_wait_for_a_tenant_without_keys() {
+    assert!(ends_beside_keyless(None).await);
+    assert!(!ends_beside_keyless(Some(Sabotage::RestAll)).await, "the check would notice");
+}
+
 #[tokio::test]
 async fn entities_are_limited_exactly() {
     let installation = Installation::new().await;
