@@ -127,19 +127,13 @@ impl Entity {
         context: &Context<'_>,
         types: Option<Vec<String>>,
     ) -> async_graphql::Result<Vec<Relation>> {
-        let loaders = context.data::<Loaders>()?;
-        let kinds = types.unwrap_or_default();
-        let neighbours = loaders.neighbours(self.0.reference.clone(), kinds).await?;
-        Ok(neighbours.into_iter().map(Relation).collect())
+        self.neighbours(context, types.unwrap_or_default()).await
     }
 
     /// Who owns it.
     #[graphql(complexity = "2 * child_complexity")]
     async fn owners(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Relation>> {
-        let loaders = context.data::<Loaders>()?;
-        let kinds = vec!["ownedBy".to_owned()];
-        let neighbours = loaders.neighbours(self.0.reference.clone(), kinds).await?;
-        Ok(neighbours.into_iter().map(Relation).collect())
+        self.neighbours(context, vec!["ownedBy".to_owned()]).await
     }
 
     /// Its newest versions, newest first.
@@ -167,6 +161,19 @@ impl Entity {
             }
         };
         Ok(connection(request, &purpose, page, Default::default(), EntityVersion))
+    }
+}
+
+impl Entity {
+    /// Its relations of these types, of all if none are named.
+    async fn neighbours(
+        &self,
+        context: &Context<'_>,
+        kinds: Vec<String>,
+    ) -> async_graphql::Result<Vec<Relation>> {
+        let loaders = context.data::<Loaders>()?;
+        let neighbours = loaders.neighbours(self.0.reference.clone(), kinds).await?;
+        Ok(neighbours.into_iter().map(Relation).collect())
     }
 }
 
