@@ -5,10 +5,14 @@
 //! target is printed as missed.
 
 mod child;
+mod identities;
+mod in_process;
 mod load;
+mod mixed;
 mod over_http;
 mod write_side;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -50,6 +54,30 @@ impl Verdict {
     }
 }
 
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// How long a row runs.
+    pub seconds: Duration,
+    /// How long usage is ingested.
+    pub ingest: Duration,
+    /// How many events the read models are rebuilt from.
+    pub events: u64,
+    /// How many usage identities are remembered.
+    pub identities: u64,
+}
+
+impl Extent {
+    fn of(options: &Bench) -> Self {
+        let seconds = Duration::from_secs(options.seconds);
+        if options.thorough {
+            let ingest = Duration::from_secs(600);
+            return Self { seconds, ingest, events: 1_000_000, identities: 100_000_000 };
+        }
+        Self { seconds, ingest: seconds, events: 200_000, identities: 2_000_000 }
+    }
+}
+
 /// Measures every row, in a folder that is deleted afterwards.
 ///
 /// # Errors
@@ -59,10 +87,20 @@ pub(crate) async fn run(config: &Config, options: &Bench) -> Result<Vec<Row>> {
     let parent = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = parent.join(format!("callboard-bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
-    let seconds = Duration::from_secs(options.seconds);
-    let mut rows = vec![write_side::commands(&scratch.join("in-process"), seconds).await?];
-    rows.extend(over_http::rows(config, &scratch.join("over-http"), seconds).await?);
+    let rows = rows(config, &scratch, &Extent::of(options)).await;
     std::fs::remove_dir_all(&scratch)?;
+    rows
+}
+
+async fn rows(config: &Config, scratch: &Path, extent: &Extent) -> Result<Vec<Row>> {
+    let mut rows = vec![write_side::commands(&scratch.join("commands"), extent.seconds).await?];
+    rows.extend(over_http::rows(config, &scratch.join("over-http"), extent).await?);
+    let mixed = scratch.join("mixed");
+    rows.push(mixed::rebuilt(&mixed, extent.events).await?);
+    rows.push(over_http::started(&mixed, extent.events).await?);
+    let (folder, count) = (scratch.join("identities"), extent.identities);
+    std::fs::create_dir_all(&folder)?;
+    rows.push(tokio::task::spawn_blocking(move || identities::measured(&folder, count)).await??);
     Ok(rows)
 }
 

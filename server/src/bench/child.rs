@@ -9,6 +9,9 @@ use anyhow::{Context, Result, bail};
 /// How long a server may take to be ready. In seconds: 60.
 const READY_MAX: Duration = Duration::from_secs(60);
 
+/// How long a server is left alone before it counts as being at rest. In seconds: 2.
+const REST: Duration = Duration::from_secs(2);
+
 /// How long one clock tick of `/proc` is on Linux. In milliseconds: 10.
 const TICK_MS: u64 = 10;
 
@@ -29,7 +32,7 @@ impl Server {
     pub(crate) async fn start(
         folder: &Path,
         listen: &str,
-        is_ready: impl AsyncFn() -> bool,
+        is_ready: &impl AsyncFn() -> bool,
     ) -> Result<Self> {
         let began = Instant::now();
         let child = Command::new(std::env::current_exe()?)
@@ -69,12 +72,22 @@ impl Server {
         Ok(Duration::from_millis((ticks.0 + ticks.1) * TICK_MS))
     }
 
+    /// How much memory it holds once it has had nothing to do for a while. In MiB.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub(crate) async fn memory_at_rest_mib(&self) -> Result<u64> {
+        tokio::time::sleep(REST).await;
+        self.memory_mib()
+    }
+
     /// How much memory it holds. In MiB.
     ///
     /// # Errors
     ///
     /// If the system does not say.
-    pub(crate) fn memory_mib(&self) -> Result<u64> {
+    fn memory_mib(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
         let kib = line.and_then(|it| it.split_whitespace().next()).and_then(|it| it.parse().ok());

@@ -1,0 +1,63 @@
+//! A write side in this process, on an embedded log of its own: what rows stand on that go
+//! through no door.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use commands::{Commands, Request, SystemClock};
+use domain::Principal;
+use domain::id::{ActorId, TenantId};
+use domain::operation::Operation;
+use event_log::EventLog;
+use event_log::embedded::{EmbeddedLog, Settings};
+use uuid::Uuid;
+use vault::Keyring;
+
+use crate::folder::{Folder, Purpose};
+use crate::node::open_keyring;
+
+/// How long a tenant may take to come into being. In seconds: 10.
+const CREATED_MAX: Duration = Duration::from_secs(10);
+
+/// A running write side and what it stands on.
+pub(crate) struct InProcess {
+    pub folder: Folder,
+    pub log: Arc<dyn EventLog>,
+    pub keyring: Keyring,
+    pub commands: Commands,
+}
+
+impl InProcess {
+    /// Starts one in `folder`, with nothing in it.
+    ///
+    /// # Errors
+    ///
+    /// If a part does not start.
+    pub(crate) async fn start(folder: &Path) -> Result<Self> {
+        let folder = Folder::open(folder, Purpose::Serve)?;
+        let log: Arc<dyn EventLog> =
+            Arc::new(EmbeddedLog::open(folder.log(), Settings::default())?);
+        let keyring = open_keyring(&folder).await?;
+        let settings = commands::Settings::new(folder.identities());
+        let clock = Arc::new(SystemClock);
+        let commands = Commands::start(log.clone(), keyring.clone(), clock, settings).await?;
+        Ok(Self { folder, log, keyring, commands })
+    }
+
+    /// Registers a tenant, waits until it can be written to, and returns one of its members.
+    ///
+    /// # Errors
+    ///
+    /// If the write side refuses.
+    pub(crate) async fn tenant(&self, slug: &str) -> Result<Principal> {
+        let tenant = TenantId(Uuid::now_v7());
+        let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
+        let register =
+            Operation::RegisterTenant { tenant, slug: slug.parse()?, name: slug.parse()? };
+        self.commands.submit(&operator, Request::new(register)).await?;
+        self.commands.created(tenant, CREATED_MAX).await?;
+        Ok(Principal::member(tenant, ActorId(Uuid::from_u128(1))))
+    }
+}

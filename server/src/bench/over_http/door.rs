@@ -1,0 +1,90 @@
+//! The doors of the measured server, as one tenant uses them.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use outbound::{Client, Request};
+use serde_json::{Value, json};
+use url::Url;
+
+/// How many usage entries one request holds.
+pub(super) const ENTRIES: u64 = 100;
+
+/// The doors of the measured server, for one tenant.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    pub(super) client: Client,
+    pub(super) base: Url,
+    pub(super) bearer: Arc<str>,
+}
+
+impl Door {
+    async fn post(&self, path: &str, body: Vec<u8>) -> Result<Value> {
+        self.send(Request::post(self.base.join(path)?, "application/json", body)).await
+    }
+
+    async fn send(&self, request: Request) -> Result<Value> {
+        let request = request.with_header("authorization", &self.bearer);
+        let answer = self.client.send(request).await?;
+        if answer.status != 200 {
+            bail!(
+                "the server answered {}: {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body)
+            );
+        }
+        Ok(serde_json::from_slice(&answer.body)?)
+    }
+
+    pub(super) async fn graphql(&self, query: &str, variables: Value) -> Result<Value> {
+        let body = serde_json::to_vec(&json!({"query": query, "variables": variables}))?;
+        let answer = self.post("/graphql", body).await?;
+        if let Some(error) = answer["errors"].get(0) {
+            bail!("the server answered {error}");
+        }
+        Ok(answer["data"].clone())
+    }
+
+    pub(super) async fn apply(&self, first: u64, count: u64) -> Result<()> {
+        let changes = (first..first + count).map(|number| {
+            json!({"put": {"descriptor": {
+                "apiVersion": "backstage.io/v1alpha1", "kind": "Component",
+                "metadata": {"name": format!("c-{number}"), "title": format!("Component {number}")},
+                "spec": {"type": "service", "lifecycle": "production", "owner": "group:team"},
+            }}})
+        });
+        let input = json!({"changes": changes.collect::<Vec<_>>()});
+        let query = "mutation($input: ApplyEntitiesInput!) {
+            applyEntities(input: $input) { userErrors { message } }
+        }";
+        let answer = self.graphql(query, json!({"input": input})).await?;
+        match answer["applyEntities"]["userErrors"].get(0) {
+            None => Ok(()),
+            Some(error) => bail!("an entity was refused: {error}"),
+        }
+    }
+
+    pub(super) async fn usage(&self, caller: usize, times: u64) -> Result<()> {
+        let entries = (0..ENTRIES).map(|number| {
+            json!({"source": "bench", "id": format!("{caller}-{times}-{number}"),
+                "meter": "api.calls", "value": "1"})
+        });
+        let body = serde_json::to_vec(&entries.collect::<Vec<_>>())?;
+        self.post("/api/v1/usage", body).await.map(drop)
+    }
+
+    pub(super) async fn count(&self) -> Result<u64> {
+        let answer = self.graphql("{ entities(first: 1) { totalCount } }", json!({})).await?;
+        answer["entities"]["totalCount"].as_u64().context("the server counts")
+    }
+
+    /// How many events the read model that is furthest behind has not applied. For operators.
+    pub(super) async fn behind(&self) -> Result<u64> {
+        let status = self.send(Request::get(self.base.join("/api/v1/projections")?)).await?;
+        let models = status.as_array().context("the server lists its models")?;
+        let partitions = models.iter().filter_map(|it| it["partitions"].as_array()).flatten();
+        let behind = partitions.map(|it| it["eventsBehind"].as_u64());
+        let behind: Option<Vec<u64>> = behind.collect();
+        Ok(behind.context("the server counts")?.into_iter().max().unwrap_or(0))
+    }
+}
