@@ -1,5 +1,4 @@
-//! The decisions of one batch: records to be appended together, and answers to be given once
-//! they are durable.
+//! The decisions of one batch, over committed state: what becomes of each request in it.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,14 +6,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use chrono::{DateTime, Utc};
 use domain::Event;
 use domain::id::{CommandId, EventId, TenantId};
-use domain::usage::Verdict;
-use event_log::Record;
 use vault::SubjectKeys;
 
+use super::decisions::{Accepted, Decided, Decisions, NoRoom, Open};
 use super::envelope::Envelope;
 use super::room::{Excess, Room};
 use crate::handlers::{Decision, Refusal, Surroundings};
-use crate::idempotency::Remembered;
 use crate::identities::{Fingerprint, Identities, Pending};
 use crate::prepare::{Ask, Prepared};
 use crate::reactions::is_trigger;
@@ -38,56 +35,6 @@ pub(crate) struct Batch<'s> {
     keyed: HashMap<CommandId, usize>,
     #[cfg(test)]
     sabotage: Option<crate::settings::Sabotage>,
-}
-
-/// A decided batch.
-#[derive(Debug, Default)]
-pub(crate) struct Decisions {
-    pub(crate) records: Vec<Record>,
-    /// The requests in the order they were decided.
-    pub(crate) open: Vec<Open>,
-    /// Which records something follows from.
-    pub(crate) triggers: Vec<usize>,
-    /// Timers that fired without anything coming of it.
-    pub(crate) spent: Vec<Timer>,
-}
-
-/// A request that was decided and not answered.
-#[derive(Debug)]
-pub(crate) struct Open {
-    pub(crate) envelope: Envelope,
-    pub(crate) decided: Decided,
-}
-
-/// What was decided about a request.
-#[derive(Debug)]
-pub(crate) enum Decided {
-    /// It was accepted.
-    Accepted(Accepted),
-    /// It had no effect.
-    Refused(CommandError),
-    /// It was prepared under settings that changed while it waited.
-    Stale,
-    /// It was decided in an earlier batch.
-    Remembered(Remembered),
-    /// It repeats an earlier request of this batch.
-    SameAs(usize),
-}
-
-/// What was not decided, since it does not fit the batch any more: it is for the next one.
-#[derive(Debug)]
-pub(crate) struct NoRoom(pub(crate) Envelope);
-
-/// An accepted request.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    /// Where its records are in the batch: the first one, if there are any.
-    pub(crate) first_record: Option<usize>,
-    pub(crate) sequence: u64,
-    pub(crate) events: Vec<EventSummary>,
-    pub(crate) verdicts: Vec<Verdict>,
-    /// Where to go on, if it is not finished.
-    pub(crate) resume: Option<u64>,
 }
 
 /// Everything a request did to the batch.

@@ -1,15 +1,20 @@
 //! The owner of a partition: the one place where its commands are decided.
 //!
-//! Read [`run`] for the loop, `batch` for what happens to one request, [`replay`] for how the
-//! state comes back, [`recovery`] for what happens when an append ends badly.
+//! Read [`run`] for the loop, `batch` for what happens to one request, `decisions` for what comes
+//! of it, [`answering`] for how callers learn of it, [`firing`] for timers, [`replay`] for how
+//! the state comes back, [`recovery`] for what happens when an append ends badly.
 
+mod answering;
 pub(crate) mod batch;
+pub(crate) mod decisions;
 pub(crate) mod envelope;
+mod firing;
 pub(crate) mod inbox;
 mod recovery;
 mod replay;
 mod room;
 mod run;
+mod sealing;
 mod snapshotting;
 
 use std::path::PathBuf;

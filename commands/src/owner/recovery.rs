@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::id::CommandId;
 use event_log::Position;
 
-use super::batch::{Accepted, Decided, Open};
+use super::decisions::{Accepted, Decided, Open};
 use super::{Owner, StartError};
 use crate::request::CommandError;
 
