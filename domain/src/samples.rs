@@ -171,6 +171,7 @@ fn of_subscription() -> [subscription::Event; 6] {
             time_zone: chrono_tz::America::New_York,
             anchor: january(15),
             trial_end: Some(january(15)),
+            period_end: january(15),
             at: january(1),
         },
         Event::PlanChanged { sold: sold(2), at: january(20) },

@@ -32,6 +32,9 @@ pub enum Event {
         anchor: DateTime<Utc>,
         /// When nothing is billed before; none without a trial.
         trial_end: Option<DateTime<Utc>>,
+        /// The first instant after the first period, or after the trial if there is one. A fact:
+        /// the zone database may say something else by the time it is read.
+        period_end: DateTime<Utc>,
         /// When it was sold.
         at: DateTime<Utc>,
     },
@@ -243,7 +246,9 @@ fn start(
         }
     };
     let (sold, anchor) = (sold.clone(), trial_end.unwrap_or(now));
-    Ok(vec![Event::Started { customer, sold, time_zone, anchor, trial_end, at: now }])
+    let period_end =
+        trial_end.unwrap_or_else(|| calendar::boundary(now, time_zone, sold.terms.interval, 1));
+    Ok(vec![Event::Started { customer, sold, time_zone, anchor, trial_end, period_end, at: now }])
 }
 
 impl Aggregate for Subscription {
@@ -316,20 +321,15 @@ impl Aggregate for Subscription {
 
     fn evolve(&mut self, event: &Event) {
         match event {
-            Event::Started { customer, sold, time_zone, anchor, trial_end, at } => {
-                let mut sale = Sale {
+            Event::Started { customer, sold, time_zone, anchor, trial_end, period_end, at } => {
+                *self = Self::Active(Sale {
                     customer: *customer,
                     sold: Arc::new(sold.clone()),
                     time_zone: *time_zone,
                     anchor: *anchor,
-                    phase: Phase::Trial,
-                    period: Period { start: *at, end: *anchor },
-                };
-                if trial_end.is_none() {
-                    // As if a trial of no time had just ended.
-                    sale.begin_next();
-                }
-                *self = Self::Active(sale);
+                    phase: trial_end.map_or(Phase::Period(0), |_| Phase::Trial),
+                    period: Period { start: *at, end: *period_end },
+                });
             }
             Event::PlanChanged { sold, at: _ } => {
                 self.change(|it| it.sold = Arc::new(sold.clone()));

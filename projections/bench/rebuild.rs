@@ -217,6 +217,7 @@ fn started(number: u64, at: chrono::DateTime<chrono::Utc>) -> Event {
         time_zone: chrono_tz::UTC,
         anchor: at,
         trial_end: None,
+        period_end: at + chrono::TimeDelta::days(30),
         at,
     })
 }

@@ -27,7 +27,7 @@ use crate::engine::fold::{ApplyError, Schema};
 use crate::store::{Connection, Value};
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 1,
+    version: 2,
     tables: &[
         customers::CUSTOMERS,
         meters::METERS,

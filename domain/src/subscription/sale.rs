@@ -65,12 +65,6 @@ impl Sale {
         (number, Period { start: self.period.end, end })
     }
 
-    /// Goes on to the next period.
-    pub(super) fn begin_next(&mut self) {
-        let (number, period) = self.next();
-        (self.phase, self.period) = (Phase::Period(number), period);
-    }
-
     /// The hard quotas on usage, for each of `periods`.
     pub(super) fn allowances(&self, periods: &[Period]) -> Vec<Allowance> {
         let limits = self.hard().filter_map(|it| match &it.of {

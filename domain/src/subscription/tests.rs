@@ -62,6 +62,7 @@ fn started() -> Event {
         time_zone: chrono_tz::UTC,
         anchor,
         trial_end: None,
+        period_end: at("2026-02-28"),
         at: anchor,
     }
 }
@@ -204,6 +205,7 @@ fn a_trial_is_civil_days_and_the_periods_are_counted_from_its_end() {
         time_zone,
         anchor: trial_end,
         trial_end: Some(trial_end),
+        period_end: trial_end,
         at: now,
     };
     check(&[], "2026-03-01T11:00:00Z", start, Ok(vec![started.clone()]));
@@ -231,6 +233,7 @@ fn a_trial_that_is_cancelled_ends_with_the_trial() {
         time_zone: chrono_tz::UTC,
         anchor: trial_end,
         trial_end: Some(trial_end),
+        period_end: trial_end,
         at: now,
     };
     let scheduled = Event::CancellationScheduled { at: trial_end };
@@ -247,6 +250,29 @@ fn is_due_at_the_end_of_its_period_until_it_is_over() {
     assert_eq!(due(&[started(), scheduled()]), Some(at("2026-02-28")));
     assert_eq!(due(&[started(), renewed(1, "2026-02-28", "2026-03-31")]), Some(at("2026-03-31")));
     assert_eq!(due(&[started(), cancelled("2026-02-01")]), None);
+}
+
+/// Had the zone database said something else when it was sold, the period would still be as sold:
+/// taking an event in computes nothing.
+#[test]
+fn a_period_ends_when_its_event_says_whatever_the_calendar_says_now() {
+    let trial_end = at("2026-02-03");
+    for (trial_end, phase) in [(None, Phase::Period(0)), (Some(trial_end), Phase::Trial)] {
+        let odd = Event::Started {
+            customer: CUSTOMER,
+            sold: sold(|_| {}),
+            time_zone: chrono_tz::Africa::Casablanca,
+            anchor: at("2026-01-31"),
+            trial_end,
+            period_end: at("2026-02-03T04:05:06Z"),
+            at: at("2026-01-31"),
+        };
+        let subscription = fold::<Subscription>(&[odd]);
+        let (start, end) = (at("2026-01-31"), at("2026-02-03T04:05:06Z"));
+        assert_eq!(subscription.sale().unwrap().phase, phase);
+        assert_eq!(subscription.current_period(), Some(Period { start, end }));
+        assert_eq!(subscription.due(), Some(Due { at: end, kind: DueKind::PeriodEnd }));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod writer;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use domain::calendar::Period;
 use domain::id::{ActorId, CustomerId, PlanId, SubscriptionId};
 use domain::subscription::Sold;
 use domain::{Permission, Principal};
@@ -30,8 +31,8 @@ pub(super) const SUBSCRIPTIONS: &str = "CREATE TABLE subscriptions (
     started_at BIGINT NOT NULL,
     ending_at BIGINT,
     cancelled_at BIGINT,
-    period_start BIGINT,
-    period_end BIGINT,
+    period_start BIGINT NOT NULL,
+    period_end BIGINT NOT NULL,
     revision BIGINT NOT NULL,
     PRIMARY KEY (tenant, id)
 )";
@@ -70,9 +71,8 @@ pub struct Subscription {
     pub trial_end: Option<DateTime<Utc>>,
     /// When it was sold.
     pub started_at: DateTime<Utc>,
-    /// The running period as last renewed: first instant and first instant after it. None
-    /// before the first renewal.
-    pub renewed_period: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// The running period or trial; the last one, if it is over.
+    pub period: Period,
     /// The stream's revision.
     pub revision: u64,
 }
@@ -282,7 +282,7 @@ fn read(row: &Row) -> Result<Subscription, StoreError> {
         anchor: row.time(4)?,
         trial_end: row.optional_time(5)?,
         started_at: row.time(6)?,
-        renewed_period: row.optional_time(9)?.zip(row.optional_time(10)?),
+        period: Period { start: row.time(9)?, end: row.time(10)? },
         revision: row.count(11)?,
     })
 }

@@ -270,6 +270,7 @@ async fn plans_and_subscriptions_keep_what_happened() {
             time_zone: chrono_tz::UTC,
             anchor: at,
             trial_end: None,
+            period_end: at + TimeDelta::days(30),
             at,
         },
         subscription::Event::PlanChanged { sold: sold(2, "Basic 2"), at },
@@ -279,14 +280,17 @@ async fn plans_and_subscriptions_keep_what_happened() {
         subscription::Event::Cancelled { at },
     ];
     let stream = Stream::Subscription(id);
-    let mut states = Vec::new();
+    let (mut states, mut periods) = (Vec::new(), Vec::new());
     let own = member(tenant(1));
     for event in &events {
         world.history.event(tenant(1), stream, Event::Subscription(event.clone()));
         let models = world.read().await;
         let found = subscriptions::find_many(&models, &own, &[id]).await.unwrap().remove(0);
-        states.push(found.unwrap().state);
+        let found = found.unwrap();
+        periods.push((found.period.end - found.period.start).num_days());
+        states.push(found.state);
     }
+    assert_eq!(periods, [30, 30, 30, 30, 31, 31]);
     use SubscriptionState::{Active, Cancelled, Ending};
     assert_eq!(states, [Active, Active, Ending(at), Active, Active, Cancelled(at)]);
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::calendar::Period;
 use domain::id::{SubscriptionId, TenantId};
 use domain::subscription::Event;
 use domain::{Event as AnyEvent, Stream};
@@ -65,7 +66,7 @@ fn evolve(
     event: &Event,
 ) -> Result<(), Unfit> {
     let key = key(fact)?;
-    if let Event::Started { customer, sold, time_zone, anchor, trial_end, at } = event {
+    if let Event::Started { customer, sold, time_zone, anchor, trial_end, period_end, at } = event {
         let subscription = Subscription {
             id: key.1,
             customer: *customer,
@@ -75,7 +76,7 @@ fn evolve(
             anchor: *anchor,
             trial_end: *trial_end,
             started_at: *at,
-            renewed_period: None,
+            period: Period { start: *at, end: *period_end },
             revision: fact.revision,
         };
         touched.insert(key, subscription);
@@ -89,7 +90,9 @@ fn evolve(
         Event::PlanChanged { sold, .. } => subscription.sold = sold.clone(),
         Event::CancellationScheduled { at } => subscription.state = SubscriptionState::Ending(*at),
         Event::CancellationUndone {} => subscription.state = SubscriptionState::Active,
-        Event::Renewed { start, end, .. } => subscription.renewed_period = Some((*start, *end)),
+        Event::Renewed { start, end, .. } => {
+            subscription.period = Period { start: *start, end: *end };
+        }
         Event::Cancelled { at } => subscription.state = SubscriptionState::Cancelled(*at),
     }
     Ok(())
@@ -121,8 +124,8 @@ async fn write(
             micros(Some(it.started_at)),
             micros(ending),
             micros(cancelled),
-            micros(it.renewed_period.map(|it| it.0)),
-            micros(it.renewed_period.map(|it| it.1)),
+            micros(Some(it.period.start)),
+            micros(Some(it.period.end)),
             it.revision.into(),
         ]);
     }
