@@ -232,6 +232,13 @@ impl Commands {
             .ok_or_else(|| CommandError::Unavailable(format!("partition {partition} is not here")))
     }
 
+    /// Leaves what follows undone from now on.
+    #[cfg(test)]
+    pub(crate) async fn stop_following(&self) {
+        let mut followers = std::mem::take(&mut *self.0.followers.lock().unwrap());
+        followers.shutdown().await;
+    }
+
     #[cfg(test)]
     pub(crate) fn owner(&self, partition: Partition) -> &OwnerHandle {
         &self.0.owners[usize::try_from(partition.0).expect("it is small")]

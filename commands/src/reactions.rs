@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use domain::customer::Role;
-use domain::id::{ActorId, CustomerId, TenantId};
+use domain::id::{ActorId, CustomerId, LocationId, TenantId};
 use domain::reaction::Reaction;
 use domain::{Event, Stream, directory, location, tenant};
 use event_log::{Attribute, LogError, Partition, Position, Recorded};
@@ -61,6 +61,31 @@ struct Reacting {
     reaction: Reaction,
     target: TenantId,
     effect: Effect,
+}
+
+/// An effect that may take several commands.
+#[derive(Clone, Copy)]
+enum Lengthy {
+    RemoveFollowers(LocationId),
+    EndSubscriptions,
+}
+
+impl Lengthy {
+    fn of(effect: &Effect) -> Option<Self> {
+        match effect {
+            Effect::RemoveFollowers { location, .. } => Some(Self::RemoveFollowers(*location)),
+            Effect::EndSubscriptions { .. } => Some(Self::EndSubscriptions),
+            Effect::Create { .. } | Effect::Follow(_) | Effect::CloseInDirectory(_) => None,
+        }
+    }
+
+    /// What is left of it.
+    fn from(self, from: u64) -> Effect {
+        match self {
+            Self::RemoveFollowers(location) => Effect::RemoveFollowers { location, from },
+            Self::EndSubscriptions => Effect::EndSubscriptions { from },
+        }
+    }
 }
 
 /// Whether something may follow from an event.
@@ -148,7 +173,8 @@ impl Follower {
             None => {
                 let handled = self.commands.handled(self.source).await;
                 let handled = handled.ok_or(FollowError::Stopping)?;
-                let noted = handled.map_or(Position::START, |it| Position(it).next());
+                // Several reactions may follow from one event, and only some be done: begin there.
+                let noted = handled.map_or(Position::START, Position);
                 let noted = noted.max(*self.done.borrow());
                 #[cfg(test)]
                 let noted = match self.commands.inner().settings.sabotage {
@@ -189,12 +215,10 @@ impl Follower {
         let header = Header::of(record)?;
         let event = read_event(record, &header, &self.commands.inner().keyring).await?;
         let Some(event) = event else { return Ok(()) };
-        match reacting(&self.commands, &header, &event).await? {
-            Some(reacting) => {
-                carry_out(&self.commands, self.source, *position, &header, reacting).await
-            }
-            None => Ok(()),
+        for reacting in reacting(&self.commands, &header, &event).await? {
+            carry_out(&self.commands, self.source, *position, &header, reacting).await?;
         }
+        Ok(())
     }
 }
 
@@ -203,19 +227,19 @@ async fn reacting(
     commands: &Commands,
     header: &Header,
     event: &Event,
-) -> Result<Option<Reacting>, FollowError> {
+) -> Result<Vec<Reacting>, FollowError> {
     let Header { tenant, stream, .. } = *header;
     let follow = |target: TenantId, command| {
-        Some(Reacting {
+        vec![Reacting {
             reaction: Reaction::FollowDirectory,
             target,
             effect: Effect::Follow(command),
-        })
+        }]
     };
     Ok(match event {
         Event::Directory(event) => match event {
             directory::Event::TenantRegistered { tenant, slug, name, .. } => {
-                Some(create(commands, *tenant, slug, name).await?)
+                vec![create(commands, *tenant, slug, name).await?]
             }
             directory::Event::TenantSuspended { tenant, reason } => {
                 follow(*tenant, tenant::Command::Suspend { reason: *reason })
@@ -226,22 +250,29 @@ async fn reacting(
             directory::Event::TenantClosed { tenant } => follow(*tenant, tenant::Command::Close),
             directory::Event::SlugChanged { .. }
             | directory::Event::HostAdded { .. }
-            | directory::Event::HostRemoved { .. } => None,
+            | directory::Event::HostRemoved { .. } => Vec::new(),
         },
         Event::Location(location::Event::Deregistered {}) => {
-            let Stream::Location(location) = stream else { return Ok(None) };
-            Some(Reacting {
+            let Stream::Location(location) = stream else { return Ok(Vec::new()) };
+            vec![Reacting {
                 reaction: Reaction::FollowLocation,
                 target: tenant,
                 effect: Effect::RemoveFollowers { location, from: 0 },
-            })
+            }]
         }
-        Event::Tenant(tenant::Event::Closed { .. }) => Some(Reacting {
-            reaction: Reaction::CloseInDirectory,
-            target: TenantId::SYSTEM,
-            effect: Effect::CloseInDirectory(tenant),
-        }),
-        _ => None,
+        Event::Tenant(tenant::Event::Closed { .. }) => vec![
+            Reacting {
+                reaction: Reaction::EndSubscriptions,
+                target: tenant,
+                effect: Effect::EndSubscriptions { from: 0 },
+            },
+            Reacting {
+                reaction: Reaction::CloseInDirectory,
+                target: TenantId::SYSTEM,
+                effect: Effect::CloseInDirectory(tenant),
+            },
+        ],
+        _ => Vec::new(),
     })
 }
 
@@ -288,10 +319,7 @@ async fn carry_out(
     let mut next = Some(effect);
     let mut part = 0;
     while let Some(effect) = next.take() {
-        let again = match &effect {
-            Effect::RemoveFollowers { location, .. } => Some(*location),
-            Effect::Create { .. } | Effect::Follow(_) | Effect::CloseInDirectory(_) => None,
-        };
+        let lengthy = Lengthy::of(&effect);
         let name = format!("{reaction:?}/{source}/{position}/{part}");
         let command = keys.command_id(ActorId::SYSTEM, "reaction", &name);
         let (source_partition, source_position) = (source.0, position.0);
@@ -299,8 +327,8 @@ async fn carry_out(
         let prepared = internal(keyring, target, command, Some(header.id), ask_for).await?;
         match ask(owner, prepared).await?.0 {
             Answer::Done(_) => {}
-            Answer::Partly { resume: from } => {
-                next = again.map(|location| Effect::RemoveFollowers { location, from });
+            Answer::Partly { resume } => {
+                next = lengthy.map(|it| it.from(resume));
                 part += 1;
             }
             Answer::Refused(error) => return Err(error.into()),

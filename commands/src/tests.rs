@@ -1,6 +1,7 @@
 //! The write side as a whole, on the log in memory: one file per promise it makes.
 
 mod basics;
+mod closing;
 mod faults;
 pub(crate) mod installation;
 mod owners;

@@ -63,6 +63,11 @@ impl Timers {
         awake.take(count_max).copied().collect()
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Forgets one until its state changes: it fired and nothing came of it.
     pub(crate) fn remove(&mut self, timer: &Timer) {
         self.0.remove(timer);

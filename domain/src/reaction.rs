@@ -17,6 +17,8 @@ pub enum Reaction {
     FollowLocation,
     /// A tenant that closed itself is closed in the directory.
     CloseInDirectory,
+    /// Subscriptions of a closed tenant are cancelled.
+    EndSubscriptions,
 }
 
 /// What happened.

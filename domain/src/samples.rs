@@ -161,7 +161,7 @@ fn of_plan() -> [plan::Event; 2] {
 }
 
 fn of_subscription() -> [subscription::Event; 6] {
-    use subscription::Event;
+    use subscription::{CancelReason, Event};
 
     let sold = |version| Sold { plan: PLAN, version, terms: terms() };
     [
@@ -178,7 +178,7 @@ fn of_subscription() -> [subscription::Event; 6] {
         Event::CancellationScheduled { at: february(15) },
         Event::CancellationUndone {},
         Event::Renewed { period: 0, start: january(15), end: february(15) },
-        Event::Cancelled { at: february(15) },
+        Event::Cancelled { at: february(15), reason: CancelReason::Requested },
     ]
 }
 

@@ -70,7 +70,19 @@ pub enum Event {
     Cancelled {
         /// The first instant it no longer covers.
         at: DateTime<Utc>,
+        /// Why.
+        reason: CancelReason,
     },
+}
+
+/// Why a subscription is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// Somebody asked for it, at once or for the period's end.
+    Requested,
+    /// The tenant it belongs to was closed.
+    TenantClosed,
 }
 
 /// What is true now.
@@ -121,6 +133,11 @@ pub enum Command {
     /// A timer of [`Aggregate::due`] went off: renew or end it.
     PeriodEnded {
         /// The instant that was due.
+        at: DateTime<Utc>,
+    },
+    /// The tenant is closed for good, and with it whatever it bought or sold.
+    TenantClosed {
+        /// Fact: when it was closed.
         at: DateTime<Utc>,
     },
 }
@@ -285,7 +302,16 @@ impl Aggregate for Subscription {
                 let (period, Period { start, end }) = sale.next();
                 Ok(vec![Event::Renewed { period, start, end }])
             }
-            (Cancelling(_), Command::PeriodEnded { at }) => Ok(vec![Event::Cancelled { at: *at }]),
+            (Cancelling(_), Command::PeriodEnded { at }) => {
+                Ok(vec![Event::Cancelled { at: *at, reason: CancelReason::Requested }])
+            }
+
+            // As if cancelled at that instant (R19); what is owed is a matter of rating. A period
+            // that was over before then ended as it was going to.
+            (Active(sale) | Cancelling(sale), Command::TenantClosed { at }) => {
+                let at = (*at).min(sale.period.end);
+                Ok(vec![Event::Cancelled { at, reason: CancelReason::TenantClosed }])
+            }
 
             // The owner fires timers first, so this guards only against its mistakes.
             (
@@ -300,7 +326,7 @@ impl Aggregate for Subscription {
             }
 
             (Active(_) | Cancelling(_), Command::Cancel { when: CancelWhen::Now }) => {
-                Ok(vec![Event::Cancelled { at: now }])
+                Ok(vec![Event::Cancelled { at: now, reason: CancelReason::Requested }])
             }
             (Active(sale), Command::Cancel { when: CancelWhen::PeriodEnd }) => {
                 Ok(vec![Event::CancellationScheduled { at: sale.period.end }])
@@ -311,7 +337,10 @@ impl Aggregate for Subscription {
             (Cancelling(_), Command::UndoCancellation) => Ok(vec![Event::CancellationUndone {}]),
 
             (Cancelled { .. }, Command::Cancel { .. })
-            | (NotStarted | Cancelled { .. }, Command::PeriodEnded { .. }) => Ok(Vec::new()),
+            | (
+                NotStarted | Cancelled { .. },
+                Command::PeriodEnded { .. } | Command::TenantClosed { .. },
+            ) => Ok(Vec::new()),
             (
                 Cancelled { .. },
                 Command::Start { .. } | Command::ChangePlan { .. } | Command::UndoCancellation,
@@ -348,7 +377,7 @@ impl Aggregate for Subscription {
                 it.phase = Phase::Period(*period);
                 it.period = Period { start: *start, end: *end };
             }),
-            Event::Cancelled { at } => {
+            Event::Cancelled { at, reason: _ } => {
                 if let Some(sale) = self.sale() {
                     *self = Self::Cancelled { customer: sale.customer, at: *at };
                 }

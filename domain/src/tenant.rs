@@ -95,7 +95,12 @@ pub enum Tenant {
         reason: SuspensionReason,
     },
     /// It is closed for good.
-    Closed(Profile),
+    Closed {
+        /// What it went by.
+        profile: Profile,
+        /// Since when.
+        at: DateTime<Utc>,
+    },
 }
 
 /// What a tenant goes by.
@@ -193,7 +198,16 @@ impl Tenant {
             Self::NotCreated => Standing::NotCreated,
             Self::Active(_) => Standing::Active,
             Self::Suspended { .. } => Standing::Suspended,
-            Self::Closed(_) => Standing::Closed,
+            Self::Closed { .. } => Standing::Closed,
+        }
+    }
+
+    /// When it was closed; none if it was not.
+    #[must_use]
+    pub fn closed_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Closed { at, .. } => Some(*at),
+            Self::NotCreated | Self::Active(_) | Self::Suspended { .. } => None,
         }
     }
 
@@ -202,9 +216,9 @@ impl Tenant {
     pub fn profile(&self) -> Option<&Profile> {
         match self {
             Self::NotCreated => None,
-            Self::Active(profile) | Self::Suspended { profile, .. } | Self::Closed(profile) => {
-                Some(profile)
-            }
+            Self::Active(profile)
+            | Self::Suspended { profile, .. }
+            | Self::Closed { profile, .. } => Some(profile),
         }
     }
 }
@@ -266,9 +280,9 @@ impl Aggregate for Tenant {
 
             // Also while suspended: an operator may close a tenant that does not pay.
             (Active(_) | Suspended { .. }, Command::Close) => Ok(vec![Event::Closed { at: now }]),
-            (Closed(_), Command::Close) => Ok(Vec::new()),
+            (Closed { .. }, Command::Close) => Ok(Vec::new()),
             (
-                Closed(_),
+                Closed { .. },
                 Command::Create { .. }
                 | Command::Rename { .. }
                 | Command::Configure { .. }
@@ -290,7 +304,7 @@ impl Aggregate for Tenant {
                 self.turn(|profile| Self::Suspended { profile, reason: *reason });
             }
             Event::Reactivated {} => self.turn(Self::Active),
-            Event::Closed { at: _ } => self.turn(Self::Closed),
+            Event::Closed { at } => self.turn(|profile| Self::Closed { profile, at: *at }),
         }
     }
 }
@@ -299,7 +313,9 @@ impl Tenant {
     fn change(&mut self, change: impl FnOnce(&mut Profile)) {
         match self {
             Self::NotCreated => {}
-            Self::Active(profile) | Self::Suspended { profile, .. } | Self::Closed(profile) => {
+            Self::Active(profile)
+            | Self::Suspended { profile, .. }
+            | Self::Closed { profile, .. } => {
                 change(profile);
             }
         }

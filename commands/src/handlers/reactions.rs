@@ -3,10 +3,11 @@
 use domain::Stream;
 use domain::directory::{self, Directory};
 use domain::entity::{self, Entity};
-use domain::id::{EntityId, LocationId};
+use domain::id::LocationId;
 use domain::location::Location;
 use domain::operation::ExpectedRevision;
 use domain::reaction;
+use domain::subscription::{self, Subscription};
 use domain::tenant::Tenant;
 
 use super::{Decision, Refusal};
@@ -15,11 +16,11 @@ use crate::prepare::{Effect, React};
 use crate::settings::Sabotage;
 use crate::state::{Held, State};
 
-/// After how many followers found no further shard is searched by one command: 500. The last
-/// one is finished, so a command deregisters some 2,500 at most.
-const FOLLOWERS_ENOUGH: usize = 500;
+/// After how many streams found no further shard is searched by one command: 500. The last one is
+/// finished, so a command changes some 2,500 at most.
+const FOUND_ENOUGH: usize = 500;
 
-/// The most shards searched for followers by one command: 16, some 30,000 streams, so that the
+/// The most shards searched by one command: 16, some 30,000 streams, so that the
 /// search never holds up others for longer than a millisecond or two.
 const SHARDS_MAX: usize = 16;
 
@@ -50,12 +51,10 @@ impl Decision<'_, '_> {
             }
             Effect::RemoveFollowers { location, from } => {
                 self.remove_followers(*location, *from)?;
-                if self.resume.is_some() {
-                    return Ok(());
-                }
             }
+            Effect::EndSubscriptions { from } => self.end_subscriptions(*from)?,
         }
-        self.advance(react)
+        if self.resume.is_some() { Ok(()) } else { self.advance(react) }
     }
 
     /// Notes that a source event is done with.
@@ -72,7 +71,11 @@ impl Decision<'_, '_> {
         if state == Some(&Location::Registered) {
             return Ok(());
         }
-        let (followers, resume) = self.followers(location, from);
+        // Nobody begins to follow a location that is gone.
+        let (followers, resume) = self.search(from, |stream, held| match (stream, held) {
+            (Stream::Entity(id), Held::Entity(it)) if it.location() == Some(location) => Some(*id),
+            _ => None,
+        });
         for entity in followers {
             let command = entity::Command::RemoveFollower { location };
             self.decide::<Entity>(entity, &command)?;
@@ -81,24 +84,42 @@ impl Decision<'_, '_> {
         Ok(())
     }
 
-    /// Followers from a part of the tenant's shards, and where the next part begins. Nobody
-    /// begins to follow a location that is gone, so looking through committed state is enough.
-    fn followers(&self, location: LocationId, from: u64) -> (Vec<EntityId>, Option<u64>) {
+    /// Cancels some of the subscriptions that a closed tenant has bought or sold, as of the
+    /// closing.
+    fn end_subscriptions(&mut self, from: u64) -> Result<(), Refusal> {
+        let state = self.overlay.aggregate::<Tenant>(self.tenant, self.tenant);
+        let Some(at) = state.and_then(Tenant::closed_at) else { return Ok(()) };
+        // Nobody buys anything of a closed tenant, and it buys nothing.
+        let (running, resume) = self.search(from, |stream, held| match (stream, held) {
+            (Stream::Subscription(id), Held::Subscription(it)) => it.sale().map(|_| *id),
+            _ => None,
+        });
+        for subscription in running {
+            let command = subscription::Command::TenantClosed { at };
+            self.decide::<Subscription>(subscription, &command)?;
+        }
+        self.resume = resume;
+        Ok(())
+    }
+
+    /// What `wanted` picks from a part of the tenant's shards, and where the next part begins.
+    /// Looks at the streams of committed state only, so nothing wanted may come about meanwhile.
+    fn search<T>(
+        &self,
+        from: u64,
+        wanted: impl Fn(&Stream, &Held) -> Option<T>,
+    ) -> (Vec<T>, Option<u64>) {
         let base: &State = self.overlay.base();
         let mut found = Vec::new();
         let Some(tenant) = base.tenants.get(&self.tenant) else { return (found, None) };
         let mut at = from;
         for (searched, (next, shard)) in tenant.streams.from(from).enumerate() {
-            if searched >= SHARDS_MAX || found.len() >= FOLLOWERS_ENOUGH {
+            if searched >= SHARDS_MAX || found.len() >= FOUND_ENOUGH {
                 return (found, Some(at));
             }
             for stream in shard.slots().keys() {
-                let Stream::Entity(entity) = stream else { continue };
-                let Some(slot) = self.overlay.slot(self.tenant, stream) else { continue };
-                let Held::Entity(state) = &slot.held else { continue };
-                if state.location() == Some(location) {
-                    found.push(*entity);
-                }
+                let slot = self.overlay.slot(self.tenant, stream);
+                found.extend(slot.and_then(|it| wanted(stream, &it.held)));
             }
             match next {
                 Some(next) => at = next,

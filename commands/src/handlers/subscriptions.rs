@@ -6,6 +6,7 @@ use domain::customer::{Customer, Standing};
 use domain::id::{CustomerId, SubscriptionId};
 use domain::plan::{self, Plan};
 use domain::subscription::{Command, Sold, Subscription};
+use domain::tenant::Tenant;
 
 use super::{Decision, Refusal, rejected};
 use crate::prepare::TermsSource;
@@ -40,10 +41,25 @@ impl Decision<'_, '_> {
     }
 
     /// A timer that was due fires.
+    ///
+    /// A closed tenant's subscription is cancelled as of the closing, should its period end
+    /// before [`Decision::end_subscriptions`] has come to it: nothing is renewed after that.
+    ///
+    /// A suspended tenant's goes on: suspension is a lock on the door, not the end of a contract.
+    /// Its customers did nothing wrong, its anchor stays, a cancellation that was scheduled comes
+    /// about, and what it owes goes on being owed, else not paying would end the debt (R25 leads
+    /// to a final state, and that is closing it). It is no pause (R20) either, which is a
+    /// change of one subscription; whoever bills can tell the time of suspension from the tenant's
+    /// events.
     pub(super) fn timer(&mut self, timer: &Timer) -> Result<(), Refusal> {
         match (timer.kind, timer.stream) {
             (DueKind::PeriodEnd, Stream::Subscription(id)) => {
-                self.decide::<Subscription>(id, &Command::PeriodEnded { at: timer.at })
+                let tenant = self.overlay.aggregate::<Tenant>(self.tenant, self.tenant);
+                let command = match tenant.and_then(Tenant::closed_at) {
+                    Some(at) => Command::TenantClosed { at },
+                    None => Command::PeriodEnded { at: timer.at },
+                };
+                self.decide::<Subscription>(id, &command)
             }
             (DueKind::PeriodEnd, stream) => {
                 Err(rejected("NO_TIMER", &format_args!("`{stream}` has no periods")))

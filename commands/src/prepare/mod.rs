@@ -187,6 +187,8 @@ pub(crate) enum Effect {
     CloseInDirectory(TenantId),
     /// Entities that follow a location are deregistered; those hashed before `from` already are.
     RemoveFollowers { location: LocationId, from: u64 },
+    /// What a closed tenant bought and sold is cancelled; what is hashed before `from` already is.
+    EndSubscriptions { from: u64 },
 }
 
 /// What preparing needs beside the request.

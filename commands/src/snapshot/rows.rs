@@ -73,7 +73,8 @@ enum HeldV1 {
         slugs: Vec<(Slug, TenantId)>,
         hosts: Vec<(Host, TenantId)>,
     },
-    Tenant(StandingV1, Option<ProfileV1>),
+    /// The last is when it was closed.
+    Tenant(StandingV1, Option<ProfileV1>, Option<DateTime<Utc>>),
     Customer(StandingV1, Option<AccountV1>, Vec<u128>),
     Entity(EntityV1),
     Location(StandingV1),
@@ -197,8 +198,8 @@ impl SlotV1 {
                 let directory = Directory::from_parts(entries, slugs, hosts);
                 (Stream::Directory, Held::Directory(Box::new(directory)))
             }
-            HeldV1::Tenant(standing, profile) => {
-                let state = restore_tenant(standing, profile);
+            HeldV1::Tenant(standing, profile, closed_at) => {
+                let state = restore_tenant(standing, profile, closed_at);
                 (Stream::Tenant(TenantId(id)), Held::Tenant(Box::new(state)))
             }
             HeldV1::Customer(standing, account, running) => {
@@ -276,26 +277,30 @@ fn tenant(state: &Tenant) -> HeldV1 {
         Tenant::NotCreated => StandingV1::NotBegun,
         Tenant::Active(_) => StandingV1::Active,
         Tenant::Suspended { reason, .. } => StandingV1::Suspended(*reason),
-        Tenant::Closed(_) => StandingV1::Ended,
+        Tenant::Closed { .. } => StandingV1::Ended,
     };
     let profile = state.profile().map(|it| {
         let tenant::Settings { time_zone, currency, kinds } = it.settings;
         ProfileV1 { slug: it.slug.clone(), name: it.name.clone(), time_zone, currency, kinds }
     });
-    HeldV1::Tenant(standing, profile)
+    HeldV1::Tenant(standing, profile, state.closed_at())
 }
 
-fn restore_tenant(standing: StandingV1, profile: Option<ProfileV1>) -> Tenant {
+fn restore_tenant(
+    standing: StandingV1,
+    profile: Option<ProfileV1>,
+    closed_at: Option<DateTime<Utc>>,
+) -> Tenant {
     let Some(ProfileV1 { slug, name, time_zone, currency, kinds }) = profile else {
         return Tenant::NotCreated;
     };
     let settings = tenant::Settings { time_zone, currency, kinds };
     let profile = tenant::Profile { slug, name, settings };
-    match standing {
-        StandingV1::NotBegun => Tenant::NotCreated,
-        StandingV1::Active => Tenant::Active(profile),
-        StandingV1::Suspended(reason) => Tenant::Suspended { profile, reason },
-        StandingV1::Ended => Tenant::Closed(profile),
+    match (standing, closed_at) {
+        (_, Some(at)) => Tenant::Closed { profile, at },
+        (StandingV1::NotBegun | StandingV1::Ended, None) => Tenant::NotCreated,
+        (StandingV1::Active, None) => Tenant::Active(profile),
+        (StandingV1::Suspended(reason), None) => Tenant::Suspended { profile, reason },
     }
 }
 

@@ -167,7 +167,7 @@ impl Held {
     /// Whether the aggregate has begun and ended.
     pub(crate) fn has_ended(&self) -> bool {
         match self {
-            Self::Tenant(it) => matches!(**it, Tenant::Closed(_)),
+            Self::Tenant(it) => matches!(**it, Tenant::Closed { .. }),
             Self::Customer(it) => matches!(it.customer, Customer::Closed(_)),
             Self::Entity(it) => matches!(it, Entity::Deregistered),
             Self::Location(it) => matches!(it, Location::Deregistered),

@@ -7,16 +7,16 @@ use domain::location::LocationKind;
 use domain::operation::{EntityChange, Operation};
 use domain::principal::Principal;
 use event_log::memory::Fault;
-use event_log::{Attribute, Partition};
+use event_log::{Attribute, EventLog, Partition};
 
 use super::installation::{Installation, SOON, change, operator, put, remove};
 use crate::request::{CommandError, Request};
 use crate::settings::Sabotage;
 
 /// How often each type was recorded, over all partitions.
-async fn counts(installation: &Installation) -> HashMap<String, usize> {
+pub(super) async fn counts(installation: &Installation) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
-    for partition in 0..3 {
+    for partition in 0..installation.log.partitions() {
         for recorded in installation.records(Partition(partition)).await {
             let name = recorded.record.attribute(Attribute::Type);
             let name = name.strip_prefix("callboard.").unwrap().to_owned();
@@ -27,7 +27,7 @@ async fn counts(installation: &Installation) -> HashMap<String, usize> {
 }
 
 /// Waits until an event was recorded so often.
-async fn until(installation: &Installation, name: &str, count: usize) {
+pub(super) async fn until(installation: &Installation, name: &str, count: usize) {
     let reached = async {
         while counts(installation).await.get(name).copied().unwrap_or_default() < count {
             tokio::task::yield_now().await;

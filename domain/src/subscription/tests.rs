@@ -76,7 +76,7 @@ fn scheduled() -> Event {
 }
 
 fn cancelled(text: &str) -> Event {
-    Event::Cancelled { at: at(text) }
+    Event::Cancelled { at: at(text), reason: CancelReason::Requested }
 }
 
 fn change() -> Command {
@@ -252,6 +252,20 @@ fn is_due_at_the_end_of_its_period_until_it_is_over() {
     assert_eq!(due(&[started(), cancelled("2026-02-01")]), None);
 }
 
+#[test]
+fn ends_with_its_tenant_at_the_instant_that_closed() {
+    let closed = Command::TenantClosed { at: at("2026-02-10") };
+    let ended = vec![Event::Cancelled { at: at("2026-02-10"), reason: CancelReason::TenantClosed }];
+    // However late it is told, whether or not it was to end with its period anyway.
+    for now in ["2026-02-10", "2026-03-05"] {
+        check(&[started()], now, closed.clone(), Ok(ended.clone()));
+        check(&[started(), scheduled()], now, closed.clone(), Ok(ended.clone()));
+    }
+    check(&[], "2026-02-10", closed.clone(), Ok(vec![]));
+    let over = [started(), cancelled("2026-02-01")];
+    check(&over, "2026-02-10", closed, Ok(vec![]));
+}
+
 /// Had the zone database said something else when it was sold, the period would still be as sold:
 /// taking an event in computes nothing.
 #[test]
@@ -317,6 +331,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         Just(CANCEL_NOW),
         Just(CANCEL_AT_END),
         Just(Command::UndoCancellation),
+        Just(Command::TenantClosed { at: at("2026-02-10") }),
     ]
 }
 

@@ -277,7 +277,7 @@ async fn plans_and_subscriptions_keep_what_happened() {
         subscription::Event::CancellationScheduled { at },
         subscription::Event::CancellationUndone {},
         subscription::Event::Renewed { period: 1, start: at, end: at + TimeDelta::days(31) },
-        subscription::Event::Cancelled { at },
+        subscription::Event::Cancelled { at, reason: subscription::CancelReason::Requested },
     ];
     let stream = Stream::Subscription(id);
     let (mut states, mut periods) = (Vec::new(), Vec::new());

@@ -93,7 +93,7 @@ fn evolve(
         Event::Renewed { start, end, .. } => {
             subscription.period = Period { start: *start, end: *end };
         }
-        Event::Cancelled { at } => subscription.state = SubscriptionState::Cancelled(*at),
+        Event::Cancelled { at, .. } => subscription.state = SubscriptionState::Cancelled(*at),
     }
     Ok(())
 }
