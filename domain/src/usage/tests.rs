@@ -407,3 +407,31 @@ proptest! {
         }
     }
 }
+
+/// Consumption of a few quotas in periods of several subscriptions, in no order.
+fn any_consumption() -> impl Strategy<Value = Consumption> {
+    let day = |it| at("2026-01-01T00:00:00Z") + TimeDelta::days(it);
+    (0..2_u8, 0..2_u8, 0..12_i64, 1..4_i64, -3..9_i64).prop_map(
+        move |(customer, meter, start, days, amount)| Consumption {
+            customer: CustomerId::from_digest([customer; 16]),
+            meter: ["api.calls", "builds"][usize::from(meter)].parse().unwrap(),
+            period: Period { start: day(start), end: day(start + days) },
+            amount: amount.to_string().parse().unwrap(),
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_snapshot_anywhere_in_a_history_changes_nothing(
+        history in prop::collection::vec(prop::collection::vec(any_consumption(), 1..4), 0..24),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let history: Vec<_> = history.iter().map(|it| recorded(&[], it)).collect();
+        let (before, after) = history.split_at(cut.index(history.len() + 1));
+        let snapshot: Vec<_> = fold::<Usage>(before).counters().collect();
+        let mut restored = Usage::from_counters(&snapshot);
+        after.iter().for_each(|it| restored.evolve(it));
+        prop_assert_eq!(restored, fold::<Usage>(&history));
+    }
+}
