@@ -18,7 +18,7 @@ use crate::identities::Fingerprinter;
 use crate::owner::envelope::{Answer, Envelope, Reply};
 use crate::owner::inbox::Refused;
 use crate::owner::{Owner, OwnerHandle, Parts, StartError};
-use crate::prepare::{self, Ask, Context, Prepared, TermsSource};
+use crate::prepare::{self, Ask, Context, NoTerms, Prepared, TermsSource};
 use crate::request::{CommandError, Outcome, Request};
 use crate::settings::Settings;
 use crate::views::Views;
@@ -115,7 +115,9 @@ impl Commands {
         let context = Context { keyring: &self.0.keyring, fingerprinter, kinds };
         let key = request.idempotency_key.clone();
         let mut prepared = prepare::prepare(&context, principal, request).await?;
-        self.find_terms(owner, &mut prepared).await?;
+        self.find_terms(owner, &mut prepared).await;
+        #[cfg(test)]
+        self.refuse_early(&prepared)?;
         let (answer, prepared) = ask(owner, prepared).await?;
         match answer {
             Answer::Done(outcome) => Ok(outcome),
@@ -244,12 +246,28 @@ impl Commands {
         &self.0.owners[usize::try_from(partition.0).expect("it is small")]
     }
 
+    #[cfg(test)]
+    fn refuse_early(&self, prepared: &Prepared) -> Result<(), CommandError> {
+        let (Ask::StartSubscription { source, .. } | Ask::ChangePlan { source, .. }) =
+            &prepared.ask
+        else {
+            return Ok(());
+        };
+        match source {
+            TermsSource::Missing(missing)
+                if self.0.settings.sabotage == Some(crate::settings::Sabotage::TermsFirst) =>
+            {
+                Err(missing.clone().into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Looks up the terms of a sale to the tenant itself in the operator's catalogue.
-    async fn find_terms(
-        &self,
-        owner: &OwnerHandle,
-        prepared: &mut Prepared,
-    ) -> Result<(), CommandError> {
+    ///
+    /// That there are none is for the owner to answer: a request that was decided before has
+    /// its outcome, whatever has become of the plan.
+    async fn find_terms(&self, owner: &OwnerHandle, prepared: &mut Prepared) {
         let tenant = prepared.tenant;
         let itself = CustomerId::of_tenant(tenant);
         let (customer, source) = match &mut prepared.ask {
@@ -262,29 +280,28 @@ impl Commands {
                 });
                 (customer.await.flatten(), source)
             }
-            _ => return Ok(()),
+            _ => return,
         };
         if let TermsSource::Own { plan, version } = *source
             && customer == Some(itself)
             && tenant != TenantId::SYSTEM
         {
-            *source = TermsSource::Operator(Box::new(self.operator_terms(plan, version).await?));
+            *source = match self.operator_terms(plan, version).await {
+                Ok(sold) => TermsSource::Operator(Box::new(sold)),
+                Err(missing) => TermsSource::Missing(missing),
+            };
         }
-        Ok(())
     }
 
     /// What the operator sells.
-    async fn operator_terms(
-        &self,
-        plan: PlanId,
-        version: Option<u32>,
-    ) -> Result<Sold, CommandError> {
-        let sold = self.owner_of(TenantId::SYSTEM)?.read(move |state| {
+    async fn operator_terms(&self, plan: PlanId, version: Option<u32>) -> Result<Sold, NoTerms> {
+        let unavailable = |it: CommandError| NoTerms::Unavailable(it.to_string());
+        let sold = self.owner_of(TenantId::SYSTEM).map_err(unavailable)?.read(move |state| {
             let state = state.aggregate::<Plan>(TenantId::SYSTEM, plan);
             state.cloned().unwrap_or_default().sell(plan, version)
         });
-        let sold = sold.await.ok_or_else(stopping)?;
-        sold.map_err(|it| CommandError::Rejected { code: it.code(), reason: it.to_string() })
+        let sold = sold.await.ok_or_else(|| unavailable(stopping()))?;
+        sold.map_err(|it| NoTerms::Rejected { code: it.code(), reason: it.to_string() })
     }
 }
 

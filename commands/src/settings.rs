@@ -54,6 +54,8 @@ pub(crate) enum Sabotage {
     RestAll,
     /// Requests are answered before they are durable.
     AnswerEarly,
+    /// Whether there are terms to sell under decides before what is remembered.
+    TermsFirst,
 }
 
 /// How the values of records are stored.

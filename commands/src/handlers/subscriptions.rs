@@ -71,6 +71,7 @@ impl Decision<'_, '_> {
         let (plan, version) = match source {
             TermsSource::Operator(sold) => return Ok(Sold::clone(sold)),
             TermsSource::Own { plan, version } => (*plan, *version),
+            TermsSource::Missing(missing) => return Err(Refusal::Caller(missing.clone().into())),
         };
         let state = self.overlay.aggregate::<Plan>(self.tenant, plan);
         let sold = state.map_or(Err(plan::Rejection::NotPublished), |it| it.sell(plan, version));

@@ -155,6 +155,27 @@ pub(crate) enum TermsSource {
     Operator(Box<Sold>),
     /// The tenant's own plans.
     Own { plan: PlanId, version: Option<u32> },
+    /// The operator's catalogue has none. For the caller, unless its request was decided before:
+    /// only the owner knows.
+    Missing(NoTerms),
+}
+
+/// Why there are no terms to sell under.
+#[derive(Clone, Debug)]
+pub(crate) enum NoTerms {
+    /// The plan is not sold.
+    Rejected { code: &'static str, reason: String },
+    /// The catalogue cannot be asked at present.
+    Unavailable(String),
+}
+
+impl From<NoTerms> for CommandError {
+    fn from(missing: NoTerms) -> Self {
+        match missing {
+            NoTerms::Rejected { code, reason } => Self::Rejected { code, reason },
+            NoTerms::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
 }
 
 /// Usage to be recorded.

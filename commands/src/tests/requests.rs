@@ -2,17 +2,17 @@
 
 use chrono::TimeDelta;
 use domain::customer::Role;
-use domain::id::CustomerId;
+use domain::id::{CustomerId, PlanId, SubscriptionId};
 use domain::operation::{EntityChange, ExpectedRevision, Operation};
 use event_log::Partition;
 use event_log::memory::Fault;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::installation::{Installation, put, put_described, remove};
-use super::scenario::{calls, define_calls};
+use super::installation::{Installation, operator, put, put_described, remove};
+use super::scenario::{calls, define_calls, terms};
 use crate::request::{CommandError, Mode, Repetition, Request};
-use crate::settings::Values;
+use crate::settings::{Sabotage, Values};
 
 fn keyed(operation: Operation, key: &str) -> Request {
     Request { idempotency_key: Some(key.parse().unwrap()), ..Request::new(operation) }
@@ -67,6 +67,50 @@ async fn a_key_is_forgotten_after_seven_days() {
     installation.clock.advance(TimeDelta::seconds(1));
     let other = installation.ask(&acme, keyed(put_described("web", "new"), "one")).await.unwrap();
     assert_eq!(other.repetition, Repetition::First);
+}
+
+/// What repeated sales are answered with after their plan was retired.
+async fn sold_again(sabotage: Option<Sabotage>) -> Vec<Result<Repetition, &'static str>> {
+    let mut installation = Installation::with(2, |it| it.sabotage = sabotage).await;
+    installation.tenant("other").await;
+    let acme = installation.tenant("acme").await;
+    let plans = [PlanId(Uuid::now_v7()), PlanId(Uuid::now_v7())];
+    for (plan, calls_max) in plans.into_iter().zip([10, 20]) {
+        let publish = Operation::PublishPlanVersion { plan, terms: terms(10, calls_max) };
+        installation.submit(&operator(), publish).await.unwrap();
+    }
+    let (subscription, customer) =
+        (SubscriptionId(Uuid::now_v7()), CustomerId::of_tenant(acme.tenant()));
+    let version = None;
+    let start = Operation::StartSubscription { subscription, customer, plan: plans[0], version };
+    let change = Operation::ChangePlan { subscription, plan: plans[1], version };
+    for operation in [start.clone(), change.clone()] {
+        let first = installation.ask(&acme, keyed(operation, "one")).await.unwrap();
+        assert_eq!((first.repetition, first.events.len()), (Repetition::First, 1));
+    }
+    for plan in plans {
+        installation.submit(&operator(), Operation::RetirePlan { plan }).await.unwrap();
+    }
+    installation.restart().await;
+    let mut answers = Vec::new();
+    // The last one was never asked before.
+    for (operation, key) in [(start, "one"), (change.clone(), "one"), (change, "two")] {
+        let answer = installation.ask(&acme, keyed(operation, key)).await;
+        answers.push(match answer {
+            Ok(outcome) => Ok(outcome.repetition),
+            Err(CommandError::Rejected { code, .. }) => Err(code),
+            Err(other) => panic!("{other:?}"),
+        });
+    }
+    answers
+}
+
+#[tokio::test]
+async fn a_repeated_sale_has_its_outcome_although_the_plan_is_retired_since() {
+    let remembered = Ok(Repetition::Remembered);
+    assert_eq!(sold_again(None).await, [remembered, remembered, Err("PLAN_RETIRED")]);
+    let noticed = sold_again(Some(Sabotage::TermsFirst)).await;
+    assert_eq!(noticed, [Err("PLAN_RETIRED"); 3], "the check would notice");
 }
 
 #[tokio::test]
