@@ -165,6 +165,17 @@ pub enum CommandError {
         /// When to try again, at the earliest.
         retry_after: Duration,
     },
+    /// The tenant has used up its share of idempotency keys that are remembered; the caller may
+    /// ask again later, or without a key.
+    #[error(
+        "too many idempotency keys of this tenant are remembered; retry in {} s at the \
+         earliest, or ask without a key",
+        retry_after.as_secs()
+    )]
+    TooManyKeys {
+        /// When to try again, at the earliest.
+        retry_after: Duration,
+    },
     /// The log cannot take anything at present; nothing was written. The operator must act.
     #[error("nothing can be recorded at present: {0}")]
     Unavailable(String),

@@ -19,6 +19,9 @@ pub struct Settings {
     pub waiting_requests_max: usize,
     /// The most request bytes of one tenant that may wait in a partition.
     pub waiting_bytes_max: usize,
+    /// How many outcomes of keyed requests a partition remembers beyond the 512 that are
+    /// reserved for each tenant; one takes some 100 bytes of memory. See `idempotency`.
+    pub remembered_in_common_max: usize,
     /// After how many events a snapshot is taken.
     pub snapshot_every: NonZeroU64,
     /// The folder of the usage identity index; it is derived from the log.
@@ -56,6 +59,8 @@ pub(crate) enum Sabotage {
     AnswerEarly,
     /// Whether there are terms to sell under decides before what is remembered.
     TermsFirst,
+    /// Nothing of what is remembered is reserved for a tenant.
+    OnePool,
 }
 
 /// How the values of records are stored.
@@ -84,6 +89,7 @@ impl Settings {
             batch_bytes_max: 2 * 1024 * 1024,
             waiting_requests_max: 4_096,
             waiting_bytes_max: 8 * 1024 * 1024,
+            remembered_in_common_max: 1 << 20,
             snapshot_every: NonZeroU64::new(50_000).expect("it is not zero"),
             values: Values::default(),
             #[cfg(test)]

@@ -81,6 +81,7 @@ impl ApiError {
             Self::Command(CommandError::Conflict { .. }) => "REVISION_CONFLICT",
             Self::Command(CommandError::KeyReused(_)) => "IDEMPOTENCY_KEY_REUSED",
             Self::Command(CommandError::Busy { .. }) => "BUSY",
+            Self::Command(CommandError::TooManyKeys { .. }) => "TOO_MANY_KEYS",
             Self::Command(CommandError::Unavailable(_)) => "UNAVAILABLE",
             Self::Command(CommandError::Unknown) => "OUTCOME_UNKNOWN",
             Self::Command(CommandError::Fault(_))
@@ -98,7 +99,9 @@ impl ApiError {
             "BAD_USER_INPUT" => StatusCode::BAD_REQUEST,
             "REVISION_CONFLICT" => StatusCode::CONFLICT,
             "IDEMPOTENCY_KEY_REUSED" => StatusCode::UNPROCESSABLE_ENTITY,
-            "BUSY" | "UNAVAILABLE" | "NOT_YET_VISIBLE" => StatusCode::SERVICE_UNAVAILABLE,
+            "BUSY" | "TOO_MANY_KEYS" | "UNAVAILABLE" | "NOT_YET_VISIBLE" => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             "OUTCOME_UNKNOWN" => StatusCode::GATEWAY_TIMEOUT,
             "INTERNAL" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
@@ -128,7 +131,9 @@ impl ApiError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Command(CommandError::Busy { retry_after }) => Some(*retry_after),
+            Self::Command(
+                CommandError::Busy { retry_after } | CommandError::TooManyKeys { retry_after },
+            ) => Some(*retry_after),
             Self::Command(CommandError::Unavailable(_)) => Some(UNAVAILABLE_RETRY_AFTER),
             Self::Read(ReadError::NotYetVisible(it)) => Some(it.retry_after),
             _ => None,

@@ -76,7 +76,8 @@ impl Owner {
         let position = *positions.get(first)?;
         if let Some(request) = envelope.prepared.request {
             let remembered = Remembered { request, position, at };
-            self.state.outcomes.insert(envelope.prepared.command, remembered);
+            let (tenant, command) = (envelope.prepared.tenant, envelope.prepared.command);
+            self.state.outcomes.insert(tenant, command, remembered);
         }
         positions.get(first + accepted.events.len() - 1).copied()
     }

@@ -12,6 +12,7 @@ use super::decisions::{Accepted, Decided, Decisions, NoRoom, Open};
 use super::envelope::Envelope;
 use super::room::{Excess, Room};
 use crate::handlers::{Decision, Refusal, Surroundings};
+use crate::idempotency::Claims;
 use crate::identities::{Fingerprint, Identities, Pending};
 use crate::prepare::{Ask, Prepared};
 use crate::reactions::is_trigger;
@@ -33,6 +34,9 @@ pub(crate) struct Batch<'s> {
     room: Room,
     /// Which request of the batch a keyed command is.
     keyed: HashMap<CommandId, usize>,
+    /// What they will hold of what is remembered.
+    claims: Claims,
+    remembered_in_common_max: usize,
     #[cfg(test)]
     sabotage: Option<crate::settings::Sabotage>,
 }
@@ -50,6 +54,7 @@ pub(crate) struct Tools<'s> {
     pub(crate) identities: &'s Identities,
     pub(crate) writer: &'s mut RecordWriter,
     pub(crate) partitions: u32,
+    pub(crate) remembered_in_common_max: usize,
     #[cfg(test)]
     pub(crate) sabotage: Option<crate::settings::Sabotage>,
 }
@@ -59,7 +64,7 @@ impl<'s> Batch<'s> {
     pub(crate) fn new(state: &'s State, tools: Tools<'s>, now: DateTime<Utc>) -> Self {
         #[cfg(test)]
         let sabotage = tools.sabotage;
-        let Tools { identities, writer, partitions, .. } = tools;
+        let Tools { identities, writer, partitions, remembered_in_common_max, .. } = tools;
         writer.at(now);
         Self {
             overlay: Overlay::new(state),
@@ -71,6 +76,8 @@ impl<'s> Batch<'s> {
             decisions: Decisions::default(),
             room: Room::default(),
             keyed: HashMap::new(),
+            claims: Claims::default(),
+            remembered_in_common_max,
             #[cfg(test)]
             sabotage,
         }
@@ -89,6 +96,10 @@ impl<'s> Batch<'s> {
         let subject_keys = subject_keys.get(&envelope.prepared.tenant);
         let decided = match self.known(&envelope.prepared) {
             Some(known) => Some(known),
+            None if !self.can_be_remembered(&envelope.prepared) => {
+                let retry_after = self.overlay.base().outcomes.retry_after(self.now);
+                Some(Decided::Refused(CommandError::TooManyKeys { retry_after }))
+            }
             None => self.decide_new(&mut envelope.prepared, subject_keys),
         };
         let Some(decided) = decided else { return Err(NoRoom(envelope)) };
@@ -97,6 +108,7 @@ impl<'s> Batch<'s> {
             && envelope.prepared.request.is_some()
         {
             self.keyed.insert(envelope.prepared.command, index);
+            self.overlay.base().outcomes.claim(envelope.prepared.tenant, &mut self.claims);
         }
         self.decisions.open.push(Open { envelope, decided });
         Ok(())
@@ -151,6 +163,20 @@ impl<'s> Batch<'s> {
         let remembered = self.overlay.base().outcomes.get(prepared.command, self.now)?;
         let same = remembered.request == request;
         Some(if same { Decided::Remembered(remembered) } else { reused() })
+    }
+
+    /// Whether there is room to remember what becomes of a request, if it has to be.
+    fn can_be_remembered(&self, prepared: &Prepared) -> bool {
+        if prepared.request.is_none() || prepared.mode == Mode::Preview {
+            return true;
+        }
+        let outcomes = &self.overlay.base().outcomes;
+        #[cfg(test)]
+        if self.sabotage == Some(crate::settings::Sabotage::OnePool) {
+            let room_for = self.remembered_in_common_max + crate::idempotency::RESERVED;
+            return outcomes.len() + self.keyed.len() < room_for;
+        }
+        outcomes.has_room(prepared.tenant, &self.claims, self.remembered_in_common_max)
     }
 
     /// None if there is no room for what it would record.

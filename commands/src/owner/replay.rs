@@ -148,7 +148,8 @@ impl Owner {
             overlay.advance(header.tenant, record.link());
             recorded = recorded.max(header.time);
             if let Some(request) = header.request.filter(|_| header.place == 1) {
-                outcomes.push((header.command, Remembered { request, position, at: header.time }));
+                let remembered = Remembered { request, position, at: header.time };
+                outcomes.push((header.tenant, header.command, remembered));
             }
             identities.extend(self.fingerprints(&header, event.as_ref()));
             overlay.savepoint();
@@ -158,8 +159,8 @@ impl Owner {
         let changes = overlay.into_changes();
         self.commit(changes, recorded, next);
         taken.into_iter().for_each(|(command, position)| found(command, position));
-        for (command, remembered) in outcomes {
-            self.state.outcomes.insert(command, remembered);
+        for (tenant, command, remembered) in outcomes {
+            self.state.outcomes.insert(tenant, command, remembered);
         }
         identities.into_iter().for_each(|it| self.identities.insert(it));
         if self.identities.is_seal_due() {

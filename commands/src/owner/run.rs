@@ -49,11 +49,13 @@ impl Owner {
         if requests.is_empty() && timers.is_empty() {
             return 0;
         }
+        self.state.outcomes.forget(now);
         let (requests, subject_keys) = self.take_keys(requests).await;
         let tools = Tools {
             identities: &self.identities,
             writer: &mut self.records,
             partitions: self.parts.log.partitions(),
+            remembered_in_common_max: self.parts.settings.remembered_in_common_max,
             #[cfg(test)]
             sabotage: self.parts.settings.sabotage,
         };

@@ -52,6 +52,7 @@ pub(crate) struct TallyV1 {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OutcomeV1 {
+    pub(crate) tenant: u128,
     pub(crate) command: u128,
     pub(crate) request: u64,
     pub(crate) position: u64,

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use domain::customer::Role;
 use domain::id::{CustomerId, PlanId, SubscriptionId};
 use domain::operation::{EntityChange, ExpectedRevision, Operation};
+use domain::principal::Principal;
 use event_log::Partition;
 use event_log::memory::Fault;
 use serde_json::json;
@@ -11,8 +12,9 @@ use uuid::Uuid;
 
 use super::installation::{Installation, operator, put, put_described, remove};
 use super::scenario::{calls, define_calls, terms};
+use crate::idempotency::RESERVED;
 use crate::request::{CommandError, Mode, Repetition, Request};
-use crate::settings::{Sabotage, Values};
+use crate::settings::{Sabotage, Settings, Values};
 
 fn keyed(operation: Operation, key: &str) -> Request {
     Request { idempotency_key: Some(key.parse().unwrap()), ..Request::new(operation) }
@@ -111,6 +113,69 @@ async fn a_repeated_sale_has_its_outcome_although_the_plan_is_retired_since() {
     assert_eq!(sold_again(None).await, [remembered, remembered, Err("PLAN_RETIRED")]);
     let noticed = sold_again(Some(Sabotage::TermsFirst)).await;
     assert_eq!(noticed, [Err("PLAN_RETIRED"); 3], "the check would notice");
+}
+
+/// What a flood of keys was answered with at last, and a neighbour's only key.
+async fn flooded(sabotage: Option<Sabotage>) -> (Installation, [Principal; 2], [bool; 2]) {
+    let change = |it: &mut Settings| {
+        it.sabotage = sabotage;
+        it.remembered_in_common_max = 20;
+    };
+    let installation = Installation::with(1, change).await;
+    let acme = installation.tenant("acme").await;
+    let umbrella = installation.tenant("umbrella").await;
+    for who in [&acme, &umbrella] {
+        installation.submit(who, define_calls()).await.unwrap();
+    }
+    // All in one batch, which counts what its own requests will hold.
+    let held = installation.log.faults().hold();
+    let ask = |it: usize| {
+        let (commands, acme) = (installation.commands.clone(), acme.clone());
+        let record = Operation::RecordUsage { entries: vec![calls(&format!("{it}"), 1)] };
+        tokio::spawn(async move { commands.submit(&acme, keyed(record, &it.to_string())).await })
+    };
+    let asked: Vec<_> = (0..RESERVED + 30).map(ask).collect();
+    for _ in 0..5_000 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    let mut refused = 0;
+    for asked in asked {
+        match asked.await.unwrap() {
+            Ok(_) => {}
+            Err(CommandError::TooManyKeys { retry_after }) => {
+                assert_eq!(retry_after.as_secs(), 3_600);
+                refused += 1;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    let theirs = installation.ask(&umbrella, keyed(put("web"), "one")).await;
+    (installation, [acme, umbrella], [refused > 0, theirs.is_ok()])
+}
+
+#[tokio::test]
+async fn who_floods_with_keys_is_refused_and_nobody_is_forgotten_early() {
+    let (mut installation, [acme, umbrella], answers) = flooded(None).await;
+    assert_eq!(answers, [true, true]);
+    // Without a key it may go on, and what it has asked before it is told again.
+    installation.submit(&acme, put("web")).await.unwrap();
+    for forgets_snapshots in [false, true] {
+        if forgets_snapshots {
+            installation.forget_snapshots().await;
+            installation.start_again().await;
+        } else {
+            installation.restart().await;
+        }
+        let full = installation.ask(&acme, keyed(put("other"), "new")).await;
+        assert!(matches!(full, Err(CommandError::TooManyKeys { .. })), "{full:?}");
+        let again = installation.ask(&umbrella, keyed(put("web"), "one")).await.unwrap();
+        assert_eq!(again.repetition, Repetition::Remembered);
+    }
+    installation.clock.advance(TimeDelta::days(7));
+    installation.ask(&acme, keyed(put("other"), "new")).await.unwrap();
+    let (.., noticed) = flooded(Some(Sabotage::OnePool)).await;
+    assert_eq!(noticed, [true, false], "the check would notice");
 }
 
 #[tokio::test]

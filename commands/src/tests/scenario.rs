@@ -126,7 +126,7 @@ pub(crate) fn assert_same(one: &State, other: &State) {
     assert_eq!(one.recorded, other.recorded);
     assert_eq!(one.next, other.next);
     assert_eq!(one.timers, other.timers);
-    assert_eq!(one.outcomes.all(), other.outcomes.all());
+    assert_eq!(one.outcomes.all(one.recorded), other.outcomes.all(one.recorded));
     assert_eq!(one.tenants.len(), other.tenants.len());
     for (tenant, state) in &one.tenants {
         let same = &other.tenants[tenant];
