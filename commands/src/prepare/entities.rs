@@ -64,7 +64,8 @@ impl Changes {
                     .map_err(|it| it.into_iter().map(|it| it.within("descriptor")))
                     .map_err(Iterator::collect::<Vec<_>>)?;
                 let reference = descriptor.reference().canonical();
-                let text = descriptor.json().to_string();
+                let text = serde_json::to_string(descriptor.json());
+                let text = text.expect("what was parsed from JSON can be written as JSON");
                 let digest = keys.digest("descriptor", &text);
                 self.bytes += text.len();
                 let descriptor = self.store(keys, descriptor);

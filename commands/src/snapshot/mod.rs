@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::idempotency::OutcomesFrozen;
 use crate::state::shards::Shard;
-use crate::state::{Slot, State, Tally};
+use crate::state::{Map, Slot, State, Tally};
 use rows::{MetaV1, OutcomeV1, RowError, SlotV1, TallyV1};
 
 /// The version of the fold. Raise it with every change of what replaying the log results in, or
@@ -242,7 +242,7 @@ fn restore_shard(
 ) -> Result<(), RestoreError> {
     let ShardV1 { depth, slots } = decode(key, content)?;
     let row = |it: SlotV1| -> Result<(Stream, Slot), RowError> { it.restore() };
-    let slots: Result<HashMap<_, _>, _> = slots.into_iter().map(row).collect();
+    let slots: Result<Map<_, _>, _> = slots.into_iter().map(row).collect();
     let slots = slots.map_err(|source| RestoreError::Row { key: key.to_owned(), source })?;
     for (stream, slot) in &slots {
         state.timers.replace(tenant, *stream, None, slot.held.due());

@@ -21,10 +21,14 @@ pub(crate) use overlay::{Changes, Overlay};
 pub(crate) use shards::Shards;
 pub(crate) use slot::{Held, Kept, Slot};
 
+/// A map whose keys we draw or digest ourselves: nobody can choose them so that they collide, and
+/// a request looks some twenty of them up. Seeded for each process all the same.
+pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// The committed state of a partition.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
-    pub(crate) tenants: HashMap<TenantId, TenantState>,
+    pub(crate) tenants: Map<TenantId, TenantState>,
     /// When the aggregates want to be woken.
     pub(crate) timers: Timers,
     /// What became of requests with an idempotency key.
@@ -38,7 +42,7 @@ pub(crate) struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
-            tenants: HashMap::new(),
+            tenants: Map::default(),
             timers: Timers::default(),
             outcomes: Outcomes::default(),
             next: Position::START,

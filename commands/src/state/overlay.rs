@@ -3,7 +3,6 @@
 //! A slot is copied when it is first touched. Every change since the last savepoint can be
 //! taken back, so a request that is rejected, previewed or panics half-way leaves no trace.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use domain::id::TenantId;
@@ -12,7 +11,7 @@ use domain::{Event, Stream};
 use event_log::Link;
 
 use super::slot::{Held, Slot};
-use super::{State, Tally};
+use super::{Map, State, Tally};
 
 /// A stream and whose it is.
 pub(crate) type Place = (TenantId, Stream);
@@ -28,8 +27,8 @@ pub(crate) struct Overlay<'s> {
 /// What an overlay changes.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    pub(crate) slots: HashMap<Place, Slot>,
-    pub(crate) tallies: HashMap<TenantId, Tally>,
+    pub(crate) slots: Map<Place, Slot>,
+    pub(crate) tallies: Map<TenantId, Tally>,
 }
 
 /// How to take one change back: what was there before in the overlay, if anything.

@@ -4,11 +4,12 @@
 //! moves more than one shard's slots, a snapshot rewrites only the shards that changed, and a
 //! frozen copy of a shard costs a pointer. Shards never merge.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::Stream;
 
+use super::Map;
 use super::slot::Slot;
 
 /// How many slots a shard holds when it splits: 1,792, as many as a table of 2,048 buckets takes
@@ -34,7 +35,7 @@ pub(crate) struct Shards {
 pub(crate) struct Shard {
     /// How many leading bits of the hash the slots have in common.
     depth: u32,
-    slots: HashMap<Stream, Slot>,
+    slots: Map<Stream, Slot>,
 }
 
 impl Default for Shards {
@@ -100,7 +101,7 @@ impl Shards {
     }
 
     /// Puts a shard back as a snapshot had it.
-    pub(crate) fn restore(&mut self, start: u64, depth: u32, slots: HashMap<Stream, Slot>) {
+    pub(crate) fn restore(&mut self, start: u64, depth: u32, slots: Map<Stream, Slot>) {
         self.len += slots.len();
         let replaced = self.shards.insert(start, Arc::new(Shard { depth, slots }));
         self.len -= replaced.map_or(0, |it| it.slots.len());
@@ -112,7 +113,7 @@ impl Shard {
         self.depth
     }
 
-    pub(crate) fn slots(&self) -> &HashMap<Stream, Slot> {
+    pub(crate) fn slots(&self) -> &Map<Stream, Slot> {
         &self.slots
     }
 

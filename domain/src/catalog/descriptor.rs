@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::findings::Findings;
+use super::findings::{Findings, Path};
 use super::kinds::{Kind, KindSet};
 use super::limits::{self, DESCRIPTOR_BYTES_MAX};
 use super::personal_parts::{self, DescriptorParts, ERASED};
@@ -51,7 +51,7 @@ impl Descriptor {
     /// Everything that is wrong with it, up to [`super::VIOLATIONS_MAX`]; never empty.
     pub fn parse(json: Value, kinds: KindSet) -> Result<Self, Vec<Violation>> {
         let mut findings = Findings::default();
-        limits::check(&json, &mut findings);
+        let bytes = limits::check(&json, &mut findings);
         // What follows relies on the limits.
         if !findings.is_empty() {
             return Err(findings.into_vec());
@@ -77,7 +77,7 @@ impl Descriptor {
             findings.add(&one, message);
         }
         match Self::recorded(json).filter(|_| findings.is_empty()) {
-            Some(descriptor) => descriptor.check_size(),
+            Some(descriptor) => descriptor.check_size(bytes),
             None => Err(findings.into_vec()),
         }
     }
@@ -166,10 +166,16 @@ impl Descriptor {
         self.json.get("spec")?.get(name)
     }
 
-    fn check_size(self) -> Result<Self, Vec<Violation>> {
+    /// What it says and what it is called.
+    pub(super) fn into_json_and_reference(self) -> (Value, EntityRef) {
+        (self.json, self.reference)
+    }
+
+    /// The document is at most `bytes` long as compact JSON.
+    fn check_size(self, bytes: usize) -> Result<Self, Vec<Violation>> {
         // Sealing makes the shortest personal text, `user:x`, some 45 times as long, and no
         // other more; so a small document needs no closer look.
-        if self.json.to_string().len() <= DESCRIPTOR_BYTES_MAX / 64 {
+        if bytes <= DESCRIPTOR_BYTES_MAX / 64 {
             return Ok(self);
         }
         let size = self.clone().into_parts().stored_bytes();
@@ -200,7 +206,8 @@ fn check_spec(root: &Map<String, Value>, kind: Kind, kinds: KindSet, findings: &
     let written = root.get("metadata").and_then(|it| it.get("namespace")).and_then(Value::as_str);
     let namespace = written.filter(|it| !it.is_empty()).unwrap_or(DEFAULT_NAMESPACE);
     let spec_type = object.get("type").and_then(Value::as_str);
-    spec::check(object, fields::of(kind, spec_type, kinds), "spec", namespace, findings);
+    let fields = fields::of(kind, spec_type, kinds);
+    spec::check(object, fields, &Path::Root.member("spec"), namespace, findings);
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::findings::{Findings, element, member, shown};
+use super::findings::{Findings, Path, shown};
 use super::kinds::{Kind, KindSet};
 use super::names;
 
@@ -47,7 +47,7 @@ pub(super) fn check_root(
 ) -> Option<Kind> {
     for key in root.keys().filter(|it| !ROOT_KEYS.contains(&it.as_str())) {
         findings.add(
-            &member("", key),
+            Path::Root.member(key),
             "expected only `apiVersion`, `kind`, `metadata` and `spec` at the root",
         );
     }
@@ -62,7 +62,7 @@ pub(super) fn check_root(
                 findings.unexpected("apiVersion", &expected, version);
             }
         }
-        (Some(version), None) => text(version, &TEXT, "apiVersion", findings),
+        (Some(version), None) => text(version, &TEXT, &Path::Root.member("apiVersion"), findings),
     }
     kind
 }
@@ -91,10 +91,12 @@ fn check_kind(value: Option<&Value>, kinds: KindSet, findings: &mut Findings) ->
 
 /// Checks `metadata`. Keys it does not know are kept and not looked at.
 pub(super) fn check_metadata(metadata: &Map<String, Value>, findings: &mut Findings) {
-    const PATH: &str = "metadata";
+    const PATH: Path<'_> = Path::Root.member("metadata");
+    const TAGS: Path<'_> = PATH.member("tags");
+    const LINKS: Path<'_> = PATH.member("links");
     match metadata.get("name") {
-        Some(name) => text(name, &NAME, "metadata.name", findings),
-        None => findings.missing("metadata.name", NAME.expected),
+        Some(name) => text(name, &NAME, &PATH.member("name"), findings),
+        None => findings.missing(PATH.member("name"), NAME.expected),
     }
     let optional = [
         ("namespace", &NAMESPACE),
@@ -105,61 +107,61 @@ pub(super) fn check_metadata(metadata: &Map<String, Value>, findings: &mut Findi
     ];
     for (key, form) in optional {
         if let Some(value) = metadata.get(key) {
-            text(value, form, &member(PATH, key), findings);
+            text(value, form, &PATH.member(key), findings);
         }
     }
     for (key, form) in [("labels", &LABEL_VALUE), ("annotations", &ANY_TEXT)] {
         if let Some(value) = metadata.get(key) {
-            check_pairs(value, form, &member(PATH, key), findings);
+            check_pairs(value, form, &PATH.member(key), findings);
         }
     }
     if let Some(tags) = metadata.get("tags") {
-        for (index, tag) in list(tags, "metadata.tags", findings).iter().enumerate() {
-            text(tag, &TAG, &element("metadata.tags", index), findings);
+        for (index, tag) in list(tags, &TAGS, findings).iter().enumerate() {
+            text(tag, &TAG, &TAGS.element(index), findings);
         }
     }
     if let Some(links) = metadata.get("links") {
-        for (index, link) in list(links, "metadata.links", findings).iter().enumerate() {
-            check_link(link, &element("metadata.links", index), findings);
+        for (index, link) in list(links, &LINKS, findings).iter().enumerate() {
+            check_link(link, &LINKS.element(index), findings);
         }
     }
 }
 
-fn check_pairs(value: &Value, form: &Form, path: &str, findings: &mut Findings) {
+fn check_pairs(value: &Value, form: &Form, path: &Path<'_>, findings: &mut Findings) {
     let Value::Object(pairs) = value else {
         return findings.unexpected(path, "an object of texts", value);
     };
     for (key, value) in pairs {
-        let path = member(path, key);
+        let path = path.member(key);
         if !names::is_key(key) {
-            findings.add(&path, "expected a key like `[example.com/]name`");
+            findings.add(path, "expected a key like `[example.com/]name`");
         }
         text(value, form, &path, findings);
     }
 }
 
-fn check_link(value: &Value, path: &str, findings: &mut Findings) {
+fn check_link(value: &Value, path: &Path<'_>, findings: &mut Findings) {
     let Value::Object(link) = value else {
         return findings.unexpected(path, "an object with `url`", value);
     };
     match link.get("url") {
-        Some(url) => text(url, &URL, &member(path, "url"), findings),
-        None => findings.missing(&member(path, "url"), URL.expected),
+        Some(url) => text(url, &URL, &path.member("url"), findings),
+        None => findings.missing(path.member("url"), URL.expected),
     }
     for (key, form) in [("title", &TEXT), ("icon", &NAME), ("type", &TEXT)] {
         if let Some(value) = link.get(key) {
-            text(value, form, &member(path, key), findings);
+            text(value, form, &path.member(key), findings);
         }
     }
 }
 
-fn text(value: &Value, form: &Form, path: &str, findings: &mut Findings) {
+fn text(value: &Value, form: &Form, path: &Path<'_>, findings: &mut Findings) {
     if !value.as_str().is_some_and(form.fits) {
         findings.unexpected(path, form.expected, value);
     }
 }
 
-fn list<'a>(value: &'a Value, path: &str, findings: &mut Findings) -> &'a [Value] {
+fn list<'a>(value: &'a Value, path: &Path<'_>, findings: &mut Findings) -> &'a [Value] {
     if let Value::Array(list) = value {
         return list;
     }

@@ -1,5 +1,7 @@
 //! What is wrong with a descriptor: every finding at once, each with place, value and remedy.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::violation::Violation;
@@ -17,19 +19,19 @@ pub(super) struct Findings(Vec<Violation>);
 
 impl Findings {
     /// Notes that the value at `path` is not `expected`.
-    pub(super) fn unexpected(&mut self, path: &str, expected: &str, got: &Value) {
+    pub(super) fn unexpected(&mut self, path: impl fmt::Display, expected: &str, got: &Value) {
         self.add(path, format!("expected {expected}, got {}", shown(got)));
     }
 
     /// Notes that there is nothing at `path`.
-    pub(super) fn missing(&mut self, path: &str, expected: &str) {
+    pub(super) fn missing(&mut self, path: impl fmt::Display, expected: &str) {
         self.add(path, format!("expected {expected}, got nothing"));
     }
 
     /// Notes a finding, unless there are [`VIOLATIONS_MAX`] already.
-    pub(super) fn add(&mut self, path: &str, message: impl Into<String>) {
+    pub(super) fn add(&mut self, path: impl fmt::Display, message: impl Into<String>) {
         if self.0.len() < VIOLATIONS_MAX {
-            self.0.push(Violation { field: path.to_owned(), message: message.into() });
+            self.0.push(Violation { field: path.to_string(), message: message.into() });
         }
     }
 
@@ -44,20 +46,45 @@ impl Findings {
     }
 }
 
-/// The path of `key` in the object at `path`.
-pub(super) fn member(path: &str, key: &str) -> String {
-    let plain = !key.is_empty()
-        && key.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b':'));
-    match (path.is_empty(), plain) {
-        (true, true) => key.to_owned(),
-        (false, true) => format!("{path}.{key}"),
-        (_, false) => format!("{path}[{}]", quoted(key)),
+/// A place in a document. It is spelled out only where something is wrong: nearly every document
+/// is right, and has many places.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path<'a> {
+    /// The document itself.
+    Root,
+    /// The value of a key.
+    Member(&'a Path<'a>, &'a str),
+    /// An element of a list.
+    Element(&'a Path<'a>, usize),
+}
+
+impl Path<'_> {
+    /// The place of `key` in the object here.
+    pub(super) const fn member<'a>(&'a self, key: &'a str) -> Path<'a> {
+        Path::Member(self, key)
+    }
+
+    /// The place of the element at `index` of the list here.
+    pub(super) const fn element(&self, index: usize) -> Path<'_> {
+        Path::Element(self, index)
     }
 }
 
-/// The path of the element at `index` of the list at `path`.
-pub(super) fn element(path: &str, index: usize) -> String {
-    format!("{path}[{index}]")
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Element(list, index) => write!(f, "{list}[{index}]"),
+            Self::Member(Path::Root, key) if is_plain(key) => f.write_str(key),
+            Self::Member(object, key) if is_plain(key) => write!(f, "{object}.{key}"),
+            Self::Member(object, key) => write!(f, "{object}[{}]", quoted(key)),
+        }
+    }
+}
+
+fn is_plain(key: &str) -> bool {
+    let plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b':');
+    !key.is_empty() && key.bytes().all(plain)
 }
 
 /// `value` as a message shows it: short.

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::descriptor::Descriptor;
 use super::kinds::Kind;
-use super::reference::EntityRef;
+use super::reference::{EntityRef, Parts};
 use super::{names, relations};
 use crate::personal::Personal;
 
@@ -117,21 +117,16 @@ fn restore(value: &mut Value, unsealed: &[Option<String>], erased: &Value) {
 
 /// Takes the personal parts out of a descriptor.
 pub(super) fn split(descriptor: Descriptor) -> DescriptorParts {
-    let mut taken = Taken {
-        own: descriptor.reference().canonical(),
-        namespace: descriptor.reference().namespace.clone(),
-        parts: Vec::new(),
-    };
-    let kind = descriptor.kind();
-    let links: Vec<_> = relations::links(&descriptor).collect();
-    let mut document = descriptor.into_json();
+    let (kind, links) = (descriptor.kind(), relations::links(&descriptor));
+    let (mut document, own) = descriptor.into_json_and_reference();
+    let mut taken = Taken { own, parts: Vec::new() };
     let Some(root) = document.as_object_mut() else {
         return DescriptorParts { public: document, personal: taken.parts };
     };
     if kind == Kind::User {
         for key in ["metadata", "spec"] {
             if let Some(value) = root.get_mut(key) {
-                taken.take(value, taken.own.clone());
+                taken.take(value, taken.own.canonical());
             }
         }
     } else if let Some(spec) = root.get_mut("spec").and_then(Value::as_object_mut) {
@@ -152,8 +147,8 @@ pub(super) fn split(descriptor: Descriptor) -> DescriptorParts {
 
 /// What was taken out so far.
 struct Taken {
-    own: String,
-    namespace: String,
+    /// What the described entity is called.
+    own: EntityRef,
     parts: Vec<PersonalPart>,
 }
 
@@ -170,16 +165,16 @@ impl Taken {
             return list.iter_mut().for_each(|it| self.take_references(it, default_kind));
         }
         let Some(text) = value.as_str() else { return };
-        let target = EntityRef::parse(text, default_kind, &self.namespace).ok();
-        if let Some(target) = target.filter(is_user) {
-            self.take(value, target.canonical());
+        let target = Parts::parse(text, default_kind, &self.own.namespace).filter(is_user);
+        if let Some(target) = target.map(Parts::canonical) {
+            self.take(value, target);
         }
     }
 
     fn take_address(&mut self, spec: &mut Map<String, Value>) {
         let profile = spec.get_mut("profile").and_then(Value::as_object_mut);
         if let Some(email) = profile.and_then(|it| it.get_mut("email")) {
-            self.take(email, self.own.clone());
+            self.take(email, self.own.canonical());
         }
     }
 
@@ -187,12 +182,12 @@ impl Taken {
     fn take_written_references(&mut self, value: &mut Value) {
         match value {
             Value::String(text) => {
-                let target = EntityRef::parse(text, None, &self.namespace).ok();
-                let fits = |it: &EntityRef| {
-                    is_user(it) && names::is_name(&it.name) && names::is_name(&it.namespace)
+                let target = Parts::parse(text, None, &self.own.namespace);
+                let fits = |it: &Parts<'_>| {
+                    is_user(it) && names::is_name(it.name) && names::is_name(it.namespace)
                 };
-                if let Some(target) = target.filter(fits) {
-                    self.take(value, target.canonical());
+                if let Some(target) = target.filter(fits).map(Parts::canonical) {
+                    self.take(value, target);
                 }
             }
             Value::Array(list) => {
@@ -206,7 +201,7 @@ impl Taken {
     }
 }
 
-fn is_user(reference: &EntityRef) -> bool {
+fn is_user(reference: &Parts<'_>) -> bool {
     reference.kind.eq_ignore_ascii_case(Kind::User.name())
 }
 

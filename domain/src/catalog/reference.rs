@@ -37,16 +37,8 @@ impl EntityRef {
         default_namespace: &str,
     ) -> Result<Self, ReferenceError> {
         let malformed = || ReferenceError(text.chars().take(256).collect());
-        // A `:` after the first `/` is part of the name.
-        let kind_end = text.find([':', '/']).filter(|it| text[*it..].starts_with(':'));
-        let (kind, rest) = match kind_end {
-            Some(end) => (&text[..end], &text[end + 1..]),
-            None => (default_kind.ok_or_else(malformed)?, text),
-        };
-        let (namespace, name) = rest.split_once('/').unwrap_or((default_namespace, rest));
-        if kind.is_empty() || namespace.is_empty() || name.is_empty() {
-            return Err(malformed());
-        }
+        let Parts { kind, namespace, name } =
+            Parts::parse(text, default_kind, default_namespace).ok_or_else(malformed)?;
         let [kind, namespace, name] = [kind, namespace, name].map(str::to_owned);
         Ok(Self { kind, namespace, name })
     }
@@ -54,7 +46,46 @@ impl EntityRef {
     /// The form that names the entity everywhere: `kind:namespace/name` in lower case.
     #[must_use]
     pub fn canonical(&self) -> String {
-        self.to_string().to_lowercase()
+        let Self { kind, namespace, name } = self;
+        let mut text = [kind, ":", namespace, "/", name].concat();
+        if text.is_ascii() {
+            text.make_ascii_lowercase();
+            return text;
+        }
+        text.to_lowercase()
+    }
+}
+
+/// The parts of a reference, as slices of the text they were read from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) kind: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// As [`EntityRef::parse`].
+    pub(super) fn parse(
+        text: &'a str,
+        default_kind: Option<&'a str>,
+        default_namespace: &'a str,
+    ) -> Option<Self> {
+        // A `:` after the first `/` is part of the name.
+        let kind_end = text.find([':', '/']).filter(|it| text[*it..].starts_with(':'));
+        let (kind, rest) = match kind_end {
+            Some(end) => (&text[..end], &text[end + 1..]),
+            None => (default_kind?, text),
+        };
+        let (namespace, name) = rest.split_once('/').unwrap_or((default_namespace, rest));
+        let is_whole = !kind.is_empty() && !namespace.is_empty() && !name.is_empty();
+        is_whole.then_some(Self { kind, namespace, name })
+    }
+
+    /// The canonical form, as [`EntityRef::canonical`].
+    pub(super) fn canonical(self) -> String {
+        let [kind, namespace, name] = [self.kind, self.namespace, self.name].map(str::to_owned);
+        EntityRef { kind, namespace, name }.canonical()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The flat rows that filters match, by `reference/backstage-catalog-api.md` §3.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Number, Value};
 
@@ -49,15 +49,52 @@ pub fn flatten(json: &Value, relations: &[(&str, &str)]) -> Vec<SearchRow> {
 
 /// Pairs of keys that no filter could tell apart.
 pub(super) fn keys_that_differ_in_case(json: &Value) -> Vec<(String, String)> {
-    let mut seen: BTreeMap<String, String> = BTreeMap::new();
-    let mut pairs = BTreeSet::new();
-    leaves(json, &mut |key, _| {
-        let first = seen.entry(key.to_lowercase()).or_insert_with(|| key.to_owned());
-        if first != key {
-            pairs.insert((first.clone(), key.to_owned()));
+    // Room for a usual descriptor.
+    let text = || String::with_capacity(512);
+    let mut keys = Keys { written: text(), lower: text(), ends: Vec::with_capacity(32) };
+    leaves(json, &mut |key, _| keys.add(key));
+    keys.that_differ_in_case()
+}
+
+/// Keys in the order of the document, as they were written and in lower case. Two buffers hold
+/// them all: every descriptor is asked, and nearly none has such a pair.
+struct Keys {
+    written: String,
+    lower: String,
+    /// Where each key ends in both.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Keys {
+    fn add(&mut self, key: &str) {
+        let start = self.lower.len();
+        self.written.push_str(key);
+        self.lower.push_str(key);
+        if key.is_ascii() {
+            self.lower[start..].make_ascii_lowercase();
+        } else {
+            self.lower.replace_range(start.., &key.to_lowercase());
         }
-    });
-    pairs.into_iter().collect()
+        self.ends.push((self.written.len(), self.lower.len()));
+    }
+
+    /// The first key of each name in lower case, with every other way it is written.
+    fn that_differ_in_case(&self) -> Vec<(String, String)> {
+        let starts = std::iter::once((0, 0)).chain(self.ends.iter().copied());
+        let mut keys: Vec<(&str, &str)> = starts
+            .zip(&self.ends)
+            .map(|(start, end)| (&self.lower[start.1..end.1], &self.written[start.0..end.0]))
+            .collect();
+        // Stable: of one name the first of the document stays first.
+        keys.sort_by_key(|it| it.0);
+        let mut pairs = BTreeSet::new();
+        for same in keys.chunk_by(|one, other| one.0 == other.0) {
+            let first = same[0].1;
+            let others = same.iter().map(|it| it.1).filter(|it| *it != first);
+            pairs.extend(others.map(|it| (first.to_owned(), it.to_owned())));
+        }
+        pairs.into_iter().collect()
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -86,7 +123,7 @@ fn row(key: &str, value: Leaf<'_>) -> Option<SearchRow> {
 
 /// Calls `each` with the path and value of every leaf that can be found.
 fn leaves<'a>(json: &'a Value, each: &mut impl FnMut(&str, Leaf<'a>)) {
-    visit(json, &mut String::new(), each);
+    visit(json, &mut String::with_capacity(64), each);
 }
 
 fn visit<'a>(value: &'a Value, path: &mut String, each: &mut impl FnMut(&str, Leaf<'a>)) {

@@ -3,15 +3,15 @@
 use serde_json::{Map, Value};
 
 use super::fields::{Field, Link, Need, Shape};
-use super::findings::{Findings, element, member};
+use super::findings::{Findings, Path};
 use super::kinds::Kind;
-use super::reference::EntityRef;
+use super::reference::Parts;
 
 /// Checks the fields of the object at `path`. `namespace` is that of the whole entity.
 pub(super) fn check(
     object: &Map<String, Value>,
     fields: &[Field],
-    path: &str,
+    path: &Path<'_>,
     namespace: &str,
     findings: &mut Findings,
 ) {
@@ -25,20 +25,20 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn fields(&mut self, object: &Map<String, Value>, fields: &[Field], path: &str) {
+    fn fields(&mut self, object: &Map<String, Value>, fields: &[Field], path: &Path<'_>) {
         for field in fields {
-            let path = member(path, field.name);
+            let path = path.member(field.name);
             match object.get(field.name) {
                 Some(value) => self.value(value, &field.shape, &path),
                 None if field.need == Need::Required => {
-                    self.findings.missing(&path, expected(&field.shape));
+                    self.findings.missing(path, expected(&field.shape));
                 }
                 None => {}
             }
         }
     }
 
-    fn value(&mut self, value: &Value, shape: &Shape, path: &str) {
+    fn value(&mut self, value: &Value, shape: &Shape, path: &Path<'_>) {
         match (shape, value) {
             (Shape::Text, Value::String(text)) if !text.is_empty() => {}
             (Shape::AnyText, Value::String(_)) => {}
@@ -71,7 +71,7 @@ impl Checker<'_> {
                 }
             }
             (Shape::SomeObjects(_), Value::Array(list)) if list.is_empty() => {
-                self.findings.missing(&element(path, 0), "an object");
+                self.findings.missing(path.element(0), "an object");
             }
             (
                 Shape::Objects(fields)
@@ -83,15 +83,15 @@ impl Checker<'_> {
         }
     }
 
-    fn list(&mut self, list: &[Value], shape: &Shape, path: &str) {
+    fn list(&mut self, list: &[Value], shape: &Shape, path: &Path<'_>) {
         for (index, value) in list.iter().enumerate() {
-            self.value(value, shape, &element(path, index));
+            self.value(value, shape, &path.element(index));
         }
     }
 
-    fn reference(&mut self, text: &str, link: &Link, path: &str) {
+    fn reference(&mut self, text: &str, link: &Link, path: &Path<'_>) {
         let default_kind = link.default_kind.map(Kind::name);
-        if EntityRef::parse(text, default_kind, self.namespace).is_err() {
+        if Parts::parse(text, default_kind, self.namespace).is_none() {
             let got = Value::from(text);
             let expected = match link.default_kind {
                 Some(_) => "a reference like `[kind:][namespace/]name`",
@@ -101,10 +101,10 @@ impl Checker<'_> {
         }
     }
 
-    fn others_are_texts(&mut self, object: &Map<String, Value>, fields: &[Field], path: &str) {
+    fn others_are_texts(&mut self, object: &Map<String, Value>, fields: &[Field], path: &Path<'_>) {
         for (key, value) in object {
             if !value.is_string() && fields.iter().all(|it| it.name != key) {
-                self.findings.unexpected(&member(path, key), "a text", value);
+                self.findings.unexpected(path.member(key), "a text", value);
             }
         }
     }
