@@ -1,11 +1,11 @@
 //! How many validated, durable commands a second one partition decides, against the log alone.
 //!
-//! `cargo bench -p commands --bench commands [seconds]`. Each row has a number of clients that
-//! wait for their own answer before they ask again: everything counts, from checking the
-//! descriptor to the answer after the sync. The baseline then appends the very records that were
-//! written, with as many clients waiting and nothing to decide. Ratios within a run mean
-//! something, absolute figures only on an idle machine. `cpu` is what this process spent on each
-//! command or append, clients included.
+//! `cargo bench -p commands --bench commands [seconds [what [waiting]]]` measures every row, or the
+//! one that is named. Each has a number of clients that wait for their own answer before they ask
+//! again: everything counts, from checking the descriptor to the answer after the sync. The
+//! baseline then appends the very records that were written, with as many clients waiting and
+//! nothing to decide. Ratios within a run mean something, absolute figures only on an idle
+//! machine. `cpu` is what this process spent on each command or append, clients included.
 
 #![expect(clippy::print_stdout, reason = "printing figures is what this program does")]
 
@@ -30,13 +30,18 @@ const SOON: Duration = Duration::from_secs(10);
 const BATCH_MAX: usize = 1_024;
 
 fn main() {
-    let seconds = std::env::args().find_map(|it| it.parse().ok()).unwrap_or(5);
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    let seconds = arguments.first().and_then(|it| it.parse().ok()).unwrap_or(5);
+    let asked = |index: usize, it: &str| arguments.get(index).is_none_or(|asked| asked == it);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be started");
     println!(
         "what        waiting  commands/s   p50 µs   p99 µs  cpu µs  bytes  log alone/s  cpu µs  ratio"
     );
     for (name, ask) in [("entity", entity as Ask), ("usage", usage as Ask)] {
         for waiting in [1, 64, 256, 1024] {
+            if !asked(1, name) || !asked(2, &waiting.to_string()) {
+                continue;
+            }
             let duration = Duration::from_secs(seconds);
             let folder = tempfile::tempdir().expect("there is a temporary folder");
             let (row, records) = runtime.block_on(measure(folder.path(), waiting, duration, ask));
