@@ -19,7 +19,7 @@ use crate::model::Model;
 use crate::read_models::ReadModels;
 use crate::store::{LIST_MAX, Row, Sql, StoreError};
 
-pub use facets::facets;
+pub use facets::{FACET_VALUES_MAX, facets};
 pub use list::{count, list};
 #[cfg(test)]
 pub(in crate::catalog) use list::{count_visible, list_visible};
@@ -162,8 +162,10 @@ pub struct EntityCursor {
 pub struct Facet {
     /// The key.
     pub key: String,
-    /// Its values, sorted.
+    /// Its values, the most frequent first, of those with the same count in their own order.
     pub values: Vec<FacetValue>,
+    /// Whether there are values beyond those.
+    pub more: bool,
 }
 
 /// One value of a key.

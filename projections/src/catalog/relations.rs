@@ -116,16 +116,3 @@ pub async fn neighbours_of_many(
     let each = |it: Vec<Relation>| it.into_iter().map(neighbour).collect();
     Ok(relations.into_iter().map(each).collect())
 }
-
-/// Who owns each of `references`: the neighbours at `ownedBy`.
-///
-/// # Errors
-///
-/// [`ReadError`].
-pub async fn owners_of_many(
-    models: &ReadModels,
-    principal: &Principal,
-    references: &[String],
-) -> Result<Vec<Vec<Neighbour>>, ReadError> {
-    neighbours_of_many(models, principal, references, &["ownedBy".to_owned()]).await
-}

@@ -256,7 +256,9 @@ async fn relations_stand_in_both_directions_and_may_dangle() {
         ["hasMember user:default/jane", "ownerOf component:default/web"]
     );
     assert!(relations[2].is_empty(), "what does not exist shows no relations");
-    let owners = relations::owners_of_many(&models, &member(), &references).await.unwrap();
+    let owned = ["ownedBy".to_owned()];
+    let owners = relations::neighbours_of_many(&models, &member(), &references, &owned).await;
+    let owners = owners.unwrap();
     assert_eq!(owners[0][0].entity.as_ref().unwrap().name, "team-a");
 
     let kinds = |count| vec!["ownedBy".to_owned(); count];
@@ -360,14 +362,39 @@ async fn facets_count_values_in_their_own_case() {
     let (projections, models) = world.read().await;
     let keys = ["kind", "metadata.tags", "relations.ownedBy", "unknown"].map(str::to_owned);
     let everything = Selection::matching(Filter::everything());
-    let facets = entities::facets(&models, &member(), &everything, &keys).await.unwrap();
+    let facets = entities::facets(&models, &member(), &everything, &keys, 100).await.unwrap();
     let texts = |facet: &Facet| -> Vec<String> {
         facet.values.iter().map(|it| format!("{}={}", it.value, it.count)).collect()
     };
     assert_eq!(texts(&facets[0]), ["API=1", "Component=1", "Group=1", "User=1"]);
-    assert_eq!(texts(&facets[1]), ["Web=1", "java=2"]);
+    assert_eq!(texts(&facets[1]), ["java=2", "Web=1"], "the most frequent first");
     assert_eq!(texts(&facets[2]), ["group:default/team-a=1", "user:default/jane=1"]);
     assert!(facets[3].values.is_empty());
+    assert!(facets.iter().all(|it| !it.more));
+
+    let of = async |selection: &Selection, most| {
+        let who = member();
+        entities::facets(&models, &who, selection, &keys, most).await
+    };
+    let first = of(&everything, 1).await.unwrap();
+    let shown: Vec<_> = first.iter().map(|it| (texts(it), it.more)).collect();
+    assert_eq!(shown[1], (vec!["java=2".to_owned()], true), "and says that there are more");
+    assert_eq!(shown[3], (vec![], false));
+    let refused = of(&everything, entities::FACET_VALUES_MAX + 1).await.unwrap_err();
+    assert_eq!(refused.to_string(), "expected at most 100 values of a facet, got 101");
+
+    // What is counted is what is listed: the text counts as much as the filter.
+    let text = Some(TextSearch { terms: "web".to_owned() });
+    let searched = Selection { text, ..everything.clone() };
+    let listed = entities::list(&models, &member(), &searched, &Window::first(9)).await.unwrap();
+    let listed: Vec<_> = listed.into_nodes().map(|it| format!("{}=1", it.kind)).collect();
+    let found = of(&searched, 100).await.unwrap();
+    assert_eq!(texts(&found[0]), listed);
+    assert_eq!(listed.len(), 1);
+    assert_eq!(texts(&found[2]), ["group:default/team-a=1"]);
+    let text = Some(TextSearch { terms: "!".to_owned() });
+    let refused = of(&Selection { text, ..everything.clone() }, 100).await.unwrap_err();
+    assert_eq!(refused.to_string(), "expected 1 to 16 words to search, got `!`");
     projections.stop().await;
 }
 
@@ -423,8 +450,10 @@ async fn foreign_and_missing_look_the_same_to_every_reader() {
     let searched = Selection { text, ..everything.clone() };
     assert_eq!(entities::count(&models, &foreign, &searched).await.unwrap(), 0);
     let keys = ["kind".to_owned(), "relations.ownedBy".to_owned()];
-    let facets = entities::facets(&models, &foreign, &everything, &keys).await.unwrap();
-    assert!(facets.iter().all(|it| it.values.is_empty()));
+    let facets = entities::facets(&models, &foreign, &everything, &keys, 100).await.unwrap();
+    assert!(facets.iter().all(|it| it.values.is_empty() && !it.more));
+    let facets = entities::facets(&models, &foreign, &searched, &keys, 100).await.unwrap();
+    assert!(facets.iter().all(|it| it.values.is_empty() && !it.more));
     let related = relations::of_many(&models, &foreign, &reference, &[]).await.unwrap();
     assert!(related[0].is_empty());
     let versions =

@@ -198,16 +198,16 @@ async fn nothing_leaked(api: &Api) {
         .map(|it| format!("{} {}", it["value"].as_str().unwrap_or_default(), it["count"]))
         .collect();
     let expected = [
-        "API 3",
-        "AiResource 1",
-        "Component 2",
-        "Domain 1",
-        "Group 3",
         "Location 4",
-        "Resource 1",
+        "API 3",
+        "Group 3",
+        "Component 2",
         "System 2",
-        "Template 1",
         "User 2",
+        "AiResource 1",
+        "Domain 1",
+        "Resource 1",
+        "Template 1",
     ];
     assert_eq!(kinds, expected);
 }

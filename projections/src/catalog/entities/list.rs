@@ -168,15 +168,7 @@ impl Sort {
 /// `o`, and what was found in it called `f`.
 fn write_from(sql: &mut Sql, visible: &Visible, selection: &Selection) -> Result<(), ReadError> {
     sql.push("entities e");
-    if let Some(text) = &selection.text {
-        let terms: Vec<_> = words::split(&text.terms).collect();
-        if terms.is_empty() || terms.len() > TERMS_MAX {
-            let message =
-                format!("expected 1 to {TERMS_MAX} words to search, got `{}`", text.terms);
-            return Err(ReadError::Invalid(message));
-        }
-        write_found(sql, visible, &terms);
-    }
+    write_text(sql, visible, selection)?;
     let key = match &selection.order.by {
         OrderBy::Key { key, missing } => Some((key.to_lowercase(), *missing)),
         OrderBy::Reference | OrderBy::Relevance | OrderBy::Changed => None,
@@ -198,6 +190,23 @@ fn write_from(sql: &mut Sql, visible: &Visible, selection: &Selection) -> Result
         sql.push(" AND o.tenant = ").bind(visible.tenant.0).push(" AND o.key = ");
         sql.bind(key.as_str()).push(" AND o.known = 1 AND o.leads = 1");
     }
+    Ok(())
+}
+
+/// Joins `entities`, called `e`, with those in which the text of `selection` was found, called
+/// `f`, if it has one.
+pub(super) fn write_text(
+    sql: &mut Sql,
+    visible: &Visible,
+    selection: &Selection,
+) -> Result<(), ReadError> {
+    let Some(text) = &selection.text else { return Ok(()) };
+    let terms: Vec<_> = words::split(&text.terms).collect();
+    if terms.is_empty() || terms.len() > TERMS_MAX {
+        let message = format!("expected 1 to {TERMS_MAX} words to search, got `{}`", text.terms);
+        return Err(ReadError::Invalid(message));
+    }
+    write_found(sql, visible, &terms);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use async_graphql::{Context, Description, InputObject, Json, Object, SimpleObjec
 use domain::id::EntityUid;
 use projections::Model;
 use projections::catalog::entities::{
-    self, EntityCursor, Missing, Order, OrderBy, Selection, TextSearch,
+    self, EntityCursor, FACET_VALUES_MAX, Missing, Order, OrderBy, Selection, TextSearch,
 };
 use projections::catalog::filter::Filter;
 use serde_json::Value;
@@ -92,16 +92,19 @@ impl EntityTotals {
         Ok(Long(count.map_err(ApiError::from)?))
     }
 
-    /// The values that these keys have among all of them, say `kind` and `metadata.tags`.
+    /// The values that these keys have among all of them, say `kind` and `metadata.tags`; of
+    /// each key the most frequent, at most 100 and as many if nothing is said.
     #[graphql(complexity = "keys.len() * 10 * child_complexity")]
     async fn facets(
         &self,
         context: &Context<'_>,
         keys: Vec<String>,
+        first: Option<u32>,
     ) -> async_graphql::Result<Vec<Facet>> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Catalog).await?;
-        let facets = entities::facets(models, request.principal(), &self.0, &keys).await;
+        let (principal, most) = (request.principal(), first.unwrap_or(FACET_VALUES_MAX));
+        let facets = entities::facets(models, principal, &self.0, &keys, most).await;
         Ok(facets.map_err(ApiError::from)?.into_iter().map(Facet::from).collect())
     }
 }
@@ -111,8 +114,10 @@ impl EntityTotals {
 pub struct Facet {
     /// The key.
     pub key: String,
-    /// Its values, sorted.
+    /// Its values, the most frequent first.
     pub values: Vec<FacetValue>,
+    /// Whether there are values beyond those.
+    pub has_more: bool,
 }
 
 /// One value of a key.
@@ -128,7 +133,7 @@ impl From<entities::Facet> for Facet {
     fn from(facet: entities::Facet) -> Self {
         let values = facet.values.into_iter();
         let values = values.map(|it| FacetValue { value: it.value, count: Long(it.count) });
-        Self { key: facet.key, values: values.collect() }
+        Self { key: facet.key, values: values.collect(), has_more: facet.more }
     }
 }
 
