@@ -88,9 +88,13 @@ pub async fn days(
         return Ok(Vec::new());
     };
     let fault = ReadError::fault(Model::Analytics);
-    let mut reader = models.reader(Model::Analytics).await?;
+    let mut reader = models.reader(Model::Analytics, tenant).await?;
     let mut snapshot = store::begin(&mut reader).await.map_err(fault)?;
-    read_days(&mut snapshot, tenant, number_of(from), number_of(to)).await.map_err(fault)
+    let days = read_days(&mut snapshot, tenant, number_of(from), number_of(to)).await;
+    let days = days.map_err(fault)?;
+    drop(snapshot);
+    reader.finish();
+    Ok(days)
 }
 
 async fn read_days(

@@ -16,7 +16,7 @@ use crate::error::ReadError;
 use crate::model::Model;
 use crate::page::{Direction, Page, Window};
 use crate::read_models::ReadModels;
-use crate::scope;
+use crate::scope::{self, Scoped};
 use crate::store::bulk::Rows;
 use crate::store::{Connection, Row, Sql, StoreError, Value};
 
@@ -209,13 +209,14 @@ fn scoped(
     principal: &Principal,
     read: Read,
     filter: &AuditFilter,
-) -> Result<Option<Sql>, ReadError> {
-    let Some(tenant) = scope::tenant(principal, Permission::AuditRead)? else { return Ok(None) };
-    let mut sql = match read {
-        Read::Rows => Sql::new(&format!("SELECT {COLUMNS} FROM events")),
-        Read::Count => Sql::new("SELECT count(*) FROM events"),
+) -> Result<Option<Scoped>, ReadError> {
+    let select = match read {
+        Read::Rows => format!("SELECT {COLUMNS} FROM events"),
+        Read::Count => "SELECT count(*) FROM events".to_owned(),
     };
-    sql.push(" WHERE tenant = ").bind(tenant.0);
+    let Some(mut sql) = scope::select(principal, Permission::AuditRead, &select)? else {
+        return Ok(None);
+    };
     ReadError::if_more("types of events", filter.names.len(), NAMES_MAX)?;
     narrow(&mut sql, filter);
     Ok(Some(sql))
@@ -250,11 +251,8 @@ fn narrow(sql: &mut Sql, filter: &AuditFilter) {
     sql.push(if filter.names.is_empty() { "" } else { ")" });
 }
 
-async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<AuditRow>, ReadError> {
-    let fault = ReadError::fault(Model::Audit);
-    let mut reader = models.reader(Model::Audit).await?;
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+async fn fetch(models: &ReadModels, sql: Scoped) -> Result<Vec<AuditRow>, ReadError> {
+    models.rows(Model::Audit, sql, read).await
 }
 
 fn read(row: &Row) -> Result<AuditRow, StoreError> {

@@ -24,7 +24,7 @@ pub use entities::{
 pub use filter::{Filter, FilterError};
 pub use history::{Version, VersionKind};
 pub use locations::Location;
-pub use relations::{Neighbour, Relation};
+pub use relations::{Neighbour, Part, Relation, RelationCursor};
 
 pub(crate) use schema::SCHEMA;
 pub(crate) use writer::apply;

@@ -17,6 +17,7 @@ mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::id::TenantId;
 use event_log::EventLog;
@@ -31,6 +32,10 @@ use generations::Generations;
 use status::{ModelStatus, ParkedTenant};
 use worker::Tools;
 
+/// The longest one read may take unless the settings say otherwise. In seconds: 5, a thousand
+/// times what a page takes, and a sixth of what a request may take.
+const READ_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// Where the tables are and how they are filled.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -40,13 +45,20 @@ pub struct Settings {
     pub batch_max: usize,
     /// The connections that readers of one model share.
     pub readers_max: u32,
+    /// The longest one read may take in the database; one that takes longer is interrupted.
+    pub read_time_max: Duration,
 }
 
 impl Settings {
     /// The usual settings for tables in `folder`.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), batch_max: 8_192, readers_max: 4 }
+        Self {
+            folder: folder.into(),
+            batch_max: 8_192,
+            readers_max: 4,
+            read_time_max: READ_TIME_MAX,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::principal::Denied;
 
 use crate::model::Model;
+use crate::store::StoreError;
 
 /// Why a reader did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,15 @@ pub enum ReadError {
     /// The caller asked for a state that this node has not reached; it may ask again.
     #[error(transparent)]
     NotYetVisible(#[from] NotYetVisible),
+    /// The caller asked for more than one read may take; it may ask for less.
+    #[error(
+        "the {model} model was read for too long and the read was stopped; ask for less: a \
+         narrower filter, a shorter time, fewer facets or a smaller page"
+    )]
+    TooLong {
+        /// Which model.
+        model: Model,
+    },
     /// The storage failed or holds what no version of this model wrote. The operator must look.
     #[error("the {model} model cannot be read")]
     Fault {
@@ -53,11 +63,18 @@ impl ReadError {
         Err(Self::Invalid(format!("expected at most {most} {what}, got {count}")))
     }
 
-    /// Makes a fault of `model` of whatever went wrong below.
+    /// Makes a fault of `model` of whatever went wrong below, unless that is our own interruption
+    /// of a read.
     pub(crate) fn fault<E>(model: Model) -> impl Fn(E) -> Self + Copy
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        move |source| Self::Fault { model, source: source.into() }
+        move |source| {
+            let source = source.into();
+            match source.downcast_ref::<StoreError>() {
+                Some(error) if error.is_interrupted() => Self::TooLong { model },
+                _ => Self::Fault { model, source },
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::model::Model;
 use crate::read_models::ReadModels;
 use crate::scope;
 use crate::store::bulk::Rows;
-use crate::store::{Connection, Row, Sql, StoreError, Value};
+use crate::store::{Connection, Row, StoreError, Value};
 
 pub use directory::{
     Registration, count_registrations, find_registration_by_slug, find_registrations,
@@ -102,13 +102,10 @@ pub enum Standing {
 ///
 /// [`ReadError`].
 pub async fn find(models: &ReadModels, principal: &Principal) -> Result<Option<Tenant>, ReadError> {
-    let Some(tenant) = scope::tenant(principal, Permission::TenantRead)? else { return Ok(None) };
-    let fault = ReadError::fault(Model::Organisation);
-    let mut reader = models.reader(Model::Organisation).await?;
-    let mut sql = Sql::new(SELECT);
-    sql.push(" WHERE tenant = ").bind(tenant.0);
-    let row = sql.fetch_optional(&mut reader).await.map_err(fault)?;
-    row.as_ref().map(read).transpose().map_err(fault)
+    let Some(sql) = scope::select(principal, Permission::TenantRead, SELECT)? else {
+        return Ok(None);
+    };
+    Ok(models.rows(Model::Organisation, sql, read).await?.pop())
 }
 
 const SELECT: &str =

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::id::TenantId;
 use event_log::{Partition, Position};
 use vault::Keyring;
 
 use crate::engine::table_set::TableSet;
 use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
 use crate::model::Model;
-use crate::store::{PoolConnection, Sql};
+use crate::scope::Scoped;
+use crate::store::{Reader, Row, StoreError};
 
 /// The table sets that were live when a request began. They stay readable for as long as this
 /// is held, also when a rebuilt generation takes their place meanwhile. Cheap to clone.
@@ -46,17 +48,31 @@ impl ReadModels {
         &self.0.keyring
     }
 
-    /// A connection to read `model` with.
-    pub(crate) async fn reader(&self, model: Model) -> Result<PoolConnection, ReadError> {
-        let reader = self.set(model).readers.acquire().await;
-        reader.map_err(|source| ReadError::Fault { model, source: source.into() })
+    /// A connection to read `model` with, out of the share of `tenant`. For reads of several
+    /// statements; say [`Reader::finish`] after the last.
+    pub(crate) async fn reader(&self, model: Model, tenant: TenantId) -> Result<Reader, ReadError> {
+        let reader = self.set(model).readers.acquire(tenant.0).await;
+        reader.map_err(ReadError::fault(model))
     }
 
-    /// The number a `SELECT count(*)` answers.
-    pub(crate) async fn count(&self, model: Model, sql: Sql) -> Result<u64, ReadError> {
+    /// The rows that a statement answers, out of the share of its tenant.
+    pub(crate) async fn rows<T>(
+        &self,
+        model: Model,
+        Scoped { tenant, sql }: Scoped,
+        read: impl Fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, ReadError> {
         let fault = ReadError::fault(model);
-        let row = sql.fetch_optional(&mut *self.reader(model).await?).await.map_err(fault)?;
-        row.map_or(Ok(0), |it| it.count(0)).map_err(fault)
+        let mut reader = self.reader(model, tenant).await?;
+        let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+        reader.finish();
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+    }
+
+    /// The number a `SELECT count(*)` answers, out of the share of its tenant.
+    pub(crate) async fn count(&self, model: Model, sql: Scoped) -> Result<u64, ReadError> {
+        let counted = self.rows(model, sql, |it| it.count(0)).await?;
+        Ok(counted.into_iter().next().unwrap_or(0))
     }
 
     /// The incarnation of the log these models follow; positions of another one mean nothing.

@@ -1,9 +1,12 @@
 //! How a scope narrows rows that are not entities.
 
+use std::ops::{Deref, DerefMut};
+
 use domain::id::TenantId;
 use domain::{Permission, Principal, Scope};
 
 use crate::error::ReadError;
+use crate::store::Sql;
 
 /// The tenant whose rows `principal` may see; none if it may see none of them.
 ///
@@ -17,4 +20,39 @@ pub(crate) fn tenant(
         Scope::All => Ok(Some(principal.tenant())),
         Scope::None | Scope::Where(_) => Ok(None),
     }
+}
+
+/// A statement that answers rows of one tenant only, and is run out of that tenant's share.
+#[derive(Clone, Debug)]
+pub(crate) struct Scoped {
+    pub(crate) tenant: TenantId,
+    pub(crate) sql: Sql,
+}
+
+impl Deref for Scoped {
+    type Target = Sql;
+
+    fn deref(&self) -> &Sql {
+        &self.sql
+    }
+}
+
+impl DerefMut for Scoped {
+    fn deref_mut(&mut self) -> &mut Sql {
+        &mut self.sql
+    }
+}
+
+/// `select`, limited to what `principal` may see; none if that is nothing. Its text ends inside
+/// the `WHERE` clause.
+pub(crate) fn select(
+    principal: &Principal,
+    permission: Permission,
+    select: &str,
+) -> Result<Option<Scoped>, ReadError> {
+    Ok(tenant(principal, permission)?.map(|tenant| {
+        let mut sql = Sql::new(select);
+        sql.push(" WHERE tenant = ").bind(tenant.0);
+        Scoped { tenant, sql }
+    }))
 }

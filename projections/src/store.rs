@@ -6,19 +6,17 @@
 
 pub(crate) mod bulk;
 mod file;
+mod readers;
 mod row;
 mod sql;
 
-pub(crate) use file::{Access, begin, connect, define, has_table, pool, remove};
+pub(crate) use file::{Access, begin, connect, define, has_table, remove};
+pub(crate) use readers::{Bounds, Reader, Readers};
 pub(crate) use row::Row;
 pub(crate) use sql::{LIST_MAX, Sql, Value};
 
 /// A connection of the database in use.
 pub(crate) type Connection = sqlx::SqliteConnection;
-/// A pool of the database in use.
-pub(crate) type Pool = sqlx::SqlitePool;
-/// A connection of a pool.
-pub(crate) type PoolConnection = sqlx::pool::PoolConnection<sqlx::Sqlite>;
 /// A transaction of the database in use.
 pub(crate) type Transaction<'c> = sqlx::SqliteTransaction<'c>;
 
@@ -39,4 +37,13 @@ pub(crate) enum StoreError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+}
+
+impl StoreError {
+    /// Whether the statement was interrupted.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        const SQLITE_INTERRUPT: &str = "9";
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|it| it == SQLITE_INTERRUPT)
+    }
 }

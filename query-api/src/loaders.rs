@@ -20,7 +20,7 @@ use projections::billing::subscriptions::{self, Subscription, SubscriptionStep};
 use projections::catalog::entities::{self, Entity};
 use projections::catalog::history::{self, Version};
 use projections::catalog::locations::{self, Location};
-use projections::catalog::relations::{self, Neighbour};
+use projections::catalog::relations::{self, Neighbour, Part, RelationCursor};
 use projections::page::Page;
 use projections::{Model, ReadModels};
 use tokio::sync::oneshot;
@@ -61,7 +61,9 @@ impl<K, V> Batch<K, V> {
                 answer(senders, fetch(keys).await);
             }
         }
-        receiver.await.map_err(|_| Error::new("the operation was given up"))?
+        // An answer costs no turn of its own: those who are answered together ask on together.
+        let answered = tokio::task::unconstrained(receiver).await;
+        answered.map_err(|_| Error::new("the operation was given up"))?
     }
 
     fn join(&self, key: K, sender: oneshot::Sender<Result<V, Error>>) -> Role {
@@ -142,7 +144,8 @@ impl<A: Eq + Hash, K, V> Batches<A, K, V> {
 pub struct Loaders {
     request: RequestContext,
     entities: Batch<String, Option<Entity>>,
-    neighbours: Batches<Vec<String>, String, Vec<Neighbour>>,
+    neighbours: Batches<Part, String, Page<Neighbour, RelationCursor>>,
+    relation_counts: Batches<Vec<String>, String, u64>,
     versions: Batches<u32, String, Page<Version, u64>>,
     locations: Batch<LocationId, Option<Location>>,
     customers: Batch<CustomerId, Option<Customer>>,
@@ -167,6 +170,7 @@ impl Loaders {
             request,
             entities: Batch::default(),
             neighbours: Batches::default(),
+            relation_counts: Batches::default(),
             versions: Batches::default(),
             locations: Batch::default(),
             customers: Batch::default(),
@@ -199,7 +203,7 @@ impl Loaders {
         self.entities.load(reference, fetch).await
     }
 
-    /// The neighbours of the entity with this reference, of `kinds` only unless that is empty.
+    /// A part of the neighbours of the entity with this reference.
     ///
     /// # Errors
     ///
@@ -207,14 +211,33 @@ impl Loaders {
     pub async fn neighbours(
         &self,
         reference: String,
-        kinds: Vec<String>,
-    ) -> Result<Vec<Neighbour>, Error> {
-        let (principal, of) = (self.request.principal(), &kinds);
+        part: Part,
+    ) -> Result<Page<Neighbour, RelationCursor>, Error> {
+        let (principal, of) = (self.request.principal(), &part);
         let fetch = async |keys: Vec<String>| {
             let models = self.catalog().await?;
             Ok(relations::neighbours_of_many(models, principal, &keys, of).await?)
         };
-        self.neighbours.of(kinds.clone()).load(reference, fetch).await
+        self.neighbours.of(part.clone()).load(reference, fetch).await
+    }
+
+    /// How many neighbours the entity with this reference has, of `kinds` only unless that is
+    /// empty.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn relation_count(
+        &self,
+        reference: String,
+        kinds: Vec<String>,
+    ) -> Result<u64, Error> {
+        let (principal, of) = (self.request.principal(), &kinds);
+        let fetch = async |keys: Vec<String>| {
+            let models = self.catalog().await?;
+            Ok(relations::count_of_many(models, principal, &keys, of).await?)
+        };
+        self.relation_counts.of(kinds.clone()).load(reference, fetch).await
     }
 
     /// The newest `count` versions of the entity with this reference.

@@ -59,9 +59,9 @@ impl Node {
             .await
             .context("the write side did not start")?;
         let projections = projections::Settings {
-            folder: folder.models(),
             batch_max: PROJECTION_BATCH_MAX,
             readers_max: MODEL_READERS_MAX,
+            ..projections::Settings::new(folder.models())
         };
         let projections = Projections::start(projections, log.clone(), keyring.clone())
             .await

@@ -17,10 +17,10 @@ use crate::error::ReadError;
 use crate::model::Model;
 use crate::page::{Page, Window};
 use crate::read_models::ReadModels;
-use crate::scope;
+use crate::scope::{self, Scoped};
 use crate::sealed;
 use crate::store::bulk::Rows;
-use crate::store::{Connection, Row, Sql, StoreError};
+use crate::store::{Connection, Row, StoreError};
 
 /// Names and contacts stand here in the clear, with whose they are, so that they can be erased.
 pub(super) const CUSTOMERS: &str = "CREATE TABLE customers (
@@ -111,19 +111,12 @@ const SELECT: &str = "SELECT id, role, name, contact, currency, time_zone, opene
                       revision, tenant, subject FROM customers";
 
 /// `select`, limited to what the principal may see; none if that is nothing.
-fn scoped(principal: &Principal, select: &str) -> Result<Option<Sql>, ReadError> {
-    Ok(scope::tenant(principal, Permission::CustomerRead)?.map(|tenant| {
-        let mut sql = Sql::new(select);
-        sql.push(" WHERE tenant = ").bind(tenant.0);
-        sql
-    }))
+fn scoped(principal: &Principal, select: &str) -> Result<Option<Scoped>, ReadError> {
+    scope::select(principal, Permission::CustomerRead, select)
 }
 
-async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Customer>, ReadError> {
-    let fault = ReadError::fault(Model::Billing);
-    let mut reader = models.reader(Model::Billing).await?;
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+async fn fetch(models: &ReadModels, sql: Scoped) -> Result<Vec<Customer>, ReadError> {
+    models.rows(Model::Billing, sql, read).await
 }
 
 fn read(row: &Row) -> Result<Customer, StoreError> {

@@ -13,9 +13,9 @@ use crate::error::ReadError;
 use crate::model::Model;
 use crate::page::{Page, Window};
 use crate::read_models::ReadModels;
-use crate::scope;
+use crate::scope::{self, Scoped};
 use crate::store::bulk::Rows;
-use crate::store::{Connection, Row, Sql, StoreError};
+use crate::store::{Connection, Row, StoreError};
 
 pub(super) const METERS: &str = "CREATE TABLE meters (
     tenant UUID NOT NULL,
@@ -100,19 +100,12 @@ const SELECT: &str =
     "SELECT id, key, name, unit, aggregation, archived, revision, tenant FROM meters";
 
 /// `select`, limited to what the principal may see; none if that is nothing.
-fn scoped(principal: &Principal, select: &str) -> Result<Option<Sql>, ReadError> {
-    Ok(scope::tenant(principal, Permission::MeterRead)?.map(|tenant| {
-        let mut sql = Sql::new(select);
-        sql.push(" WHERE tenant = ").bind(tenant.0);
-        sql
-    }))
+fn scoped(principal: &Principal, select: &str) -> Result<Option<Scoped>, ReadError> {
+    scope::select(principal, Permission::MeterRead, select)
 }
 
-async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Meter>, ReadError> {
-    let fault = ReadError::fault(Model::Billing);
-    let mut reader = models.reader(Model::Billing).await?;
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+async fn fetch(models: &ReadModels, sql: Scoped) -> Result<Vec<Meter>, ReadError> {
+    models.rows(Model::Billing, sql, read).await
 }
 
 fn read(row: &Row) -> Result<Meter, StoreError> {

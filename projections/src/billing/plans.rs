@@ -14,7 +14,7 @@ use crate::error::ReadError;
 use crate::model::Model;
 use crate::page::{Page, Window};
 use crate::read_models::ReadModels;
-use crate::scope;
+use crate::scope::{self, Scoped};
 use crate::store::bulk::Rows;
 use crate::store::{self, Connection, Row, Sql, StoreError};
 
@@ -88,7 +88,7 @@ pub async fn find_many(
     }
     let mut sql = plans_of(tenant);
     sql.push(" AND id IN ").bind_list(ids.iter().map(|it| it.0));
-    let found = fetch(models, tenant, sql).await?;
+    let found = fetch(models, principal, tenant, sql).await?;
     let found: BTreeMap<_, _> = found.into_iter().map(|it| (it.id, it)).collect();
     Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
 }
@@ -107,7 +107,7 @@ pub async fn list(
     let Some(tenant) = tenant_of(principal, seller)? else { return Ok(Page::empty()) };
     let mut sql = plans_of(tenant);
     window.cut(&mut sql, &["id"], |it| vec![it.0.into()])?;
-    let rows = fetch(models, tenant, sql).await?;
+    let rows = fetch(models, principal, tenant, sql).await?;
     Ok(window.page(rows, |it| it.id))
 }
 
@@ -124,7 +124,7 @@ pub async fn count(
     let Some(tenant) = tenant_of(principal, seller)? else { return Ok(0) };
     let mut sql = Sql::new("SELECT count(*) FROM plans WHERE tenant = ");
     sql.bind(tenant.0);
-    models.count(Model::Billing, sql).await
+    models.count(Model::Billing, Scoped { tenant: principal.tenant(), sql }).await
 }
 
 /// Whose plans the principal reads; none if it may read none.
@@ -142,15 +142,23 @@ fn plans_of(tenant: TenantId) -> Sql {
     sql
 }
 
-/// The plans of `sql` with their versions.
-async fn fetch(models: &ReadModels, tenant: TenantId, sql: Sql) -> Result<Vec<Plan>, ReadError> {
+/// The plans of `sql` with their versions, all of `tenant`.
+async fn fetch(
+    models: &ReadModels,
+    principal: &Principal,
+    tenant: TenantId,
+    sql: Sql,
+) -> Result<Vec<Plan>, ReadError> {
     let fault = ReadError::fault(Model::Billing);
-    let mut reader = models.reader(Model::Billing).await?;
+    // Whoever reads it, not whose it is: the operator's plans are read by everybody.
+    let mut reader = models.reader(Model::Billing, principal.tenant()).await?;
     let mut snapshot = store::begin(&mut reader).await.map_err(fault)?;
     let rows = sql.fetch(&mut snapshot).await.map_err(fault)?;
     let plans: Result<Vec<_>, _> = rows.iter().map(read).collect();
     let mut plans = plans.map_err(fault)?;
     if plans.is_empty() {
+        drop(snapshot);
+        reader.finish();
         return Ok(plans);
     }
     let mut sql =
@@ -158,7 +166,10 @@ async fn fetch(models: &ReadModels, tenant: TenantId, sql: Sql) -> Result<Vec<Pl
     sql.bind(tenant.0).push(" AND plan IN ").bind_list(plans.iter().map(|it| it.id.0));
     sql.push(" ORDER BY plan, version DESC");
     let mut versions: BTreeMap<PlanId, Vec<PlanVersion>> = BTreeMap::new();
-    for row in sql.fetch(&mut snapshot).await.map_err(fault)? {
+    let rows = sql.fetch(&mut snapshot).await.map_err(fault)?;
+    drop(snapshot);
+    reader.finish();
+    for row in rows {
         let plan = PlanId(row.uuid(0).map_err(fault)?);
         versions.entry(plan).or_default().push(read_version(&row).map_err(fault)?);
     }

@@ -14,7 +14,7 @@ use crate::error::ReadError;
 use crate::model::Model;
 use crate::page::{Page, Window};
 use crate::read_models::ReadModels;
-use crate::scope;
+use crate::scope::{self, Scoped};
 use crate::store::{Row, Sql, StoreError};
 
 pub(super) use writer::apply;
@@ -224,12 +224,10 @@ pub async fn history_of_many(
     }
     sql.push(" AND subscription IN ").bind_list(ids.iter().map(|it| it.0));
     sql.push(" ORDER BY subscription, revision");
-    let fault = ReadError::fault(Model::Billing);
-    let mut reader = models.reader(Model::Billing).await?;
+    let read = |row: &Row| Ok((SubscriptionId(row.uuid(0)?), read_step(row)?));
     let mut found: BTreeMap<SubscriptionId, Vec<SubscriptionStep>> = BTreeMap::new();
-    for row in sql.fetch(&mut reader).await.map_err(fault)? {
-        let id = SubscriptionId(row.uuid(0).map_err(fault)?);
-        found.entry(id).or_default().push(read_step(&row).map_err(fault)?);
+    for (id, step) in models.rows(Model::Billing, sql, read).await? {
+        found.entry(id).or_default().push(step);
     }
     Ok(ids.iter().map(|it| found.get(it).cloned().unwrap_or_default()).collect())
 }
@@ -238,12 +236,8 @@ const COLUMNS: &str = "id, customer, sold, time_zone, anchor, trial_end, started
                        cancelled_at, period_start, period_end, revision";
 
 /// `select`, limited to what the principal may see; none if that is nothing.
-fn scoped(principal: &Principal, select: &str) -> Result<Option<Sql>, ReadError> {
-    Ok(scope::tenant(principal, Permission::SubscriptionRead)?.map(|tenant| {
-        let mut sql = Sql::new(select);
-        sql.push(" WHERE tenant = ").bind(tenant.0);
-        sql
-    }))
+fn scoped(principal: &Principal, select: &str) -> Result<Option<Scoped>, ReadError> {
+    scope::select(principal, Permission::SubscriptionRead, select)
 }
 
 fn narrow(sql: &mut Sql, filter: &SubscriptionFilter) {
@@ -260,11 +254,8 @@ fn narrow(sql: &mut Sql, filter: &SubscriptionFilter) {
     });
 }
 
-async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Subscription>, ReadError> {
-    let fault = ReadError::fault(Model::Billing);
-    let mut reader = models.reader(Model::Billing).await?;
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+async fn fetch(models: &ReadModels, sql: Scoped) -> Result<Vec<Subscription>, ReadError> {
+    models.rows(Model::Billing, sql, read).await
 }
 
 fn read(row: &Row) -> Result<Subscription, StoreError> {

@@ -31,11 +31,16 @@ struct World {
 
 impl World {
     async fn new(batch_max: usize) -> Self {
+        Self::set(|settings| settings.batch_max = batch_max).await
+    }
+
+    async fn set(change: impl FnOnce(&mut Settings)) -> Self {
         let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
         let keyring = keyring().await;
         let history = History::new(log.clone(), &keyring).await;
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { batch_max, ..Settings::new(folder.path()) };
+        let mut settings = Settings::new(folder.path());
+        change(&mut settings);
         let projections = Projections::start(settings, log, keyring).await.unwrap();
         Self { _folder: folder, history, projections }
     }
@@ -194,6 +199,52 @@ async fn series_are_the_totals_spread_over_time() {
     assert!(matches!(usage::totals(&models, &own, &crooked).await, Err(ReadError::Invalid(_))));
     let empty = UsageQuery { to: begin(), ..question(None) };
     assert!(matches!(usage::totals(&models, &own, &empty).await, Err(ReadError::Invalid(_))));
+    world.projections.stop().await;
+}
+
+#[tokio::test]
+async fn a_report_says_when_it_would_be_too_long() {
+    let mut world = World::new(8_192).await;
+    let most = i64::try_from(usage::SPANS_MAX).unwrap();
+    let hour = |it| entry(customer(1), "api.calls", begin() + TimeDelta::hours(it), "1");
+    for first in (0..most).step_by(1_000) {
+        let entries = (first..first + 1_000).map(hour).collect();
+        world.history.event(tenant(1), Stream::Usage, recorded(entries));
+    }
+    world.history.event(tenant(1), Stream::Usage, recorded(vec![hour(most)]));
+    let models = world.read().await;
+    let own = member(tenant(1));
+    let until = |hours| {
+        let to = begin() + TimeDelta::hours(hours);
+        UsageQuery { customers: vec![customer(1)], to, ..question(None) }
+    };
+    let fits = usage::series(&models, &own, &until(most), Step::Hour).await.unwrap();
+    assert_eq!(fits.rows[0].buckets.len(), usage::SPANS_MAX);
+    let refused = usage::series(&models, &own, &until(most + 1), Step::Hour).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "expected a report of at most 10000 spans, got more for 1 `customers` and all `meters` \
+         `from` 2026-01-01 00:00:00 UTC `to` 2027-02-21 17:00:00 UTC; name fewer of them, a \
+         shorter time, or a longer `step`"
+    );
+    // What it rests on may have any number of hours.
+    let total = usage::totals(&models, &own, &until(most + 1)).await.unwrap();
+    assert_eq!(total.rows[0].count, 10_001);
+    let days = usage::series(&models, &own, &until(most + 1), Step::Day).await.unwrap();
+    assert_eq!(days.rows[0].buckets.len(), 417);
+    world.projections.stop().await;
+}
+
+#[tokio::test]
+async fn a_read_that_takes_too_long_says_so() {
+    let mut world = World::set(|it| it.read_time_max = std::time::Duration::ZERO).await;
+    let hour = |it| entry(customer(1), "api.calls", begin() + TimeDelta::hours(it), "1");
+    world.history.event(tenant(1), Stream::Usage, recorded((0..1_000).map(hour).collect()));
+    let models = world.read().await;
+    let own = member(tenant(1));
+    let all = UsageQuery { to: begin() + TimeDelta::hours(1_000), ..question(None) };
+    let stopped = usage::totals(&models, &own, &all).await;
+    assert!(matches!(stopped, Err(ReadError::TooLong { model: Model::Billing })), "{stopped:?}");
     world.projections.stop().await;
 }
 

@@ -6,6 +6,7 @@
 mod writer;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
 use domain::id::{CustomerId, TenantId};
@@ -79,6 +80,10 @@ pub const CUSTOMERS_MAX: usize = 1_000;
 
 /// The most meters one query may name: 1,000.
 pub const METERS_MAX: usize = 1_000;
+
+/// The most spans of time one report may have, over all its customers and meters: 10,000, a year
+/// of hours and some. A total is one span.
+pub const SPANS_MAX: usize = 10_000;
 
 /// Which usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,8 +173,9 @@ pub enum Step {
 ///
 /// # Errors
 ///
-/// [`ReadError::Invalid`] if the range is empty or not of whole hours, or more than
-/// [`CUSTOMERS_MAX`] customers or [`METERS_MAX`] meters are named;
+/// [`ReadError::Invalid`] if the range is empty or not of whole hours, more than
+/// [`CUSTOMERS_MAX`] customers or [`METERS_MAX`] meters are named, or the report would have more
+/// than [`SPANS_MAX`] spans;
 /// [`ReadError::NotYetVisible`] if `at_sequence` has not been applied here.
 pub async fn totals(
     models: &ReadModels,
@@ -245,11 +251,13 @@ async fn fold(
         return Ok(nothing);
     };
     let fault = ReadError::fault(Model::Billing);
-    let mut reader = models.reader(Model::Billing).await?;
+    let mut reader = models.reader(Model::Billing, tenant).await?;
     let mut snapshot = store::begin(&mut reader).await.map_err(fault)?;
     let applied = applied_sequence(&mut snapshot, tenant).await.map_err(fault)?;
     let sequence = query.at_sequence.unwrap_or(applied);
     if sequence > applied {
+        drop(snapshot);
+        reader.finish();
         let events_behind = sequence - applied;
         let model = Model::Billing;
         return Err(NotYetVisible { model, events_behind, retry_after: RETRY_AFTER }.into());
@@ -257,17 +265,38 @@ async fn fold(
     let complete_through = minute_of(&mut snapshot, tenant, sequence).await.map_err(fault)?;
     // The hours are the index folded up to the last event, so either gives the same answer.
     let table = if sequence == applied { Table::Hours } else { Table::IndexUpTo(sequence) };
-    let rows = select(tenant, query, hours, table).fetch(&mut snapshot).await.map_err(fault)?;
+    let sql = select(tenant, query, hours, table);
     let mut folded: BTreeMap<_, BTreeMap<i64, Option<Digest>>> = BTreeMap::new();
-    for row in rows {
-        let (key, hour, digest) = read(&row).map_err(fault)?;
-        exact::append(folded.entry(key).or_default().entry(span(hour)).or_default(), &digest);
+    let mut count = 0;
+    let folding = sql.each(&mut snapshot, |row| {
+        let (key, hour, digest) = read(row)?;
+        let slot = folded.entry(key).or_default().entry(span(hour)).or_default();
+        count += usize::from(slot.is_none());
+        exact::append(slot, &digest);
+        Ok(if count > SPANS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    });
+    folding.await.map_err(fault)?;
+    if count > SPANS_MAX {
+        return Err(too_many(query));
     }
+    drop(snapshot);
+    reader.finish();
     let flat = |(key, spans): (_, BTreeMap<i64, Option<Digest>>)| {
         (key, spans.into_iter().filter_map(|(hour, it)| Some((hour, it?))).collect())
     };
     let rows = folded.into_iter().map(flat).collect();
     Ok(UsageReport { sequence, complete_through, rows })
+}
+
+fn too_many(query: &UsageQuery) -> ReadError {
+    let named = |count| if count == 0 { "all".to_owned() } else { format!("{count}") };
+    let (customers, meters) = (named(query.customers.len()), named(query.meters.len()));
+    let UsageQuery { from, to, .. } = query;
+    ReadError::Invalid(format!(
+        "expected a report of at most {SPANS_MAX} spans, got more for {customers} `customers` and \
+         {meters} `meters` `from` {from} `to` {to}; name fewer of them, a shorter time, or a \
+         longer `step`"
+    ))
 }
 
 fn whole_hour(at: DateTime<Utc>) -> Result<i64, ReadError> {

@@ -17,6 +17,7 @@ use crate::catalog::sql::Visible;
 use crate::error::ReadError;
 use crate::model::Model;
 use crate::read_models::ReadModels;
+use crate::scope::Scoped;
 use crate::store::{LIST_MAX, Row, Sql, StoreError};
 
 pub use facets::{FACET_VALUES_MAX, facets};
@@ -264,18 +265,15 @@ const COLUMNS: &str = "e.id, e.uid, e.reference, e.kind, e.namespace, e.name, e.
 const COLUMN_COUNT: usize = 20;
 
 /// All that is visible; its text ends inside the `WHERE` clause.
-fn select(visible: &Visible) -> Sql {
+fn select(visible: &Visible) -> Scoped {
     let mut sql = Sql::new("SELECT ");
     sql.push(COLUMNS).push(" FROM entities e WHERE ");
     visible.write(&mut sql, "e");
-    sql
+    visible.scoping(sql)
 }
 
-async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Entity>, ReadError> {
-    let fault = ReadError::fault(Model::Catalog);
-    let mut reader = models.reader(Model::Catalog).await?;
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+async fn fetch(models: &ReadModels, sql: Scoped) -> Result<Vec<Entity>, ReadError> {
+    models.rows(Model::Catalog, sql, read).await
 }
 
 fn read(row: &Row) -> Result<Entity, StoreError> {

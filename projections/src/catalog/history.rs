@@ -67,15 +67,19 @@ pub async fn list(
 ) -> Result<Page<Version, u64>, ReadError> {
     let Some(visible) = Visible::to(principal)? else { return Ok(Page::empty()) };
     let fault = ReadError::fault(Model::Catalog);
-    let mut reader = models.reader(Model::Catalog).await?;
+    let mut reader = models.reader(Model::Catalog, visible.tenant).await?;
     let ids = ids_of(models, &mut reader, &visible, &[reference.to_lowercase()]).await?;
-    let Some(id) = ids.into_values().next() else { return Ok(Page::empty()) };
+    let Some(id) = ids.into_values().next() else {
+        reader.finish();
+        return Ok(Page::empty());
+    };
     let mut sql = Sql::new("SELECT ");
     sql.push(COLUMNS).push(" FROM versions WHERE tenant = ").bind(visible.tenant.0);
     sql.push(" AND id = ").bind(id.0);
     let key = |it: &u64| vec![(*it).into()];
     window.cut_ordered(&mut sql, &["revision"], Direction::Descending, key)?;
     let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    reader.finish();
     let mut versions = Vec::with_capacity(rows.len());
     for row in &rows {
         versions.push(read(models.keyring(), visible.tenant, row).await?);
@@ -98,10 +102,11 @@ pub async fn newest_of_many(
     let nothing = || references.iter().map(|_| Page::empty()).collect();
     let Some(visible) = Visible::to(principal)? else { return Ok(nothing()) };
     let fault = ReadError::fault(Model::Catalog);
-    let mut reader = models.reader(Model::Catalog).await?;
+    let mut reader = models.reader(Model::Catalog, visible.tenant).await?;
     let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
     let ids = ids_of(models, &mut reader, &visible, &references).await?;
     if ids.is_empty() {
+        reader.finish();
         return Ok(nothing());
     }
     let window = Window::first(count);
@@ -113,7 +118,9 @@ pub async fn newest_of_many(
     sql.push(") AS numbered WHERE place <= ").bind(window.fetch()?);
     sql.push(" ORDER BY revision DESC");
     let mut found: HashMap<EntityId, Vec<Version>> = HashMap::new();
-    for row in sql.fetch(&mut reader).await.map_err(fault)? {
+    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    reader.finish();
+    for row in rows {
         let id = EntityId(row.uuid(0).map_err(fault)?);
         let version = read(models.keyring(), visible.tenant, &row).await?;
         found.entry(id).or_default().push(version);

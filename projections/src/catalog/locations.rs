@@ -12,8 +12,8 @@ use crate::error::ReadError;
 use crate::model::Model;
 use crate::page::{Page, Window};
 use crate::read_models::ReadModels;
-use crate::scope;
-use crate::store::{Row, Sql, StoreError};
+use crate::scope::{self, Scoped};
+use crate::store::{Row, StoreError};
 
 /// A location that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,19 +79,12 @@ pub async fn count(models: &ReadModels, principal: &Principal) -> Result<u64, Re
 const SELECT: &str = "SELECT id, kind, target, sequence, registered_at FROM locations";
 
 /// `select`, limited to what the principal may see; none if that is nothing.
-fn scoped(principal: &Principal, select: &str) -> Result<Option<Sql>, ReadError> {
-    Ok(scope::tenant(principal, Permission::LocationRead)?.map(|tenant| {
-        let mut sql = Sql::new(select);
-        sql.push(" WHERE tenant = ").bind(tenant.0);
-        sql
-    }))
+fn scoped(principal: &Principal, select: &str) -> Result<Option<Scoped>, ReadError> {
+    scope::select(principal, Permission::LocationRead, select)
 }
 
-async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Location>, ReadError> {
-    let fault = ReadError::fault(Model::Catalog);
-    let mut reader = models.reader(Model::Catalog).await?;
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+async fn fetch(models: &ReadModels, sql: Scoped) -> Result<Vec<Location>, ReadError> {
+    models.rows(Model::Catalog, sql, read).await
 }
 
 fn read(row: &Row) -> Result<Location, StoreError> {

@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use domain::Principal;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::entities::{self, Entity};
 use crate::catalog::sql::Visible;
 use crate::error::ReadError;
 use crate::model::Model;
+use crate::page::{Page, Take, Window};
 use crate::read_models::ReadModels;
 use crate::store::{Row, Sql, StoreError};
 
@@ -34,8 +36,46 @@ pub struct Neighbour {
     pub entity: Option<Entity>,
 }
 
-/// The relations of each of `references`, in order, sorted by type and target; of `kinds` only,
-/// unless that is empty. Of an entity that cannot be seen there are none.
+/// A place among the relations of an entity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RelationCursor {
+    /// The type.
+    pub kind: String,
+    /// The reference at the far end.
+    pub target: String,
+}
+
+impl Relation {
+    fn cursor(&self) -> RelationCursor {
+        RelationCursor { kind: self.kind.clone(), target: self.target.clone() }
+    }
+}
+
+/// Which relations of an entity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// Of these types only, unless that is empty. At most [`KINDS_MAX`].
+    pub kinds: Vec<String>,
+    /// So many of them.
+    pub first: u32,
+    /// Only what comes after this place.
+    pub after: Option<RelationCursor>,
+}
+
+impl Part {
+    /// The first `first` of `kinds`.
+    #[must_use]
+    pub fn first(first: u32, kinds: Vec<String>) -> Self {
+        Self { kinds, first, after: None }
+    }
+
+    fn window(&self) -> Window<RelationCursor> {
+        Window { after: self.after.clone(), before: None, take: Take::First(self.first) }
+    }
+}
+
+/// `part` of the relations of each of `references`, in order, sorted by type and target, in one
+/// query. Of an entity that cannot be seen there are none.
 ///
 /// # Errors
 ///
@@ -44,45 +84,89 @@ pub async fn of_many(
     models: &ReadModels,
     principal: &Principal,
     references: &[String],
-    kinds: &[String],
-) -> Result<Vec<Vec<Relation>>, ReadError> {
+    part: &Part,
+) -> Result<Vec<Page<Relation, RelationCursor>>, ReadError> {
     let Some(visible) = Visible::to(principal)? else {
-        return Ok(vec![Vec::new(); references.len()]);
+        return Ok(references.iter().map(|_| Page::empty()).collect());
     };
-    of_many_visible(models, &visible, references, kinds).await
+    of_many_visible(models, &visible, references, part).await
 }
 
 pub(in crate::catalog) async fn of_many_visible(
     models: &ReadModels,
     visible: &Visible,
     references: &[String],
-    kinds: &[String],
-) -> Result<Vec<Vec<Relation>>, ReadError> {
-    ReadError::if_more("types of relations", kinds.len(), KINDS_MAX)?;
-    if references.is_empty() {
-        return Ok(Vec::new());
-    }
+    part: &Part,
+) -> Result<Vec<Page<Relation, RelationCursor>>, ReadError> {
+    let window = part.window();
+    let fetch = window.fetch()?;
     let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
-    let mut sql = Sql::new("SELECT DISTINCT r.source, r.kind, r.target, CASE WHEN EXISTS (");
-    sql.push("SELECT 1 FROM entities t WHERE t.reference = r.target AND ");
+    let Some(write) = stated(visible, &references, &part.kinds)? else { return Ok(Vec::new()) };
+    let mut sql = Sql::new("SELECT p.source, p.kind, p.target, CASE WHEN EXISTS (");
+    sql.push("SELECT 1 FROM entities t WHERE t.reference = p.target AND ");
     visible.write(&mut sql, "t");
-    sql.push(") THEN 1 ELSE 0 END FROM relations r");
-    sql.push(" JOIN entities e ON e.reference = r.source WHERE ");
-    visible.write(&mut sql, "e");
-    sql.push(" AND r.tenant = ").bind(visible.tenant.0);
-    sql.push(" AND r.source IN ").bind_list(references.iter().map(String::as_str));
-    if !kinds.is_empty() {
-        sql.push(" AND r.kind_key IN ").bind_list(kinds.iter().map(|it| it.to_lowercase()));
+    sql.push(") THEN 1 ELSE 0 END FROM (SELECT source, kind, target,");
+    sql.push(" row_number() OVER (PARTITION BY source ORDER BY kind, target) AS place FROM (");
+    write(&mut sql);
+    sql.push(") AS stated");
+    if let Some(RelationCursor { kind, target }) = &part.after {
+        sql.push(" WHERE (kind, target) > (").bind(kind.as_str());
+        sql.push(", ").bind(target.as_str()).push(")");
     }
-    sql.push(" ORDER BY r.source, r.kind, r.target");
-    let fault = ReadError::fault(Model::Catalog);
-    let mut reader = models.reader(Model::Catalog).await?;
+    sql.push(") AS p WHERE p.place <= ").bind(fetch).push(" ORDER BY p.source, p.place");
     let mut found: HashMap<String, Vec<Relation>> = HashMap::new();
-    for row in sql.fetch(&mut reader).await.map_err(fault)? {
-        let (source, relation) = read(&row).map_err(fault)?;
+    for (source, relation) in models.rows(Model::Catalog, visible.scoping(sql), read).await? {
         found.entry(source).or_default().push(relation);
     }
-    Ok(references.iter().map(|it| found.get(it).cloned().unwrap_or_default()).collect())
+    let page = |it| window.page(found.get(it).cloned().unwrap_or_default(), Relation::cursor);
+    Ok(references.iter().map(page).collect())
+}
+
+/// How many relations of `kinds`, or of all if that is empty, each of `references` has, in order,
+/// in one query.
+///
+/// # Errors
+///
+/// [`ReadError`].
+pub async fn count_of_many(
+    models: &ReadModels,
+    principal: &Principal,
+    references: &[String],
+    kinds: &[String],
+) -> Result<Vec<u64>, ReadError> {
+    let Some(visible) = Visible::to(principal)? else { return Ok(vec![0; references.len()]) };
+    let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
+    let Some(write) = stated(&visible, &references, kinds)? else { return Ok(Vec::new()) };
+    let mut sql = Sql::new("SELECT source, count(*) FROM (");
+    write(&mut sql);
+    sql.push(") AS stated GROUP BY source");
+    let read = |row: &Row| Ok((row.text(0)?, row.count(1)?));
+    let counted = models.rows(Model::Catalog, visible.scoping(sql), read).await?;
+    let counted: HashMap<String, u64> = counted.into_iter().collect();
+    Ok(references.iter().map(|it| counted.get(it).copied().unwrap_or(0)).collect())
+}
+
+/// Writes a query of the relations of `references` that are visible, each once, however many
+/// entities state it; none if there is nothing to ask.
+fn stated<'a>(
+    visible: &'a Visible,
+    references: &'a [String],
+    kinds: &'a [String],
+) -> Result<Option<impl FnOnce(&mut Sql) + 'a>, ReadError> {
+    ReadError::if_more("types of relations", kinds.len(), KINDS_MAX)?;
+    if references.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(move |sql: &mut Sql| {
+        sql.push("SELECT DISTINCT r.source, r.kind, r.target FROM relations r");
+        sql.push(" JOIN entities e ON e.reference = r.source WHERE ");
+        visible.write(sql, "e");
+        sql.push(" AND r.tenant = ").bind(visible.tenant.0);
+        sql.push(" AND r.source IN ").bind_list(references.iter().map(String::as_str));
+        if !kinds.is_empty() {
+            sql.push(" AND r.kind_key IN ").bind_list(kinds.iter().map(|it| it.to_lowercase()));
+        }
+    }))
 }
 
 fn read(row: &Row) -> Result<(String, Relation), StoreError> {
@@ -90,7 +174,8 @@ fn read(row: &Row) -> Result<(String, Relation), StoreError> {
     Ok((row.text(0)?, Relation { kind, target, resolved: row.integer(3)? != 0 }))
 }
 
-/// The same with the entities at the far ends, in one query more for every 8,192 of them.
+/// The same as [`of_many`] with the entities at the far ends, in one query more for every 8,192
+/// of them.
 ///
 /// # Errors
 ///
@@ -99,10 +184,11 @@ pub async fn neighbours_of_many(
     models: &ReadModels,
     principal: &Principal,
     references: &[String],
-    kinds: &[String],
-) -> Result<Vec<Vec<Neighbour>>, ReadError> {
-    let relations = of_many(models, principal, references, kinds).await?;
-    let resolved = relations.iter().flatten().filter(|it| it.resolved);
+    part: &Part,
+) -> Result<Vec<Page<Neighbour, RelationCursor>>, ReadError> {
+    let relations = of_many(models, principal, references, part).await?;
+    let all = relations.iter().flat_map(|it| &it.edges).map(|it| &it.node);
+    let resolved = all.filter(|it| it.resolved);
     let targets: BTreeSet<String> = resolved.map(|it| it.target.clone()).collect();
     let targets: Vec<String> = targets.into_iter().collect();
     let entities = entities::find_many(models, principal, &targets).await?;
@@ -113,6 +199,5 @@ pub async fn neighbours_of_many(
         relation.resolved = entity.is_some();
         Neighbour { relation, entity }
     };
-    let each = |it: Vec<Relation>| it.into_iter().map(neighbour).collect();
-    Ok(relations.into_iter().map(each).collect())
+    Ok(relations.into_iter().map(|it| it.map(neighbour)).collect())
 }

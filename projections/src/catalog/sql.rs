@@ -9,6 +9,7 @@ use domain::{Permission, Principal, Scope};
 
 use super::filter::Filter;
 use crate::error::ReadError;
+use crate::scope::Scoped;
 use crate::store::Sql;
 
 /// Comes after every character a text can go on with.
@@ -48,6 +49,11 @@ impl Visible {
             Scope::Where(predicate) => filter_of(&predicate),
         };
         Some(Self { tenant, condition })
+    }
+
+    /// `sql`, which answers what this shows, with whose it is.
+    pub(super) fn scoping(&self, sql: Sql) -> Scoped {
+        Scoped { tenant: self.tenant, sql }
     }
 
     /// Whether nothing of the tenant is hidden.

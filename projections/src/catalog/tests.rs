@@ -15,7 +15,7 @@ use vault::Keyring;
 use super::entities::{self, list_visible};
 use super::sql::Visible;
 use super::*;
-use crate::page::Window;
+use crate::page::{Page, Window};
 use crate::testing::{History, actor, keyring, tenant};
 use crate::{Model, Projections, ReadModels, Settings};
 
@@ -237,10 +237,12 @@ async fn relations_stand_in_both_directions_and_may_dangle() {
     let (projections, models) = world.read().await;
     let references =
         ["component:default/web", "group:default/team-a", "resource:default/db"].map(str::to_owned);
-    let relations = relations::of_many(&models, &member(), &references, &[]).await.unwrap();
-    let texts = |list: &[Relation]| -> Vec<String> {
+    let all = Part::first(100, vec![]);
+    let relations = relations::of_many(&models, &member(), &references, &all).await.unwrap();
+    let texts = |page: &Page<Relation, RelationCursor>| -> Vec<String> {
         let mark = |it: &Relation| if it.resolved { "" } else { "?" };
-        list.iter().map(|it| format!("{} {}{}", it.kind, it.target, mark(it))).collect()
+        let text = |it: &Relation| format!("{} {}{}", it.kind, it.target, mark(it));
+        page.edges.iter().map(|it| text(&it.node)).collect()
     };
     assert_eq!(
         texts(&relations[0]),
@@ -255,17 +257,38 @@ async fn relations_stand_in_both_directions_and_may_dangle() {
         texts(&relations[1]),
         ["hasMember user:default/jane", "ownerOf component:default/web"]
     );
-    assert!(relations[2].is_empty(), "what does not exist shows no relations");
-    let owned = ["ownedBy".to_owned()];
+    assert!(relations[2].edges.is_empty(), "what does not exist shows no relations");
+    // Page by page it is the same.
+    let mut part = Part::first(1, vec![]);
+    let mut paged = Vec::new();
+    for _ in 0..4 {
+        let pages = relations::of_many(&models, &member(), &references[..1], &part).await.unwrap();
+        assert_eq!(pages[0].has_next, paged.len() < 3, "{}", paged.len());
+        paged.extend(texts(&pages[0]));
+        part.after = Some(pages[0].edges[0].cursor.clone());
+    }
+    assert_eq!(paged, texts(&relations[0]));
+    let beyond = relations::of_many(&models, &member(), &references[..1], &part).await.unwrap();
+    assert!(beyond[0].edges.is_empty());
+    let counts = async |who: &Principal, kinds: &[String]| {
+        relations::count_of_many(&models, who, &references, kinds).await.unwrap()
+    };
+    assert_eq!(counts(&member(), &[]).await, [4, 2, 0]);
+    assert_eq!(counts(&member(), &["OWNERof".to_owned()]).await, [0, 1, 0]);
+    assert_eq!(counts(&Principal::member(tenant(2), actor(1)), &[]).await, [0, 0, 0]);
+
+    let owned = Part::first(100, vec!["ownedBy".to_owned()]);
     let owners = relations::neighbours_of_many(&models, &member(), &references, &owned).await;
     let owners = owners.unwrap();
-    assert_eq!(owners[0][0].entity.as_ref().unwrap().name, "team-a");
+    assert_eq!(owners[0].edges[0].node.entity.as_ref().unwrap().name, "team-a");
 
     let kinds = |count| vec!["ownedBy".to_owned(); count];
-    let of =
-        async |kinds: &[String]| relations::of_many(&models, &member(), &references, kinds).await;
-    assert_eq!(of(&kinds(relations::KINDS_MAX)).await.unwrap()[0].len(), 1);
-    let refused = of(&kinds(relations::KINDS_MAX + 1)).await.unwrap_err();
+    let of = async |part: Part| relations::of_many(&models, &member(), &references, &part).await;
+    let most = Part::first(1_000, kinds(relations::KINDS_MAX));
+    assert_eq!(of(most).await.unwrap()[0].edges.len(), 1);
+    let refused = of(Part::first(1_001, vec![])).await.unwrap_err();
+    assert_eq!(refused.to_string(), "expected a page of at most 1000 rows, got 1001");
+    let refused = of(Part::first(9, kinds(relations::KINDS_MAX + 1))).await.unwrap_err();
     assert_eq!(refused.to_string(), "expected at most 100 types of relations, got 101");
 
     let mut many: Vec<_> = (0..40_000).map(|it| format!("group:default/no-{it}")).collect();
@@ -315,7 +338,7 @@ async fn history_keeps_every_version_and_forgets_the_erased() {
     let models = projections.models();
     assert!(entities::find(&models, &member(), "user:default/jane").await.unwrap().is_none());
     for table in ["entities", "search", "words", "relations", "subjects"] {
-        let mut reader = models.reader(Model::Catalog).await.unwrap();
+        let mut reader = models.reader(Model::Catalog, tenant(1)).await.unwrap();
         let rows = crate::store::Sql::new(&format!("SELECT * FROM {table}"));
         for row in rows.fetch(&mut reader).await.unwrap() {
             let texts = (0..7).filter_map(|it| row.text(it).ok());
@@ -424,9 +447,11 @@ async fn a_scope_hides_rows_totals_and_far_ends() {
     assert!(Visible::scoped(tenant(1), Scope::None).is_none());
     let visible = Visible::scoped(tenant(1), Scope::Where(kind("component"))).unwrap();
     let references = ["component:default/web", "group:default/team-a"].map(str::to_owned);
-    let seen = relations::of_many_visible(&models, &visible, &references, &[]).await.unwrap();
-    assert!(seen[0].iter().all(|it| !it.resolved), "hidden looks like missing");
-    assert!(seen[1].is_empty());
+    let all = Part::first(100, vec![]);
+    let seen = relations::of_many_visible(&models, &visible, &references, &all).await.unwrap();
+    assert_eq!(seen[0].edges.len(), 4);
+    assert!(seen[0].edges.iter().all(|it| !it.node.resolved), "hidden looks like missing");
+    assert!(seen[1].edges.is_empty());
     projections.stop().await;
 }
 
@@ -454,8 +479,9 @@ async fn foreign_and_missing_look_the_same_to_every_reader() {
     assert!(facets.iter().all(|it| it.values.is_empty() && !it.more));
     let facets = entities::facets(&models, &foreign, &searched, &keys, 100).await.unwrap();
     assert!(facets.iter().all(|it| it.values.is_empty() && !it.more));
-    let related = relations::of_many(&models, &foreign, &reference, &[]).await.unwrap();
-    assert!(related[0].is_empty());
+    let all = Part::first(100, vec![]);
+    let related = relations::of_many(&models, &foreign, &reference, &all).await.unwrap();
+    assert!(related[0].edges.is_empty());
     let versions =
         history::list(&models, &foreign, &reference[0], &Window::first(9)).await.unwrap();
     assert!(versions.edges.is_empty());

@@ -10,12 +10,13 @@ use crate::engine::worker::{Tools, Workers};
 use crate::engine::{EngineError, Settings};
 use crate::model::Model;
 use crate::read_models::ReadModels;
+use crate::store::Bounds;
 
 /// The table sets of every model.
 #[derive(Debug)]
 pub(crate) struct Generations {
     folder: PathBuf,
-    readers_max: u32,
+    readers: Bounds,
     live: Live,
     state: Mutex<State>,
     /// Held for a whole rebuild: one at a time.
@@ -32,7 +33,8 @@ struct State {
 impl Generations {
     /// Opens the live generation of every model and starts following the log.
     pub(crate) async fn open(settings: Settings, tools: &Tools) -> Result<Self, EngineError> {
-        let Settings { folder, readers_max, .. } = settings;
+        let Settings { folder, readers_max: connections_max, read_time_max, .. } = settings;
+        let readers = Bounds { connections_max, time_max: read_time_max };
         let failed = |model| move |it| EngineError::storage(model, it);
         std::fs::create_dir_all(&folder).map_err(|it| EngineError::storage(Model::ALL[0], it))?;
         let live = Live::open(&folder).await.map_err(failed(Model::ALL[0]))?;
@@ -43,7 +45,7 @@ impl Generations {
             live::remove_others(&folder, model, &file_name(model, generation))
                 .map_err(|it| EngineError::storage(model, it))?;
             let log = tools.log.as_ref();
-            let set = TableSet::open(&folder, model, generation, log, readers_max);
+            let set = TableSet::open(&folder, model, generation, log, readers);
             let set = Arc::new(set.await.map_err(failed(model))?);
             set.make_live();
             workers.insert(model, Workers::start(&set, tools));
@@ -51,7 +53,7 @@ impl Generations {
         }
         let read_models = ReadModels::new(sets, &tools.keyring, tools.log.incarnation());
         let state = Mutex::new(State { read_models, workers, building: None });
-        Ok(Self { folder, readers_max, live, state, rebuilding: tokio::sync::Mutex::new(()) })
+        Ok(Self { folder, readers, live, state, rebuilding: tokio::sync::Mutex::new(()) })
     }
 
     /// What a request that begins now reads.
@@ -79,7 +81,7 @@ impl Generations {
         let _turn = self.rebuilding.lock().await;
         let old = self.read_models().set(model).clone();
         let log = tools.log.as_ref();
-        let next = TableSet::open(&self.folder, model, old.generation + 1, log, self.readers_max);
+        let next = TableSet::open(&self.folder, model, old.generation + 1, log, self.readers);
         let next = next.await.map_err(|it| EngineError::storage(model, it))?;
         let next = Arc::new(next);
         self.state().building = Some(next.clone());

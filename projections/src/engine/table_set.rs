@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::engine::status::ParkedTenant;
 use crate::model::Model;
-use crate::store::{self, Access, Connection, Pool, Sql, StoreError};
+use crate::store::{self, Access, Bounds, Connection, Readers, Sql, StoreError};
 
 /// The tables every set has beside those of its model.
 const OWN_TABLES: [&str; 2] = [
@@ -54,7 +54,7 @@ pub(crate) struct Progress {
 pub(crate) struct TableSet {
     pub model: Model,
     pub generation: u64,
-    pub readers: Pool,
+    pub readers: Readers,
     path: PathBuf,
     writer: Mutex<Connection>,
     progress: watch::Sender<Vec<Progress>>,
@@ -75,7 +75,7 @@ impl TableSet {
         model: Model,
         generation: u64,
         log: &dyn event_log::EventLog,
-        readers_max: u32,
+        readers: Bounds,
     ) -> Result<Self, StoreError> {
         let path = folder.join(file_name(model, generation));
         let mut writer = store::connect(&path, Access::Write).await?;
@@ -91,7 +91,7 @@ impl TableSet {
         let set = Self {
             model,
             generation,
-            readers: store::pool(&path, readers_max),
+            readers: Readers::new(&path, readers),
             path,
             writer: Mutex::new(writer),
             progress: watch::Sender::new(Vec::new()),
@@ -120,8 +120,9 @@ impl TableSet {
     /// The tenants that are parked.
     pub(crate) async fn parked(&self) -> Result<Vec<ParkedTenant>, StoreError> {
         let sql = "SELECT tenant, partition, position, at, reason FROM parked ORDER BY tenant";
-        let mut reader = self.readers.acquire().await?;
+        let mut reader = self.readers.acquire(TenantId::SYSTEM.0).await?;
         let rows = Sql::new(sql).fetch(&mut reader).await?;
+        reader.finish();
         rows.iter().map(|it| parked_tenant(self.model, it)).collect()
     }
 

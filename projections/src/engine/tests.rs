@@ -21,6 +21,9 @@ use crate::testing::{History, actor, keyring, tenant};
 /// Far more than anything here needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const READERS: crate::store::Bounds =
+    crate::store::Bounds { connections_max: 1, time_max: PATIENCE };
+
 fn settings(folder: &Path) -> Settings {
     Settings { batch_max: 64, ..Settings::new(folder) }
 }
@@ -170,7 +173,7 @@ async fn count_with_two_workers(guard: Guard, batches: u64) -> u64 {
         let log = log.clone();
         let folder = folder.path().to_owned();
         async move {
-            table_set::TableSet::open(&folder, Model::Analytics, generation, log.as_ref(), 1)
+            table_set::TableSet::open(&folder, Model::Analytics, generation, log.as_ref(), READERS)
                 .await
                 .map(Arc::new)
                 .unwrap()
@@ -196,7 +199,7 @@ async fn count_with_two_workers(guard: Guard, batches: u64) -> u64 {
     for it in workers {
         it.stop().await;
     }
-    let mut reader = sets[0].readers.acquire().await.unwrap();
+    let mut reader = sets[0].readers.acquire(tenant(1).0).await.unwrap();
     let count = crate::store::Sql::new("SELECT sum(commands) FROM days");
     count.fetch_optional(&mut reader).await.unwrap().unwrap().count(0).unwrap()
 }

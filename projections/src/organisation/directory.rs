@@ -15,9 +15,9 @@ use crate::error::ReadError;
 use crate::model::Model;
 use crate::page::{Page, Window};
 use crate::read_models::ReadModels;
-use crate::scope;
+use crate::scope::{self, Scoped};
 use crate::store::bulk::Rows;
-use crate::store::{Connection, Row, Sql, StoreError};
+use crate::store::{Connection, Row, StoreError};
 
 /// The system tenant is part of the key like any other, although only it has a directory.
 pub(super) const REGISTRATIONS: &str = "CREATE TABLE registrations (
@@ -123,19 +123,12 @@ const SELECT: &str = "SELECT registered, slug, name, partition, hosts, standing,
                       FROM registrations";
 
 /// `select`, limited to what the principal may see; none if that is nothing.
-fn scoped(principal: &Principal, select: &str) -> Result<Option<Sql>, ReadError> {
-    Ok(scope::tenant(principal, Permission::DirectoryRead)?.map(|tenant| {
-        let mut sql = Sql::new(select);
-        sql.push(" WHERE tenant = ").bind(tenant.0);
-        sql
-    }))
+fn scoped(principal: &Principal, select: &str) -> Result<Option<Scoped>, ReadError> {
+    scope::select(principal, Permission::DirectoryRead, select)
 }
 
-async fn fetch(models: &ReadModels, sql: Sql) -> Result<Vec<Registration>, ReadError> {
-    let fault = ReadError::fault(Model::Organisation);
-    let mut reader = models.reader(Model::Organisation).await?;
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
-    rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+async fn fetch(models: &ReadModels, sql: Scoped) -> Result<Vec<Registration>, ReadError> {
+    models.rows(Model::Organisation, sql, read).await
 }
 
 fn read(row: &Row) -> Result<Registration, StoreError> {

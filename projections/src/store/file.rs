@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _};
 
-use super::{Connection, Pool, Sql, StoreError, Transaction};
+use super::{Connection, Sql, StoreError, Transaction};
 
 /// How long a statement waits for another process's transaction. In seconds: 30.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,14 +42,6 @@ fn options(path: &Path, access: Access) -> SqliteConnectOptions {
 /// One connection.
 pub(crate) async fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
     Ok(options(path, access).connect().await?)
-}
-
-/// A pool of readers.
-pub(crate) fn pool(path: &Path, connections_max: u32) -> Pool {
-    SqlitePoolOptions::new()
-        .max_connections(connections_max)
-        .test_before_acquire(false)
-        .connect_lazy_with(options(path, Access::Read))
 }
 
 /// Removes the file and what belongs to it. Whoever still has it open can go on reading.

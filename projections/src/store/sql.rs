@@ -1,5 +1,8 @@
 //! A statement under construction: its text and the values it binds.
 
+use std::ops::ControlFlow;
+
+use futures::TryStreamExt;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, SqlSafeStr};
 use uuid::Uuid;
@@ -162,6 +165,23 @@ impl Sql {
         self.trace();
         let text = AssertSqlSafe(self.text).into_sql_str();
         Ok(sqlx::query_with(text, self.arguments).fetch_optional(connection).await?.map(Row))
+    }
+
+    /// Runs it and hands over each row as it comes, until that is enough.
+    pub(crate) async fn each(
+        self,
+        connection: &mut Connection,
+        mut take: impl FnMut(&Row) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.trace();
+        let text = AssertSqlSafe(self.text).into_sql_str();
+        let mut rows = sqlx::query_with(text, self.arguments).fetch(connection);
+        while let Some(row) = rows.try_next().await? {
+            if take(&Row(row))?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Tells whoever listens that a statement reads, so that they can be counted.

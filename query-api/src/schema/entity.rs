@@ -6,13 +6,14 @@ use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Json, Object};
 use chrono::{DateTime, Utc};
 use projections::Model;
+use projections::catalog::relations::Part;
 use projections::catalog::{entities, history, relations};
 use serde_json::Value;
 
 pub use self::list::{EntityFilter, EntityOrder, EntityQuery, EntityTotals};
 use super::location::Location;
 use super::node::NodeId;
-use super::page::{Long, PageArguments, connection};
+use super::page::{Long, PAGE_DEFAULT, PAGE_MAX, PageArguments, connection};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
@@ -121,19 +122,35 @@ impl Entity {
 
     /// Its relations in both directions, sorted by type and target; of these types only, if any
     /// are named.
-    #[graphql(complexity = "10 * child_complexity")]
+    #[graphql(complexity = "first.unwrap_or(20) as usize * child_complexity")]
     async fn relations(
         &self,
         context: &Context<'_>,
         types: Option<Vec<String>>,
-    ) -> async_graphql::Result<Vec<Relation>> {
-        self.neighbours(context, types.unwrap_or_default()).await
+        first: Option<u32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<Connection<String, Relation, RelationTotals>> {
+        let request = context.data::<RequestContext>()?;
+        let arguments = PageArguments { first, after, ..PageArguments::default() };
+        let (reference, kinds) = (self.0.reference.clone(), types.unwrap_or_default());
+        let purpose = format!("cursor/relations/{reference}");
+        let window = arguments.window(request, &purpose)?;
+        let part = Part {
+            kinds: kinds.clone(),
+            first: first.unwrap_or(PAGE_DEFAULT),
+            after: window.after,
+        };
+        let page = context.data::<Loaders>()?.neighbours(reference.clone(), part).await?;
+        Ok(connection(request, &purpose, page, RelationTotals { reference, kinds }, Relation))
     }
 
     /// Who owns it.
     #[graphql(complexity = "2 * child_complexity")]
     async fn owners(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Relation>> {
-        self.neighbours(context, vec!["ownedBy".to_owned()]).await
+        let part = Part::first(PAGE_MAX, vec!["ownedBy".to_owned()]);
+        let loaders = context.data::<Loaders>()?;
+        let page = loaders.neighbours(self.0.reference.clone(), part).await?;
+        Ok(page.into_nodes().map(Relation).collect())
     }
 
     /// Its newest versions, newest first.
@@ -164,16 +181,20 @@ impl Entity {
     }
 }
 
-impl Entity {
-    /// Its relations of these types, of all if none are named.
-    async fn neighbours(
-        &self,
-        context: &Context<'_>,
-        kinds: Vec<String>,
-    ) -> async_graphql::Result<Vec<Relation>> {
+/// What is true of all relations of an entity.
+#[derive(Clone, Debug, Description)]
+pub struct RelationTotals {
+    reference: String,
+    kinds: Vec<String>,
+}
+
+#[Object(use_type_description)]
+impl RelationTotals {
+    /// How many there are.
+    async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {
         let loaders = context.data::<Loaders>()?;
-        let neighbours = loaders.neighbours(self.0.reference.clone(), kinds).await?;
-        Ok(neighbours.into_iter().map(Relation).collect())
+        let count = loaders.relation_count(self.reference.clone(), self.kinds.clone());
+        Ok(Long(count.await?))
     }
 }
 

@@ -59,7 +59,8 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
                 nodes {{
                     reference location {{ target }}
                     owners {{ target {{ title location {{ target }} owners {{ targetReference }} }} }}
-                    relations {{ type target {{ reference relations {{ type }} }} }}
+                    relations(first: 10) {{ totalCount nodes {{ type target {{
+                        reference relations(first: 5) {{ totalCount nodes {{ type }} }} }} }} }}
                     history(first: 3) {{ nodes {{ revision }} }}
                 }} }} }}"
         )

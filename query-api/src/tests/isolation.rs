@@ -45,11 +45,17 @@ fn queries(a: &Seeded) -> Vec<(&'static str, String)> {
             "entities",
             format!(
                 "{{ entities {{ {page} facets(keys: [\"metadata.tags\"]) {{ values {{ value }} }}
-                    nodes {{ reference relations {{ targetReference target {{ reference }} }}
+                    nodes {{ reference
+                        relations {{ totalCount nodes {{ targetReference target {{ reference }} }} }}
                         history {{ nodes {{ descriptor }} }} location {{ target }} }} }} }}"
             ),
         ),
-        ("entities", "{ entities(matching: {text: \"amber\"}) { nodes { reference } } }".into()),
+        (
+            "entities",
+            "{ entities(matching: {text: \"amber\"}) {
+                facets(keys: [\"metadata.tags\"]) { values { value } } nodes { reference } } }"
+                .into(),
+        ),
         ("locations", format!("{{ locations {{ {page} nodes {{ target }} }} }}")),
         ("tenant", "{ tenant { tenantId slug name } }".to_owned()),
         ("tenants", format!("{{ tenants {{ {page} nodes {{ slug }} }} }}")),

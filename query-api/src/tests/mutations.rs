@@ -279,12 +279,15 @@ async fn a_single_page_shows_an_entity_with_everything_around_it() {
     let site = Site::start().await;
     let seeded = seed(&site, &site.a, "cedar").await;
     let document = "{ entity(reference: \"component:default/cedar-service\") {
-        title owners { target { title } } relations(types: [\"partOf\"]) { target { reference } }
+        title owners { target { title } }
+        relations(types: [\"partOf\"]) { totalCount nodes { target { reference } } }
         location { target } history(first: 1) { nodes { change revision } }
     } }";
     let entity = site.seen(&site.a, &seeded.position, document).await["entity"].take();
     assert_eq!(entity["owners"][0]["target"]["title"], "cedar team");
-    assert_eq!(entity["relations"][0]["target"]["reference"], "system:default/cedar-system");
+    assert_eq!(entity["relations"]["totalCount"], 1);
+    let part = &entity["relations"]["nodes"][0];
+    assert_eq!(part["target"]["reference"], "system:default/cedar-system");
     assert_eq!(entity["location"]["target"], "https://example.org/cedar/catalog.yaml");
     assert_eq!(entity["history"]["nodes"], json!([{ "change": "REGISTERED", "revision": 1 }]));
 }

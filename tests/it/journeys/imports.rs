@@ -110,7 +110,7 @@ async fn a_repository_is_imported_by_its_entry_and_again_without_change() {
 /// Placeholders, texts that look like numbers, relations both ways, personal texts.
 async fn everything_said_is_found(api: &Api) {
     let query = "query($reference: String!) { entity(reference: $reference) {
-        document relations { type targetReference } owners { targetReference } location { target }
+        document relations { nodes { type targetReference } } owners { targetReference } location { target }
     } }";
     let entity = async |reference: &str| {
         let data = api.graphql(query, json!({"reference": reference})).await;
@@ -121,7 +121,7 @@ async fn everything_said_is_found(api: &Api) {
     assert_eq!(document["metadata"]["annotations"]["wheelhouse.example/cost-centre"], "17");
     assert_eq!(document["spec"]["owner"], "group:default/payments-crew");
     assert_eq!(gate["location"]["target"], "wheelhouse/services/payments/catalog-info.yaml");
-    let relations: Vec<(&str, &str)> = gate["relations"]
+    let relations: Vec<(&str, &str)> = gate["relations"]["nodes"]
         .as_array()
         .into_iter()
         .flatten()

@@ -42,7 +42,7 @@ pub async fn facets(
         return Ok(keys.iter().map(nothing).collect());
     };
     let fault = ReadError::fault(Model::Catalog);
-    let mut reader = models.reader(Model::Catalog).await?;
+    let mut reader = models.reader(Model::Catalog, visible.tenant).await?;
     let mut snapshot = store::begin(&mut reader).await.map_err(fault)?;
     let mut facets = Vec::with_capacity(keys.len());
     for key in keys {
@@ -54,6 +54,8 @@ pub async fn facets(
         values.truncate(most as usize);
         facets.push(Facet { key: key.clone(), values, more });
     }
+    drop(snapshot);
+    reader.finish();
     Ok(facets)
 }
 
@@ -73,7 +75,10 @@ fn counted(
                  JOIN entities e ON e.tenant = s.tenant AND e.reference = s.source",
             );
             write_text(&mut sql, visible, selection)?;
-            sql.push(" WHERE s.tenant = ").bind(visible.tenant.0).push(" AND s.kind_key = ").bind(kind);
+            sql.push(" WHERE s.tenant = ")
+                .bind(visible.tenant.0)
+                .push(" AND s.kind_key = ")
+                .bind(kind);
             sql
         }
         None => {
@@ -82,7 +87,10 @@ fn counted(
                  JOIN entities e ON e.tenant = s.tenant AND e.reference = s.reference",
             );
             write_text(&mut sql, visible, selection)?;
-            sql.push(" WHERE s.tenant = ").bind(visible.tenant.0).push(" AND s.key = ").bind(key.as_str());
+            sql.push(" WHERE s.tenant = ")
+                .bind(visible.tenant.0)
+                .push(" AND s.key = ")
+                .bind(key.as_str());
             sql.push(" AND s.known = 1");
             sql
         }

@@ -52,7 +52,7 @@ pub(in crate::catalog) async fn count_visible(
 ) -> Result<u64, ReadError> {
     let mut sql = Sql::new("SELECT count(*) FROM ");
     write_from(&mut sql, visible, selection)?;
-    models.count(Model::Catalog, sql).await
+    models.count(Model::Catalog, visible.scoping(sql)).await
 }
 
 pub(in crate::catalog) async fn list_visible(
@@ -74,9 +74,6 @@ pub(in crate::catalog) async fn list_visible(
     let key = |cursor: &EntityCursor| sort.key(cursor, direction);
     window.cut_ordered(&mut sql, &columns, direction, key)?;
 
-    let fault = ReadError::fault(Model::Catalog);
-    let mut reader = models.reader(Model::Catalog).await?;
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
     let place = |row: &crate::store::Row| -> Result<_, StoreError> {
         let value = match sort.kind {
             SortKind::Nothing => None,
@@ -85,12 +82,12 @@ pub(in crate::catalog) async fn list_visible(
         };
         Ok((read(row)?, value))
     };
-    let rows: Result<Vec<_>, _> = rows.iter().map(place).collect();
+    let rows = models.rows(Model::Catalog, visible.scoping(sql), place).await?;
     let cursor = |(entity, value): &(Entity, Option<String>)| EntityCursor {
         value: value.clone(),
         reference: entity.reference.clone(),
     };
-    Ok(window.page(rows.map_err(fault)?, cursor).map(|(entity, _)| entity))
+    Ok(window.page(rows, cursor).map(|(entity, _)| entity))
 }
 
 /// How an order is written: the sort keys end with the reference, which is unique.

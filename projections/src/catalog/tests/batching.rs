@@ -67,7 +67,7 @@ async fn tell(history: &mut History, happenings: &[Happening]) {
 
 /// Every row of every table, sorted, without what depends on how events were batched.
 async fn dump(models: &ReadModels) -> Vec<String> {
-    let mut reader = models.reader(Model::Catalog).await.unwrap();
+    let mut reader = models.reader(Model::Catalog, tenant(1)).await.unwrap();
     let mut all = Vec::new();
     for (table, columns) in [
         (
