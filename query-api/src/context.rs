@@ -15,6 +15,7 @@ use vault::Keyring;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
 use crate::opaque::{self, Place};
+use crate::streams::Tails;
 use crate::trace;
 
 /// The request header that names a position the answer must have seen.
@@ -30,6 +31,7 @@ struct Inner {
     commands: Commands,
     projections: Arc<Projections>,
     log: Arc<dyn EventLog>,
+    tails: Tails,
     keyring: Keyring,
     visibility_wait: Duration,
 }
@@ -50,7 +52,9 @@ impl Context {
         keyring: Keyring,
         visibility_wait: Duration,
     ) -> Self {
-        Self { inner: Arc::new(Inner { commands, projections, log, keyring, visibility_wait }) }
+        let tails = Tails::default();
+        let inner = Inner { commands, projections, log, tails, keyring, visibility_wait };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The write side.
@@ -68,6 +72,11 @@ impl Context {
     /// The log, for the tenant-scoped stream reader only.
     pub(crate) fn log(&self) -> &Arc<dyn EventLog> {
         &self.inner.log
+    }
+
+    /// What those who follow the log share.
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.inner.tails
     }
 
     /// The keys.

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_graphql::Error;
 use domain::id::{CustomerId, LocationId, PlanId, SubscriptionId};
 use domain::meter::MeterKey;
+use event_log::{Partition, Position};
 use projections::billing::customers::{self, Customer};
 use projections::billing::meters::{self, Meter};
 use projections::billing::plans::{self, Plan, Seller};
@@ -23,10 +24,12 @@ use projections::catalog::locations::{self, Location};
 use projections::catalog::relations::{self, Neighbour, Part, RelationCursor};
 use projections::page::Page;
 use projections::{Model, ReadModels};
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::context::RequestContext;
 use crate::error::ApiError;
+use crate::streams;
 
 /// The most keys one reader call is asked for: 500.
 const KEYS_MAX: usize = 500;
@@ -154,6 +157,7 @@ pub struct Loaders {
     meters: Batch<MeterKey, Option<Meter>>,
     own_plans: Batch<PlanId, Option<Plan>>,
     operator_plans: Batch<PlanId, Option<Plan>>,
+    bodies: Batch<(Partition, Position), Option<Value>>,
 }
 
 impl fmt::Debug for Loaders {
@@ -179,6 +183,7 @@ impl Loaders {
             meters: Batch::default(),
             own_plans: Batch::default(),
             operator_plans: Batch::default(),
+            bodies: Batch::default(),
         }
     }
 
@@ -342,6 +347,16 @@ impl Loaders {
             Seller::Itself => self.own_plans.load(id, fetch).await,
             Seller::Operator => self.operator_plans.load(id, fetch).await,
         }
+    }
+
+    /// The body of the event at a place, if it is one of the caller's tenant.
+    ///
+    /// # Errors
+    ///
+    /// If the caller may not read the audit trail, or the log cannot be read.
+    pub async fn body(&self, place: (Partition, Position)) -> Result<Option<Value>, Error> {
+        let fetch = async |places: Vec<_>| streams::bodies(&self.request, &places).await;
+        self.bodies.load(place, fetch).await
     }
 }
 

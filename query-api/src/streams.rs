@@ -2,13 +2,17 @@
 //!
 //! The only user of the shared log in this crate. Everything else that a reader of the log
 //! would see, other tenants' records above all, ends here. Personal texts stay sealed.
+//! [`records`] is how a partition is followed, [`tail`] what its followers share.
 
-use std::sync::Arc;
+mod records;
+mod tail;
+
+use std::collections::{BTreeSet, HashMap};
 
 use domain::event::TYPE_PREFIX;
 use domain::id::TenantId;
 use domain::{Permission, Scope};
-use event_log::{Attribute, EventLog, Partition, Position, Reader, Record, Recorded};
+use event_log::{Attribute, Partition, Position, Record, Recorded};
 use projections::page::Window;
 use projections::{Model, audit};
 use serde::Serialize;
@@ -19,11 +23,8 @@ use vault::tenant_keys::SEALED;
 
 use crate::context::RequestContext;
 use crate::error::ApiError;
-
-/// The most events one step of a stream yields.
-///
-/// An event has at most 256 KiB, so a stream holds at most 16 MiB.
-const EVENTS_MAX: usize = 64;
+use records::Records;
+pub(crate) use tail::Tails;
 
 /// The greatest sequence that can be asked for: 2⁶³ − 1, the greatest the read models can hold.
 const SEQUENCE_MAX: u64 = i64::MAX.unsigned_abs();
@@ -76,34 +77,86 @@ impl StreamEvent {
     }
 }
 
-/// The body of the event at a place, if it is one of the caller's tenant.
+/// The bodies of the events at `places`, in order, of those that are of the caller's tenant.
+/// What lies close together is read together.
 ///
 /// # Errors
 ///
 /// If the caller may not read the audit trail, or the log cannot be read.
-pub async fn body(
+pub async fn bodies(
     request: &RequestContext,
-    partition: Partition,
-    position: Position,
-) -> Result<Option<Value>, ApiError> {
+    places: &[(Partition, Position)],
+) -> Result<Vec<Option<Value>>, ApiError> {
     let tenant = authorized(request)?;
     let keys = request.keyring().tenant(tenant).await?;
-    let mut reader = request.shared().log().read(partition, position).await?;
-    let records = reader.next(1).await?;
-    let found = records.iter().find(|it| it.position == position);
-    let own = found.filter(|it| belongs_to(&it.record, tenant));
-    own.map(|it| value(&it.record, &keys)).transpose()
+    let wanted: BTreeSet<_> = places.iter().copied().collect();
+    let mut found = HashMap::new();
+    for run in runs(wanted.into_iter().collect()) {
+        for (place, recorded) in read_run(request, &run).await? {
+            if belongs_to(&recorded.record, tenant) {
+                found.insert(place, value(&recorded.record, &keys)?);
+            }
+        }
+    }
+    Ok(places.iter().map(|it| found.get(it).cloned()).collect())
+}
+
+/// How far apart two places may be to be read in one go: 64 positions, which costs less than to
+/// look for the second.
+const GAP_MAX: u64 = 64;
+
+/// A place in the log.
+type Place = (Partition, Position);
+
+/// `places`, which are sorted, in groups that are read in one go.
+fn runs(places: Vec<Place>) -> Vec<Vec<Place>> {
+    let mut runs: Vec<Vec<Place>> = Vec::new();
+    for place in places {
+        match runs.last_mut() {
+            Some(run) if run.last().is_some_and(|it| are_close(*it, place)) => run.push(place),
+            _ => runs.push(vec![place]),
+        }
+    }
+    runs
+}
+
+fn are_close(one: Place, next: Place) -> bool {
+    one.0 == next.0 && next.1.0 - one.1.0 <= GAP_MAX
+}
+
+/// The records at the places of `run`, which lie close together in one partition. A place at
+/// which there is none is left out.
+async fn read_run(
+    request: &RequestContext,
+    run: &[Place],
+) -> Result<Vec<(Place, Recorded)>, ApiError> {
+    let (Some((partition, first)), Some((_, last))) = (run.first(), run.last()) else {
+        return Ok(Vec::new());
+    };
+    let log = request.shared().log();
+    tracing::trace!(target: "query_api::log_read", %partition, "reading bodies");
+    let mut reader = log.read(*partition, *first).await?;
+    let mut found = Vec::with_capacity(run.len());
+    // They were recorded, so reading never waits for what is not there yet.
+    let mut reached = *first;
+    while reached <= *last {
+        let most = usize::try_from(last.0 - reached.0).unwrap_or(0).min(tail::RECORDS_MAX - 1) + 1;
+        for recorded in reader.next(most).await? {
+            let place = (*partition, recorded.position);
+            reached = recorded.position.next();
+            if run.binary_search(&place).is_ok() {
+                found.push((place, recorded));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Follows the events of one tenant, from any sequence on, for as long as it is polled.
 pub struct TenantStream {
     tenant: TenantId,
     keys: TenantKeys,
-    log: Arc<dyn EventLog>,
-    partition: Partition,
-    reader: Box<dyn Reader>,
-    /// Everything before this place has been read.
-    reached: Position,
+    records: Records,
     /// Events up to this sequence are passed over.
     after: u64,
 }
@@ -132,12 +185,13 @@ impl TenantStream {
         let Some(partition) = request.shared().commands().partition_of(tenant) else {
             return Err(ApiError::argument("the tenant is not in the directory"));
         };
-        let reached = match after {
-            None => log.end(partition).await?,
-            Some(sequence) => place_of(request, sequence).await?,
+        let from = match after {
+            None => None,
+            Some(sequence) => Some(place_of(request, sequence).await?),
         };
-        let reader = log.read(partition, reached).await?;
-        Ok(Self { tenant, keys, log, partition, reader, reached, after: after.unwrap_or(0) })
+        let tails = request.shared().tails().clone();
+        let records = Records::open(log, tails, partition, from).await?;
+        Ok(Self { tenant, keys, records, after: after.unwrap_or(0) })
     }
 
     /// Where the log ends now.
@@ -146,8 +200,8 @@ impl TenantStream {
     ///
     /// If the log cannot tell.
     pub fn end(&self) -> impl Future<Output = Result<Position, ApiError>> + Send + use<> {
-        let (log, partition) = (self.log.clone(), self.partition);
-        async move { Ok(log.end(partition).await?) }
+        let end = self.records.end();
+        async move { Ok(end.await?) }
     }
 
     /// The next events, at least one; waits for it.
@@ -176,7 +230,7 @@ impl TenantStream {
         &mut self,
         end: Position,
     ) -> Result<Option<Vec<StreamEvent>>, ApiError> {
-        while self.reached < end {
+        while self.records.reached() < end {
             let events = self.step().await?;
             if !events.is_empty() {
                 return Ok(Some(events));
@@ -187,12 +241,10 @@ impl TenantStream {
 
     /// What the tenant sees of the next records, which may be nothing.
     async fn step(&mut self) -> Result<Vec<StreamEvent>, ApiError> {
-        let records = self.reader.next(EVENTS_MAX).await?;
-        if let Some(last) = records.last() {
-            self.reached = last.position.next();
-        }
-        let own = records.iter().filter(|it| belongs_to(&it.record, self.tenant));
-        let mut events = own.map(|it| self.event(it)).collect::<Result<Vec<_>, _>>()?;
+        let step = self.records.next().await?;
+        let own = step.new_ones().filter(|it| it.tenant == Some(self.tenant));
+        let events = own.map(|it| self.event(&it.recorded));
+        let mut events = events.collect::<Result<Vec<_>, _>>()?;
         events.retain(|it| it.sequence > self.after);
         if let Some(last) = events.last() {
             self.after = last.sequence;

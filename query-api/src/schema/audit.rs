@@ -12,7 +12,7 @@ use super::node::NodeId;
 use super::page::{Long, PageArguments, connection};
 use crate::context::RequestContext;
 use crate::error::ApiError;
-use crate::streams;
+use crate::loaders::Loaders;
 
 /// A recorded event.
 #[derive(Clone, Debug, Description)]
@@ -83,9 +83,8 @@ impl AuditEvent {
     /// What it says; personal texts in it are sealed.
     #[graphql(complexity = 5)]
     async fn body(&self, context: &Context<'_>) -> async_graphql::Result<Option<Json<Value>>> {
-        let request = context.data::<RequestContext>()?;
-        let body = streams::body(request, self.0.partition, self.0.position).await?;
-        Ok(body.map(Json))
+        let loaders = context.data::<Loaders>()?;
+        Ok(loaders.body((self.0.partition, self.0.position)).await?.map(Json))
     }
 }
 

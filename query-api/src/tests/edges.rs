@@ -9,25 +9,30 @@ use super::seeded::{apply, component, put};
 use crate::testing::Site;
 
 thread_local! {
-    /// Statements that were read with on this thread. A test has a thread of its own, and all
-    /// of its site runs on it.
+    /// Statements that were read with, and readers of the log that were opened, on this thread.
+    /// A test has a thread of its own, and all of its site runs on it.
     static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+    static LOG_READS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the statements of readers, who tell of each.
+/// Counts the statements of readers and their reads of the log; they tell of each.
 struct Counting;
 
 impl Subscriber for Counting {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "projections::statement"
+        ["projections::statement", "query_api::log_read"].contains(&metadata.target())
     }
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
         span::Id::from_u64(1)
     }
     fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, _: &Event<'_>) {
-        STATEMENTS.set(STATEMENTS.get() + 1);
+    fn event(&self, event: &Event<'_>) {
+        let counter = match event.metadata().target() {
+            "query_api::log_read" => &LOG_READS,
+            _ => &STATEMENTS,
+        };
+        counter.set(counter.get() + 1);
     }
     fn enter(&self, _: &span::Id) {}
     fn exit(&self, _: &span::Id) {}
@@ -78,4 +83,25 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
     }
     assert!(counted[0] > 0, "the statements are counted");
     assert_eq!(counted[0], counted[1], "1 entity and 20 entities");
+    check_bodies(&site).await;
+}
+
+/// The bodies of a page of events cost one read of the log, however many they are.
+async fn check_bodies(site: &Site) {
+    for first in [1, 20] {
+        let document =
+            format!("{{ audit(first: {first}) {{ nodes {{ sequence type stream body }} }} }}");
+        let before = LOG_READS.get();
+        let data = site.data(&site.a, &document, json!({})).await;
+        assert_eq!(LOG_READS.get() - before, 1, "{first} bodies");
+        let nodes = data["audit"]["nodes"].as_array().unwrap();
+        assert_eq!(nodes.len(), first);
+        for node in nodes {
+            let body = &node["body"];
+            let uid = &body["uid"];
+            assert!(body.is_object(), "{node}");
+            let registered = node["type"] == "entity.registered.v1";
+            assert_eq!(uid.is_string(), registered, "each has its own body: {node}");
+        }
+    }
 }

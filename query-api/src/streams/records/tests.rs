@@ -1,0 +1,287 @@
+//! Followers at every place and pace: nothing is missed, nothing comes twice, nobody waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use domain::id::TenantId;
+use event_log::{
+    ClaimError, Draft, EventLog, Link, LogError, MemoryLog, Partition, Position, Reader, Record,
+    Snapshot, Writer,
+};
+use uuid::Uuid;
+
+use super::{Records, Source};
+use crate::streams::tail::Tails;
+use crate::testing::soon;
+
+const PARTITION: Partition = Partition(0);
+
+/// A log that counts its readers, and can be told to fail those that follow it.
+#[derive(Debug)]
+struct Watched {
+    log: MemoryLog,
+    readers: AtomicUsize,
+}
+
+#[async_trait]
+impl EventLog for Watched {
+    fn incarnation(&self) -> &str {
+        self.log.incarnation()
+    }
+    fn partitions(&self) -> u32 {
+        self.log.partitions()
+    }
+    async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
+        self.log.claim(partition).await
+    }
+    async fn read(
+        &self,
+        partition: Partition,
+        from: Position,
+    ) -> Result<Box<dyn Reader>, LogError> {
+        self.readers.fetch_add(1, Ordering::Relaxed);
+        self.log.read(partition, from).await
+    }
+    async fn end(&self, partition: Partition) -> Result<Position, LogError> {
+        self.log.end(partition).await
+    }
+    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
+        self.log.snapshot(partition).await
+    }
+}
+
+/// A log with its writer.
+struct World {
+    watched: Arc<Watched>,
+    writer: Box<dyn Writer>,
+    count: u64,
+    link: Link,
+    positions: Vec<Position>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let watched = Arc::new(Watched { log: MemoryLog::new(1), readers: AtomicUsize::new(0) });
+        let writer = watched.claim(PARTITION).await.unwrap();
+        Self { watched, writer, count: 0, link: Link::GENESIS, positions: Vec::new() }
+    }
+
+    fn log(&self) -> Arc<dyn EventLog> {
+        self.watched.clone()
+    }
+
+    fn readers(&self) -> usize {
+        self.watched.readers.load(Ordering::Relaxed)
+    }
+
+    /// Appends one batch of `count` commands with an event each.
+    async fn append(&mut self, count: u64) {
+        let mut batch = Vec::new();
+        for _ in 0..count {
+            self.count += 1;
+            let tenant = TenantId(Uuid::from_u128(1)).to_string();
+            let (sequence, id) = (self.count.to_string(), Uuid::from_u128(self.count.into()));
+            let id = id.to_string();
+            let attributes = [
+                "1.0",
+                &id,
+                "callboard.tenant.renamed.v1",
+                "/callboard/test",
+                "tenant",
+                "2026-01-01T00:00:00Z",
+                "/schemas/events/test.json",
+                &tenant,
+                &tenant,
+                &sequence,
+                &sequence,
+                "1/1",
+                &id,
+                &id,
+                &id,
+                &id,
+                "application/json",
+            ];
+            let draft = Draft { attributes, value: b"{}" };
+            let record = Record::seal(&draft, self.link, None).unwrap();
+            self.link = record.link();
+            batch.push(record);
+        }
+        self.positions.extend(self.writer.append(batch).await.unwrap());
+    }
+}
+
+/// Numbers that look random and are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// What a follower has seen, and how often it went from one source to another.
+#[derive(Default)]
+struct Seen {
+    positions: Vec<Position>,
+    into_tail: usize,
+    out_of_tail: usize,
+}
+
+/// Reads until it has seen `last`, pausing now and then.
+async fn follow(mut records: Records, last: Position, mut random: Random, pause: u64) -> Seen {
+    let mut seen = Seen::default();
+    while records.reached() <= last {
+        let before = matches!(records.source, Source::Tail);
+        let step = records.next().await.unwrap();
+        seen.positions.extend(step.new_ones().map(|it| it.recorded.position));
+        match (before, matches!(records.source, Source::Tail)) {
+            (false, true) => seen.into_tail += 1,
+            (true, false) => seen.out_of_tail += 1,
+            _ => {}
+        }
+        for _ in 0..random.below(pause) {
+            tokio::task::yield_now().await;
+        }
+    }
+    seen
+}
+
+#[tokio::test]
+async fn nothing_is_missed_and_nothing_comes_twice_at_any_seam() {
+    let (mut into_tail, mut out_of_tail) = (0, 0);
+    for seed in 0..100 {
+        let mut random = Random(seed);
+        let mut world = World::new().await;
+        // Room for three records or so: whoever pauses falls out of it.
+        let tails = Tails::keeping(4_000);
+        for _ in 0..random.below(20) {
+            world.append(1 + random.below(4)).await;
+        }
+        let mut followers = Vec::new();
+        let last = Position(10_000);
+        let last = last.min(Position(world.positions.last().map_or(0, |it| it.0) + 120));
+        for number in 0..6 {
+            let index = random.below(world.positions.len() as u64 + 2) as usize;
+            let from = match world.positions.get(index) {
+                Some(position) => Some(*position),
+                None if index == world.positions.len() => Some(Position::START),
+                None => None,
+            };
+            let records = Records::open(world.log(), tails.clone(), PARTITION, from).await.unwrap();
+            let begin = records.reached();
+            let pace = Random(seed * 31 + number);
+            let task = tokio::spawn(follow(records, last, pace, 1 + number * 8));
+            followers.push((begin, task));
+        }
+        while world.positions.last().is_none_or(|it| *it <= last) {
+            world.append(1 + random.below(4)).await;
+            for _ in 0..random.below(6) {
+                tokio::task::yield_now().await;
+            }
+        }
+        for (begin, follower) in followers {
+            let seen = soon(follower).await.unwrap();
+            let end = *seen.positions.last().unwrap();
+            let expected = world.positions.iter().filter(|it| (begin..=end).contains(it));
+            assert_eq!(seen.positions, expected.copied().collect::<Vec<_>>(), "seed {seed}");
+            into_tail += seen.into_tail;
+            out_of_tail += seen.out_of_tail;
+        }
+    }
+    assert!(into_tail > 500, "seams were crossed: {into_tail} times into the tail");
+    assert!(out_of_tail > 100, "and {out_of_tail} times out of it");
+}
+
+#[tokio::test]
+async fn however_many_follow_the_log_is_read_once() {
+    let mut world = World::new().await;
+    world.append(10).await;
+    let tails = Tails::default();
+    let mut all = Vec::new();
+    for _ in 0..50 {
+        let records = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+        all.push(records);
+    }
+    for round in 1..=3 {
+        // They wait before anything is there.
+        let last = Position(world.positions.last().unwrap().0 + 1);
+        let following = all.into_iter().map(|mut records| {
+            tokio::spawn(async move {
+                while records.reached() <= last {
+                    records.next().await.unwrap();
+                }
+                records
+            })
+        });
+        let following: Vec<_> = following.collect();
+        tokio::task::yield_now().await;
+        world.append(1).await;
+        all = Vec::new();
+        for it in following {
+            all.push(soon(it).await.unwrap());
+        }
+        assert_eq!(world.readers(), 1, "round {round}");
+    }
+    // The last to leave ends it; the next to come begins another.
+    drop(all);
+    let mut records = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+    let next = tokio::spawn(async move { records.next().await.map(drop) });
+    tokio::task::yield_now().await;
+    world.append(1).await;
+    soon(next).await.unwrap().unwrap();
+    assert_eq!(world.readers(), 2);
+}
+
+#[tokio::test]
+async fn who_only_reads_what_is_recorded_starts_no_tail() {
+    let mut world = World::new().await;
+    world.append(200).await;
+    let tails = Tails::default();
+    let from = Some(Position::START);
+    let mut records = Records::open(world.log(), tails.clone(), PARTITION, from).await.unwrap();
+    let end = soon(records.end()).await.unwrap();
+    let mut seen = 0;
+    while records.reached() < end {
+        seen += soon(records.next()).await.unwrap().new_ones().count();
+    }
+    assert_eq!((seen, world.readers()), (200, 1));
+    assert!(matches!(records.source, Source::Log(_)));
+}
+
+#[tokio::test]
+async fn a_follower_that_sleeps_holds_up_nobody_and_keeps_nothing() {
+    let mut world = World::new().await;
+    let tails = Tails::keeping(10_000);
+    let open = || Records::open(world.log(), tails.clone(), PARTITION, None);
+    let (mut asleep, mut awake) = (open().await.unwrap(), open().await.unwrap());
+    for _ in 0..2 {
+        world.append(1).await;
+        for it in [&mut asleep, &mut awake] {
+            assert_eq!(soon(it.next()).await.unwrap().new_ones().count(), 1);
+        }
+    }
+    // The tail, and for each what came between opening it and asking for the first time.
+    assert_eq!(world.readers(), 3);
+    let mut seen = 2;
+    for _ in 0..500 {
+        world.append(1).await;
+        while awake.reached() <= *world.positions.last().unwrap() {
+            seen += soon(awake.next()).await.unwrap().new_ones().count();
+        }
+    }
+    assert_eq!((seen, world.readers()), (502, 3), "the one that keeps up never reads the log");
+    let tail = awake.tail.as_ref().expect("it follows the tail");
+    assert!(tail.bytes() <= 10_000, "{} bytes are kept", tail.bytes());
+    // It wakes up, reads what it missed from the log, and follows the tail again.
+    let mut missed = 0;
+    while missed < 500 {
+        missed += soon(asleep.next()).await.unwrap().new_ones().count();
+    }
+    assert_eq!((missed, world.readers()), (500, 4));
+    world.append(1).await;
+    soon(asleep.next()).await.unwrap();
+    assert!(matches!(asleep.source, Source::Tail));
+}

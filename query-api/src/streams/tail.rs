@@ -1,0 +1,231 @@
+//! The newest records of each partition, read once for everybody who follows it.
+//!
+//! A partition that anybody follows has one task that reads its log from the end on and keeps
+//! the newest records, up to a number of bytes. Followers take them from there by position: each
+//! remembers a place and nothing else, so however slow it is, it costs no memory and holds up
+//! nobody. What has fallen out is still in the log, where [`super::records`] goes on reading.
+//! The task ends with the last follower.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use domain::id::TenantId;
+use event_log::{Attribute, EventLog, LogError, Partition, Position, Reader, Recorded};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// The most records that are read together, and looked at together by each follower.
+///
+/// An event has at most 256 KiB, so one step of a stream holds at most 16 MiB.
+pub(super) const RECORDS_MAX: usize = 64;
+
+/// The bytes of newest records that are kept for the followers of a partition: 16 MiB, as much
+/// as the largest step. Half a minute at 1,000 events of 500 bytes a second.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A record with whose it is.
+#[derive(Clone, Debug)]
+pub(super) struct Owned {
+    /// None where the record does not say.
+    pub tenant: Option<TenantId>,
+    pub recorded: Recorded,
+}
+
+impl Owned {
+    pub(super) fn all(records: Vec<Recorded>) -> Arc<[Self]> {
+        let owned = |recorded: Recorded| {
+            let tenant = recorded.record.attribute(Attribute::Tenant).parse().ok();
+            Self { tenant, recorded }
+        };
+        records.into_iter().map(owned).collect()
+    }
+}
+
+/// The tails of one node, of those partitions that anybody follows.
+#[derive(Clone)]
+pub(crate) struct Tails {
+    followed: Arc<Mutex<HashMap<Partition, Weak<Tail>>>>,
+    bytes_max: usize,
+}
+
+impl Default for Tails {
+    fn default() -> Self {
+        Self::keeping(BYTES_MAX)
+    }
+}
+
+impl Tails {
+    /// Each keeps so many bytes.
+    pub(super) fn keeping(bytes_max: usize) -> Self {
+        Self { followed: Arc::default(), bytes_max }
+    }
+
+    /// The tail of `partition`. It begins at the end of the log if nobody followed it so far.
+    pub(super) async fn of(
+        &self,
+        log: &Arc<dyn EventLog>,
+        partition: Partition,
+    ) -> Result<Arc<Tail>, LogError> {
+        if let Some(tail) = self.known(partition) {
+            return Ok(tail);
+        }
+        let end = log.end(partition).await?;
+        let reader = log.read(partition, end).await?;
+        let mut tails = self.lock();
+        // Somebody may have been faster meanwhile.
+        if let Some(tail) = running(&tails, partition) {
+            return Ok(tail);
+        }
+        let tail = Arc::new(Tail::start(reader, end, self.bytes_max));
+        tails.insert(partition, Arc::downgrade(&tail));
+        Ok(tail)
+    }
+
+    fn known(&self, partition: Partition) -> Option<Arc<Tail>> {
+        running(&self.lock(), partition)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Partition, Weak<Tail>>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn running(tails: &HashMap<Partition, Weak<Tail>>, partition: Partition) -> Option<Arc<Tail>> {
+    tails.get(&partition).and_then(Weak::upgrade).filter(|it| !it.has_ended())
+}
+
+/// The newest records of one partition, for as long as anybody holds this.
+pub(super) struct Tail {
+    kept: Arc<Mutex<Kept>>,
+    /// How far it has read; none once its reader failed.
+    reached: watch::Receiver<Option<Position>>,
+    task: AbortHandle,
+}
+
+impl fmt::Debug for Tail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tail(at {:?})", *self.reached.borrow())
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a follower at some place finds.
+pub(super) enum Found {
+    /// The records that come next, perhaps with some before them.
+    Next(Arc<[Owned]>),
+    /// It has everything that was read so far.
+    NothingYet,
+    /// What comes next is no longer kept; it is in the log.
+    Gone,
+    /// The tail cannot go on. Its log may say why.
+    Ended,
+}
+
+impl Tail {
+    fn start(reader: Box<dyn Reader>, from: Position, bytes_max: usize) -> Self {
+        let kept = Kept { start: from, batches: VecDeque::new(), bytes: 0, bytes_max };
+        let kept = Arc::new(Mutex::new(kept));
+        let (sender, reached) = watch::channel(Some(from));
+        let task = tokio::spawn(follow(reader, kept.clone(), sender)).abort_handle();
+        Self { kept, reached, task }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.reached.borrow().is_none()
+    }
+
+    /// What comes at or after `place`, which is no place that the log has not reached.
+    pub(super) fn from(&self, place: Position) -> Found {
+        if self.has_ended() {
+            return Found::Ended;
+        }
+        lock(&self.kept).from(place)
+    }
+
+    /// Waits until the tail has read beyond `place`, or has ended.
+    pub(super) async fn beyond(&self, place: Position) {
+        let mut reached = self.reached.clone();
+        // An error means that it has ended.
+        let _ = reached.wait_for(|it| it.is_none_or(|it| it > place)).await;
+    }
+}
+
+async fn follow(
+    mut reader: Box<dyn Reader>,
+    kept: Arc<Mutex<Kept>>,
+    reached: watch::Sender<Option<Position>>,
+) {
+    loop {
+        match reader.next(RECORDS_MAX).await {
+            Ok(records) => {
+                let Some(last) = records.last().map(|it| it.position) else { continue };
+                lock(&kept).push(Owned::all(records), last.next());
+                reached.send_replace(Some(last.next()));
+            }
+            Err(error) => {
+                // Followers read for themselves from here on, and are told what is wrong.
+                tracing::warn!(%error, "nobody follows the log for all any more");
+                reached.send_replace(None);
+                return;
+            }
+        }
+    }
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Everything from one place on that was read, as it was read.
+struct Kept {
+    start: Position,
+    /// Each with the place after it.
+    batches: VecDeque<(Position, Arc<[Owned]>)>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Kept {
+    /// Keeps `batch`, which ends before `end`, and lets go of the oldest beyond the bound.
+    fn push(&mut self, batch: Arc<[Owned]>, end: Position) {
+        self.bytes += size(&batch);
+        self.batches.push_back((end, batch));
+        while self.bytes > self.bytes_max {
+            let Some((end, oldest)) = self.batches.pop_front() else { return };
+            self.bytes -= size(&oldest);
+            self.start = end;
+        }
+    }
+
+    fn from(&self, place: Position) -> Found {
+        if place < self.start {
+            return Found::Gone;
+        }
+        let next = self.batches.partition_point(|(end, _)| *end <= place);
+        match self.batches.get(next) {
+            Some((_, batch)) => Found::Next(batch.clone()),
+            None => Found::NothingYet,
+        }
+    }
+}
+
+fn size(batch: &[Owned]) -> usize {
+    batch.iter().map(|it| it.recorded.record.value().len() + RECORD_BYTES).sum()
+}
+
+/// What a record has beside its value, roughly: attributes, links and bookkeeping. In bytes.
+const RECORD_BYTES: usize = 1_024;
+
+#[cfg(test)]
+impl Tail {
+    /// How much is kept.
+    pub(super) fn bytes(&self) -> usize {
+        lock(&self.kept).bytes
+    }
+}
