@@ -4,8 +4,8 @@ use domain::id::TenantId;
 use tokio::sync::oneshot;
 
 use crate::idempotency::Remembered;
-use crate::owner::inbox::Waiting;
-use crate::prepare::Prepared;
+use crate::owner::inbox::{Sender, Waiting};
+use crate::prepare::{Ask, Prepared};
 use crate::request::{CommandError, Outcome};
 use crate::state::State;
 
@@ -68,6 +68,13 @@ impl Waiting for Envelope {
 
     fn bytes(&self) -> usize {
         self.prepared.bytes
+    }
+
+    fn sender(&self) -> Sender {
+        match self.prepared.ask {
+            Ask::React(_) => Sender::Reaction,
+            _ => Sender::Caller,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! What waits for an owner: one bounded queue per tenant, drained in turns by bytes.
 //!
-//! A tenant that fills its queue is told to come back; the others do not notice. The lock is
-//! held for a push or for taking a batch, never while anything is decided or written.
+//! A tenant that fills its queue is told to come back; the others do not notice. What Callboard
+//! asks of itself waits in the same queue, in order, and is let in however full that is: else a
+//! tenant could keep its own suspension out. The lock is held for a push or for taking a batch,
+//! never while anything is decided or written.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +34,18 @@ pub(crate) trait Waiting {
     fn tenant(&self) -> TenantId;
     /// What it weighs in its turn and in its queue. In bytes.
     fn bytes(&self) -> usize;
+    /// Who sends it.
+    fn sender(&self) -> Sender;
+}
+
+/// Who lets something wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// Callers, of whom there may be any number: the tenant's bounds hold.
+    Caller,
+    /// A reaction, which waits for the answer to one request before it sends the tenant the
+    /// next: that bounds it, and its tenant's queue need not.
+    Reaction,
 }
 
 /// Why something was not let in; it is handed back.
@@ -112,7 +126,9 @@ impl<T: Waiting, R> Inbox<T, R> {
             Door::Closed => return Err(Refused::Shut(item, "it is shutting down".to_owned())),
         }
         let Bounds { waiting_requests_max, waiting_bytes_max, .. } = self.bounds;
-        if let Some(queue) = queues.tenants.get(&item.tenant()) {
+        if let Some(queue) = queues.tenants.get(&item.tenant())
+            && item.sender() == Sender::Caller
+        {
             let full = queue.waiting.len() >= waiting_requests_max
                 || (queue.bytes + item.bytes() > waiting_bytes_max && queue.bytes > 0);
             if full {

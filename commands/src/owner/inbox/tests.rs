@@ -7,6 +7,7 @@ struct Item {
     tenant: u128,
     number: usize,
     bytes: usize,
+    sender: Sender,
 }
 
 impl Waiting for Item {
@@ -17,10 +18,14 @@ impl Waiting for Item {
     fn bytes(&self) -> usize {
         self.bytes
     }
+
+    fn sender(&self) -> Sender {
+        self.sender
+    }
 }
 
 fn item(tenant: u128, number: usize, bytes: usize) -> Item {
-    Item { tenant, number, bytes }
+    Item { tenant, number, bytes, sender: Sender::Caller }
 }
 
 fn inbox(batch_requests_max: usize) -> Inbox<Item, ()> {
@@ -97,6 +102,18 @@ fn only_who_fills_its_queue_is_turned_away() {
     inbox.push(item(2, 0, 10)).unwrap();
     next(&inbox);
     inbox.push(item(1, 100, 10)).unwrap();
+}
+
+#[test]
+fn what_callboard_asks_of_itself_gets_into_a_full_queue_in_its_place() {
+    let reaction = |number| Item { sender: Sender::Reaction, ..item(1, number, 10) };
+    let inbox = inbox(200);
+    (0..100).for_each(|it| inbox.push(item(1, it, 10)).unwrap());
+    inbox.push(reaction(100)).unwrap();
+    inbox.push(reaction(101)).unwrap();
+    let refused = inbox.push(item(1, 102, 10));
+    assert!(matches!(refused, Err(Refused::Full(..))), "of a caller it takes no more");
+    assert_eq!(next(&inbox), (0..102).map(|it| (1, it)).collect::<Vec<_>>());
 }
 
 #[test]
