@@ -45,19 +45,18 @@ impl InProcess {
         let commands = Commands::start(log.clone(), keyring.clone(), clock, settings).await?;
         Ok(Self { folder, log, keyring, commands })
     }
+}
 
-    /// Registers a tenant, waits until it can be written to, and returns one of its members.
-    ///
-    /// # Errors
-    ///
-    /// If the write side refuses.
-    pub(crate) async fn tenant(&self, slug: &str) -> Result<Principal> {
-        let tenant = TenantId(Uuid::now_v7());
-        let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
-        let register =
-            Operation::RegisterTenant { tenant, slug: slug.parse()?, name: slug.parse()? };
-        self.commands.submit(&operator, Request::new(register)).await?;
-        self.commands.created(tenant, CREATED_MAX).await?;
-        Ok(Principal::member(tenant, ActorId(Uuid::from_u128(1))))
-    }
+/// Registers a tenant, waits until it can be written to, and returns one of its members.
+///
+/// # Errors
+///
+/// If the write side refuses.
+pub(crate) async fn tenant(commands: &Commands, slug: &str) -> Result<Principal> {
+    let tenant = TenantId(Uuid::now_v7());
+    let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
+    let register = Operation::RegisterTenant { tenant, slug: slug.parse()?, name: slug.parse()? };
+    commands.submit(&operator, Request::new(register)).await?;
+    commands.created(tenant, CREATED_MAX).await?;
+    Ok(Principal::member(tenant, ActorId(Uuid::from_u128(1))))
 }

@@ -20,7 +20,7 @@ use projections::{Model, Projections};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::in_process::InProcess;
+use super::in_process::{InProcess, tenant};
 use super::{Row, Verdict, percent, rate};
 
 /// The tenants whose events are mixed.
@@ -95,7 +95,7 @@ async fn filled(folder: &Path, events: u64) -> Result<InProcess> {
     let write_side = InProcess::start(folder).await?;
     let mut members = Vec::with_capacity(TENANTS);
     for number in 0..TENANTS {
-        let member = write_side.tenant(&format!("mixed-{number}")).await?;
+        let member = tenant(&write_side.commands, &format!("mixed-{number}")).await?;
         for operation in beginning(number) {
             write_side.commands.submit(&member, Request::new(operation)).await?;
         }

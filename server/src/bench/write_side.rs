@@ -10,25 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use commands::{Commands, Request, SystemClock};
+use commands::{Commands, Request};
 use domain::Principal;
-use domain::id::{ActorId, TenantId};
 use domain::operation::{EntityChange, ExpectedRevision, Operation};
 use event_log::embedded::{EmbeddedLog, Settings};
 use event_log::{EventLog, Partition, Position, Record};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
+use super::in_process::{InProcess, tenant};
 use super::{Row, Verdict, percent, rate};
-use crate::folder::{Folder, Purpose};
-use crate::node::open_keyring;
 
 /// How many callers wait at a time.
 const CALLERS: usize = 256;
-
-/// How long a tenant may take to come into being. In seconds: 10.
-const CREATED_MAX: Duration = Duration::from_secs(10);
 
 /// Measures commands, then the bare log with the records that were written.
 ///
@@ -36,20 +30,9 @@ const CREATED_MAX: Duration = Duration::from_secs(10);
 ///
 /// If a part does not start.
 pub(crate) async fn commands(folder: &Path, seconds: Duration) -> Result<Row> {
-    let folder = Folder::open(folder, Purpose::Serve)?;
-    let log: Arc<dyn EventLog> = Arc::new(EmbeddedLog::open(folder.log(), Settings::default())?);
-    let keyring = open_keyring(&folder).await?;
-    let settings = commands::Settings::new(folder.identities());
-    let clock = Arc::new(SystemClock);
-    let commands = Commands::start(log.clone(), keyring, clock, settings).await?;
-    let tenant = TenantId(Uuid::now_v7());
-    let (slug, name) = ("bench".parse()?, "Bench".parse()?);
-    let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
-    let register = Operation::RegisterTenant { tenant, slug, name };
-    commands.submit(&operator, Request::new(register)).await?;
-    commands.created(tenant, CREATED_MAX).await?;
-
-    let (count, took) = saturate(&commands, tenant, seconds).await?;
+    let InProcess { folder, log, commands, .. } = InProcess::start(folder).await?;
+    let member = tenant(&commands, "bench").await?;
+    let (count, took) = saturate(&commands, &member, seconds).await?;
     commands.stop().await;
     let sample = sample(log.as_ref()).await?;
     drop(commands);
@@ -74,18 +57,17 @@ pub(crate) async fn commands(folder: &Path, seconds: Duration) -> Result<Row> {
 
 async fn saturate(
     commands: &Commands,
-    tenant: TenantId,
+    member: &Principal,
     seconds: Duration,
 ) -> Result<(u64, Duration)> {
     let (began, next) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let callers = (0..CALLERS).map(|_| {
-        let (commands, next) = (commands.clone(), next.clone());
+        let (commands, next, member) = (commands.clone(), next.clone(), member.clone());
         tokio::spawn(async move {
-            let principal = Principal::member(tenant, ActorId(Uuid::from_u128(1)));
             let mut done = 0_u64;
             while began.elapsed() < seconds {
                 let operation = register(next.fetch_add(1, Ordering::Relaxed));
-                commands.submit(&principal, Request::new(operation)).await?;
+                commands.submit(&member, Request::new(operation)).await?;
                 done += 1;
             }
             Ok::<_, commands::CommandError>(done)
