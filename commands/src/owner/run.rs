@@ -83,10 +83,7 @@ impl Owner {
                 let next = positions.last().map_or(self.state.next, |it| it.next());
                 self.commit(changes, now, next);
                 self.identities.merge(pending);
-                triggers
-                    .iter()
-                    .filter_map(|it| positions.get(*it))
-                    .for_each(|it| self.trigger(*it));
+                triggers.iter().for_each(|it| self.trigger(positions[*it]));
                 self.acknowledge(open, &positions, now);
                 self.inbox.set_pace(began.elapsed());
                 positions.len()
