@@ -4,6 +4,7 @@ mod basics;
 mod closing;
 mod faults;
 pub(crate) mod installation;
+mod large;
 mod owners;
 mod random;
 mod reacting;

@@ -14,6 +14,7 @@ mod envelope;
 mod fields;
 mod findings;
 pub mod kinds;
+pub mod large_parts;
 pub mod limits;
 mod names;
 pub mod personal_parts;

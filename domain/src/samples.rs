@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use crate::blob::BlobName;
 use crate::calendar::{Interval, Period, Unit};
 use crate::catalog::{KindSet, StoredDescriptor};
 use crate::customer::Role;
@@ -122,11 +123,11 @@ fn of_entity() -> [entity::Event; 3] {
         "metadata": {"name": {"$personal": 0}},
         "spec": {"profile": {"$personal": 1}, "memberOf": ["platform"]},
     });
-    let component = json!({
+    let api = json!({
         "apiVersion": "backstage.io/v1alpha1",
-        "kind": "Component",
+        "kind": "API",
         "metadata": {"name": "checkout", "tags": ["java"]},
-        "spec": {"type": "service", "lifecycle": "production", "owner": "group:platform"},
+        "spec": {"$large": 0},
     });
     [
         Event::Registered {
@@ -135,12 +136,17 @@ fn of_entity() -> [entity::Event; 3] {
             descriptor: StoredDescriptor {
                 public: user.into(),
                 personal: vec![sealed(4), sealed(5)],
+                large: Vec::new(),
             },
             digest: Digest([0x51; 16]),
         },
         Event::Updated {
             location: None,
-            descriptor: StoredDescriptor { public: component.into(), personal: Vec::new() },
+            descriptor: StoredDescriptor {
+                public: api.into(),
+                personal: Vec::new(),
+                large: vec![BlobName { hash: [0x53; 32], length: 1_048_576 }],
+            },
             digest: Digest([0x52; 16]),
         },
         Event::Deregistered { uid },

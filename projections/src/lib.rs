@@ -15,6 +15,7 @@ pub mod billing;
 pub mod catalog;
 mod engine;
 mod error;
+mod large;
 mod model;
 pub mod organisation;
 pub mod page;

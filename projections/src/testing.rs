@@ -101,7 +101,12 @@ impl History {
         let keys = self.keyring.tenant(tenant).await.unwrap();
         let descriptor = Descriptor::recorded(json.clone()).unwrap();
         let id = keys.entity_id(&descriptor.reference().canonical());
-        let parts = descriptor.into_parts();
+        let mut parts = descriptor.into_parts();
+        parts.take_large();
+        let mut large = Vec::new();
+        for it in &parts.large {
+            large.push(self.keyring.blobs().put(&keys, it.as_bytes()).await.unwrap());
+        }
         let subjects: Vec<_> =
             parts.personal.iter().map(|it| keys.subject_id(&it.subject)).collect();
         let sealing = self.keyring.ensure_subjects(tenant, &subjects).await.unwrap();
@@ -111,7 +116,7 @@ impl History {
             sealing.seal(&mut text).unwrap();
             personal.push(text);
         }
-        (id, StoredDescriptor { public: parts.public.into(), personal })
+        (id, StoredDescriptor { public: parts.public.into(), personal, large })
     }
 
     /// Registers an entity.

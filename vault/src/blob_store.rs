@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use domain::id::TenantId;
 
 use crate::port::{BlobName, Blobs, VaultError};
 use crate::tenant_keys::TenantKeys;
@@ -17,7 +18,7 @@ pub enum BlobError {
     #[error("expected at most {BLOB_BYTES_MAX} bytes, got {0}")]
     TooLarge(usize),
     /// What is stored is not the content that was named. Somebody must look.
-    #[error("the stored content of blob {0:?} is damaged")]
+    #[error("the stored content {0} is damaged")]
     Damaged(BlobName),
     /// The storage failed.
     #[error(transparent)]
@@ -48,6 +49,15 @@ impl BlobStore {
         let sealed = Bytes::from(keys.seal_blob(name, content));
         self.0.put(keys.tenant(), name, sealed).await?;
         Ok(name)
+    }
+
+    /// Removes everything a tenant ever stored.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the storage; then ask again.
+    pub async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
+        self.0.remove_tenant(tenant).await
     }
 
     /// The content of that name; none if the tenant has none.

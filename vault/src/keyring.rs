@@ -13,11 +13,12 @@ use domain::id::{SubjectId, TenantId};
 use domain::personal::Personal;
 use zeroize::Zeroizing;
 
+use crate::blob_store::BlobStore;
 use crate::cache::{Began, Cache};
 use crate::cipher::{Cipher, KEY_BYTES, Secret, derive, random_secret};
 use crate::issuer::Issuer;
 use crate::opaque::{NotOurs, Tokens};
-use crate::port::{InstallationKey, KeyName, Keys, Slot, VaultError};
+use crate::port::{Blobs, InstallationKey, KeyName, Keys, Slot, VaultError};
 use crate::root::Root;
 use crate::subject_keys::{SealError, SubjectKey, SubjectKeys};
 use crate::tenant_keys::TenantKeys;
@@ -61,6 +62,7 @@ impl fmt::Debug for Keyring {
 
 struct Inner {
     keys: Arc<dyn Keys>,
+    blobs: BlobStore,
     root: Root,
     tokens: Tokens,
     identities: Zeroizing<[u8; 16]>,
@@ -70,14 +72,18 @@ struct Inner {
 }
 
 impl Keyring {
-    /// Opens the keys stored in `keys` under `root`, and makes the installation's own on first
+    /// Opens the keys stored in `vault` under `root`, and makes the installation's own on first
     /// use.
     ///
     /// # Errors
     ///
     /// [`KeyringError::WrongRoot`] if they were stored under another root key, or a fault of
     /// the storage.
-    pub async fn open(keys: Arc<dyn Keys>, root: Root) -> Result<Self, KeyringError> {
+    pub async fn open<V>(vault: Arc<V>, root: Root) -> Result<Self, KeyringError>
+    where
+        V: Keys + Blobs + 'static,
+    {
+        let (keys, blobs) = (vault.clone() as Arc<dyn Keys>, BlobStore::new(vault));
         let master_name = KeyName::Installation(InstallationKey::Master);
         let issuer_name = KeyName::Installation(InstallationKey::Issuer);
         let candidates = [
@@ -102,8 +108,15 @@ impl Keyring {
             tenants: Cache::new(TENANTS_MAX),
             subjects: Cache::new(SUBJECTS_MAX),
             keys,
+            blobs,
             root,
         })))
+    }
+
+    /// The content that is too large for events, which is named and sealed under these keys.
+    #[must_use]
+    pub fn blobs(&self) -> &BlobStore {
+        &self.0.blobs
     }
 
     /// The keys of a tenant, made on first use.
@@ -225,7 +238,9 @@ impl Keyring {
         let destroyed = self.0.keys.destroy_tenant(tenant).await;
         self.0.tenants.remove(|it| *it == tenant);
         self.0.subjects.remove(|it| it.0 == tenant);
-        Ok(destroyed?)
+        destroyed?;
+        // Nobody can read it any more; it only takes room.
+        Ok(self.0.blobs.remove_tenant(tenant).await?)
     }
 
     /// Makes an opaque token of `bytes` that only [`Keyring::unbind`] with the same purpose

@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use domain::blob::BlobName;
 use domain::id::{SubjectId, TenantId};
 use uuid::Uuid;
 
@@ -114,18 +115,6 @@ pub trait Keys: std::fmt::Debug + Send + Sync {
     ///
     /// [`VaultError`] if the storage fails; then ask again.
     async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError>;
-}
-
-/// Names a blob by its content: the keyed hash (HMAC-SHA-256 under the tenant's key) and the
-/// length of what is in it. An event that carries the name pins the content.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-pub struct BlobName {
-    /// The keyed hash of the content.
-    pub hash: [u8; 32],
-    /// The length of the content, in bytes.
-    pub length: u64,
 }
 
 /// Where content is kept that is too large for an event.

@@ -149,7 +149,9 @@ impl TenantKeys {
         opened.ok_or(ValueForged { tenant, sequence })
     }
 
-    pub(crate) fn blob_name(&self, content: &[u8]) -> BlobName {
+    /// What the tenant's content of these bytes is called.
+    #[must_use]
+    pub fn blob_name(&self, content: &[u8]) -> BlobName {
         let hash = hmac::sign(&self.0.blob_names, content);
         BlobName {
             hash: hash.as_ref().try_into().expect("a digest has 32 bytes"),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use domain::catalog::limits::INLINE_BYTES_MAX;
 use domain::catalog::reference::DEFAULT_NAMESPACE;
 use domain::catalog::{Descriptor, EntityRef, KindSet, StoredDescriptor};
 use domain::entity::{Command, Facts};
@@ -24,6 +25,8 @@ pub(super) struct Changes {
     pub(super) changes: Vec<EntityChange>,
     pub(super) subjects: Vec<SubjectId>,
     pub(super) bytes: usize,
+    /// What has to be stored beside the log before anything can name it.
+    pub(super) large: Vec<String>,
 }
 
 /// Checks and splits every descriptor.
@@ -67,8 +70,7 @@ impl Changes {
                 let text = serde_json::to_string(descriptor.json());
                 let text = text.expect("what was parsed from JSON can be written as JSON");
                 let digest = keys.digest("descriptor", &text);
-                self.bytes += text.len();
-                let descriptor = self.store(keys, descriptor);
+                let descriptor = self.store(keys, descriptor, text.len());
                 let uid = EntityUid(Uuid::now_v7());
                 let command = Command::Put { uid, location, descriptor, digest, facts: UNKNOWN };
                 (reference, command, expected)
@@ -87,14 +89,27 @@ impl Changes {
         Ok(())
     }
 
-    /// Takes the personal parts out, still plain.
-    fn store(&mut self, keys: &TenantKeys, descriptor: Descriptor) -> StoredDescriptor {
-        let parts = descriptor.into_parts();
+    /// Takes the personal parts out, still plain, and what is too large for an event.
+    fn store(
+        &mut self,
+        keys: &TenantKeys,
+        descriptor: Descriptor,
+        mut bytes: usize,
+    ) -> StoredDescriptor {
+        let mut parts = descriptor.into_parts();
+        // As when it was checked: sealing makes no document longer than so many times.
+        if bytes > INLINE_BYTES_MAX / 64 {
+            parts.take_large();
+        }
+        bytes -= parts.large.iter().map(String::len).sum::<usize>().min(bytes);
+        self.bytes += bytes;
+        let large = parts.large.iter().map(|it| keys.blob_name(it.as_bytes())).collect();
+        self.large.extend(parts.large);
         let personal = parts.personal.into_iter().map(|it| {
             let subject = keys.subject_id(&it.subject);
             self.subjects.push(subject);
             keys.personal(subject, it.text)
         });
-        StoredDescriptor { personal: personal.collect(), public: parts.public.into() }
+        StoredDescriptor { personal: personal.collect(), public: parts.public.into(), large }
     }
 }

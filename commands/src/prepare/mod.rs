@@ -245,11 +245,14 @@ pub(crate) async fn prepare(
             (command, Some(fingerprint::of(&keys, &request)))
         }
     };
-    let operation::Shaped { ask, subjects, bytes } =
+    let operation::Shaped { ask, subjects, bytes, large } =
         operation::shape(context, &keys, request.operation)?;
     if bytes > REQUEST_BYTES_MAX {
         let message = format!("expected at most {REQUEST_BYTES_MAX} bytes in all, got {bytes}");
         return Err(CommandError::invalid("", message));
+    }
+    if request.mode == Mode::Commit {
+        store_large(context.keyring, &keys, &large).await?;
     }
     Ok(Box::new(Prepared {
         tenant,
@@ -266,6 +269,25 @@ pub(crate) async fn prepare(
         ask,
         bytes: bytes + OVERHEAD_BYTES,
     }))
+}
+
+/// Stores what is too large for events, before anything is queued that names it.
+///
+/// Whoever stops in between, or is refused later, leaves content that nothing names. It is harmless:
+/// found again if the request is repeated, and removed with its tenant. Nothing sweeps it before, so
+/// it is bounded only by what callers with the permission to write have asked in vain.
+async fn store_large(
+    keyring: &Keyring,
+    keys: &TenantKeys,
+    large: &[String],
+) -> Result<(), CommandError> {
+    for content in large {
+        if let Err(error) = keyring.blobs().put(keys, content.as_bytes()).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "content was not stored");
+            return Err(CommandError::Unavailable(error.to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// Prepares what Callboard asks of itself for `tenant`.

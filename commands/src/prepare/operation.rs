@@ -17,11 +17,13 @@ pub(super) struct Shaped {
     pub(super) ask: Ask,
     pub(super) subjects: Vec<SubjectId>,
     pub(super) bytes: usize,
+    /// Content that its events will name, each to be stored before.
+    pub(super) large: Vec<String>,
 }
 
 impl From<Ask> for Shaped {
     fn from(ask: Ask) -> Self {
-        Self { ask, subjects: Vec::new(), bytes: 0 }
+        Self { ask, subjects: Vec::new(), bytes: 0, large: Vec::new() }
     }
 }
 
@@ -69,9 +71,9 @@ pub(super) fn shape(
         Operation::CloseCustomer { customer } => Ask::CloseCustomer(customer).into(),
         Operation::ApplyEntities { changes } => {
             let kinds = context.kinds;
-            let entities::Changes { changes, subjects, bytes } =
+            let entities::Changes { changes, subjects, bytes, large } =
                 entities::shape(keys, kinds, changes).map_err(CommandError::Invalid)?;
-            Shaped { ask: Ask::Entities { kinds, changes }, subjects, bytes }
+            Shaped { ask: Ask::Entities { kinds, changes }, subjects, bytes, large }
         }
         Operation::RegisterLocation { kind, target } => {
             let location = keys.location_id(kind.name(), &target);

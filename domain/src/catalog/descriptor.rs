@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::findings::{Findings, Path};
 use super::kinds::{Kind, KindSet};
-use super::limits::{self, DESCRIPTOR_BYTES_MAX};
+use super::limits::{self, DESCRIPTOR_BYTES_MAX, INLINE_BYTES_MAX};
 use super::personal_parts::{self, DescriptorParts, ERASED};
 use super::reference::{DEFAULT_NAMESPACE, EntityRef};
 use super::relations::{self, Relation};
@@ -175,15 +175,25 @@ impl Descriptor {
     fn check_size(self, bytes: usize) -> Result<Self, Vec<Violation>> {
         // Sealing makes the shortest personal text, `user:x`, some 45 times as long, and no
         // other more; so a small document needs no closer look.
-        if bytes <= DESCRIPTOR_BYTES_MAX / 64 {
+        if bytes <= INLINE_BYTES_MAX / 64 {
             return Ok(self);
         }
-        let size = self.clone().into_parts().stored_bytes();
-        if size <= DESCRIPTOR_BYTES_MAX {
-            return Ok(self);
+        let bytes = self.json.to_string().len();
+        let too_large = |message| Err(vec![Violation { field: String::new(), message }]);
+        if bytes > DESCRIPTOR_BYTES_MAX {
+            let most = DESCRIPTOR_BYTES_MAX;
+            return too_large(format!("expected at most {most} bytes, got {bytes}"));
         }
-        let message = format!("expected at most {DESCRIPTOR_BYTES_MAX} bytes, got {size}");
-        Err(vec![Violation { field: String::new(), message }])
+        let mut parts = self.clone().into_parts();
+        parts.take_large();
+        let bytes = parts.stored_bytes();
+        if bytes > INLINE_BYTES_MAX {
+            return too_large(format!(
+                "expected at most {INLINE_BYTES_MAX} bytes about people, sealed, and in keys, \
+                 got {bytes}"
+            ));
+        }
+        Ok(self)
     }
 }
 

@@ -3,11 +3,19 @@
 use serde_json::Value;
 
 use super::findings::{Findings, Path};
-use super::personal_parts::PLACEHOLDER;
+use super::{large_parts, personal_parts};
 
-/// The most bytes a descriptor may take in its event, as compact JSON, with personal parts
-/// counted as they are sealed: 240 KiB, so that its event stays below the 256 KiB of a record.
-pub const DESCRIPTOR_BYTES_MAX: usize = 240 * 1024;
+/// The most bytes of a descriptor as compact JSON: 4 MiB, as much as the longest API definitions
+/// in real catalogs, and half of what a request may have.
+pub const DESCRIPTOR_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The most bytes a descriptor may take in its event, with personal parts counted as they are
+/// sealed: 240 KiB, so that its event stays below the 256 KiB of a record. What is larger is
+/// stored beside the log, but never what is personal.
+pub const INLINE_BYTES_MAX: usize = 240 * 1024;
+
+/// The keys that stand for what was taken out of a descriptor.
+const RESERVED: [&str; 2] = [personal_parts::PLACEHOLDER, large_parts::PLACEHOLDER];
 
 /// How deep objects and lists may be nested: 64. Readers walk documents recursively.
 pub const DEPTH_MAX: usize = 64;
@@ -61,8 +69,8 @@ impl Walk<'_> {
                 for (key, value) in object {
                     let path = path.member(key);
                     self.text(key, &path);
-                    if key == PLACEHOLDER {
-                        let message = format!("expected another key, `{PLACEHOLDER}` is reserved");
+                    if RESERVED.contains(&key.as_str()) {
+                        let message = format!("expected another key, `{key}` is reserved");
                         self.findings.add(path, message);
                     }
                     self.value(value, &path, depth + 1);

@@ -16,8 +16,10 @@ use serde_json::{Map, Value};
 
 use super::descriptor::Descriptor;
 use super::kinds::Kind;
+use super::limits::INLINE_BYTES_MAX;
 use super::reference::{EntityRef, Parts};
-use super::{names, relations};
+use super::{large_parts, names, relations};
+use crate::blob::BlobName;
 use crate::personal::Personal;
 
 /// The key of the object that stands for a personal text in [`StoredDescriptor::public`].
@@ -40,6 +42,10 @@ pub struct StoredDescriptor {
     /// The personal texts, each a piece of JSON.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub personal: Vec<Personal>,
+    /// What is too large for an event: `{"$large": n}` stands where the n-th belongs, a piece of
+    /// JSON that the vault keeps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub large: Vec<BlobName>,
 }
 
 /// A descriptor whose personal parts were taken out and are still plain.
@@ -49,6 +55,8 @@ pub struct DescriptorParts {
     pub public: Value,
     /// The personal parts.
     pub personal: Vec<PersonalPart>,
+    /// The parts that were taken out because they do not fit an event, each in JSON.
+    pub large: Vec<String>,
 }
 
 /// A piece of a descriptor that is about a person.
@@ -69,19 +77,30 @@ impl std::fmt::Debug for PersonalPart {
 impl DescriptorParts {
     /// An upper bound of the bytes they take in an event.
     pub(super) fn stored_bytes(&self) -> usize {
-        let sealed = self.personal.iter().map(|it| 2 * it.text.len() + SEALING_BYTES_MAX);
-        self.public.to_string().len() + sealed.sum::<usize>()
+        let large = self.large.len() * large_parts::NAME_BYTES_MAX;
+        self.public.to_string().len() + self.sealed_bytes() + large
+    }
+
+    fn sealed_bytes(&self) -> usize {
+        self.personal.iter().map(|it| 2 * it.text.len() + SEALING_BYTES_MAX).sum()
+    }
+
+    /// Takes out what does not fit an event.
+    pub fn take_large(&mut self) {
+        let room = INLINE_BYTES_MAX.saturating_sub(self.sealed_bytes());
+        self.large = large_parts::take(&mut self.public, room);
     }
 }
 
 impl StoredDescriptor {
-    /// Puts the personal texts back. `unsealed` holds what became of each, in their order: the
-    /// text, or none if its subject was erased.
+    /// Puts back what was taken out. `unsealed` holds what became of each personal text, in their
+    /// order: the text, or none if its subject was erased; `large` the large parts, none where
+    /// the tenant was erased.
     ///
     /// Where a text is missing the document keeps a shape that readers understand: [`ERASED`]
     /// stands for it, and an erased person is a user of that name in no group.
     #[must_use]
-    pub fn restore(&self, unsealed: &[Option<String>]) -> Value {
+    pub fn restore(&self, unsealed: &[Option<String>], large: &[Option<String>]) -> Value {
         let mut document = Value::clone(&self.public);
         if let Value::Object(root) = &mut document {
             for (key, value) in root {
@@ -90,6 +109,9 @@ impl StoredDescriptor {
                     "spec" => serde_json::json!({ "memberOf": [] }),
                     _ => Value::from(ERASED),
                 };
+                if let Some(part) = large_parts::part(value, large) {
+                    *value = part.unwrap_or_else(|| erased.clone());
+                }
                 restore(value, unsealed, &erased);
             }
         }
@@ -121,7 +143,7 @@ pub(super) fn split(descriptor: Descriptor) -> DescriptorParts {
     let (mut document, own) = descriptor.into_json_and_reference();
     let mut taken = Taken { own, parts: Vec::new() };
     let Some(root) = document.as_object_mut() else {
-        return DescriptorParts { public: document, personal: taken.parts };
+        return DescriptorParts { public: document, personal: taken.parts, large: Vec::new() };
     };
     if kind == Kind::User {
         for key in ["metadata", "spec"] {
@@ -142,7 +164,7 @@ pub(super) fn split(descriptor: Descriptor) -> DescriptorParts {
     }
     // A placeholder holds no text, so nothing is taken twice.
     root.values_mut().for_each(|it| taken.take_written_references(it));
-    DescriptorParts { public: document, personal: taken.parts }
+    DescriptorParts { public: document, personal: taken.parts, large: Vec::new() }
 }
 
 /// What was taken out so far.

@@ -23,10 +23,9 @@ fn uid(number: u128) -> EntityUid {
 
 /// A descriptor that says `text`, and what stands for it.
 fn said(text: u8) -> (StoredDescriptor, Digest) {
-    (
-        StoredDescriptor { public: json!({ "text": text }).into(), personal: Vec::new() },
-        Digest([text; 16]),
-    )
+    let (personal, large) = (Vec::new(), Vec::new());
+    let public = json!({ "text": text }).into();
+    (StoredDescriptor { public, personal, large }, Digest([text; 16]))
 }
 
 fn registered(number: u128, location: Option<LocationId>, text: u8) -> Event {

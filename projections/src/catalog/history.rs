@@ -15,6 +15,7 @@ use vault::{Keyring, KeyringError};
 
 use crate::catalog::sql::Visible;
 use crate::error::ReadError;
+use crate::large;
 use crate::model::Model;
 use crate::page::{Direction, Page, Window};
 use crate::read_models::ReadModels;
@@ -177,7 +178,9 @@ async fn read(keyring: &Keyring, tenant: TenantId, row: &Row) -> Result<Version,
             Err(KeyringError::TenantErased(_)) => vec![None; personal.len()],
             Err(error) => return Err(ReadError::fault(Model::Catalog)(error)),
         };
-        version.descriptor = Some(stored.restore(&texts));
+        let large = large::read(keyring, tenant, &stored.large).await;
+        let large = large.map_err(ReadError::fault(Model::Catalog))?;
+        version.descriptor = Some(stored.restore(&texts, &large));
     }
     Ok(version)
 }

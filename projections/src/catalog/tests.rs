@@ -1,4 +1,5 @@
 mod batching;
+mod large;
 mod paging;
 
 use std::sync::Arc;

@@ -159,11 +159,11 @@ async fn derive_all<'a>(
         let derived = match &it.state {
             State::Gone => None,
             State::Put { descriptor, location } => {
-                let texts = keys.open(it.fact, descriptor).await?;
+                let taken = keys.open(it.fact, descriptor).await?;
                 let source = location.map(|location| sources.get(&(key.0, location)));
                 let source = source.map(|it| it.and_then(Option::as_ref));
                 let registration = Registration::of(it, existing.get(key));
-                derived::derive(it.fact, descriptor, &texts, *location, source, registration)?
+                derived::derive(it.fact, descriptor, &taken, *location, source, registration)?
             }
         };
         outcomes.insert(*key, Outcome { fact: it.fact, derived });

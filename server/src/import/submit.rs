@@ -14,7 +14,7 @@ use super::collect::{Collected, Found, Origin, Rejection};
 use crate::command::client::Api;
 
 /// The largest batch that is sent at once. In bytes of descriptors: 2 MiB, half of what the
-/// server takes, since it counts more than the descriptors.
+/// server takes, since it counts more than the descriptors. A larger document is sent alone.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// What became of an import.

@@ -322,6 +322,15 @@ fn documents_are_bounded() {
         DESCRIPTOR_BYTES_MAX + 1
     );
     check(fill(DESCRIPTOR_BYTES_MAX - empty + 1), &[&expected]);
+
+    // What is about people stays in the event.
+    let long = json!({ "displayName": "x".repeat(INLINE_BYTES_MAX / 2) });
+    let user = crate::catalog::samples::of(Kind::User);
+    let user = crate::catalog::samples::with(user, "/spec/profile", long);
+    let found = Descriptor::parse(user, KindSet::Core).unwrap_err();
+    assert!(found[0].message.contains("about people, sealed"), "{}", found[0]);
+    let expected = "spec.x[\"$large\"]: expected another key, `$large` is reserved";
+    check(with("/spec/x", json!({ "$large": 0 })), &[expected]);
 }
 
 #[test]

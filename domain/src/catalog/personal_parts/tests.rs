@@ -19,7 +19,8 @@ fn stored(parts: DescriptorParts) -> (StoredDescriptor, Vec<Option<String>>) {
     };
     let personal = parts.personal.iter().map(seal).collect();
     let texts = parts.personal.into_iter().map(|it| Some(it.text)).collect();
-    (StoredDescriptor { public: parts.public.into(), personal }, texts)
+    let large = Vec::new();
+    (StoredDescriptor { public: parts.public.into(), personal, large }, texts)
 }
 
 /// Checks what is taken out, as (subject, text).
@@ -86,7 +87,7 @@ fn what_only_looks_like_a_user_stays() {
 fn an_erased_person_is_a_user_without_name_and_groups() {
     let (stored, mut texts) = stored(parts(samples::of(Kind::User)));
     texts.fill(None);
-    let erased = Descriptor::recorded(stored.restore(&texts)).unwrap();
+    let erased = Descriptor::recorded(stored.restore(&texts, &[])).unwrap();
     assert!(erased.is_erased());
     assert_eq!(erased.reference().canonical(), "user:default/(erased)");
     assert_eq!(erased.relations(), vec![]);
@@ -98,7 +99,7 @@ fn an_erased_reference_is_marked_and_others_stay() {
     let spec = json!({ "type": "team", "children": [], "members": ["jane", "joe"] });
     let (stored, mut texts) = stored(parts(samples::with(samples::of(Kind::Group), "/spec", spec)));
     texts[0] = None;
-    let json = stored.restore(&texts);
+    let json = stored.restore(&texts, &[]);
     assert_eq!(json["spec"]["members"], json!(["(erased)", "joe"]));
     let relations = Descriptor::recorded(json).unwrap().relations();
     let targets: Vec<_> = relations.iter().map(|it| it.target.as_str()).collect();
@@ -108,9 +109,33 @@ fn an_erased_reference_is_marked_and_others_stay() {
 #[test]
 fn a_text_that_is_not_there_is_shown_as_erased() {
     let public = json!({ "spec": { "owner": { "$personal": 3 }, "x": { "$personal": "?" } } });
-    let stored = StoredDescriptor { public: public.into(), personal: Vec::new() };
+    let (personal, large) = (Vec::new(), Vec::new());
+    let stored = StoredDescriptor { public: public.into(), personal, large };
     let expected = json!({ "spec": { "owner": "(erased)", "x": "(erased)" } });
-    assert_eq!(stored.restore(&[]), expected);
+    assert_eq!(stored.restore(&[], &[]), expected);
+}
+
+#[test]
+fn what_does_not_fit_an_event_is_taken_out_and_put_back() {
+    let definition = "x".repeat(INLINE_BYTES_MAX);
+    let json = samples::with(samples::of(Kind::Api), "/spec/definition", json!(definition));
+    let json = samples::with(json, "/spec/owner", json!("user:jane"));
+    let mut parts = parts(json.clone());
+    parts.take_large();
+    assert!(parts.stored_bytes() <= INLINE_BYTES_MAX);
+    assert_eq!(parts.public["spec"], json!({ "$large": 0 }));
+    assert_eq!(parts.public["metadata"], json["metadata"]);
+    // What is personal was taken out before.
+    assert!(parts.large[0].contains(r#""owner":{"$personal":0}"#) && parts.large.len() == 1);
+    let large: Vec<_> = parts.large.iter().cloned().map(Some).collect();
+    let (stored, texts) = stored(parts);
+    assert_eq!(stored.restore(&texts, &large), json);
+    let erased = stored.restore(&texts, &[None]);
+    assert_eq!(erased["spec"], json!({ "memberOf": [] }), "readers know that shape");
+
+    let mut small = self::parts(samples::component());
+    small.take_large();
+    assert_eq!((small.large.len(), &small.public), (0, &samples::component()));
 }
 
 /// Every text of a document that refers to a user and says so.
@@ -127,7 +152,7 @@ proptest! {
     #[test]
     fn what_was_taken_out_can_be_put_back(json in samples::descriptor()) {
         let (stored, texts) = stored(parts(json.clone()));
-        prop_assert_eq!(stored.restore(&texts), json);
+        prop_assert_eq!(stored.restore(&texts, &[]), json);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{Registration, Source};
 use crate::catalog::words;
 use crate::engine::fact::{Fact, Unfit};
 use crate::engine::fold::ApplyError;
+use crate::large::{self, LargeError};
 
 /// What is stored of an entity.
 pub(super) struct Derived {
@@ -36,6 +37,14 @@ pub(super) struct Indexed {
     pub relations: BTreeSet<(String, &'static str, String)>,
 }
 
+/// What was taken out of a descriptor for its event, in order.
+pub(super) struct Taken {
+    /// The personal texts; none where the subject was erased.
+    texts: Vec<Option<String>>,
+    /// The large parts; none where the tenant was erased.
+    large: Vec<Option<String>>,
+}
+
 /// Opens personal data, asking the vault once per tenant and set of subjects.
 pub(super) struct Keys<'a> {
     keyring: &'a Keyring,
@@ -47,8 +56,21 @@ impl<'a> Keys<'a> {
         Self { keyring, held: HashMap::new() }
     }
 
-    /// The personal texts of `descriptor`, in order; none where the subject was erased.
+    /// What was taken out of `descriptor`.
     pub(super) async fn open(
+        &mut self,
+        fact: &Fact,
+        descriptor: &StoredDescriptor,
+    ) -> Result<Taken, ApplyError> {
+        let large = match large::read(self.keyring, fact.tenant, &descriptor.large).await {
+            Ok(large) => large,
+            Err(LargeError::Lost(reason)) => return Err(fact.unfit(reason).into()),
+            Err(LargeError::Vault(error)) => return Err(error.into()),
+        };
+        Ok(Taken { texts: self.open_personal(fact, descriptor).await?, large })
+    }
+
+    async fn open_personal(
         &mut self,
         fact: &Fact,
         descriptor: &StoredDescriptor,
@@ -80,12 +102,12 @@ impl<'a> Keys<'a> {
 pub(super) fn derive(
     fact: &Fact,
     descriptor: &StoredDescriptor,
-    texts: &[Option<String>],
+    taken: &Taken,
     location: Option<LocationId>,
     source: Option<Option<&Source>>,
     registration: Option<Registration>,
 ) -> Result<Option<Derived>, Unfit> {
-    let restored = Descriptor::recorded(descriptor.restore(texts));
+    let restored = Descriptor::recorded(descriptor.restore(&taken.texts, &taken.large));
     let restored = restored.ok_or_else(|| fact.unfit("its descriptor names no entity"))?;
     if restored.is_erased() {
         return Ok(None);

@@ -1,0 +1,79 @@
+//! Entities whose descriptors are too large for events.
+
+use domain::catalog::StoredDescriptor;
+use domain::entity;
+use domain::id::EntityUid;
+
+use super::*;
+use crate::catalog::history;
+
+fn api(bytes: usize, tag: &str) -> Value {
+    let spec = json!({
+        "type": "openapi", "lifecycle": "production", "owner": "user:default/jane",
+        "definition": "x".repeat(bytes),
+    });
+    let mut api = entity("API", "orders", &spec);
+    api["metadata"]["tags"] = json!([tag]);
+    api
+}
+
+/// What the catalog shows of it now, and every version of it.
+async fn shown(models: &ReadModels) -> (Value, Vec<Option<Value>>) {
+    let found = entities::find(models, &member(), "api:default/orders").await.unwrap();
+    let document = found.expect("it is there").document();
+    let window = Window::first(10);
+    let versions = history::list(models, &member(), "api:default/orders", &window).await.unwrap();
+    (document, versions.into_nodes().map(|it| it.descriptor).collect())
+}
+
+#[tokio::test]
+async fn all_of_it_is_shown_now_and_of_then_also_after_a_rebuild() {
+    let mut world = World::new().await;
+    let (first, second) = (api(1024 * 1024, "first"), api(1024 * 1024, "second"));
+    world.history.register(tenant(1), &first, None).await;
+    world.history.update(tenant(1), &second, None).await;
+    let position = world.history.append().await;
+    for _ in 0..2 {
+        let (projections, models) = world.follow(position, 8_192).await;
+        let (document, versions) = shown(&models).await;
+        assert_eq!(document["spec"], second["spec"]);
+        assert_eq!(document["metadata"]["tags"], json!(["second"]));
+        assert_eq!(versions, [Some(second.clone()), Some(first.clone())]);
+        projections.stop().await;
+        // Again from nothing.
+        world.folder = tempfile::tempdir().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn content_that_is_lost_or_of_another_tenant_parks_its_tenant_and_nobody_else() {
+    let mut world = World::new().await;
+    let large = api(300_000, "it");
+    world.history.register(tenant(1), &large, None).await;
+    world.keyring.blobs().remove_tenant(tenant(1)).await.unwrap();
+    // A forged event that names what the first tenant has stored, and which is there.
+    let (id, StoredDescriptor { public, large: names, .. }) =
+        world.history.stored(tenant(1), &api(290_000, "b")).await;
+    let forged = StoredDescriptor { public, personal: Vec::new(), large: names };
+    let (uid, location, digest) = (EntityUid(Uuid::nil()), None, Default::default());
+    let event = entity::Event::Registered { uid, location, descriptor: forged, digest };
+    world.history.event(tenant(2), Stream::Entity(id), Event::Entity(event));
+    world.history.register(tenant(3), &large, None).await;
+    let (projections, models) = world.read().await;
+
+    let status = projections.status().await.unwrap();
+    let mut parked: Vec<_> = status.into_iter().flat_map(|it| it.parked).collect();
+    parked.sort_by_key(|it| it.tenant);
+    assert_eq!(parked.iter().map(|it| it.tenant).collect::<Vec<_>>(), [tenant(1), tenant(2)]);
+    for it in &parked {
+        assert!(it.reason.contains("the vault does not hold the content"), "{}", it.reason);
+    }
+    let others = Principal::member(tenant(3), actor(1));
+    assert!(entities::find(&models, &others, "api:default/orders").await.unwrap().is_some());
+
+    // Once it is there again, nothing was missed.
+    world.history.stored(tenant(1), &large).await;
+    assert_eq!(projections.resume(Model::Catalog, tenant(1)).await.unwrap(), None);
+    assert_eq!(shown(&models).await.1, [Some(large)]);
+    projections.stop().await;
+}
