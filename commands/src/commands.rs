@@ -206,17 +206,6 @@ impl Commands {
         }
     }
 
-    /// The last position of `source` that some reaction has handled, by what every owner here
-    /// knows. None of the inner kind if there is none yet, of the outer if they have stopped.
-    pub(crate) async fn handled(&self, source: Partition) -> Option<Option<u64>> {
-        let mut last = None;
-        for owner in &self.0.owners {
-            let handled = owner.read(move |state| state.handled(source)).await?;
-            last = last.max(handled);
-        }
-        Some(last)
-    }
-
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
     }

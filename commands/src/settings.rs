@@ -59,6 +59,10 @@ pub(crate) enum Sabotage {
     AnswerEarly,
     /// Whether there are terms to sell under decides before what is remembered.
     TermsFirst,
+    /// What follows for one target waits for what follows for others.
+    OneLane,
+    /// What follows and is not done is left out of where to go on.
+    ForgetOpen,
     /// Nothing of what is remembered is reserved for a tenant.
     OnePool,
 }

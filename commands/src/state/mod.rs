@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use domain::Stream;
 use domain::id::TenantId;
-use event_log::{Link, Partition, Position};
+use domain::reaction::Reactions;
+use event_log::{Link, Position};
 
 use crate::idempotency::Outcomes;
 use crate::timers::Timers;
@@ -80,14 +81,12 @@ impl State {
         A::of(&self.slot(tenant, &A::stream(id))?.held)
     }
 
-    /// The last position of `source` that some reaction has handled for a tenant here.
-    pub(crate) fn handled(&self, source: Partition) -> Option<u64> {
-        let slots = self.tenants.values().filter_map(|it| it.streams.get(&Stream::Reactions));
-        let handled = slots.flat_map(|it| match &it.held {
-            Held::Reactions(reactions) => reactions.handled().collect(),
-            _ => Vec::new(),
-        });
-        handled.filter(|it| it.1 == source.0).map(|it| it.2).max()
+    /// What reactions have handled on behalf of a tenant.
+    pub(crate) fn reactions(&self, tenant: TenantId) -> Option<&Reactions> {
+        match &self.slot(tenant, &Stream::Reactions)?.held {
+            Held::Reactions(reactions) => Some(reactions),
+            _ => None,
+        }
     }
 
     /// Takes in what became durable. `next` is the position after it.

@@ -1,6 +1,9 @@
 //! What follows from an event happens once, whoever stops in between.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use domain::Stream;
 use domain::location::LocationKind;
@@ -10,8 +13,12 @@ use event_log::memory::Fault;
 use event_log::{Attribute, EventLog, Partition};
 
 use super::installation::{Installation, SOON, change, operator, put, remove};
+use super::scenario::terms;
+use crate::handlers::Decision;
+use crate::owner::envelope::Envelope;
+use crate::prepare::{Ask, Scripted, internal};
 use crate::request::{CommandError, Request};
-use crate::settings::Sabotage;
+use crate::settings::{Sabotage, Settings};
 
 /// How often each type was recorded, over all partitions.
 pub(super) async fn counts(installation: &Installation) -> HashMap<String, usize> {
@@ -128,6 +135,74 @@ async fn disturbed(sabotage: Sabotage) -> HashMap<String, usize> {
 fn suspend(who: &Principal) -> Operation {
     let reason = domain::tenant::SuspensionReason::Requested;
     Operation::SuspendTenant { tenant: who.tenant(), reason }
+}
+
+/// Makes the owner of a tenant stand still until the sender is dropped.
+async fn block(installation: &Installation, who: &Principal) -> std::sync::mpsc::Sender<()> {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let receiver = Mutex::new(receiver);
+    let (began, begun) = tokio::sync::oneshot::channel();
+    let began = Mutex::new(Some(began));
+    let script = move |_: &mut Decision<'_, '_>| {
+        if let Some(began) = began.lock().unwrap().take() {
+            began.send(()).unwrap();
+        }
+        let _ = receiver.lock().unwrap().recv();
+        Ok(())
+    };
+    let command = domain::id::CommandId(uuid::Uuid::now_v7());
+    let ask_for = Ask::Scripted(Scripted(Arc::new(script)));
+    let prepared = internal(&installation.keyring, who.tenant(), command, None, ask_for);
+    let (envelope, _) = Envelope::new(prepared.await.unwrap());
+    installation.commands.owner_of(who.tenant()).unwrap().push(envelope).unwrap();
+    begun.await.unwrap();
+    sender
+}
+
+/// Suspends a tenant whose owner stands still and then another one. Says whether the other is
+/// suspended meanwhile and, if so, whether the first is by a write side that starts anew.
+async fn suspended_beside_a_blocked_one(sabotage: Option<Sabotage>) -> (bool, bool) {
+    let change = |it: &mut Settings| {
+        it.sabotage = sabotage;
+        it.snapshot_every = NonZeroU64::MIN;
+    };
+    let mut installation = Installation::with(3, change).await;
+    installation.tenant("other").await;
+    let acme = installation.tenant("acme").await;
+    let umbrella = installation.tenant("umbrella").await;
+    let blocked = block(&installation, &acme).await;
+    for who in [&acme, &umbrella] {
+        installation.submit(&operator(), suspend(who)).await.unwrap();
+    }
+    let reached = until(&installation, "tenant.suspended.v1", 1);
+    if tokio::time::timeout(Duration::from_secs(2), reached).await.is_err() {
+        drop(blocked);
+        return (false, false);
+    }
+    // The system's partition is snapshotted while acme's suspension is not done.
+    for name in ["one", "two", "three"] {
+        let plan = domain::id::PlanId(uuid::Uuid::now_v7());
+        let terms = domain::plan::Terms { name: name.to_owned(), ..terms(1, 1) };
+        let publish = Operation::PublishPlanVersion { plan, terms };
+        installation.submit(&operator(), publish).await.unwrap();
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let snapshot = installation.log.snapshot(Partition(0)).await.unwrap();
+    assert!(snapshot.is_some(), "it is saved");
+    installation.start_again().await;
+    let reached = until(&installation, "tenant.suspended.v1", 2);
+    let resumed = tokio::time::timeout(Duration::from_secs(2), reached).await.is_ok();
+    drop(blocked);
+    (true, resumed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_does_not_answer_holds_up_nobody_else_and_is_not_forgotten() {
+    assert_eq!(suspended_beside_a_blocked_one(None).await, (true, true));
+    assert_eq!(suspended_beside_a_blocked_one(Some(Sabotage::OneLane)).await, (false, false));
+    assert_eq!(suspended_beside_a_blocked_one(Some(Sabotage::ForgetOpen)).await, (true, false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

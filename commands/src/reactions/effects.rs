@@ -1,0 +1,198 @@
+//! What follows from an event, and how its target is asked for it.
+
+use domain::customer::Role;
+use domain::id::{ActorId, CustomerId, EventId, LocationId, TenantId};
+use domain::reaction::Reaction;
+use domain::{Event, Stream, directory, location, tenant};
+use event_log::{Attribute, Partition, Position, Recorded};
+use vault::KeyringError;
+
+use super::FollowError;
+use crate::commands::{Commands, ask};
+use crate::owner::envelope::Answer;
+use crate::prepare::{Ask, Effect, OpenCustomer, React, internal};
+use crate::record::{Header, read_event};
+#[cfg(test)]
+use crate::settings::Sabotage;
+
+/// The types of events that something follows from.
+const TRIGGERS: [&str; 6] = [
+    "callboard.directory.tenant-registered.v1",
+    "callboard.directory.tenant-suspended.v1",
+    "callboard.directory.tenant-reactivated.v1",
+    "callboard.directory.tenant-closed.v1",
+    "callboard.location.deregistered.v1",
+    "callboard.tenant.closed.v1",
+];
+
+/// An effect, on whom, and of what.
+#[derive(Clone, Debug)]
+pub(super) struct Reacting {
+    pub(super) reaction: Reaction,
+    pub(super) target: TenantId,
+    /// Where its cause is in the partition that is followed.
+    pub(super) position: Position,
+    cause: EventId,
+    wanted: Wanted,
+}
+
+/// An effect that was not prepared yet.
+#[derive(Clone, Debug)]
+enum Wanted {
+    Create { slug: directory::Slug, name: tenant::Name },
+    Follow(tenant::Command),
+    CloseInDirectory(TenantId),
+    RemoveFollowers(LocationId),
+    EndSubscriptions,
+}
+
+/// Whether something may follow from an event.
+pub(crate) fn is_trigger(event: &Event) -> bool {
+    match event {
+        Event::Directory(event) => match event {
+            directory::Event::TenantRegistered { .. }
+            | directory::Event::TenantSuspended { .. }
+            | directory::Event::TenantReactivated { .. }
+            | directory::Event::TenantClosed { .. } => true,
+            directory::Event::SlugChanged { .. }
+            | directory::Event::HostAdded { .. }
+            | directory::Event::HostRemoved { .. } => false,
+        },
+        Event::Location(event) => matches!(event, location::Event::Deregistered {}),
+        Event::Tenant(event) => matches!(event, tenant::Event::Closed { .. }),
+        _ => false,
+    }
+}
+
+/// What follows from what is recorded.
+///
+/// Only events of the directory are read, so that the keys of no tenant, which may be gone, are
+/// needed to find out.
+pub(super) async fn reacting(
+    commands: &Commands,
+    recorded: &Recorded,
+) -> Result<Vec<Reacting>, FollowError> {
+    let Recorded { position, record } = recorded;
+    if !TRIGGERS.contains(&record.attribute(Attribute::Type)) {
+        return Ok(Vec::new());
+    }
+    let header = Header::of(record)?;
+    let Header { tenant, stream, id: cause, .. } = header;
+    let react = |reaction, target, wanted| Reacting {
+        reaction,
+        target,
+        position: *position,
+        cause,
+        wanted,
+    };
+    let follow = |target, wanted| vec![react(Reaction::FollowDirectory, target, wanted)];
+    Ok(match stream {
+        Stream::Location(location) => {
+            vec![react(Reaction::FollowLocation, tenant, Wanted::RemoveFollowers(location))]
+        }
+        Stream::Tenant(_) => vec![
+            react(Reaction::EndSubscriptions, tenant, Wanted::EndSubscriptions),
+            react(Reaction::CloseInDirectory, TenantId::SYSTEM, Wanted::CloseInDirectory(tenant)),
+        ],
+        _ => match read_event(record, &header, &commands.inner().keyring).await? {
+            Some(Event::Directory(event)) => match event {
+                directory::Event::TenantRegistered { tenant, slug, name, .. } => {
+                    follow(tenant, Wanted::Create { slug, name })
+                }
+                directory::Event::TenantSuspended { tenant, reason } => {
+                    follow(tenant, Wanted::Follow(tenant::Command::Suspend { reason }))
+                }
+                directory::Event::TenantReactivated { tenant } => {
+                    follow(tenant, Wanted::Follow(tenant::Command::Reactivate))
+                }
+                directory::Event::TenantClosed { tenant } => {
+                    follow(tenant, Wanted::Follow(tenant::Command::Close))
+                }
+                directory::Event::SlugChanged { .. }
+                | directory::Event::HostAdded { .. }
+                | directory::Event::HostRemoved { .. } => Vec::new(),
+            },
+            _ => Vec::new(),
+        },
+    })
+}
+
+impl Wanted {
+    /// The effect, without what is already done of it.
+    fn effect(&self, commands: &Commands, keys: &vault::TenantKeys, from: u64) -> Effect {
+        match self {
+            Self::Create { slug, name } => {
+                let customer = CustomerId::of_tenant(keys.tenant());
+                let subject = keys.subject_id(&customer.to_string());
+                let account = Box::new(OpenCustomer {
+                    customer,
+                    role: Role::Itself,
+                    name: keys.personal(subject, name.as_str()),
+                    contact: None,
+                    currency: None,
+                    time_zone: None,
+                });
+                let (slug, name) = (slug.clone(), name.clone());
+                let settings = commands.inner().settings.tenants.clone();
+                Effect::Create { tenant: tenant::Command::Create { slug, name, settings }, account }
+            }
+            Self::Follow(command) => Effect::Follow(command.clone()),
+            Self::CloseInDirectory(tenant) => Effect::CloseInDirectory(*tenant),
+            Self::RemoveFollowers(location) => {
+                Effect::RemoveFollowers { location: *location, from }
+            }
+            Self::EndSubscriptions => Effect::EndSubscriptions { from },
+        }
+    }
+}
+
+/// Asks the target for the effect, as often as it takes to do all of it.
+pub(super) async fn carry_out(
+    commands: &Commands,
+    source: Partition,
+    reacting: &Reacting,
+) -> Result<(), FollowError> {
+    let Reacting { reaction, target, position, cause, wanted } = reacting;
+    let (reaction, target) = (*reaction, *target);
+    let owner = commands.owner_of(target)?;
+    let (source_partition, source_position) = (source.0, position.0);
+    let handled = owner.read(move |state| {
+        let reactions = state.reactions(target);
+        reactions.is_some_and(|it| !it.is_new(reaction, source_partition, source_position))
+    });
+    let handled = handled.await.ok_or(FollowError::Stopping)?;
+    #[cfg(test)]
+    let handled = handled && commands.inner().settings.sabotage != Some(Sabotage::ReactAlways);
+    if handled {
+        return Ok(());
+    }
+    let keyring = &commands.inner().keyring;
+    let keys = match keyring.tenant(target).await {
+        Err(KeyringError::TenantErased(_)) => {
+            tracing::warn!(%target, ?reaction, "nothing follows for a tenant that was erased");
+            return Ok(());
+        }
+        keys => keys?,
+    };
+    let mut from = Some(0);
+    let mut part = 0;
+    while let Some(begin) = from.take() {
+        let effect = wanted.effect(commands, &keys, begin);
+        let name = format!("{reaction:?}/{source}/{position}/{part}");
+        let command = keys.command_id(ActorId::SYSTEM, "reaction", &name);
+        let ask_for = Ask::React(React { reaction, source_partition, source_position, effect });
+        let prepared = internal(keyring, target, command, Some(*cause), ask_for).await?;
+        match ask(owner, prepared).await?.0 {
+            Answer::Done(_) => {}
+            Answer::Partly { resume } => {
+                from = Some(resume);
+                part += 1;
+            }
+            Answer::Refused(error) => return Err(error.into()),
+            Answer::Stale | Answer::Remembered(_) => {
+                unreachable!("reactions have neither kinds nor idempotency keys")
+            }
+        }
+    }
+    Ok(())
+}
