@@ -3,7 +3,8 @@
 //! `cargo bench -p projections --bench rebuild -- [events]`. First every record is read and
 //! decoded once, by one task, with nothing to apply: the baseline of the run. Then all models
 //! follow the same log into empty tables at once, as after their folder was deleted; then each is
-//! rebuilt alone. Ratios within a run mean something, absolute figures only on an idle machine.
+//! rebuilt alone; then all follow what is appended in small batches, as they do beside commands.
+//! Processor time counts this process alone, wall time whatever else runs on the machine.
 
 #![expect(clippy::print_stdout, reason = "printing figures is what this program does")]
 #![expect(clippy::float_arithmetic, reason = "rates are for people to read")]
@@ -49,23 +50,25 @@ async fn run(events: u64) {
     let mut history = History::new(log.clone(), &keyring).await;
     let mut last = fill(&mut history, events).await;
     println!("{events} events: 88 % usage of 2 entries, 11 % entities, 1 % subscriptions");
-    println!("what                     seconds   events/s   of bare decoding");
-    let bare = decode_all(log.as_ref(), events).await;
-    row("bare decoding", events, bare, bare);
+    println!("what                     seconds    cpu s   events/s   cpu µs/event");
+    let spent = Spent::begin();
+    decode_all(log.as_ref(), events).await;
+    spent.row("bare decoding", events);
 
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::new(folder.path());
-    let begin = Instant::now();
+    let spent = Spent::begin();
     let projections = Projections::start(settings, log, keyring).await.unwrap();
     let models = projections.models();
     models.wait_for(&Model::ALL, PARTITION, last, PATIENCE).await.unwrap();
-    row("all models at once", events, begin.elapsed(), bare);
+    spent.row("all models at once", events);
     drop(models);
     for model in Model::ALL {
-        let begin = Instant::now();
+        let spent = Spent::begin();
         projections.rebuild(model).await.unwrap();
-        row(model.name(), events, begin.elapsed(), bare);
+        spent.row(model.name(), events);
     }
+    follow(&projections, &mut history, events).await;
 
     println!("what                            p50 µs     p95 µs     p99 µs");
     lists(&projections).await;
@@ -82,9 +85,56 @@ async fn run(events: u64) {
     projections.stop().await;
 }
 
-fn row(what: &str, events: u64, took: Duration, bare: Duration) {
-    let (seconds, ratio) = (took.as_secs_f64(), bare.as_secs_f64() / took.as_secs_f64());
-    println!("{what:<22} {seconds:>9.2} {:>10.0} {ratio:>18.2}", events as f64 / seconds);
+/// The batches that are followed at the end.
+const BATCHES: u64 = 200;
+/// The events of each.
+const BATCH: u64 = 64;
+
+/// All models follow batches of 64 events, each waited for: no batch is coalesced with another.
+async fn follow(projections: &Projections, history: &mut History, events: u64) {
+    let mut random = Random(11);
+    let mut batches = Vec::new();
+    for batch in 0..BATCHES {
+        for number in 0..BATCH {
+            make(history, events + batch * BATCH + number, &mut random).await;
+        }
+        batches.push(history.take());
+    }
+    let models = projections.models();
+    let spent = Spent::begin();
+    for batch in batches {
+        let last = history.write(batch).await;
+        models.wait_for(&Model::ALL, PARTITION, last, PATIENCE).await.unwrap();
+    }
+    spent.row("batches of 64", BATCHES * BATCH);
+}
+
+/// What was spent since a moment.
+struct Spent {
+    begin: Instant,
+    cpu: Duration,
+}
+
+impl Spent {
+    fn begin() -> Self {
+        Self { begin: Instant::now(), cpu: cpu_time() }
+    }
+
+    fn row(&self, what: &str, events: u64) {
+        let cpu = cpu_time().saturating_sub(self.cpu).as_secs_f64();
+        let seconds = self.begin.elapsed().as_secs_f64();
+        let (rate, each) = (events as f64 / seconds, cpu * 1e6 / events as f64);
+        println!("{what:<22} {seconds:>9.2} {cpu:>8.2} {rate:>10.0} {each:>14.2}");
+    }
+}
+
+/// The processor time of this process, in hundredths of a second.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The name before the last parenthesis may hold anything.
+    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split(' ').collect();
+    let ticks = |field: usize| fields[field].parse::<u64>().unwrap();
+    Duration::from_millis(10 * (ticks(12) + ticks(13)))
 }
 
 fn latencies(what: &str, of: &Histogram<u64>) {
@@ -141,29 +191,34 @@ async fn fill(history: &mut History, events: u64) -> Position {
     let mut last = Position::START;
     let mut random = Random(7);
     for number in 0..events {
-        history.actor = actor(u128::from(random.below(200)));
-        let tenant = tenant(u128::from(random.below(TENANTS)));
-        match number % 100 {
-            0 => {
-                let id = SubscriptionId(Uuid::from_u128(u128::from(number)));
-                history.event(tenant, Stream::Subscription(id), started(number, history.now));
-            }
-            1..=11 => {
-                change_entity(history, number / 100 * 11 + number % 100 - 1, &mut random).await;
-            }
-            _ => {
-                let entries = (0..2).map(|_| entry(number, &mut random, history.now)).collect();
-                let event = usage::Event::Recorded { entries, others: vec![], consumed: vec![] };
-                history.event(tenant, Stream::Usage, Event::Usage(event));
-            }
-        }
-        // 90 days for a million events.
-        history.now += TimeDelta::milliseconds(6_776);
+        make(history, number, &mut random).await;
         if history.pending() == 4_096 || number == events - 1 {
             last = history.append().await;
         }
     }
     last
+}
+
+/// The event of this number.
+async fn make(history: &mut History, number: u64, random: &mut Random) {
+    history.actor = actor(u128::from(random.below(200)));
+    let tenant = tenant(u128::from(random.below(TENANTS)));
+    match number % 100 {
+        0 => {
+            let id = SubscriptionId(Uuid::from_u128(u128::from(number)));
+            history.event(tenant, Stream::Subscription(id), started(number, history.now));
+        }
+        1..=11 => {
+            change_entity(history, number / 100 * 11 + number % 100 - 1, random).await;
+        }
+        _ => {
+            let entries = (0..2).map(|_| entry(number, random, history.now)).collect();
+            let event = usage::Event::Recorded { entries, others: vec![], consumed: vec![] };
+            history.event(tenant, Stream::Usage, Event::Usage(event));
+        }
+    }
+    // 90 days for a million events.
+    history.now += TimeDelta::milliseconds(6_776);
 }
 
 async fn change_entity(history: &mut History, number: u64, random: &mut Random) {

@@ -42,6 +42,7 @@ pub(crate) const SCHEMA: Schema = Schema {
             PRIMARY KEY (tenant, day, noun)
         ) /* clustered */",
     ],
+    indexes: &[],
 };
 
 /// The most days one answer covers: 1,000.

@@ -24,8 +24,7 @@ use crate::store::{Connection, Row, Sql, StoreError, Value};
 /// commands nearly, so most of the indexes grow at their end.
 pub(crate) const SCHEMA: Schema = Schema {
     version: 1,
-    tables: &[
-        "CREATE TABLE events (
+    tables: &["CREATE TABLE events (
             tenant UUID NOT NULL,
             sequence BIGINT NOT NULL,
             id UUID NOT NULL,
@@ -41,14 +40,15 @@ pub(crate) const SCHEMA: Schema = Schema {
             correlation UUID,
             causation TEXT,
             PRIMARY KEY (tenant, sequence)
-        ) /* clustered */",
-        "CREATE INDEX events_by_id ON events (tenant, id)",
-        "CREATE INDEX events_by_time ON events (tenant, at, sequence)",
-        "CREATE INDEX events_by_name ON events (tenant, name, sequence)",
-        "CREATE INDEX events_by_actor ON events (tenant, actor, sequence)",
-        "CREATE INDEX events_by_stream ON events (tenant, stream, sequence)",
-        "CREATE INDEX events_by_command ON events (tenant, command, sequence)",
-        "CREATE INDEX events_by_correlation ON events (tenant, correlation, sequence)
+        ) /* clustered */"],
+    indexes: &[
+        "CREATE INDEX IF NOT EXISTS events_by_id ON events (tenant, id)",
+        "CREATE INDEX IF NOT EXISTS events_by_time ON events (tenant, at, sequence)",
+        "CREATE INDEX IF NOT EXISTS events_by_name ON events (tenant, name, sequence)",
+        "CREATE INDEX IF NOT EXISTS events_by_actor ON events (tenant, actor, sequence)",
+        "CREATE INDEX IF NOT EXISTS events_by_stream ON events (tenant, stream, sequence)",
+        "CREATE INDEX IF NOT EXISTS events_by_command ON events (tenant, command, sequence)",
+        "CREATE INDEX IF NOT EXISTS events_by_correlation ON events (tenant, correlation, sequence)
             WHERE correlation IS NOT NULL",
     ],
 };

@@ -35,13 +35,13 @@ pub(crate) const SCHEMA: Schema = Schema {
         plans::PLANS,
         plans::PLAN_VERSIONS,
         subscriptions::SUBSCRIPTIONS,
-        subscriptions::SUBSCRIPTIONS_BY_CUSTOMER,
         subscriptions::SUBSCRIPTION_STEPS,
         usage::USAGE_INDEX,
         usage::USAGE_HOURS,
         usage::USAGE_CLOCK,
         usage::USAGE_APPLIED,
     ],
+    indexes: &[subscriptions::SUBSCRIPTIONS_BY_CUSTOMER],
 };
 
 pub(crate) fn wants(noun: &str) -> Want {

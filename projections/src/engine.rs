@@ -29,6 +29,7 @@ use crate::read_models::ReadModels;
 use batch::Guard;
 use change::Change;
 use generations::Generations;
+use live::Live;
 use status::{ModelStatus, ParkedTenant};
 use worker::Tools;
 
@@ -138,7 +139,12 @@ impl Projections {
         guard: Guard,
     ) -> Result<Self, EngineError> {
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let tools = Tools { log, keyring, changes, batch_max: settings.batch_max, guard };
+        let failed = |it| EngineError::storage(Model::ALL[0], it);
+        std::fs::create_dir_all(&settings.folder).map_err(failed)?;
+        let live = Live::open(&settings.folder).await;
+        let live = Arc::new(live.map_err(|it| EngineError::storage(Model::ALL[0], it))?);
+        let batch_max = settings.batch_max;
+        let tools = Tools { log, keyring, changes, live, batch_max, guard };
         let generations = Generations::open(settings, &tools).await?;
         Ok(Self { tools, generations: Arc::new(generations) })
     }

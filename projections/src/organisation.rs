@@ -42,6 +42,7 @@ pub(crate) const SCHEMA: Schema = Schema {
         directory::REGISTRATIONS,
         directory::REGISTRATIONS_BY_SLUG,
     ],
+    indexes: &[],
 };
 
 pub(crate) fn wants(noun: &str) -> Want {

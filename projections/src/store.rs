@@ -10,7 +10,9 @@ mod readers;
 mod row;
 mod sql;
 
-pub(crate) use file::{Access, begin, connect, define, has_table, remove};
+pub(crate) use file::{
+    Access, Durability, begin, connect, define, has_table, make_durable, remove, set_durability,
+};
 pub(crate) use readers::{Bounds, Reader, Readers};
 pub(crate) use row::Row;
 pub(crate) use sql::{LIST_MAX, Sql, Value};

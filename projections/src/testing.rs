@@ -88,7 +88,17 @@ impl History {
 
     /// Appends what was made since the last time, as one batch; returns the last position.
     pub(crate) async fn append(&mut self) -> Position {
-        let batch = std::mem::take(&mut self.pending);
+        let batch = self.take();
+        self.write(batch).await
+    }
+
+    /// What was made since the last time, to be written later.
+    pub(crate) fn take(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Appends what was taken, as one batch; returns the last position.
+    pub(crate) async fn write(&mut self, batch: Vec<Record>) -> Position {
         *self.writer.append(batch).await.unwrap().last().unwrap()
     }
 

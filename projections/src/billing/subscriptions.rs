@@ -38,7 +38,8 @@ pub(super) const SUBSCRIPTIONS: &str = "CREATE TABLE subscriptions (
 )";
 
 pub(super) const SUBSCRIPTIONS_BY_CUSTOMER: &str =
-    "CREATE INDEX subscriptions_by_customer ON subscriptions (tenant, customer, id)";
+    "CREATE INDEX IF NOT EXISTS subscriptions_by_customer
+        ON subscriptions (tenant, customer, id)";
 
 pub(super) const SUBSCRIPTION_STEPS: &str = "CREATE TABLE subscription_steps (
     tenant UUID NOT NULL,

@@ -32,9 +32,6 @@ pub(crate) const SCHEMA: Schema = Schema {
             PRIMARY KEY (tenant, reference)
         )",
         "CREATE UNIQUE INDEX entities_by_id ON entities (tenant, id)",
-        "CREATE INDEX entities_by_uid ON entities (tenant, uid)",
-        "CREATE INDEX entities_by_kind ON entities (tenant, kind_key, reference)",
-        "CREATE INDEX entities_by_change ON entities (tenant, sequence, reference)",
         "CREATE INDEX entities_by_location ON entities (tenant, location)
             WHERE location IS NOT NULL",
         // Descriptors as the log has them, personal data sealed.
@@ -73,7 +70,6 @@ pub(crate) const SCHEMA: Schema = Schema {
             kind TEXT NOT NULL,
             PRIMARY KEY (tenant, source, kind_key, target, stated_by)
         ) /* clustered */",
-        "CREATE INDEX relations_by_target ON relations (tenant, kind_key, target, source)",
         "CREATE TABLE words (
             tenant UUID NOT NULL,
             word TEXT NOT NULL,
@@ -88,7 +84,6 @@ pub(crate) const SCHEMA: Schema = Schema {
             subject UUID NOT NULL,
             PRIMARY KEY (tenant, reference, subject)
         ) /* clustered */",
-        "CREATE INDEX subjects_by_subject ON subjects (tenant, subject)",
         "CREATE TABLE locations (
             tenant UUID NOT NULL,
             id UUID NOT NULL,
@@ -98,5 +93,12 @@ pub(crate) const SCHEMA: Schema = Schema {
             registered_at BIGINT NOT NULL,
             PRIMARY KEY (tenant, id)
         )",
+    ],
+    indexes: &[
+        "CREATE INDEX IF NOT EXISTS entities_by_uid ON entities (tenant, uid)",
+        "CREATE INDEX IF NOT EXISTS entities_by_kind ON entities (tenant, kind_key, reference)",
+        "CREATE INDEX IF NOT EXISTS entities_by_change ON entities (tenant, sequence, reference)",
+        "CREATE INDEX IF NOT EXISTS relations_by_target ON relations (tenant, kind_key, target, source)",
+        "CREATE INDEX IF NOT EXISTS subjects_by_subject ON subjects (tenant, subject)",
     ],
 };

@@ -15,8 +15,11 @@ use crate::{analytics, audit, billing, catalog, organisation};
 pub(crate) struct Schema {
     /// Changes whenever the tables or what is written to them change; never goes back.
     pub version: u32,
-    /// The statements that make the tables.
+    /// The statements that make the tables, and the indexes that their writer needs.
     pub tables: &'static [&'static str],
+    /// The statements that make the indexes only readers need: run once the tables have caught
+    /// up for the first time, since sorting everything once costs far less than keeping it sorted.
+    pub indexes: &'static [&'static str],
 }
 
 /// Why a batch was not applied.

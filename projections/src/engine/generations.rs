@@ -1,23 +1,23 @@
 //! Which table sets there are, and how a rebuilt one takes the place of another.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::live::{self, Live};
-use crate::engine::table_set::{Progress, TableSet, file_name};
+use crate::engine::table_set::{Progress, Stage, TableSet, file_name};
 use crate::engine::worker::{Tools, Workers};
 use crate::engine::{EngineError, Settings};
 use crate::model::Model;
 use crate::read_models::ReadModels;
-use crate::store::Bounds;
+use crate::store::{Bounds, StoreError};
 
 /// The table sets of every model.
 #[derive(Debug)]
 pub(crate) struct Generations {
     folder: PathBuf,
     readers: Bounds,
-    live: Live,
+    live: Arc<Live>,
     state: Mutex<State>,
     /// Held for a whole rebuild: one at a time.
     rebuilding: tokio::sync::Mutex<()>,
@@ -36,23 +36,24 @@ impl Generations {
         let Settings { folder, readers_max: connections_max, read_time_max, .. } = settings;
         let readers = Bounds { connections_max, time_max: read_time_max };
         let failed = |model| move |it| EngineError::storage(model, it);
-        std::fs::create_dir_all(&folder).map_err(|it| EngineError::storage(Model::ALL[0], it))?;
-        let live = Live::open(&folder).await.map_err(failed(Model::ALL[0]))?;
         let mut sets = Vec::with_capacity(Model::ALL.len());
         let mut workers = BTreeMap::new();
         for model in Model::ALL {
-            let generation = live.generation(model).await.map_err(failed(model))?;
-            live::remove_others(&folder, model, &file_name(model, generation))
+            let chosen = chosen(&folder, &tools.live, model).await.map_err(failed(model))?;
+            let file = chosen.map(|it| file_name(model, it));
+            live::remove_others(&folder, model, file.as_deref())
                 .map_err(|it| EngineError::storage(model, it))?;
             let log = tools.log.as_ref();
-            let set = TableSet::open(&folder, model, generation, log, readers);
-            let set = Arc::new(set.await.map_err(failed(model))?);
+            let stage = chosen.map_or(Stage::Filling, |_| Stage::Filled);
+            let set = TableSet::open(&folder, model, chosen.unwrap_or(1), log, readers, stage);
+            let set = Arc::new(set.await?);
             set.make_live();
             workers.insert(model, Workers::start(&set, tools));
             sets.push(set);
         }
         let read_models = ReadModels::new(sets, &tools.keyring, tools.log.incarnation());
         let state = Mutex::new(State { read_models, workers, building: None });
+        let live = tools.live.clone();
         Ok(Self { folder, readers, live, state, rebuilding: tokio::sync::Mutex::new(()) })
     }
 
@@ -81,9 +82,9 @@ impl Generations {
         let _turn = self.rebuilding.lock().await;
         let old = self.read_models().set(model).clone();
         let log = tools.log.as_ref();
-        let next = TableSet::open(&self.folder, model, old.generation + 1, log, self.readers);
-        let next = next.await.map_err(|it| EngineError::storage(model, it))?;
-        let next = Arc::new(next);
+        let (generation, stage) = (old.generation + 1, Stage::Filling);
+        let next = TableSet::open(&self.folder, model, generation, log, self.readers, stage);
+        let next = Arc::new(next.await?);
         self.state().building = Some(next.clone());
         let workers = Workers::start(&next, tools);
         let built = self.catch_up(&old, &next, tools).await;
@@ -140,6 +141,17 @@ impl Generations {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The generation that answers requests. None if it was never filled or is lost: then the first
+/// does, and is filled meanwhile.
+async fn chosen(folder: &Path, live: &Live, model: Model) -> Result<Option<u64>, StoreError> {
+    let Some(generation) = live.generation(model).await? else { return Ok(None) };
+    if folder.join(file_name(model, generation)).exists() {
+        return Ok(Some(generation));
+    }
+    live.forget(model).await?;
+    Ok(None)
 }
 
 /// The position after the last one that readers of a partition may have seen. Tables that do not

@@ -27,13 +27,21 @@ impl Live {
         Ok(Self(Mutex::new(connection)))
     }
 
-    /// The generation that answers requests in this version of the model; the first if none
-    /// was chosen yet.
-    pub(crate) async fn generation(&self, model: Model) -> Result<u64, StoreError> {
+    /// The generation that answers requests in this version of the model; none as long as none
+    /// was ever filled.
+    pub(crate) async fn generation(&self, model: Model) -> Result<Option<u64>, StoreError> {
         let mut sql = Sql::new("SELECT generation FROM live WHERE model = ");
         sql.bind(model.name()).push(" AND schema_version = ").bind(model.schema().version);
         let row = sql.fetch_optional(&mut *self.0.lock().await).await?;
-        row.map_or(Ok(1), |it| it.count(0))
+        row.map(|it| it.count(0)).transpose()
+    }
+
+    /// Chooses none: what was chosen is lost.
+    pub(crate) async fn forget(&self, model: Model) -> Result<(), StoreError> {
+        let mut sql = Sql::new("DELETE FROM live WHERE model = ");
+        sql.bind(model.name()).push(" AND schema_version = ").bind(model.schema().version);
+        sql.execute(&mut *self.0.lock().await).await?;
+        Ok(())
     }
 
     /// Chooses a generation.
@@ -48,14 +56,18 @@ impl Live {
     }
 }
 
-/// Removes every table set of `model` in `folder` but the live one: left by an earlier version,
-/// or half built when the process ended.
-pub(crate) fn remove_others(folder: &Path, model: Model, live: &str) -> std::io::Result<()> {
+/// Removes every table set of `model` in `folder` but the live one, if there is one: left by an
+/// earlier version, or half filled when the process ended.
+pub(crate) fn remove_others(
+    folder: &Path,
+    model: Model,
+    live: Option<&str>,
+) -> std::io::Result<()> {
     let begin = format!("{model}-v");
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let Some(name) = path.file_name().and_then(|it| it.to_str()) else { continue };
-        if name.starts_with(&begin) && name.ends_with(".db") && name != live {
+        if name.starts_with(&begin) && name.ends_with(".db") && Some(name) != live {
             store::remove(&path)?;
         }
     }

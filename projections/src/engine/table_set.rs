@@ -1,17 +1,21 @@
 //! One generation of one model: its file, its connections, how far it is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use domain::id::TenantId;
 use event_log::{Partition, Position};
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{MutexGuard, watch};
 
+use crate::engine::EngineError;
+use crate::engine::live::Live;
 use crate::engine::status::ParkedTenant;
 use crate::model::Model;
-use crate::store::{self, Access, Bounds, Connection, Readers, Sql, StoreError};
+use crate::store::{self, Access, Bounds, Connection, Durability, Readers, Sql, StoreError};
 
 /// The tables every set has beside those of its model.
 const OWN_TABLES: [&str; 2] = [
@@ -50,14 +54,26 @@ pub(crate) struct Progress {
     pub stopped: Option<String>,
 }
 
+/// Whether a set was ever complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It has no durable rows and no readers' indexes yet: if the process ends, it is made again.
+    Filling,
+    /// It is as durable and as fast to read as it gets.
+    Filled,
+}
+
 /// One generation of one model.
 pub(crate) struct TableSet {
     pub model: Model,
     pub generation: u64,
     pub readers: Readers,
     path: PathBuf,
-    writer: Mutex<Connection>,
+    writer: tokio::sync::Mutex<Connection>,
     progress: watch::Sender<Vec<Progress>>,
+    /// By partition, the end of the log that has to be reached before the set is filled.
+    to_fill: Mutex<BTreeMap<Partition, Position>>,
+    filling: AtomicBool,
     live: AtomicBool,
     retired: AtomicBool,
 }
@@ -71,6 +87,32 @@ impl fmt::Debug for TableSet {
 impl TableSet {
     /// Opens the set, or creates it with every partition at its beginning.
     pub(crate) async fn open(
+        folder: &Path,
+        model: Model,
+        generation: u64,
+        log: &dyn event_log::EventLog,
+        readers: Bounds,
+        stage: Stage,
+    ) -> Result<Self, EngineError> {
+        let failed = |it| EngineError::storage(model, it);
+        let made = Self::make(folder, model, generation, log, readers).await;
+        let mut set = made.map_err(failed)?;
+        if stage == Stage::Filling {
+            for partition in (0..log.partitions()).map(Partition) {
+                let end = log.end(partition).await?;
+                set.to_fill
+                    .get_mut()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(partition, end);
+            }
+            set.filling = AtomicBool::new(true);
+            let writer = set.writer.get_mut();
+            store::set_durability(writer, Durability::Disposable).await.map_err(failed)?;
+        }
+        Ok(set)
+    }
+
+    async fn make(
         folder: &Path,
         model: Model,
         generation: u64,
@@ -93,8 +135,10 @@ impl TableSet {
             generation,
             readers: Readers::new(&path, readers),
             path,
-            writer: Mutex::new(writer),
+            writer: tokio::sync::Mutex::new(writer),
             progress: watch::Sender::new(Vec::new()),
+            to_fill: Mutex::default(),
+            filling: AtomicBool::new(false),
             live: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         };
@@ -147,6 +191,44 @@ impl TableSet {
                 change(progress);
             }
         });
+    }
+
+    /// Notes that everything of `partition` before `upto` is committed, and settles the set if
+    /// that was all it lacked: makes the readers' indexes, makes all durable and, where requests
+    /// are answered from the set already, chooses it for ever.
+    pub(crate) async fn committed(
+        &self,
+        partition: Partition,
+        upto: Position,
+        live: &Live,
+    ) -> Result<(), StoreError> {
+        if !self.filling.load(Ordering::Acquire) || !self.has_filled(partition, upto) {
+            return Ok(());
+        }
+        let mut writer = self.writer().await;
+        if !self.filling.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        for index in self.model.schema().indexes {
+            store::define(&mut writer, index).await?;
+        }
+        store::set_durability(&mut writer, Durability::Ordered).await?;
+        let last = Sql::new("UPDATE checkpoints SET at = at");
+        store::make_durable(&mut writer, last).await?;
+        if self.is_live() {
+            live.choose(self.model, self.generation).await?;
+        }
+        self.filling.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether no partition lacks anything any more.
+    fn has_filled(&self, partition: Partition, upto: Position) -> bool {
+        let mut to_fill = self.to_fill.lock().unwrap_or_else(PoisonError::into_inner);
+        if to_fill.get(&partition).is_some_and(|end| *end <= upto) {
+            to_fill.remove(&partition);
+        }
+        to_fill.is_empty()
     }
 
     pub(crate) fn is_live(&self) -> bool {

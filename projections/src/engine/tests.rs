@@ -173,15 +173,24 @@ async fn count_with_two_workers(guard: Guard, batches: u64) -> u64 {
         let log = log.clone();
         let folder = folder.path().to_owned();
         async move {
-            table_set::TableSet::open(&folder, Model::Analytics, generation, log.as_ref(), READERS)
-                .await
-                .map(Arc::new)
-                .unwrap()
+            table_set::TableSet::open(
+                &folder,
+                Model::Analytics,
+                generation,
+                log.as_ref(),
+                READERS,
+                table_set::Stage::Filled,
+            )
+            .await
+            .map(Arc::new)
+            .unwrap()
         }
     };
     // The same file, opened twice, each with a connection and a worker of its own.
     let sets = [set(1).await, set(1).await];
+    let live = Arc::new(live::Live::open(folder.path()).await.unwrap());
     let tools = worker::Tools {
+        live,
         log: log.clone(),
         keyring,
         changes: broadcast::Sender::new(16),
@@ -378,3 +387,5 @@ async fn an_operator_reads_no_tenants_catalog() {
     assert!(matches!(denied, Err(crate::ReadError::Denied(_))));
     projections.stop().await;
 }
+
+mod filling;

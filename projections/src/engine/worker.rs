@@ -12,7 +12,9 @@ use crate::engine::EngineError;
 use crate::engine::batch::{self, Guard, Outcome, Prepared};
 use crate::engine::change::Change;
 use crate::engine::fold::{ApplyError, Trouble};
+use crate::engine::live::Live;
 use crate::engine::table_set::{Checkpoint, Place, TableSet};
+use crate::store::StoreError;
 
 /// How long to wait before trying again after the storage failed, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -24,6 +26,7 @@ pub(crate) struct Tools {
     pub log: Arc<dyn EventLog>,
     pub keyring: Keyring,
     pub changes: broadcast::Sender<Change>,
+    pub live: Arc<Live>,
     pub batch_max: usize,
     pub guard: Guard,
 }
@@ -113,6 +116,7 @@ impl Worker {
     async fn follow(&mut self) -> Result<(), Trouble> {
         loop {
             let mut checkpoint = self.set.checkpoint(self.partition).await?;
+            self.committed(checkpoint.place.as_ref()).await?;
             self.note_overtaken(&checkpoint);
             let mut reader = self.open(&checkpoint).await?;
             self.set.stopped(self.partition, None);
@@ -145,9 +149,16 @@ impl Worker {
         let applied =
             batch::apply(&self.set, keyring, self.partition, checkpoint, prepared, *guard).await?;
         let Outcome::Applied { place, changes: visible } = applied else { return Ok(None) };
+        // Who waits for the last event sees tables that are filled.
+        self.committed(Some(&place)).await?;
         self.set.reached(self.partition, place.clone());
         self.tools.tell(&self.set, visible);
         Ok(Some(place))
+    }
+
+    async fn committed(&self, place: Option<&Place>) -> Result<(), StoreError> {
+        let upto = place.map_or(Position::START, |it| it.position.next());
+        self.set.committed(self.partition, upto, &self.tools.live).await
     }
 
     /// What another worker has applied is visible here too.

@@ -39,6 +39,48 @@ fn options(path: &Path, access: Access) -> SqliteConnectOptions {
     }
 }
 
+/// What a power cut may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// The whole file, which is then made again: for one that is being filled.
+    Disposable,
+    /// The last transactions.
+    Ordered,
+}
+
+/// Chooses what a power cut may cost from now on.
+pub(crate) async fn set_durability(
+    connection: &mut Connection,
+    durability: Durability,
+) -> Result<(), StoreError> {
+    // What is sorted on the way to an index may be larger than memory.
+    let pragmas = match durability {
+        Durability::Disposable => ["PRAGMA synchronous = off", "PRAGMA temp_store = file"],
+        Durability::Ordered => ["PRAGMA synchronous = normal", "PRAGMA temp_store = memory"],
+    };
+    for it in pragmas {
+        Sql::new(it).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Makes everything that was committed survive a power cut. `last` is a transaction since which
+/// [`Durability::Ordered`] was chosen: by it the database has something to sync.
+pub(crate) async fn make_durable(connection: &mut Connection, last: Sql) -> Result<(), StoreError> {
+    /// How long to wait for readers of older states. In milliseconds: 20.
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    last.execute(connection).await?;
+    loop {
+        let done = Sql::new("PRAGMA wal_checkpoint(passive)").fetch_optional(connection).await?;
+        let Some(done) = done else { return Ok(()) };
+        if done.integer(0)? == 0 && done.integer(1)? == done.integer(2)? {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// One connection.
 pub(crate) async fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
     Ok(options(path, access).connect().await?)
