@@ -11,6 +11,7 @@ use domain::subscription::{Sold, Subscription};
 use domain::tenant::{Standing, Tenant};
 use event_log::{EventLog, Partition};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 use vault::Keyring;
 
 use crate::clock::Clock;
@@ -22,7 +23,7 @@ use crate::prepare::{self, Ask, Context, NoTerms, Prepared, TermsSource};
 use crate::request::{CommandError, Outcome, Request};
 use crate::settings::Settings;
 use crate::views::Views;
-use crate::{idempotency, reactions};
+use crate::{idempotency, reactions, trace};
 
 /// The partition that holds the system tenant, and with it the directory.
 const SYSTEM_PARTITION: usize = 0;
@@ -101,6 +102,19 @@ impl Commands {
     ///
     /// [`CommandError`] says who must act.
     pub async fn submit(
+        &self,
+        principal: &Principal,
+        mut request: Request,
+    ) -> Result<Outcome, CommandError> {
+        let span = trace::command(principal.tenant(), &request.operation);
+        // What the command causes belongs to its span, in the trace of whoever asked.
+        request.traceparent = event_log::trace::context_of(&span).or(request.traceparent);
+        let outcome = self.serve(principal, request).instrument(span.clone()).await;
+        trace::end(&span, &outcome);
+        outcome
+    }
+
+    async fn serve(
         &self,
         principal: &Principal,
         request: Request,

@@ -23,6 +23,7 @@ pub mod settings;
 mod snapshot;
 mod state;
 mod timers;
+mod trace;
 mod views;
 
 pub use clock::{Clock, SystemClock};

@@ -17,6 +17,7 @@ mod limits;
 pub mod memory;
 pub mod port;
 pub mod record;
+pub mod trace;
 
 pub use chain::Link;
 pub use embedded::EmbeddedLog;

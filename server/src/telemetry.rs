@@ -6,6 +6,8 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -52,11 +54,20 @@ pub(crate) fn start(settings: &Telemetry) -> Result<Guard> {
         .as_ref()
         .map(|it| tracing_opentelemetry::layer().with_tracer(it.tracer("callboard")));
     let spans = match spans {
-        Some(layer) => Some(layer.with_filter(filter()?)),
+        Some(layer) => Some(layer.with_filter(filter()?.or(filter_fn(is_our_span)))),
         None => None,
     };
     tracing_subscriber::registry().with(lines).with(spans).try_init()?;
     Ok(Guard { provider })
+}
+
+/// Whether something is one of our spans. All of them are exported, whatever is logged: most are of
+/// level debug, so that where nothing is exported they do not even come into being.
+fn is_our_span(metadata: &Metadata<'_>) -> bool {
+    let package = metadata.target().split("::").next().unwrap_or_default();
+    let is_ours =
+        ["callboard", "commands", "event_log", "projections", "query_api"].contains(&package);
+    metadata.is_span() && *metadata.level() <= Level::DEBUG && is_ours
 }
 
 fn provider(endpoint: &str) -> Result<SdkTracerProvider> {

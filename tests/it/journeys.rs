@@ -4,4 +4,5 @@ mod demo;
 mod folders;
 mod imports;
 mod readme;
+mod traces;
 mod usage;

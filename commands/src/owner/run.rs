@@ -6,6 +6,7 @@ use std::time::Instant;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use domain::id::TenantId;
 use event_log::{AppendError, Position};
+use tracing::Instrument as _;
 use vault::SubjectKeys;
 
 use super::Owner;
@@ -16,6 +17,7 @@ use super::firing::{Fired, TIMERS_REST, fire};
 use super::inbox::Taken;
 use crate::request::CommandError;
 use crate::state::Changes;
+use crate::trace;
 
 /// How far a wall clock may be behind recorded time before its owner refuses to record: 5 s.
 const CLOCK_BEHIND_MAX: TimeDelta = TimeDelta::seconds(5);
@@ -27,7 +29,9 @@ impl Owner {
             for Read(read) in reads {
                 read(&self.state);
             }
-            let events = self.batch(requests).await;
+            let span = trace::batch(self.partition, &requests);
+            let events = self.batch(requests).instrument(span.clone()).await;
+            span.record("batch.events", events);
             self.snapshot(events).await;
         }
         self.last_snapshot().await;

@@ -30,7 +30,7 @@ pub(super) fn of(keys: &TenantKeys, request: &Request) -> RequestHash {
 }
 
 /// What scopes an idempotency key: the operation's name in the API. Never change one.
-pub(super) fn operation_name(operation: &Operation) -> &'static str {
+pub(crate) fn operation_name(operation: &Operation) -> &'static str {
     match operation {
         Operation::RegisterTenant { .. } => "registerTenant",
         Operation::ChangeSlug { .. } => "changeSlug",

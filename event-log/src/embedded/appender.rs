@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use async_trait::async_trait;
 use bytes::BytesMut;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::files::failed;
 use super::frame::{self, HEADER_BYTES};
@@ -254,10 +255,17 @@ impl Writer for EmbeddedWriter {
             return Ok(Vec::new());
         }
         limits::check_batch(&batch).map_err(AppendError::Refused)?;
+        let span = tracing::debug_span!(
+            "append",
+            log.partition = self.shared.location.partition.0,
+            log.records = batch.len(),
+            log.size_bytes = batch.iter().map(|it| it.canonical().len()).sum::<usize>(),
+        );
         let (reply, answer) = oneshot::channel();
         let request = Request::Append { epoch: self.epoch, batch, reply };
         self.requests.send(request).map_err(|_| AppendError::Refused(LogError::Closed))?;
-        answer.await.unwrap_or(Err(AppendError::Unknown(LogError::Closed)))
+        let answer = answer.instrument(span).await;
+        answer.unwrap_or(Err(AppendError::Unknown(LogError::Closed)))
     }
 
     async fn save_snapshot(&mut self, changed: Snapshot) -> Result<(), AppendError> {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::{Attribute, EventLog, Partition, Position, Reader};
+use event_log::{Attribute, EventLog, Partition, Position, Reader, Recorded, trace};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
+use tracing::{Instrument as _, Span};
 use vault::Keyring;
 
 use crate::engine::EngineError;
@@ -126,10 +127,11 @@ impl Worker {
                     _ = self.stop.wait_for(|it| *it) => return Ok(()),
                 };
                 let count = records.len();
+                let span = self.span(&records);
                 let prepared =
                     batch::prepare(self.set.model, self.partition, records, &self.tools.keyring);
-                let prepared = prepared.await?;
-                match self.apply(&checkpoint, prepared).await? {
+                let prepared = prepared.instrument(span.clone()).await?;
+                match self.apply(&checkpoint, prepared).instrument(span).await? {
                     Some(place) => checkpoint.place = Some(place),
                     // Another worker is ahead: go on from where it got to.
                     None => break,
@@ -138,6 +140,23 @@ impl Worker {
                     .increment(count as u64);
             }
         }
+    }
+
+    /// The span of one batch, linked to the commands that caused its events.
+    fn span(&self, records: &[Recorded]) -> Span {
+        let model = self.set.model.name();
+        let span = tracing::debug_span!(
+            parent: None,
+            "project",
+            otel.name = format!("project {model}"),
+            projection.model = model,
+            projection.generation = self.set.generation,
+            log.partition = self.partition.0,
+            log.position = records.last().map(|it| it.position.0),
+            batch.events = records.len(),
+        );
+        trace::link(&span, records.iter().filter_map(|it| it.record.traceparent()));
+        span
     }
 
     async fn apply(

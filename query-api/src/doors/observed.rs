@@ -36,15 +36,22 @@ pub(super) async fn observe(request: Request, next: Next) -> Response {
         otel.name = format!("{method} {route}"),
         request.id = %id,
         request.traceparent = traceparent,
-        http.method = method,
+        otel.status_code = tracing::field::Empty,
+        http.request.method = method,
         http.route = route,
-        http.status = tracing::field::Empty,
+        http.response.status_code = tracing::field::Empty,
         duration_ms = tracing::field::Empty,
     );
+    if let Some(parent) = &traceparent {
+        event_log::trace::set_parent(&span, parent);
+    }
     let began = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, duration) = (response.status(), began.elapsed());
-    span.record("http.status", status.as_u16());
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     span.record("duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     span.in_scope(|| tracing::debug!("answered a request"));
 

@@ -20,7 +20,7 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 pub(crate) struct Installation {
     home: TempDir,
     address: SocketAddr,
-    settings: Vec<(&'static str, &'static str)>,
+    settings: Vec<(&'static str, String)>,
 }
 
 /// What a command of the command line did.
@@ -54,8 +54,8 @@ impl Installation {
     }
 
     /// The same with a setting, named as in the environment.
-    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.settings.push((name, value));
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.settings.push((name, value.into()));
         self
     }
 
@@ -85,7 +85,7 @@ impl Installation {
             .args(arguments)
             .env("CALLBOARD_STORAGE_FOLDER", self.folder())
             .env("CALLBOARD_HTTP_LISTEN", self.address.to_string())
-            .envs(self.settings.iter().copied())
+            .envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())))
             .current_dir(self.home());
         command
     }
