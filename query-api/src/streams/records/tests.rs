@@ -236,6 +236,24 @@ async fn however_many_follow_the_log_is_read_once() {
 }
 
 #[tokio::test]
+async fn who_joins_amid_what_was_read_together_gets_only_what_comes_after() {
+    let mut world = World::new().await;
+    let tails = Tails::default();
+    let mut early = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+    let first = tokio::spawn(async move { early.next().await.map(|it| it.new_ones().count()) });
+    tokio::task::yield_now().await;
+    // The tail has no turn before all five are there.
+    world.append(2).await;
+    let mut late = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+    world.append(3).await;
+    let step = soon(late.next()).await.unwrap();
+    let seen: Vec<_> = step.new_ones().map(|it| it.recorded.position).collect();
+    assert_eq!(seen, world.positions[2..], "of {} that were read together", step.records.len());
+    assert_eq!(step.records.len(), 5);
+    assert_eq!(soon(first).await.unwrap().unwrap(), 5);
+}
+
+#[tokio::test]
 async fn who_only_reads_what_is_recorded_starts_no_tail() {
     let mut world = World::new().await;
     world.append(200).await;
