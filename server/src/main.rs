@@ -27,6 +27,11 @@ use failure::{Failure, exit_code};
 use folder::Purpose;
 use output::Format;
 
+/// Memory that one thread takes and another gives back is the rule here, between doors and
+/// databases; the system's allocator spends a fifth of a request on that. SQLite uses it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
