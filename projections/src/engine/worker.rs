@@ -6,6 +6,7 @@ use std::time::Duration;
 use event_log::{Attribute, EventLog, Partition, Position, Reader, Recorded, trace};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 use vault::Keyring;
 
@@ -20,6 +21,17 @@ use crate::store::StoreError;
 /// How long to wait before trying again after the storage failed, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// How long the events that follow a crowd gather before they are applied together. In
+/// milliseconds: 20. Fewer, larger transactions are cheaper; nobody notices so short a wait.
+const GATHER_TIME: Duration = Duration::from_millis(20);
+
+/// How many events in one batch are a crowd: 16. What fewer do is shown at once.
+const CROWD_MIN: usize = 16;
+
+/// From how many events on a batch is large enough, however fast it came: 1,024. Whoever catches
+/// up does not wait.
+const CROWD_MAX: usize = 1_024;
 
 /// What every worker needs.
 #[derive(Clone, Debug)]
@@ -77,6 +89,11 @@ impl Workers {
     }
 }
 
+/// How long after the beginning of a batch of so many events the next one begins.
+fn gathering(count: usize) -> Duration {
+    if (CROWD_MIN..CROWD_MAX).contains(&count) { GATHER_TIME } else { Duration::ZERO }
+}
+
 struct Worker {
     set: Arc<TableSet>,
     tools: Tools,
@@ -121,12 +138,18 @@ impl Worker {
             self.note_overtaken(&checkpoint);
             let mut reader = self.open(&checkpoint).await?;
             self.set.stopped(self.partition, None);
+            let mut not_before = Instant::now();
             loop {
+                let next = async {
+                    tokio::time::sleep_until(not_before).await;
+                    reader.next(self.tools.batch_max).await
+                };
                 let records = tokio::select! {
-                    records = reader.next(self.tools.batch_max) => records.map_err(EngineError::Log)?,
+                    records = next => records.map_err(EngineError::Log)?,
                     _ = self.stop.wait_for(|it| *it) => return Ok(()),
                 };
                 let count = records.len();
+                not_before = Instant::now() + gathering(count);
                 let span = self.span(&records);
                 let prepared =
                     batch::prepare(self.set.model, self.partition, records, &self.tools.keyring);
