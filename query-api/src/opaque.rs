@@ -18,8 +18,12 @@ fn not_ours(token: &str) -> NotOurs {
 
 /// Seals `value` for `tenant` and `purpose`.
 pub fn seal<T: Serialize>(keyring: &Keyring, tenant: TenantId, purpose: &str, value: &T) -> String {
-    let bytes = serde_json::to_vec(value).expect("cursors and ids are plain data");
-    keyring.bind(purpose, tenant, &bytes)
+    keyring.bind(purpose, tenant, &plain(value))
+}
+
+/// What [`seal`] seals of `value`.
+pub fn plain<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("cursors and ids are plain data")
 }
 
 /// Opens what [`seal`] made for the same tenant and purpose.

@@ -1,5 +1,6 @@
 //! Entities as they are now.
 
+mod columns;
 mod facets;
 mod list;
 
@@ -18,10 +19,11 @@ use crate::error::ReadError;
 use crate::model::Model;
 use crate::read_models::ReadModels;
 use crate::scope::Scoped;
-use crate::store::{LIST_MAX, Row, Sql, StoreError};
+use crate::store::{LIST_MAX, Sql};
 
+pub use columns::{Column, Columns};
 pub use facets::{FACET_VALUES_MAX, facets};
-pub use list::{count, list};
+pub use list::{count, list, list_columns};
 #[cfg(test)]
 pub(in crate::catalog) use list::{count_visible, list_visible};
 
@@ -256,47 +258,15 @@ pub async fn find_many_by_id(
     Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
 }
 
-/// The columns of an entity, from `entities` called `e`; see [`read`].
-const COLUMNS: &str = "e.id, e.uid, e.reference, e.kind, e.namespace, e.name, e.title,
-    e.description, e.spec_type, e.lifecycle, e.tags, e.location, e.etag, e.revision, e.sequence,
-    e.position, e.registered_at, e.changed_at, e.changed_by, e.document";
-
-/// How many [`COLUMNS`] there are.
-const COLUMN_COUNT: usize = 20;
-
 /// All that is visible; its text ends inside the `WHERE` clause.
 fn select(visible: &Visible) -> Scoped {
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM entities e WHERE ");
+    Columns::ALL.write(&mut sql);
+    sql.push(" FROM entities e WHERE ");
     visible.write(&mut sql, "e");
     visible.scoping(sql)
 }
 
 async fn fetch(models: &ReadModels, sql: Scoped) -> Result<Vec<Entity>, ReadError> {
-    models.rows(Model::Catalog, sql, read).await
-}
-
-fn read(row: &Row) -> Result<Entity, StoreError> {
-    Ok(Entity {
-        id: EntityId(row.uuid(0)?),
-        uid: EntityUid(row.uuid(1)?),
-        reference: row.text(2)?,
-        kind: row.text(3)?,
-        namespace: row.text(4)?,
-        name: row.text(5)?,
-        title: row.optional_text(6)?,
-        description: row.optional_text(7)?,
-        spec_type: row.optional_text(8)?,
-        lifecycle: row.optional_text(9)?,
-        tags: row.json(10)?,
-        location: row.optional_uuid(11)?.map(LocationId),
-        etag: row.text(12)?,
-        revision: row.count(13)?,
-        sequence: row.count(14)?,
-        position: Position(row.count(15)?),
-        registered_at: row.time(16)?,
-        changed_at: row.time(17)?,
-        changed_by: ActorId(row.uuid(18)?),
-        text: row.text(19)?,
-    })
+    models.rows(Model::Catalog, sql, |it| Columns::ALL.read(it)).await
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use vault::Keyring;
 
-use super::entities::{self, list_visible};
+use super::entities::{self, Columns, list_visible};
 use super::sql::Visible;
 use super::*;
 use crate::page::{Page, Window};
@@ -440,7 +440,8 @@ async fn a_scope_hides_rows_totals_and_far_ends() {
     let selection = Selection::matching(Filter::everything());
     for (scope, names) in table {
         let visible = Visible::scoped(tenant(1), scope.clone()).unwrap();
-        let page = list_visible(&models, &visible, &selection, &Window::first(9)).await.unwrap();
+        let (window, all) = (Window::first(9), Columns::ALL);
+        let page = list_visible(&models, &visible, &selection, &window, all).await.unwrap();
         assert_eq!(page.into_nodes().map(|it| it.name).collect::<Vec<_>>(), names, "{scope:?}");
         let count = entities::count_visible(&models, &visible, &selection).await.unwrap();
         assert_eq!(count, names.len() as u64, "{scope:?}");

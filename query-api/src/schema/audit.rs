@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::node::NodeId;
-use super::page::{Long, PageArguments, connection};
+use super::page::{Cursor, Long, PageArguments, connection};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
@@ -156,7 +156,7 @@ impl AuditQuery {
         after: Option<String>,
         last: Option<u32>,
         before: Option<String>,
-    ) -> async_graphql::Result<Connection<String, AuditEvent, AuditTotals>> {
+    ) -> async_graphql::Result<Connection<Cursor, AuditEvent, AuditTotals>> {
         let request = context.data::<RequestContext>()?;
         let filter = matching.filter()?;
         let purpose = format!("cursor/audit/{filter:?}");

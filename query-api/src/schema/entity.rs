@@ -13,7 +13,7 @@ use serde_json::Value;
 pub use self::list::{EntityFilter, EntityOrder, EntityQuery, EntityTotals};
 use super::location::Location;
 use super::node::NodeId;
-use super::page::{Long, PAGE_DEFAULT, PAGE_MAX, PageArguments, connection};
+use super::page::{Cursor, Long, PAGE_DEFAULT, PAGE_MAX, PageArguments, connection};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
@@ -129,7 +129,7 @@ impl Entity {
         types: Option<Vec<String>>,
         first: Option<u32>,
         after: Option<String>,
-    ) -> async_graphql::Result<Connection<String, Relation, RelationTotals>> {
+    ) -> async_graphql::Result<Connection<Cursor, Relation, RelationTotals>> {
         let request = context.data::<RequestContext>()?;
         let arguments = PageArguments { first, after, ..PageArguments::default() };
         let (reference, kinds) = (self.0.reference.clone(), types.unwrap_or_default());
@@ -160,7 +160,7 @@ impl Entity {
         context: &Context<'_>,
         first: Option<u32>,
         after: Option<String>,
-    ) -> async_graphql::Result<Connection<String, EntityVersion>> {
+    ) -> async_graphql::Result<Connection<Cursor, EntityVersion>> {
         let request = context.data::<RequestContext>()?;
         let arguments = PageArguments { first, after, ..PageArguments::default() };
         let purpose = format!("cursor/history/{}", self.0.reference);

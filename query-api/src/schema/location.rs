@@ -8,7 +8,7 @@ use projections::Model;
 use projections::catalog::locations;
 
 use super::node::NodeId;
-use super::page::{Long, PageArguments, connection};
+use super::page::{Cursor, Long, PageArguments, connection};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 
@@ -84,7 +84,7 @@ impl LocationQuery {
         after: Option<String>,
         last: Option<u32>,
         before: Option<String>,
-    ) -> async_graphql::Result<Connection<String, Location, LocationTotals>> {
+    ) -> async_graphql::Result<Connection<Cursor, Location, LocationTotals>> {
         let request = context.data::<RequestContext>()?;
         let purpose = "cursor/locations";
         let arguments = PageArguments { first, after, last, before };

@@ -10,7 +10,7 @@ use projections::organisation::{self, Standing};
 use projections::page::{Edge, Page};
 
 use super::node::NodeId;
-use super::page::{Long, PageArguments, connection};
+use super::page::{Cursor, Long, PageArguments, connection};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 
@@ -224,7 +224,7 @@ impl OrganisationQuery {
         after: Option<String>,
         last: Option<u32>,
         before: Option<String>,
-    ) -> async_graphql::Result<Connection<String, Registration, DirectoryTotals>> {
+    ) -> async_graphql::Result<Connection<Cursor, Registration, DirectoryTotals>> {
         let request = context.data::<RequestContext>()?;
         let (principal, purpose) = (request.principal(), "cursor/tenants");
         let models = request.read(Model::Organisation).await?;

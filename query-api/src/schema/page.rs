@@ -1,6 +1,8 @@
 //! Relay connections: arguments to a window of a list, a page to a connection.
 
-use async_graphql::connection::{Connection, Edge, EmptyFields};
+use std::sync::Arc;
+
+use async_graphql::connection::{Connection, CursorType, Edge, EmptyFields};
 use async_graphql::{ObjectType, OutputType, Scalar, ScalarType, Value};
 use projections::page::{Page, Take, Window};
 use serde::Serialize;
@@ -72,14 +74,35 @@ impl PageArguments {
     }
 }
 
-/// A page as a connection, its cursors sealed for the list that `purpose` names.
+/// A row's place in its list, sealed only if it is asked for: few readers of a page ask.
+#[derive(Clone, Debug)]
+pub struct Cursor {
+    request: RequestContext,
+    purpose: Arc<str>,
+    place: Vec<u8>,
+}
+
+impl CursorType for Cursor {
+    type Error = &'static str;
+
+    fn decode_cursor(_: &str) -> Result<Self, Self::Error> {
+        Err("a cursor is opened by the list it belongs to, see `PageArguments::window`")
+    }
+
+    fn encode_cursor(&self) -> String {
+        let tenant = self.request.principal().tenant();
+        self.request.keyring().bind(&self.purpose, tenant, &self.place)
+    }
+}
+
+/// A page as a connection, its cursors for the list that `purpose` names.
 pub fn connection<C, N, T, F>(
     request: &RequestContext,
     purpose: &str,
     page: Page<N, C>,
     totals: F,
     map: impl Fn(N) -> T,
-) -> Connection<String, T, F>
+) -> Connection<Cursor, T, F>
 where
     C: Serialize,
     T: OutputType,
@@ -87,9 +110,10 @@ where
 {
     let mut connection =
         Connection::with_additional_fields(page.has_previous, page.has_next, totals);
-    let tenant = request.principal().tenant();
+    let purpose: Arc<str> = purpose.into();
     connection.edges.extend(page.edges.into_iter().map(|edge| {
-        let cursor = opaque::seal(request.keyring(), tenant, purpose, &edge.cursor);
+        let place = opaque::plain(&edge.cursor);
+        let cursor = Cursor { request: request.clone(), purpose: purpose.clone(), place };
         Edge::<_, _, EmptyFields>::new(cursor, map(edge.node))
     }));
     connection

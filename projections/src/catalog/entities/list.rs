@@ -2,9 +2,7 @@
 
 use domain::Principal;
 
-use super::{
-    COLUMN_COUNT, COLUMNS, Entity, EntityCursor, Missing, Order, OrderBy, Selection, read,
-};
+use super::{Columns, Entity, EntityCursor, Missing, Order, OrderBy, Selection};
 use crate::catalog::sql::Visible;
 use crate::catalog::words;
 use crate::error::ReadError;
@@ -27,8 +25,23 @@ pub async fn list(
     selection: &Selection,
     window: &Window<EntityCursor>,
 ) -> Result<Page<Entity, EntityCursor>, ReadError> {
+    list_columns(models, principal, selection, window, Columns::ALL).await
+}
+
+/// The same with these columns only; everything else about the entities is empty.
+///
+/// # Errors
+///
+/// [`ReadError`].
+pub async fn list_columns(
+    models: &ReadModels,
+    principal: &Principal,
+    selection: &Selection,
+    window: &Window<EntityCursor>,
+    columns: Columns,
+) -> Result<Page<Entity, EntityCursor>, ReadError> {
     let Some(visible) = Visible::to(principal)? else { return Ok(Page::empty()) };
-    list_visible(models, &visible, selection, window).await
+    list_visible(models, &visible, selection, window, columns).await
 }
 
 /// How many entities `selection` has. Apart from [`list`], since many callers do not ask.
@@ -60,11 +73,13 @@ pub(in crate::catalog) async fn list_visible(
     visible: &Visible,
     selection: &Selection,
     window: &Window<EntityCursor>,
+    wanted: Columns,
 ) -> Result<Page<Entity, EntityCursor>, ReadError> {
     let Order { by, descending } = &selection.order;
     let sort = Sort::of(by, selection.text.is_some());
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(", ").push(sort.value).push(" FROM ");
+    wanted.write(&mut sql);
+    sql.push(", ").push(sort.value).push(" FROM ");
     write_from(&mut sql, visible, selection)?;
     let direction = if *descending { Direction::Descending } else { Direction::Ascending };
     let columns: Vec<&str> = match direction {
@@ -77,10 +92,10 @@ pub(in crate::catalog) async fn list_visible(
     let place = |row: &crate::store::Row| -> Result<_, StoreError> {
         let value = match sort.kind {
             SortKind::Nothing => None,
-            SortKind::Text => row.optional_text(COLUMN_COUNT)?,
-            SortKind::Number => Some(row.integer(COLUMN_COUNT)?.to_string()),
+            SortKind::Text => row.optional_text(wanted.count())?,
+            SortKind::Number => Some(row.integer(wanted.count())?.to_string()),
         };
-        Ok((read(row)?, value))
+        Ok((wanted.read(row)?, value))
     };
     let rows = models.rows(Model::Catalog, visible.scoping(sql), place).await?;
     let cursor = |(entity, value): &(Entity, Option<String>)| EntityCursor {

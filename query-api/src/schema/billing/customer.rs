@@ -13,7 +13,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
 use crate::schema::node::NodeId;
-use crate::schema::page::{Long, PAGE_DEFAULT, PageArguments, connection};
+use crate::schema::page::{Cursor, Long, PAGE_DEFAULT, PageArguments, connection};
 
 /// A billing account.
 #[derive(Clone, Debug, Description)]
@@ -128,7 +128,7 @@ impl CustomerQuery {
         after: Option<String>,
         last: Option<u32>,
         before: Option<String>,
-    ) -> async_graphql::Result<Connection<String, Customer, CustomerTotals>> {
+    ) -> async_graphql::Result<Connection<Cursor, Customer, CustomerTotals>> {
         let request = context.data::<RequestContext>()?;
         let purpose = "cursor/customers";
         let arguments = PageArguments { first, after, last, before };

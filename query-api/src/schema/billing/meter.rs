@@ -8,7 +8,7 @@ use projections::billing::meters;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::schema::node::NodeId;
-use crate::schema::page::{Long, PageArguments, connection};
+use crate::schema::page::{Cursor, Long, PageArguments, connection};
 
 /// Something that can be counted.
 #[derive(Clone, Debug, Description)]
@@ -128,7 +128,7 @@ impl MeterQuery {
         after: Option<String>,
         last: Option<u32>,
         before: Option<String>,
-    ) -> async_graphql::Result<Connection<String, Meter, MeterTotals>> {
+    ) -> async_graphql::Result<Connection<Cursor, Meter, MeterTotals>> {
         let request = context.data::<RequestContext>()?;
         let purpose = "cursor/meters";
         let arguments = PageArguments { first, after, last, before };

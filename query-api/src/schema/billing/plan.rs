@@ -11,7 +11,7 @@ use super::terms::Terms;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::schema::node::{NodeId, Seller};
-use crate::schema::page::{Long, PageArguments, connection};
+use crate::schema::page::{Cursor, Long, PageArguments, connection};
 
 /// A plan that can be sold.
 #[derive(Clone, Debug, Description)]
@@ -118,7 +118,7 @@ impl PlanQuery {
         after: Option<String>,
         last: Option<u32>,
         before: Option<String>,
-    ) -> async_graphql::Result<Connection<String, Plan, PlanTotals>> {
+    ) -> async_graphql::Result<Connection<Cursor, Plan, PlanTotals>> {
         let request = context.data::<RequestContext>()?;
         let seller = Seller::from(seller);
         let purpose = format!("cursor/plans/{seller:?}");

@@ -16,7 +16,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
 use crate::schema::node::NodeId;
-use crate::schema::page::{Long, PageArguments, connection};
+use crate::schema::page::{Cursor, Long, PageArguments, connection};
 
 /// A plan sold to a customer.
 #[derive(Clone, Debug, Description)]
@@ -205,7 +205,7 @@ impl SubscriptionQuery {
         after: Option<String>,
         last: Option<u32>,
         before: Option<String>,
-    ) -> async_graphql::Result<Connection<String, Subscription, SubscriptionTotals>> {
+    ) -> async_graphql::Result<Connection<Cursor, Subscription, SubscriptionTotals>> {
         let request = context.data::<RequestContext>()?;
         let filter = matching.filter()?;
         let purpose = format!("cursor/subscriptions/{filter:?}");

@@ -1,11 +1,14 @@
 //! Lists of entities: which, in which order, with totals and facets.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Description, InputObject, Json, Object, SimpleObject};
+use async_graphql::{
+    Context, Description, InputObject, Json, Object, SelectionField, SimpleObject,
+};
 use domain::id::EntityUid;
 use projections::Model;
 use projections::catalog::entities::{
-    self, EntityCursor, FACET_VALUES_MAX, Missing, Order, OrderBy, Selection, TextSearch,
+    self, Column, Columns, EntityCursor, FACET_VALUES_MAX, Missing, Order, OrderBy, Selection,
+    TextSearch,
 };
 use projections::catalog::filter::Filter;
 use serde_json::Value;
@@ -13,7 +16,7 @@ use serde_json::Value;
 use super::Entity;
 use crate::context::RequestContext;
 use crate::error::ApiError;
-use crate::schema::page::{Long, PageArguments, connection};
+use crate::schema::page::{Cursor, Long, PageArguments, connection};
 
 /// Which entities are meant.
 #[derive(Clone, Debug, Default, InputObject)]
@@ -179,15 +182,62 @@ impl EntityQuery {
         after: Option<String>,
         last: Option<u32>,
         before: Option<String>,
-    ) -> async_graphql::Result<Connection<String, Entity, EntityTotals>> {
+    ) -> async_graphql::Result<Connection<Cursor, Entity, EntityTotals>> {
         let request = context.data::<RequestContext>()?;
         let selection = matching.selection(order)?;
         let purpose = format!("cursor/entities/{selection:?}");
         let arguments = PageArguments { first, after, last, before };
         let window = arguments.window::<EntityCursor>(request, &purpose)?;
         let models = request.read(Model::Catalog).await?;
-        let page = entities::list(models, request.principal(), &selection, &window).await;
+        let (principal, columns) = (request.principal(), columns(context));
+        let page = entities::list_columns(models, principal, &selection, &window, columns).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, &purpose, page, EntityTotals(selection), Entity))
     }
+}
+
+/// The columns that the nodes of the connection being resolved are asked for.
+fn columns(context: &Context<'_>) -> Columns {
+    let mut columns = Columns::of([]);
+    let fields = context.field();
+    for field in fields.selection_set() {
+        let nodes: Vec<_> = match field.name() {
+            "nodes" => vec![field],
+            "edges" => field.selection_set().filter(|it| it.name() == "node").collect(),
+            _ => continue,
+        };
+        for asked in nodes.iter().flat_map(SelectionField::selection_set) {
+            match column(asked.name()) {
+                Some(column) => columns = columns.with(column),
+                None => return Columns::ALL,
+            }
+        }
+    }
+    columns
+}
+
+/// The column that a field of an entity is resolved from, if one is enough.
+fn column(field: &str) -> Option<Column> {
+    Some(match field {
+        "id" => Column::Id,
+        "uid" => Column::Uid,
+        "reference" | "relations" | "owners" | "history" | "__typename" => Column::Reference,
+        "kind" => Column::Kind,
+        "namespace" => Column::Namespace,
+        "name" => Column::Name,
+        "title" => Column::Title,
+        "description" => Column::Description,
+        "type" => Column::SpecType,
+        "lifecycle" => Column::Lifecycle,
+        "tags" => Column::Tags,
+        "location" => Column::Location,
+        "etag" => Column::Etag,
+        "revision" => Column::Revision,
+        "sequence" => Column::Sequence,
+        "registeredAt" => Column::RegisteredAt,
+        "changedAt" => Column::ChangedAt,
+        "changedBy" => Column::ChangedBy,
+        "document" => Column::Document,
+        _ => return None,
+    })
 }

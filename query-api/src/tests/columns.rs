@@ -1,0 +1,57 @@
+//! A list reads only the columns it is asked for, and answers as if it had read all.
+
+use serde_json::{Value, json};
+
+use super::seeded::{apply, put};
+use crate::testing::Site;
+
+/// What is asked of a field that has fields of its own.
+fn below(field: &str) -> &'static str {
+    match field {
+        "location" => "{ target }",
+        "relations" => "{ nodes { type targetReference } }",
+        "owners" => "{ type targetReference }",
+        "history" => "(first: 1) { nodes { revision } }",
+        _ => "",
+    }
+}
+
+#[tokio::test]
+async fn a_field_says_the_same_alone_in_a_list_as_on_its_page() {
+    let site = Site::start().await;
+    let locate =
+        "mutation { registerLocation(input: {kind: URL, target: \"https://example.org/c\"}) {
+        location userErrors { code } } }";
+    let location = site.mutate(&site.a, locate, json!({})).await["location"].take();
+    let full = json!({
+        "apiVersion": "backstage.io/v1alpha1", "kind": "Component",
+        "metadata": {
+            "name": "Full", "namespace": "space", "title": "A title",
+            "description": "A description", "tags": ["one", "two"],
+        },
+        "spec": { "type": "service", "lifecycle": "production", "owner": "team" },
+    });
+    let applied = apply(&site, &site.a, json!([put(&full, location.as_str())])).await;
+    let position = applied["outcome"]["position"].as_str().unwrap();
+    site.seen(&site.a, position, "{ entities { totalCount } }").await;
+
+    let document = "{ __type(name: \"Entity\") { fields { name } } }";
+    let data = site.data(&site.a, document, json!({})).await;
+    let fields = data["__type"]["fields"].as_array().unwrap().clone();
+    assert!(fields.len() > 20, "{fields:?}");
+    for field in fields {
+        let field = field["name"].as_str().unwrap();
+        let asked = format!("{field}{}", below(field));
+        let document = format!(
+            "{{ entity(reference: \"component:space/full\") {{ {asked} }}
+                nodes: entities {{ nodes {{ {asked} }} }}
+                edges: entities {{ edges {{ cursor node {{ ...asked }} }} }}
+            }} fragment asked on Entity {{ ... on Node {{ __typename }} {asked} }}"
+        );
+        let data = site.data(&site.a, &document, json!({})).await;
+        let expected = &data["entity"][field];
+        assert!(!matches!(expected, Value::Null), "`{field}` is there: {data}");
+        assert_eq!(&data["nodes"]["nodes"][0][field], expected, "{field}");
+        assert_eq!(&data["edges"]["edges"][0]["node"][field], expected, "{field}");
+    }
+}
