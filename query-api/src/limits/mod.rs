@@ -11,6 +11,7 @@
 mod document;
 mod text;
 
+use async_graphql::parser::parse_query;
 use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::{Request, ServerError, ValidationResult};
 use serde::Deserialize;
@@ -124,6 +125,18 @@ impl Limits {
         let document = request.parsed_query().map_err(Refused::Syntax)?;
         document::check(document, self)?;
         Ok(document)
+    }
+
+    /// Parses the text of a document, unless a limit is exceeded; also says how many tokens it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Limits::parse`].
+    pub fn parse_text(&self, text: &str) -> Result<(ExecutableDocument, usize), Refused> {
+        let tokens = text::check(text, self)?;
+        let document = parse_query(text).map_err(|it| Refused::Syntax(it.into()))?;
+        document::check(&document, self)?;
+        Ok((document, tokens))
     }
 
     /// Judges what the schema found: rates its complexity, and keeps back what must not be told.

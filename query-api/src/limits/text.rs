@@ -12,11 +12,13 @@ struct Size {
     nesting: usize,
 }
 
-pub(super) fn check(text: &str, limits: &Limits) -> Result<(), Refused> {
+/// How many tokens a text has that is within the limits.
+pub(super) fn check(text: &str, limits: &Limits) -> Result<usize, Refused> {
     Refused::unless_within("document_bytes", text.len(), limits.document_bytes_max)?;
     let size = measure(text.as_bytes());
     Refused::unless_within("tokens", size.tokens, limits.tokens_max)?;
-    Refused::unless_within("nesting", size.nesting, limits.nesting_max)
+    Refused::unless_within("nesting", size.nesting, limits.nesting_max)?;
+    Ok(size.tokens)
 }
 
 fn measure(text: &[u8]) -> Size {

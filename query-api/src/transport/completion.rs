@@ -9,13 +9,12 @@ mod order;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_graphql::parser::types::ExecutableDocument;
 use async_graphql::registry::MetaTypeName;
 use async_graphql::{QueryPathNode, QueryPathSegment, Response, ServerError, ServerResult, Value};
 
-use self::order::Orders;
+pub(super) use self::order::Orders;
 
 /// The completion of one request, or of one event after another of a subscription.
 #[derive(Default)]
@@ -23,7 +22,7 @@ pub(super) struct Completion {
     /// Whether there is anything in `failures`. Most requests get by with looking at this.
     failed: AtomicBool,
     failures: Mutex<Failures>,
-    orders: Mutex<Orders>,
+    orders: Mutex<Arc<Orders>>,
 }
 
 /// What went wrong so far.
@@ -35,9 +34,9 @@ struct Failures {
 }
 
 impl Completion {
-    /// Learns what the document asks for.
-    pub(super) fn begin(&self, document: &ExecutableDocument) {
-        *self.orders() = Orders::of(document);
+    /// Learns in which order the document asks for fields.
+    pub(super) fn begin(&self, orders: Arc<Orders>) {
+        *self.orders() = orders;
     }
 
     /// What comes of resolving the place at `path`, whose type the schema calls `kind`.
@@ -78,7 +77,7 @@ impl Completion {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn orders(&self) -> MutexGuard<'_, Orders> {
+    fn orders(&self) -> MutexGuard<'_, Arc<Orders>> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -83,7 +83,7 @@ async fn get<E: Executor>(
         Ok(parameters) => parameters,
         Err(malformed) => return Ok(respond(door, media, &malformed.into())),
     };
-    let operation = Operation::prepare(parameters, &*caller, &door.settings.limits);
+    let operation = Operation::prepare(parameters, &*caller, &door.documents);
     if let Ok(operation) = &operation
         && operation.kind == OperationType::Mutation
     {
@@ -115,7 +115,7 @@ async fn post<E: Executor>(
     if let Some(token) = reservation::token(head) {
         return reservation::execute(door, media, &*caller, &token, parameters).await;
     }
-    let operation = Operation::prepare(parameters, &*caller, &door.settings.limits);
+    let operation = Operation::prepare(parameters, &*caller, &door.documents);
     perform(door, media, &*caller, operation).await
 }
 
@@ -158,7 +158,7 @@ async fn perform_batch<E: Executor>(
     for parameters in batch {
         let operation = parameters
             .map_err(Answer::from)
-            .and_then(|it| Operation::prepare(it, caller, &door.settings.limits));
+            .and_then(|it| Operation::prepare(it, caller, &door.documents));
         answers.push(match operation {
             Ok(operation) => operation.execute(&door.executor).await,
             Err(answer) => answer,

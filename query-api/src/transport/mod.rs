@@ -22,6 +22,7 @@ mod answer;
 mod body;
 mod caller;
 mod completion;
+mod documents;
 mod event_stream;
 mod graphiql;
 mod http;
@@ -55,6 +56,7 @@ struct Door<E> {
     executor: E,
     authenticator: Arc<dyn Authenticator>,
     settings: Settings,
+    documents: documents::Documents,
     streams: streams::Streams,
     reservations: reservation::Reservations,
 }
@@ -75,6 +77,7 @@ pub fn router<E: Executor>(
         authenticator,
         streams: streams::Streams::new(settings.streams_per_principal_max),
         reservations: reservation::Reservations::default(),
+        documents: documents::Documents::new(settings.limits.clone()),
         settings,
     });
     Router::new().route(&path, any(http::serve::<E>)).with_state(door).merge(pages)

@@ -13,9 +13,9 @@ use tracing::{Instrument, Span};
 
 use super::answer::{Answer, VALIDATION_FAILED};
 use super::caller::Caller;
+use super::documents::Documents;
 use super::parameters::Parameters;
 use super::prepare::Passed;
-use crate::limits::Limits;
 
 /// An operation that may be executed once.
 pub(super) struct Operation {
@@ -34,18 +34,21 @@ impl Operation {
     pub(super) fn prepare(
         parameters: Parameters,
         caller: &dyn Caller,
-        limits: &Limits,
+        documents: &Documents,
     ) -> Result<Self, Answer> {
         let mut request = Request::from(parameters);
         let name = request.operation_name.clone();
         let variables = std::mem::take(&mut request.variables);
-        let definition = definition(limits.parse(&mut request)?, name.as_deref())?;
+        let document = documents.parse(&request.query)?;
+        let definition = definition(document.parsed(), name.as_deref())?;
         let kind = definition.ty;
         require_variables(definition, &variables)?;
         request.variables = variables;
         let passed = Passed::default();
         caller.attach(&mut request.data);
-        Ok(Self { request: request.data(passed.clone()), kind, passed })
+        request.set_parsed_query(document.parsed().clone());
+        let request = request.data(passed.clone()).data(document);
+        Ok(Self { request, kind, passed })
     }
 
     /// Executes a query or mutation.

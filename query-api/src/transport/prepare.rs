@@ -2,6 +2,7 @@
 //!
 //! One extension does both. Each extension of a schema costs a call for every field of every result.
 
+use std::any::TypeId;
 use std::sync::Arc;
 
 use async_graphql::extensions::{
@@ -14,7 +15,8 @@ use async_graphql::{
 };
 use tokio::sync::SetOnce;
 
-use super::completion::Completion;
+use super::completion::{Completion, Orders};
+use super::documents::Document;
 use crate::limits::Limits;
 
 /// Makes a schema keep `limits` and answer as the GraphQL specification says, whichever door a
@@ -70,7 +72,10 @@ impl Extension for Prepared {
         mut request: Request,
         next: NextPrepareRequest<'_>,
     ) -> ServerResult<Request> {
-        self.limits.parse(&mut request)?;
+        // Whoever hands one over has had it checked.
+        if !request.data.contains_key(&TypeId::of::<Arc<Document>>()) {
+            self.limits.parse(&mut request)?;
+        }
         next.run(context, request).await
     }
 
@@ -82,7 +87,11 @@ impl Extension for Prepared {
         next: NextParseQuery<'_>,
     ) -> ServerResult<ExecutableDocument> {
         let document = next.run(context, query, variables).await?;
-        self.completion.begin(&document);
+        let known = context.data_opt::<Arc<Document>>();
+        self.completion.begin(match known {
+            Some(known) => Arc::clone(known.orders()),
+            None => Arc::new(Orders::of(&document)),
+        });
         Ok(document)
     }
 
@@ -91,7 +100,14 @@ impl Extension for Prepared {
         context: &ExtensionContext<'_>,
         next: NextValidation<'_>,
     ) -> Result<ValidationResult, Vec<ServerError>> {
-        let result = self.limits.judge(next.run(context).await)?;
+        let known = context.data_opt::<Arc<Document>>();
+        let result = match known.and_then(|it| it.valid()) {
+            Some(result) => result,
+            None => self.limits.judge(next.run(context).await)?,
+        };
+        if let Some(known) = known {
+            known.found_valid(result);
+        }
         if let Some(passed) = context.data_opt::<Passed>() {
             // Validated twice, it would still have passed.
             let _again = passed.0.set(());

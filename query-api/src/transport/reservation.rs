@@ -169,7 +169,7 @@ pub(super) async fn execute<E: Executor>(
             return Ok(http::respond(door, media, &Malformed(message).into()));
         }
     };
-    let operation = match Operation::prepare(parameters, caller, &door.settings.limits) {
+    let operation = match Operation::prepare(parameters, caller, &door.documents) {
         Ok(operation) => operation,
         Err(answer) => return Ok(http::respond(door, media, &answer)),
     };

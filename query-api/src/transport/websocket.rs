@@ -205,7 +205,7 @@ impl<E: Executor> Connection<E> {
                 "TOO_MANY_OPERATIONS",
                 "too many operations run, stop one first",
             )),
-            Ok(()) => Operation::prepare(parameters, caller, &self.door.settings.limits),
+            Ok(()) => Operation::prepare(parameters, caller, &self.door.documents),
         };
         match operation {
             Ok(operation) => {

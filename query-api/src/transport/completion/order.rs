@@ -8,7 +8,7 @@ use async_graphql::{Name, Value};
 
 /// The order of each operation of a document, by name.
 #[derive(Default)]
-pub(super) struct Orders(HashMap<Option<Name>, Order>);
+pub(in crate::transport) struct Orders(HashMap<Option<Name>, Order>);
 
 /// Fields by the name they have in the result, in the order they are asked for, with what is asked
 /// of each. Selections of every type are in it: a result only has some of them.
@@ -17,7 +17,7 @@ struct Order(IndexMap<Name, Order>);
 
 impl Orders {
     /// The orders of a document that is within its limits; fragments are expanded.
-    pub(super) fn of(document: &ExecutableDocument) -> Self {
+    pub(in crate::transport) fn of(document: &ExecutableDocument) -> Self {
         let order = |set: &SelectionSet| {
             let mut order = Order::default();
             order.add(document, set);
