@@ -16,6 +16,7 @@ use crate::auth::Verifier;
 use crate::auth::verifier::GraphqlAuthenticator;
 use crate::context::Context;
 use crate::limits::Limits;
+use crate::turns::Turns;
 use crate::{rest, schema, transport};
 
 /// What an operator sets about the doors.
@@ -56,8 +57,12 @@ impl Doors {
     /// The routes of every door. `metrics` renders what `/metrics` answers.
     pub fn router(context: Context, settings: &Settings, metrics: rest::RenderMetrics) -> Router {
         let verifier = Verifier::new(context.keyring().clone());
-        let authenticator =
-            GraphqlAuthenticator { verifier: verifier.clone(), context: context.clone() };
+        let turns = Turns::of_this_machine();
+        let authenticator = GraphqlAuthenticator {
+            verifier: verifier.clone(),
+            context: context.clone(),
+            turns: turns.clone(),
+        };
         let transport = transport::Settings {
             limits: settings.limits.clone(),
             body_bytes_max: settings.body_bytes_max,
@@ -68,7 +73,7 @@ impl Doors {
         };
         let schema = transport::prepare(schema::builder(), &settings.limits).finish();
         let graphql = transport::router(schema, Arc::new(authenticator), transport);
-        let bounds = Bounds::new(verifier.clone());
+        let bounds = Bounds::new(verifier.clone(), turns);
         let machines = rest::Doors::new(context, verifier, settings, metrics);
         machines
             .short()

@@ -20,6 +20,7 @@ pub mod schema;
 pub mod streams;
 pub mod trace;
 pub mod transport;
+mod turns;
 
 pub use context::Context;
 pub use doors::{Doors, Settings};

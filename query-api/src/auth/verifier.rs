@@ -18,6 +18,7 @@ use vault::Keyring;
 use super::token;
 use crate::context::{Asked, Context};
 use crate::transport::{Authenticator, Caller, Refusal};
+use crate::turns::{Turn, Turns};
 
 /// A verified credential: who it grants to be, and until when.
 #[derive(Clone, Debug)]
@@ -129,6 +130,7 @@ struct GraphqlCaller {
     session: Session,
     context: Context,
     asked: Asked,
+    turn: Turn,
 }
 
 impl Caller for GraphqlCaller {
@@ -141,6 +143,10 @@ impl Caller for GraphqlCaller {
         request.attach(data);
     }
 
+    fn turn(&self) -> Option<Turn> {
+        Some(self.turn.clone())
+    }
+
     fn ended(&self) -> BoxFuture<'static, ()> {
         let left = (self.session.expires_at - Utc::now()).to_std().unwrap_or_default();
         tokio::time::sleep(left).boxed()
@@ -151,12 +157,14 @@ impl Caller for GraphqlCaller {
 pub(crate) struct GraphqlAuthenticator {
     pub(crate) verifier: Verifier,
     pub(crate) context: Context,
+    pub(crate) turns: Turns,
 }
 
 impl GraphqlAuthenticator {
     fn caller(&self, session: Session, head: &Parts) -> Arc<dyn Caller> {
         Arc::new(GraphqlCaller {
             name: session.name(),
+            turn: self.turns.of(Some(session.principal.tenant())),
             session,
             context: self.context.clone(),
             asked: Asked::of(&head.headers),

@@ -1,10 +1,11 @@
 //! Around every request that should be short: so many at a time, so many of them of one tenant,
-//! each so long.
+//! each so long, and the processors in turns ([`crate::turns`]).
 //!
 //! Whoever has no credential that is accepted has no tenant either: the handlers refuse it from
 //! its head, before they read or do anything that lasts. What goes on over a WebSocket or an
 //! event stream is not counted here; those have bounds of their own.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use domain::id::TenantId;
 use tokio::sync::Semaphore;
 
 use crate::auth::Verifier;
 use crate::rest::Problem;
 use crate::transport::Streams;
+use crate::turns::Turns;
 
 /// Requests that may be served at a time: 1,024. More would wait for the same two sides longer
 /// than for a try later on.
@@ -38,23 +41,25 @@ pub(super) struct Bounds {
     room: Arc<Semaphore>,
     shares: Streams,
     verifier: Verifier,
+    turns: Turns,
     time_max: Duration,
 }
 
 impl Bounds {
-    pub(super) fn new(verifier: Verifier) -> Self {
+    pub(super) fn new(verifier: Verifier, turns: Turns) -> Self {
         Self {
             room: Arc::new(Semaphore::new(REQUESTS_MAX)),
             shares: Streams::new(TENANT_REQUESTS_MAX),
             verifier,
+            turns,
             time_max: TIME_MAX,
         }
     }
 
     /// The tenant whose share a request counts towards, if its credential is accepted.
-    fn tenant(&self, request: &Request) -> Option<String> {
+    fn tenant(&self, request: &Request) -> Option<TenantId> {
         let session = self.verifier.session(request.headers()).ok()??;
-        Some(session.principal.tenant().to_string())
+        Some(session.principal.tenant())
     }
 }
 
@@ -66,11 +71,13 @@ pub(super) async fn bound(State(bounds): State<Bounds>, request: Request, next: 
         return busy("too many requests are being served; try again");
     };
     let tenant = bounds.tenant(&request);
-    let share = tenant.map(|it| bounds.shares.open(&it));
+    let share = tenant.map(|it| bounds.shares.open(&it.to_string()));
     if matches!(share, Some(None)) {
         return busy("too many requests of this tenant are being served; try again");
     }
-    match tokio::time::timeout(bounds.time_max, next.run(request)).await {
+    let served = pin!(next.run(request));
+    let served = bounds.turns.of(tenant).taken_by(served);
+    match tokio::time::timeout(bounds.time_max, served).await {
         Ok(response) => response,
         Err(_elapsed) => {
             let detail = format!(

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use crate::turns::Turn;
 
 /// An authenticated caller.
 pub trait Caller: Send + Sync + 'static {
@@ -20,6 +21,12 @@ pub trait Caller: Send + Sync + 'static {
 
     /// Puts what resolvers need to know into the data of one operation.
     fn attach(&self, data: &mut Data);
+
+    /// In whose turns work is done that does not end with its request; by default as it comes.
+    #[doc(hidden)]
+    fn turn(&self) -> Option<Turn> {
+        None
+    }
 
     /// Completes once the credential has expired or was revoked; what is open is closed then.
     ///

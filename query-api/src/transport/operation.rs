@@ -9,6 +9,8 @@ use async_graphql::parser::types::{
 use async_graphql::{Executor, Request, Value, Variables};
 use futures::stream::{self, BoxStream};
 use futures::{FutureExt, StreamExt};
+use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
 
 use super::answer::{Answer, VALIDATION_FAILED};
@@ -16,11 +18,14 @@ use super::caller::Caller;
 use super::documents::Documents;
 use super::parameters::Parameters;
 use super::prepare::Passed;
+use crate::turns::Turn;
 
 /// An operation that may be executed once.
 pub(super) struct Operation {
     request: Request,
     pub(super) kind: OperationType,
+    /// In whose turns it goes on where it is a task of its own.
+    turn: Option<Turn>,
     /// Set once the document has passed every check and execution begins.
     pub(super) passed: Passed,
 }
@@ -48,7 +53,7 @@ impl Operation {
         caller.attach(&mut request.data);
         request.set_parsed_query(document.parsed().clone());
         let request = request.data(passed.clone()).data(document);
-        Ok(Self { request, kind, passed })
+        Ok(Self { request, kind, turn: caller.turn(), passed })
     }
 
     /// Executes a query or mutation.
@@ -58,13 +63,22 @@ impl Operation {
         match self.kind {
             OperationType::Query => self.run(executor.clone()).await,
             OperationType::Mutation => {
-                let running = self.run(executor.clone()).in_current_span();
-                tokio::spawn(running).await.unwrap_or_else(|_cancelled| Answer::fault())
+                self.spawn(executor).await.unwrap_or_else(|_cancelled| Answer::fault())
             }
             OperationType::Subscription => Answer::invalid(
                 "SUBSCRIPTION_NEEDS_STREAM",
                 "a subscription needs a WebSocket or `Accept: text/event-stream`",
             ),
+        }
+    }
+
+    /// Executes it in a task of its own, in turns of its caller.
+    fn spawn<E: Executor>(self, executor: &E) -> JoinHandle<Answer> {
+        let turn = self.turn.clone();
+        let running = Box::pin(self.run(executor.clone()).in_current_span());
+        match turn {
+            Some(turn) => tokio::spawn(turn.taken_by(running)),
+            None => tokio::spawn(running),
         }
     }
 
@@ -80,7 +94,17 @@ impl Operation {
     pub(super) fn stream<E: Executor>(self, executor: &E) -> BoxStream<'static, Answer> {
         if self.kind != OperationType::Subscription {
             let executor = executor.clone();
-            return stream::once(async move { self.execute(&executor).await }).boxed();
+            // The connection's task has no turns. It waits for the result, or nobody does.
+            let result = async move {
+                match self.kind {
+                    OperationType::Query => {
+                        let running = AbortOnDropHandle::new(self.spawn(&executor));
+                        running.await.unwrap_or_else(|_cancelled| Answer::fault())
+                    }
+                    _ => self.execute(&executor).await,
+                }
+            };
+            return stream::once(result).boxed();
         }
         let Self { request, passed, .. } = self;
         let results = AssertUnwindSafe(executor.execute_stream(request, None)).catch_unwind();

@@ -20,7 +20,11 @@ async fn keyring() -> Keyring {
 /// Bounds of so many requests, and so many of each tenant.
 fn bounds(keyring: Keyring, requests_max: usize, share: usize) -> Bounds {
     let room = Arc::new(Semaphore::new(requests_max));
-    Bounds { room, shares: Streams::new(share), ..Bounds::new(Verifier::new(keyring)) }
+    Bounds {
+        room,
+        shares: Streams::new(share),
+        ..Bounds::new(Verifier::new(keyring), Turns::new(1))
+    }
 }
 
 /// Routes behind bounds: one answers when it is let go, one never.
@@ -60,7 +64,7 @@ async fn who_finds_no_room_is_told_when_to_try_again() {
 
 #[tokio::test(start_paused = true)]
 async fn what_takes_too_long_is_given_up() {
-    let bounds = Bounds::new(Verifier::new(keyring().await));
+    let bounds = Bounds::new(Verifier::new(keyring().await), Turns::new(1));
     let doors = doors(bounds, Arc::new(Semaphore::new(0)));
     let answer = doors.oneshot(request("/never")).await.unwrap();
     assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);

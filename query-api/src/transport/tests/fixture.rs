@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
 use crate::transport::{Authenticator, Caller, Refusal, Settings, prepare, router};
+use crate::turns::{Turn, Turns};
 
 /// Bounds everything a test waits for.
 pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -173,6 +174,9 @@ impl Caller for Person {
     }
     fn attach(&self, data: &mut Data) {
         data.insert(Name(self.name.clone()));
+    }
+    fn turn(&self) -> Option<Turn> {
+        Some(Turns::new(1).of(None))
     }
     fn ended(&self) -> BoxFuture<'static, ()> {
         self.revoke.clone().cancelled_owned().boxed()
