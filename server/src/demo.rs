@@ -71,13 +71,10 @@ fn tenant(
     let customer = CustomerId::of_tenant(id);
     let mut operations = organisation::operations(slug, random);
     operations.extend(usage::meters());
-    operations.push(Operation::StartSubscription {
-        subscription: SubscriptionId(random.uuid()),
-        customer,
-        plan,
-        version: None,
-    });
+    let subscription = SubscriptionId(random.uuid());
     operations.extend(usage::history(slug, today, random));
+    // Last, for it is the same on every day: whether it was done tells whether all was.
+    operations.push(Operation::StartSubscription { subscription, customer, plan, version: None });
     Tenant { id, slug, name, operations }
 }
 

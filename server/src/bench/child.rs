@@ -1,10 +1,12 @@
 //! The server as a process of its own, and what it costs.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use tokio::sync::oneshot;
 
 /// How long a server may take to be ready. In seconds: 60.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -39,22 +41,38 @@ impl Server {
             .arg("--folder")
             .arg(folder)
             .args(["up", "--listen", listen])
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .context("the server does not start")?;
         let mut server = Self { child, started_in: Duration::ZERO };
-        while !is_ready().await {
-            if let Some(status) = server.child.try_wait()? {
-                bail!("the server ended with {status}");
-            }
-            if began.elapsed() > READY_MAX {
-                bail!("the server was not ready within {} s", READY_MAX.as_secs());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let stdout = server.child.stdout.take().context("its output is piped")?;
+        let opened = tokio::time::timeout(READY_MAX, server.open(stdout, is_ready)).await;
+        let late = || format!("the server was not ready within {} s", READY_MAX.as_secs());
+        opened.with_context(late)??;
         server.started_in = began.elapsed();
         Ok(server)
+    }
+
+    /// Waits until the server says where its doors are, then until it calls itself ready.
+    async fn open(&mut self, stdout: ChildStdout, is_ready: &impl AsyncFn() -> bool) -> Result<()> {
+        let (announce, announced) = oneshot::channel();
+        // It reads on, so that the server never waits for a reader.
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stdout).lines();
+            // Nobody listens any more where the server was too late.
+            let _ = lines.next().map(|_| announce.send(()));
+            lines.map_while(Result::ok).for_each(drop);
+        });
+        if announced.await.is_err() {
+            bail!("the server ended with {}", self.child.wait()?);
+        }
+        while !is_ready().await {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended with {status}");
+            }
+        }
+        Ok(())
     }
 
     /// How much processor time it has used.

@@ -48,14 +48,18 @@ async fn fill(node: &Node, tenant: &Tenant) -> Result<()> {
     Ok(())
 }
 
-/// Whether the last thing the tenant does has been done: asked as a preview, it changes nothing.
+/// Whether the last thing the tenant does has been done: asked as a preview, it changes nothing,
+/// or is refused because more was done to it since.
 async fn is_complete(node: &Node, tenant: &Tenant) -> Result<bool> {
     let member = Principal::member(tenant.id, ActorId::SYSTEM);
     let Some(last) = tenant.operations.last() else { return Ok(true) };
     let mode = commands::Mode::Preview;
-    let outcome =
-        node.commands.submit(&member, Request { mode, ..Request::new(last.clone()) }).await?;
-    Ok(outcome.events.is_empty())
+    let asked = Request { mode, ..Request::new(last.clone()) };
+    match node.commands.submit(&member, asked).await {
+        Ok(outcome) => Ok(outcome.events.is_empty()),
+        Err(CommandError::Rejected { .. }) => Ok(true),
+        Err(error) => Err(error).context("the demo could not be looked at"),
+    }
 }
 
 async fn ask(

@@ -30,6 +30,15 @@ fn two_demos_of_a_day_are_the_same() {
 }
 
 #[test]
+fn what_tells_whether_a_demo_is_complete_is_the_same_on_every_day() {
+    let later = today() + chrono::Days::new(1);
+    for (one, other) in Demo::new(today()).tenants.iter().zip(&Demo::new(later).tenants) {
+        assert_ne!(one.operations, other.operations);
+        assert_eq!(one.operations.last(), other.operations.last());
+    }
+}
+
+#[test]
 fn the_demo_has_at_least_150_entities_of_all_kinds() {
     let demo = Demo::new(today());
     let all: Vec<_> = demo.tenants.iter().flat_map(descriptors).collect();
