@@ -1,4 +1,4 @@
-//! The vault in one SQLite file.
+//! The vault in two SQLite files: one for what is small, one for blobs.
 //!
 //! Commits are synced to the disk before they return. Destroyed keys are overwritten in the
 //! file and cut out of its write-ahead log. The SQL is plain enough for PostgreSQL too.
@@ -19,20 +19,13 @@ use sqlx::sqlite::{
 use crate::port::VaultError;
 
 /// How the tables came to be, in order. Never edited: what is new is appended.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 2] = [
     "create table keys (
         tenant blob not null,
         purpose text not null,
         id blob not null,
         wrapped blob,
         primary key (tenant, purpose, id)
-    )",
-    "create table blobs (
-        tenant blob not null,
-        hash blob not null,
-        length bigint not null,
-        sealed blob not null,
-        primary key (tenant, hash, length)
     )",
     "create table cursors (
         tenant blob not null,
@@ -42,74 +35,96 @@ const MIGRATIONS: [&str; 3] = [
     )",
 ];
 
-/// How many connections there are: reads go on while one writes.
+/// The same for the file of blobs.
+const BLOB_MIGRATIONS: [&str; 1] = ["create table blobs (
+        tenant blob not null,
+        hash blob not null,
+        length bigint not null,
+        sealed blob not null,
+        primary key (tenant, hash, length)
+    )"];
+
+/// How many connections each file has: reads go on while one writes.
 const CONNECTIONS_MAX: u32 = 4;
 
 /// How long a writer waits for another one. In seconds: 10.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A vault in one SQLite file.
+/// A vault in SQLite files.
 #[derive(Clone, Debug)]
 pub struct SqliteVault {
     pool: SqlitePool,
+    blobs: SqlitePool,
 }
 
 impl SqliteVault {
-    /// Opens the vault in the file at `path`, which is made on first use, readable and
-    /// writable by its owner only.
+    /// Opens the vault in the file at `path` and in one beside it that ends with `blobs.db`. They
+    /// are made on first use, readable and writable by their owner only.
     ///
     /// # Errors
     ///
-    /// [`VaultError`] if the file cannot be made or opened or is not a vault.
+    /// [`VaultError`] if a file cannot be made or opened or is not a vault.
     pub async fn open(path: &Path) -> Result<Self, VaultError> {
         Self::open_waiting(path, BUSY_TIMEOUT).await
     }
 
     async fn open_waiting(path: &Path, busy_timeout: Duration) -> Result<Self, VaultError> {
-        // SQLite gives the files it puts beside this one the same mode.
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed("creating its file"))?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(busy_timeout)
-            .pragma("secure_delete", "on");
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .connect_with(options)
-            .await
-            .map_err(failed("opening its file"))?;
-        let vault = Self { pool };
-        vault.migrate().await.map_err(failed("bringing its tables up to date"))?;
-        Ok(vault)
-    }
-
-    async fn migrate(&self) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin_with("begin immediate").await?;
-        sqlx::query("create table if not exists migrations (number integer primary key)")
-            .execute(&mut *transaction)
-            .await?;
-        for (number, migration) in (1_i64..).zip(MIGRATIONS) {
-            let done = sqlx::query("insert into migrations values ($1) on conflict do nothing")
-                .bind(number)
-                .execute(&mut *transaction)
-                .await?;
-            if done.rows_affected() == 1 {
-                sqlx::query(migration).execute(&mut *transaction).await?;
-            }
-        }
-        transaction.commit().await
+        let pool = open_file(path, busy_timeout, &MIGRATIONS).await?;
+        let beside = path.with_extension("blobs.db");
+        let blobs = open_file(&beside, busy_timeout, &BLOB_MIGRATIONS).await?;
+        Ok(Self { pool, blobs })
     }
 
     /// Closes every connection, after running statements have ended.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.blobs.close().await;
     }
+}
+
+/// Opens one file and brings its tables up to date.
+async fn open_file(
+    path: &Path,
+    busy_timeout: Duration,
+    migrations: &[&'static str],
+) -> Result<SqlitePool, VaultError> {
+    // SQLite gives the files it puts beside this one the same mode.
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed("creating its file"))?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(busy_timeout)
+        .pragma("secure_delete", "on");
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .connect_with(options)
+        .await
+        .map_err(failed("opening its file"))?;
+    migrate(&pool, migrations).await.map_err(failed("bringing its tables up to date"))?;
+    Ok(pool)
+}
+
+async fn migrate(pool: &SqlitePool, migrations: &[&'static str]) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin_with("begin immediate").await?;
+    sqlx::query("create table if not exists migrations (number integer primary key)")
+        .execute(&mut *transaction)
+        .await?;
+    for (number, migration) in (1_i64..).zip(migrations) {
+        let done = sqlx::query("insert into migrations values ($1) on conflict do nothing")
+            .bind(number)
+            .execute(&mut *transaction)
+            .await?;
+        if done.rows_affected() == 1 {
+            sqlx::query(*migration).execute(&mut *transaction).await?;
+        }
+    }
+    transaction.commit().await
 }
 
 /// Names what was being done when the storage failed.

@@ -58,7 +58,46 @@ struct Source {
 /// Locations by what is true of them at the end of a batch; none if they are gone.
 type Sources = HashMap<(TenantId, LocationId), Option<Source>>;
 
+/// How much large content is held at a time, unless one entity has more. In bytes: 32 MiB.
+const LARGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
 pub(crate) async fn apply(
+    keyring: &Keyring,
+    connection: &mut Connection,
+    facts: &[Fact],
+) -> Result<Vec<Change>, ApplyError> {
+    let mut changes = Vec::new();
+    for part in parts(facts) {
+        changes.extend(apply_part(keyring, connection, part).await?);
+    }
+    Ok(changes)
+}
+
+/// A batch in parts whose large contents together fit into memory.
+fn parts(facts: &[Fact]) -> impl Iterator<Item = &[Fact]> {
+    let mut bytes = facts.first().map_or(0, large_bytes);
+    facts.chunk_by(move |_, next| {
+        bytes += large_bytes(next);
+        let fits = bytes <= LARGE_BYTES_MAX;
+        if !fits {
+            bytes = large_bytes(next);
+        }
+        fits
+    })
+}
+
+/// What an event's entity has outside of the log. In bytes.
+fn large_bytes(fact: &Fact) -> u64 {
+    match &fact.event {
+        Some(domain::Event::Entity(
+            entity::Event::Registered { descriptor, .. }
+            | entity::Event::Updated { descriptor, .. },
+        )) => descriptor.large.iter().map(|it| it.length).sum(),
+        _ => 0,
+    }
+}
+
+async fn apply_part(
     keyring: &Keyring,
     connection: &mut Connection,
     facts: &[Fact],

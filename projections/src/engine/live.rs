@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio::sync::Mutex;
 
 use crate::model::Model;
-use crate::store::{self, Access, Connection, Sql, StoreError};
+use crate::store::{self, Access, Connection, Durability, Sql, StoreError};
 
 /// The file's name in the folder.
 const FILE: &str = "projections.db";
@@ -17,6 +17,8 @@ pub(crate) struct Live(Mutex<Connection>);
 impl Live {
     pub(crate) async fn open(folder: &Path) -> Result<Self, StoreError> {
         let mut connection = store::connect(&folder.join(FILE), Access::Write).await?;
+        // What is chosen or forgotten here decides whether a file of unsynced rows may be read.
+        store::set_durability(&mut connection, Durability::Full).await?;
         let table = "CREATE TABLE IF NOT EXISTS live (
             model TEXT NOT NULL,
             schema_version BIGINT NOT NULL,

@@ -46,6 +46,8 @@ pub(crate) enum Durability {
     Disposable,
     /// The last transactions.
     Ordered,
+    /// Nothing.
+    Full,
 }
 
 /// Chooses what a power cut may cost from now on.
@@ -57,6 +59,7 @@ pub(crate) async fn set_durability(
     let pragmas = match durability {
         Durability::Disposable => ["PRAGMA synchronous = off", "PRAGMA temp_store = file"],
         Durability::Ordered => ["PRAGMA synchronous = normal", "PRAGMA temp_store = memory"],
+        Durability::Full => ["PRAGMA synchronous = full", "PRAGMA temp_store = memory"],
     };
     for it in pragmas {
         Sql::new(it).execute(connection).await?;

@@ -136,8 +136,9 @@ impl Tail {
         Self { kept, reached, task }
     }
 
+    /// Its task says so when its reader fails; one that panicked only lets go of its end.
     fn has_ended(&self) -> bool {
-        self.reached.borrow().is_none()
+        self.reached.borrow().is_none() || self.reached.has_changed().is_err()
     }
 
     /// What comes at or after `place`, which is no place that the log has not reached.

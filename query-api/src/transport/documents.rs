@@ -3,8 +3,8 @@
 //! Programs send the same few documents again and again, with other variables. What was found
 //! out about one is kept under its whole text: that it is within its limits, what it parses to,
 //! in which order its fields are, and, where no variables can change that, that it is valid.
-//! What is kept is bounded by the tokens of all texts together; what was not asked for in a
-//! while makes room.
+//! What is kept is bounded by the memory of all together; what was not asked for in a while makes
+//! room.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,10 +16,19 @@ use async_graphql::parser::types::{DocumentOperations, ExecutableDocument};
 use super::completion::Orders;
 use crate::limits::{Limits, Refused};
 
-/// How many tokens the texts of one generation have together: 32,768, a few hundred operations
-/// of usual size. There are two generations, and a token stands for at most 300 bytes of memory,
-/// so this is at most 20 MB.
-const TOKENS_MAX: usize = 32_768;
+/// What the documents of one generation may weigh together, a few hundred operations of usual
+/// size. There are two generations. In bytes: 10 MiB.
+const BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// What a document may weigh to be kept; those that weigh more are no programs' everyday ones.
+/// In bytes: 512 KiB.
+const DOCUMENT_BYTES_MAX: usize = BYTES_MAX / 20;
+
+/// The memory a token stands for, at most. In bytes: 300.
+const TOKEN_BYTES: usize = 300;
+
+/// The memory a field in its order stands for, at most. In bytes: 150.
+const FIELD_BYTES: usize = 150;
 
 /// The documents of one endpoint, and the limits they keep. Cheap to clone.
 #[derive(Clone)]
@@ -42,8 +51,8 @@ pub(super) struct Document {
 struct Generations {
     young: HashMap<Arc<str>, (Arc<Document>, usize)>,
     old: HashMap<Arc<str>, (Arc<Document>, usize)>,
-    /// The tokens of the young ones.
-    tokens: usize,
+    /// What the young ones weigh.
+    bytes: usize,
 }
 
 impl fmt::Debug for Documents {
@@ -68,8 +77,11 @@ impl Documents {
         }
         let (parsed, tokens) = self.limits.parse_text(text)?;
         let orders = Arc::new(Orders::of(&parsed));
+        let bytes = text.len() + tokens * TOKEN_BYTES + orders.len() * FIELD_BYTES;
         let document = Arc::new(Document { parsed, orders, valid: OnceLock::new() });
-        self.lock().keep(text.into(), Arc::clone(&document), tokens);
+        if bytes <= DOCUMENT_BYTES_MAX {
+            self.lock().keep(text.into(), Arc::clone(&document), bytes);
+        }
         Ok(document)
     }
 
@@ -83,20 +95,20 @@ impl Generations {
         if let Some((document, _)) = self.young.get(text) {
             return Some(Arc::clone(document));
         }
-        let (text, (document, tokens)) = self.old.remove_entry(text)?;
-        self.keep(text, Arc::clone(&document), tokens);
+        let (text, (document, bytes)) = self.old.remove_entry(text)?;
+        self.keep(text, Arc::clone(&document), bytes);
         Some(document)
     }
 
-    fn keep(&mut self, text: Arc<str>, document: Arc<Document>, tokens: usize) {
-        if self.tokens + tokens > TOKENS_MAX {
+    fn keep(&mut self, text: Arc<str>, document: Arc<Document>, bytes: usize) {
+        if self.bytes + bytes > BYTES_MAX {
             self.old = std::mem::take(&mut self.young);
-            self.tokens = 0;
+            self.bytes = 0;
         }
-        self.tokens += tokens;
-        if let Some((_, again)) = self.young.insert(text, (document, tokens)) {
+        self.bytes += bytes;
+        if let Some((_, again)) = self.young.insert(text, (document, bytes)) {
             // Two requests parsed it at a time.
-            self.tokens -= again;
+            self.bytes -= again;
         }
     }
 }
@@ -146,7 +158,7 @@ mod tests {
 
     fn counts(documents: &Documents) -> (usize, usize, usize) {
         let known = documents.lock();
-        (known.young.len(), known.old.len(), known.tokens)
+        (known.young.len(), known.old.len(), known.bytes)
     }
 
     #[test]
@@ -155,7 +167,7 @@ mod tests {
         let first = documents.parse("{ a }").unwrap();
         assert!(Arc::ptr_eq(&first, &documents.parse("{ a }").unwrap()));
         assert!(!Arc::ptr_eq(&first, &documents.parse("{ a  }").unwrap()));
-        assert_eq!(counts(&documents), (2, 0, 6));
+        assert_eq!(counts(&documents).0, 2);
     }
 
     #[test]
@@ -173,11 +185,23 @@ mod tests {
         for number in 0..200 {
             documents.parse(&text(number, 1_000)).unwrap();
             assert!(Arc::ptr_eq(&used, &documents.parse("{ used }").unwrap()), "{number}");
-            let (young, old, tokens) = counts(&documents);
-            assert!(tokens <= TOKENS_MAX && young + old <= 70, "{young} {old} {tokens}");
+            let (young, old, bytes) = counts(&documents);
+            assert!(bytes <= BYTES_MAX && young + old <= 70, "{young} {old} {bytes}");
         }
         let unused = documents.parse(&text(0, 1_000)).unwrap();
         assert!(Arc::ptr_eq(&unused, &documents.parse(&text(0, 1_000)).unwrap()));
+    }
+
+    #[test]
+    fn what_is_long_or_expands_to_much_is_parsed_and_not_kept() {
+        let documents = Documents::new(wide());
+        let comment = "x".repeat(DOCUMENT_BYTES_MAX);
+        documents.parse(&format!("{{ a }} # {comment}")).unwrap();
+        assert_eq!(counts(&documents), (0, 0, 0));
+        let fields: String = (0..200).map(|it| format!("f{it} ")).collect();
+        let operations: String = (0..40).map(|it| format!("query q{it} {{ ...f }} ")).collect();
+        documents.parse(&format!("{operations} fragment f on Query {{ {fields} }}")).unwrap();
+        assert_eq!(counts(&documents), (0, 0, 0));
     }
 
     #[test]

@@ -37,7 +37,7 @@ async fn done_before(other: Whose) -> usize {
             *done.lock().unwrap() += 1;
         }));
     }
-    let _all_came = held.acquire_many(FLOOD as u32).await.unwrap();
+    let _all_came = held.acquire_many(u32::try_from(FLOOD).unwrap()).await.unwrap();
     let before = Arc::clone(&done);
     let last = turns.of(other).taken_by(Box::pin(async move {
         steps(3).await;

@@ -1,4 +1,5 @@
-//! Blobs: one row each.
+//! Blobs: one row each, in a file and with connections of their own, so that nobody who stores
+//! much keeps others from their keys.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,12 +11,15 @@ use crate::port::{BlobName, Blobs, VaultError};
 #[async_trait]
 impl Blobs for SqliteVault {
     async fn put(&self, tenant: TenantId, name: BlobName, sealed: Bytes) -> Result<(), VaultError> {
-        sqlx::query("insert into blobs values ($1, $2, $3, $4) on conflict do nothing")
+        // Its name pins the content, so what is there already is the same, or damaged.
+        let put = "insert into blobs values ($1, $2, $3, $4)
+            on conflict (tenant, hash, length) do update set sealed = excluded.sealed";
+        sqlx::query(put)
             .bind(tenant.0)
             .bind(name.hash.as_slice())
             .bind(length(name))
             .bind(sealed.as_ref())
-            .execute(&self.pool)
+            .execute(&self.blobs)
             .await
             .map_err(failed("storing a blob"))?;
         Ok(())
@@ -28,7 +32,7 @@ impl Blobs for SqliteVault {
         .bind(tenant.0)
         .bind(name.hash.as_slice())
         .bind(length(name))
-        .fetch_optional(&self.pool)
+        .fetch_optional(&self.blobs)
         .await
         .map_err(failed("reading a blob"))?;
         Ok(sealed.map(Bytes::from))
@@ -37,7 +41,7 @@ impl Blobs for SqliteVault {
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
         sqlx::query("delete from blobs where tenant = $1")
             .bind(tenant.0)
-            .execute(&self.pool)
+            .execute(&self.blobs)
             .await
             .map_err(failed("removing a tenant's blobs"))?;
         Ok(())

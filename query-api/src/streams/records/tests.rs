@@ -164,7 +164,8 @@ async fn nothing_is_missed_and_nothing_comes_twice_at_any_seam() {
         let last = Position(10_000);
         let last = last.min(Position(world.positions.last().map_or(0, |it| it.0) + 120));
         for number in 0..6 {
-            let index = random.below(world.positions.len() as u64 + 2) as usize;
+            let index = random.below(world.positions.len() as u64 + 2);
+            let index = usize::try_from(index).expect("it is below a length");
             let from = match world.positions.get(index) {
                 Some(position) => Some(*position),
                 None if index == world.positions.len() => Some(Position::START),

@@ -31,6 +31,11 @@ impl Orders {
         )
     }
 
+    /// How many fields it knows of, each as often as fragments repeat it.
+    pub(in crate::transport) fn len(&self) -> usize {
+        self.0.values().map(Order::len).sum()
+    }
+
     /// Puts the fields of a result in order.
     pub(super) fn arrange(&self, operation_name: Option<&str>, data: &mut Value) {
         if let Some(order) = self.0.get(&operation_name.map(Name::new)) {
@@ -58,6 +63,10 @@ impl Order {
                 }
             }
         }
+    }
+
+    fn len(&self) -> usize {
+        self.0.values().map(|it| 1 + it.len()).sum()
     }
 
     fn arrange(&self, value: &mut Value) {
