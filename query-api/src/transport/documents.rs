@@ -193,15 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_or_expands_to_much_is_parsed_and_not_kept() {
-        let documents = Documents::new(wide());
-        let comment = "x".repeat(DOCUMENT_BYTES_MAX);
+    fn comments_weigh_too() {
+        let documents = Documents::new(Limits::default());
+        let comment = "x".repeat(10_000);
         documents.parse(&format!("{{ a }} # {comment}")).unwrap();
-        assert_eq!(counts(&documents), (0, 0, 0));
-        let fields: String = (0..200).map(|it| format!("f{it} ")).collect();
-        let operations: String = (0..40).map(|it| format!("query q{it} {{ ...f }} ")).collect();
-        documents.parse(&format!("{operations} fragment f on Query {{ {fields} }}")).unwrap();
-        assert_eq!(counts(&documents), (0, 0, 0));
+        assert!(counts(&documents).2 > 10_000);
     }
 
     #[test]
