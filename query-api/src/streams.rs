@@ -2,7 +2,7 @@
 //!
 //! The only user of the shared log in this crate. Everything else that a reader of the log
 //! would see, other tenants' records above all, ends here. Personal texts stay sealed.
-//! [`records`] is how a partition is followed, [`tail`] what its followers share.
+//! `records` is how a partition is followed, `tail` what its followers share.
 
 mod records;
 mod tail;

@@ -11,10 +11,7 @@ use crate::port::{BlobName, Blobs, VaultError};
 #[async_trait]
 impl Blobs for SqliteVault {
     async fn put(&self, tenant: TenantId, name: BlobName, sealed: Bytes) -> Result<(), VaultError> {
-        // Its name pins the content, so what is there already is the same, or damaged.
-        let put = "insert into blobs values ($1, $2, $3, $4)
-            on conflict (tenant, hash, length) do update set sealed = excluded.sealed";
-        sqlx::query(put)
+        sqlx::query("insert into blobs values ($1, $2, $3, $4) on conflict do nothing")
             .bind(tenant.0)
             .bind(name.hash.as_slice())
             .bind(length(name))
