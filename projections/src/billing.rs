@@ -17,7 +17,10 @@ pub use plans::{Plan, PlanVersion, Seller};
 pub use subscriptions::{
     Subscription, SubscriptionChange, SubscriptionFilter, SubscriptionState, SubscriptionStep,
 };
-pub use usage::{Step, UsageBucket, UsageQuery, UsageReport, UsageSeries, UsageTotal};
+pub use usage::{
+    EntityUsage, EntityUsageQuery, Step, UsageBucket, UsageQuery, UsageReport, UsageSeries,
+    UsageTotal,
+};
 
 use domain::Event;
 use vault::Keyring;
@@ -27,7 +30,7 @@ use crate::engine::fold::{ApplyError, Schema};
 use crate::store::{Connection, Value};
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 2,
+    version: 3,
     tables: &[
         customers::CUSTOMERS,
         meters::METERS,
@@ -38,6 +41,7 @@ pub(crate) const SCHEMA: Schema = Schema {
         subscriptions::SUBSCRIPTION_STEPS,
         usage::USAGE_INDEX,
         usage::USAGE_HOURS,
+        usage::USAGE_ENTITY_HOURS,
         usage::USAGE_CLOCK,
         usage::USAGE_APPLIED,
     ],
@@ -76,7 +80,7 @@ pub(crate) async fn apply(
     plans::apply(connection, &plans).await?;
     subscriptions::apply(connection, &subscriptions).await?;
     meters::apply(connection, &meters).await?;
-    usage::apply(connection, facts, &usage).await
+    usage::apply(keyring, connection, facts, &usage).await
 }
 
 /// A value as the JSON text that is stored of it.

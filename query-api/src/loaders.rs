@@ -11,13 +11,14 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::Error;
-use domain::id::{CustomerId, LocationId, PlanId, SubscriptionId};
+use domain::id::{CustomerId, EntityId, LocationId, PlanId, SubscriptionId};
 use domain::meter::MeterKey;
 use event_log::{Partition, Position};
 use projections::billing::customers::{self, Customer};
 use projections::billing::meters::{self, Meter};
 use projections::billing::plans::{self, Plan, Seller};
 use projections::billing::subscriptions::{self, Subscription, SubscriptionStep};
+use projections::billing::usage::{self, EntityUsage, EntityUsageQuery, UsageReport};
 use projections::catalog::entities::{self, Entity};
 use projections::catalog::history::{self, Version};
 use projections::catalog::locations::{self, Location};
@@ -150,6 +151,7 @@ pub struct Loaders {
     neighbours: Batches<Part, String, Page<Neighbour, RelationCursor>>,
     relation_counts: Batches<Vec<String>, String, u64>,
     versions: Batches<u32, String, Page<Version, u64>>,
+    entity_usage: Batches<EntityUsageQuery, EntityId, UsageReport<EntityUsage>>,
     locations: Batch<LocationId, Option<Location>>,
     customers: Batch<CustomerId, Option<Customer>>,
     subscriptions: Batches<u32, CustomerId, Page<Subscription, SubscriptionId>>,
@@ -176,6 +178,7 @@ impl Loaders {
             neighbours: Batches::default(),
             relation_counts: Batches::default(),
             versions: Batches::default(),
+            entity_usage: Batches::default(),
             locations: Batch::default(),
             customers: Batch::default(),
             subscriptions: Batches::default(),
@@ -261,6 +264,24 @@ impl Loaders {
             Ok(history::newest_of_many(models, principal, &keys, count).await?)
         };
         self.versions.of(count).load(reference, fetch).await
+    }
+
+    /// What was used on behalf of the entity with this identity.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn entity_usage(
+        &self,
+        id: EntityId,
+        query: EntityUsageQuery,
+    ) -> Result<UsageReport<EntityUsage>, Error> {
+        let (principal, of) = (self.request.principal(), &query);
+        let fetch = async |keys: Vec<EntityId>| {
+            let models = self.billing().await?;
+            Ok(usage::entities::of_many(models, principal, &keys, of).await?)
+        };
+        self.entity_usage.of(query.clone()).load(id, fetch).await
     }
 
     /// The location with this identity.

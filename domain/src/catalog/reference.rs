@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::names;
+
 /// The namespace of an entity that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
@@ -41,6 +43,14 @@ impl EntityRef {
             Parts::parse(text, default_kind, default_namespace).ok_or_else(malformed)?;
         let [kind, namespace, name] = [kind, namespace, name].map(str::to_owned);
         Ok(Self { kind, namespace, name })
+    }
+
+    /// Whether a descriptor can say that it is the entity named so. What cannot be is never in a
+    /// catalog.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        let namespace = self.namespace.to_ascii_lowercase();
+        names::is_name(&self.kind) && names::is_namespace(&namespace) && names::is_name(&self.name)
     }
 
     /// The form that names the entity everywhere: `kind:namespace/name` in lower case.

@@ -390,3 +390,5 @@ async fn meters_are_found_by_key() {
     assert!(foreign.edges.is_empty());
     world.projections.stop().await;
 }
+
+mod entities;

@@ -3,6 +3,7 @@
 //! Every answer is cut at one tenant sequence S and says so. What it says is a function of the
 //! log up to S alone.
 
+pub mod entities;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use crate::read_models::ReadModels;
 use crate::scope;
 use crate::store::{self, Connection, Row, Sql, StoreError};
 
+pub(super) use entities::USAGE_ENTITY_HOURS;
+pub use entities::{EntityUsage, EntityUsageQuery};
 pub(super) use writer::apply;
 
 /// One row per event and what it says of one meter, one customer and one hour. Hours count
@@ -160,13 +163,36 @@ pub struct UsageBucket {
     pub latest: Decimal,
 }
 
+impl UsageBucket {
+    fn of(start: DateTime<Utc>, digest: Digest) -> Self {
+        let Digest { count, sum, min, max, latest, .. } = digest;
+        Self { start, count, sum: sum.to_string(), min, max, latest }
+    }
+
+    /// None if no calendar has the hour.
+    fn of_hour(hour: i64, digest: Digest) -> Option<Self> {
+        let start = DateTime::from_timestamp_micros(hour.checked_mul(MICROS_PER_HOUR)?)?;
+        Some(Self::of(start, digest))
+    }
+}
+
 /// How long the spans of a series are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// An hour.
     Hour,
     /// A day in UTC.
     Day,
+}
+
+impl Step {
+    /// The first hour of the span that `hour` is in.
+    fn first_hour(self, hour: i64) -> i64 {
+        match self {
+            Self::Hour => hour,
+            Self::Day => hour.div_euclid(HOURS_PER_DAY) * HOURS_PER_DAY,
+        }
+    }
 }
 
 /// The totals of `query`.
@@ -202,22 +228,11 @@ pub async fn series(
     query: &UsageQuery,
     step: Step,
 ) -> Result<UsageReport<UsageSeries>, ReadError> {
-    let hours = match step {
-        Step::Hour => 1,
-        Step::Day => HOURS_PER_DAY,
-    };
-    let report = fold(models, principal, query, |hour| hour.div_euclid(hours) * hours).await?;
+    let report = fold(models, principal, query, |hour| step.first_hour(hour)).await?;
     Ok(report.map(|((customer, meter), spans)| {
-        let bucket = |(hour, it): (i64, Digest)| {
-            let start = DateTime::from_timestamp_micros(hour * MICROS_PER_HOUR)?;
-            let Digest { count, min, max, latest, .. } = it;
-            Some(UsageBucket { start, count, sum: it.sum.to_string(), min, max, latest })
-        };
-        Some(UsageSeries {
-            customer,
-            meter,
-            buckets: spans.into_iter().filter_map(bucket).collect(),
-        })
+        let buckets = spans.into_iter();
+        let buckets = buckets.filter_map(|(hour, it)| UsageBucket::of_hour(hour, it)).collect();
+        Some(UsageSeries { customer, meter, buckets })
     }))
 }
 
@@ -239,11 +254,7 @@ async fn fold(
     query: &UsageQuery,
     span: impl Fn(i64) -> i64,
 ) -> Result<UsageReport<Folded>, ReadError> {
-    let hours = (whole_hour(query.from)?, whole_hour(query.to)?);
-    if hours.0 >= hours.1 {
-        let message = format!("expected `from` before `to`, got {} and {}", query.from, query.to);
-        return Err(ReadError::Invalid(message));
-    }
+    let hours = hours_of(query.from, query.to)?;
     ReadError::if_more("customers", query.customers.len(), CUSTOMERS_MAX)?;
     ReadError::if_more("meters", query.meters.len(), METERS_MAX)?;
     let nothing = UsageReport { sequence: 0, complete_through: None, rows: Vec::new() };
@@ -297,6 +308,16 @@ fn too_many(query: &UsageQuery) -> ReadError {
          {meters} `meters` `from` {from} `to` {to}; name fewer of them, a shorter time, or a \
          longer `step`"
     ))
+}
+
+/// The first hour at or after `from`, and the first one that is no longer before `to`.
+fn hours_of(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<(i64, i64), ReadError> {
+    let hours = (whole_hour(from)?, whole_hour(to)?);
+    if hours.0 >= hours.1 {
+        let message = format!("expected `from` before `to`, got {from} and {to}");
+        return Err(ReadError::Invalid(message));
+    }
+    Ok(hours)
 }
 
 fn whole_hour(at: DateTime<Utc>) -> Result<i64, ReadError> {

@@ -6,6 +6,7 @@ use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Json, Object};
 use chrono::{DateTime, Utc};
 use projections::Model;
+use projections::billing::EntityUsageQuery;
 use projections::catalog::relations::Part;
 use projections::catalog::{entities, history, relations};
 use serde_json::Value;
@@ -14,6 +15,7 @@ pub use self::list::{EntityFilter, EntityOrder, EntityQuery, EntityTotals};
 use super::location::Location;
 use super::node::NodeId;
 use super::page::{Cursor, Long, PAGE_DEFAULT, PAGE_MAX, PageArguments, connection};
+use super::usage::{EntityUsageReport, UsageStep};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
@@ -151,6 +153,26 @@ impl Entity {
         let loaders = context.data::<Loaders>()?;
         let page = loaders.neighbours(self.0.reference.clone(), part).await?;
         Ok(page.into_nodes().map(Relation).collect())
+    }
+
+    /// What was used on its behalf: the usage whose dimension `entity` is its reference, in
+    /// whatever case. From the beginning of an hour in UTC until before another one; of these
+    /// meters only, if any are named. A list of entities has at most 10,000 spans in all.
+    #[graphql(complexity = "50 + child_complexity")]
+    async fn usage(
+        &self,
+        context: &Context<'_>,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        meters: Option<Vec<String>>,
+        #[graphql(default_with = "UsageStep::Day")] step: UsageStep,
+    ) -> async_graphql::Result<Option<EntityUsageReport>> {
+        let meters = meters.unwrap_or_default();
+        let meters = meters.iter().map(|it| it.parse()).collect::<Result<_, _>>();
+        let meters = meters.map_err(ApiError::argument)?;
+        let query = EntityUsageQuery { meters, from, to, step: step.into() };
+        let report = context.data::<Loaders>()?.entity_usage(self.0.id, query).await?;
+        Ok(Some(report.into()))
     }
 
     /// Its newest versions, newest first.

@@ -146,6 +146,46 @@ impl From<&usage::UsageBucket> for UsageBucket {
     }
 }
 
+/// The usage of one meter on behalf of an entity, whoever pays for it.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct EntityUsage {
+    /// What was used.
+    pub meter: String,
+    /// All of it, as one span.
+    pub total: UsageBucket,
+    /// The spans with usage, in order.
+    pub buckets: Vec<UsageBucket>,
+}
+
+impl From<usage::EntityUsage> for EntityUsage {
+    fn from(usage: usage::EntityUsage) -> Self {
+        Self {
+            meter: usage.meter.as_str().to_owned(),
+            total: UsageBucket::from(&usage.total),
+            buckets: usage.buckets.iter().map(UsageBucket::from).collect(),
+        }
+    }
+}
+
+/// The usage on behalf of an entity, with the state it rests on.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct EntityUsageReport {
+    /// The tenant sequence the answer was cut at.
+    pub sequence: Long,
+    /// Everything recorded before this instant is in the answer.
+    pub complete_through: Option<DateTime<Utc>>,
+    /// The meters with usage, by key.
+    pub meters: Vec<EntityUsage>,
+}
+
+impl From<UsageReport<usage::EntityUsage>> for EntityUsageReport {
+    fn from(report: UsageReport<usage::EntityUsage>) -> Self {
+        let UsageReport { sequence, complete_through, rows } = report;
+        let meters = rows.into_iter().map(EntityUsage::from).collect();
+        Self { sequence: Long(sequence), complete_through, meters }
+    }
+}
+
 /// Totals, with the state they rest on.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct UsageTotals {

@@ -11,6 +11,10 @@ fn below(field: &str) -> &'static str {
         "location" => "{ target }",
         "relations" => "{ nodes { type targetReference } }",
         "owners" => "{ type targetReference }",
+        "usage" => {
+            "(from: \"2026-01-01T00:00:00Z\", to: \"2026-01-02T00:00:00Z\") { sequence
+                meters { meter total { sum } } }"
+        }
         "history" => "(first: 1) { nodes { revision } }",
         _ => "",
     }
@@ -31,9 +35,16 @@ async fn a_field_says_the_same_alone_in_a_list_as_on_its_page() {
         },
         "spec": { "type": "service", "lifecycle": "production", "owner": "team" },
     });
-    let applied = apply(&site, &site.a, json!([put(&full, location.as_str())])).await;
-    let position = applied["outcome"]["position"].as_str().unwrap();
-    site.seen(&site.a, position, "{ entities { totalCount } }").await;
+    apply(&site, &site.a, json!([put(&full, location.as_str())])).await;
+    let define = "mutation { defineMeter(input: {key: \"calls\", name: \"Calls\", unit: \"call\",
+        aggregation: SUM}) { userErrors { code } } }";
+    site.mutate(&site.a, define, json!({})).await;
+    let used = json!({ "source": "s", "id": "1", "meter": "calls", "value": "1",
+        "at": "2026-01-01T00:00:00Z", "dimensions": { "entity": "Component:space/Full" } });
+    let used = site.post(&site.a, "/api/v1/usage", "application/json", used.to_string()).await;
+    let position = used.json()["position"].as_str().unwrap().to_owned();
+    let both = "{ entities { totalCount } meters { totalCount } }";
+    site.seen(&site.a, &position, both).await;
 
     let document = "{ __type(name: \"Entity\") { fields { name } } }";
     let data = site.data(&site.a, document, json!({})).await;
@@ -51,6 +62,8 @@ async fn a_field_says_the_same_alone_in_a_list_as_on_its_page() {
         let data = site.data(&site.a, &document, json!({})).await;
         let expected = &data["entity"][field];
         assert!(!matches!(expected, Value::Null), "`{field}` is there: {data}");
+        let used = field != "usage" || expected["meters"][0]["total"]["sum"] == "1";
+        assert!(used, "its usage is there: {data}");
         assert_eq!(&data["nodes"]["nodes"][0][field], expected, "{field}");
         assert_eq!(&data["edges"]["edges"][0]["node"][field], expected, "{field}");
     }

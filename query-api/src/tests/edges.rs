@@ -55,8 +55,8 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
     changes.extend(
         (0..24).map(|it| put(&component(&format!("many-{it:02}"), "many"), Some(location))),
     );
-    let applied = apply(&site, &site.a, json!(changes)).await;
-    let position = applied["outcome"]["position"].as_str().unwrap();
+    apply(&site, &site.a, json!(changes)).await;
+    let position = use_all(&site).await;
     let document = |first: u32| {
         format!(
             "{{ entities(matching: {{filter: [\"kind=component\"]}}, first: {first}) {{
@@ -67,11 +67,13 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
                     relations(first: 10) {{ totalCount nodes {{ type target {{
                         reference relations(first: 5) {{ totalCount nodes {{ type }} }} }} }} }}
                     history(first: 3) {{ nodes {{ revision }} }}
+                    usage(from: \"2026-01-01T00:00:00Z\", to: \"2026-01-02T00:00:00Z\") {{
+                        sequence meters {{ meter total {{ sum }} buckets {{ start }} }} }}
                 }} }} }}"
         )
     };
     // The first time waits for the models.
-    site.seen(&site.a, position, &document(1)).await;
+    site.seen(&site.a, &position, &document(1)).await;
     let mut counted = Vec::new();
     for first in [1, 20] {
         let before = STATEMENTS.get();
@@ -79,6 +81,10 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
         let nodes = data["entities"]["nodes"].as_array().unwrap();
         assert_eq!(nodes.len(), first as usize);
         assert!(nodes.iter().all(|it| it["owners"][0]["target"].is_object()), "{data}");
+        for (number, node) in nodes.iter().enumerate() {
+            let used = &node["usage"]["meters"][0]["total"]["sum"];
+            assert_eq!(*used, (number + 1).to_string(), "each has its own usage: {data}");
+        }
         counted.push(STATEMENTS.get() - before);
     }
     assert!(counted[0] > 0, "the statements are counted");
@@ -86,6 +92,23 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
     // entity would be 19 more.
     assert!(counted[1] <= counted[0] + 1, "1 entity and 20 entities: {counted:?}");
     check_bodies(&site).await;
+}
+
+/// Uses something on behalf of each of the components, of each one more than of the one before;
+/// the position after it.
+async fn use_all(site: &Site) -> String {
+    let define = "mutation { defineMeter(input: {key: \"calls\", name: \"Calls\", unit: \"call\",
+        aggregation: SUM}) { userErrors { code } } }";
+    site.mutate(&site.a, define, json!({})).await;
+    let entry = |it: usize| {
+        json!({ "source": "s", "id": it.to_string(), "meter": "calls",
+            "value": (it + 1).to_string(), "at": "2026-01-01T10:30:00Z",
+            "dimensions": { "entity": format!("component:default/many-{it:02}") } })
+    };
+    let entries: Vec<_> = (0..24).map(entry).collect();
+    let entries = json!(entries).to_string();
+    let recorded = site.post(&site.a, "/api/v1/usage", "application/json", entries).await.json();
+    recorded["position"].as_str().unwrap().to_owned()
 }
 
 /// The bodies of a page of events cost one read of the log, however many they are.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use outbound::Request;
 use serde_json::{Value, json};
 
-use super::seeded::{Seeded, seed};
+use super::seeded::{Seeded, apply, component, put, seed};
 use crate::testing::{Member, Site};
 
 /// A and B, both filled.
@@ -41,6 +41,20 @@ fn queries(a: &Seeded) -> Vec<(&'static str, String)> {
         ("node", format!("{{ node(id: \"{entity}\") {{ id ... on Entity {{ title }} }} }}")),
         ("entity", format!("{{ entity(uid: \"{uid}\") {{ reference title }} }}")),
         ("entity", "{ entity(reference: \"component:default/amber-service\") { title } }".into()),
+        (
+            "entity",
+            format!(
+                "{{ entity(reference: \"component:default/amber-service\") {{
+                    usage({range}) {{ meters {{ meter total {{ sum }} buckets {{ sum }} }} }} }} }}"
+            ),
+        ),
+        (
+            "entities",
+            format!(
+                "{{ entities(matching: {{filter: [\"kind=component\"]}}) {{ nodes {{
+                    usage({range}, step: HOUR) {{ meters {{ meter }} }} }} }} }}"
+            ),
+        ),
         (
             "entities",
             format!(
@@ -220,6 +234,20 @@ async fn tokens_and_cursors_open_nothing_elsewhere() {
         let elsewhere = site.graphql(&site.a, &other, json!({})).await;
         assert_eq!(elsewhere["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{list}");
     }
+}
+
+#[tokio::test]
+async fn an_entity_of_the_same_name_has_the_usage_of_its_own_tenant() {
+    let Ground { site, a, .. } = ground().await;
+    let applied = apply(&site, &site.b, json!([put(&component("amber-service", "birch"), None)]));
+    let applied = applied.await;
+    let at_b = applied["outcome"]["position"].as_str().unwrap();
+    let document = "{ entity(reference: \"component:default/amber-service\") { usage(
+        from: \"2026-03-01T00:00:00Z\", to: \"2026-03-02T00:00:00Z\") { meters { meter } } } }";
+    let foreign = site.seen(&site.b, at_b, document).await;
+    assert_eq!(foreign["entity"]["usage"]["meters"], json!([]));
+    let own = site.seen(&site.a, &a.position, document).await;
+    assert_eq!(own["entity"]["usage"]["meters"], json!([{ "meter": "amber.requests" }]));
 }
 
 #[tokio::test]

@@ -120,6 +120,7 @@ pub(super) async fn seed(site: &Site, who: &Member, mark: &str) -> Seeded {
     let entry = json!([{
         "source": mark, "id": "1", "meter": meter, "customer": customer, "value": "2.5",
         "at": "2026-03-01T10:30:00Z",
+        "dimensions": { "entity": format!("Component:default/{name}") },
     }]);
     let recorded = site.post(who, "/api/v1/usage", "application/json", entry.to_string()).await;
     assert_eq!(recorded.status, 200, "{}", recorded.text());

@@ -46,14 +46,30 @@ const LIFECYCLES: [&str; 4] = ["production", "production", "experimental", "depr
 const LANGUAGES: [&str; 4] = ["rust", "java", "go", "typescript"];
 const MEMBERS_PER_TEAM: usize = 4;
 
-/// Everything that puts the tenant's catalog in place.
-pub(crate) fn operations(slug: &str, random: &mut Random) -> Vec<Operation> {
-    let business = match slug {
+/// The components every system has.
+pub(super) const COMPONENTS: [&str; 3] = ["service", "website", "library"];
+
+fn business(slug: &str) -> &'static Business {
+    match slug {
         "brightwater" => LOGISTICS,
         "halcyon-bank" => BANK,
         _ => GAMES,
-    };
-    let entities = entities(slug, business, random);
+    }
+}
+
+/// The systems of the tenant; each has all of [`COMPONENTS`].
+pub(super) fn systems(slug: &str) -> Vec<&'static str> {
+    business(slug).iter().flat_map(|(_, systems)| *systems).copied().collect()
+}
+
+/// The reference of a component of a system.
+pub(super) fn reference(system: &str, component: &str) -> String {
+    format!("component:default/{system}-{component}")
+}
+
+/// Everything that puts the tenant's catalog in place.
+pub(crate) fn operations(slug: &str, random: &mut Random) -> Vec<Operation> {
+    let entities = entities(slug, business(slug), random);
     entities
         .chunks(ENTITY_CHANGES_MAX)
         .map(|chunk| Operation::ApplyEntities { changes: chunk.iter().map(put).collect() })
@@ -119,9 +135,7 @@ fn system_of(slug: &str, domain: &str, system: &str, random: &mut Random) -> Vec
         "metadata": {"name": format!("{system}-db"), "description": "Where its state is kept."},
         "spec": {"type": "database", "owner": format!("group:{team}"), "system": system},
     }));
-    entities.push(component(slug, system, &team, "service", random));
-    entities.push(component(slug, system, &team, "website", random));
-    entities.push(component(slug, system, &team, "library", random));
+    entities.extend(COMPONENTS.map(|it| component(slug, system, &team, it, random)));
     entities
 }
 

@@ -72,3 +72,24 @@ fn every_entity_of_the_demo_is_valid_and_named_once() {
         }
     }
 }
+
+#[test]
+fn whatever_the_demo_uses_is_used_on_behalf_of_one_of_its_components() {
+    for tenant in Demo::new(today()).tenants {
+        let mut unused: BTreeSet<String> = descriptors(&tenant)
+            .into_iter()
+            .filter(|it| it["kind"] == "Component")
+            .map(|it| format!("component:default/{}", it["metadata"]["name"].as_str().unwrap()))
+            .collect();
+        let components = unused.clone();
+        for operation in &tenant.operations {
+            let Operation::RecordUsage { entries } = operation else { continue };
+            for entry in entries {
+                let entity = entry.dimensions["entity"].as_ref();
+                assert!(components.contains(entity), "{entity}");
+                unused.remove(entity);
+            }
+        }
+        assert_eq!(unused, BTreeSet::new(), "every component has usage");
+    }
+}

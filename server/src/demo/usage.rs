@@ -10,6 +10,7 @@ use domain::operation::{Operation, UsageEntry};
 use domain::plan::{Enforcement, Item, Price, Quota, QuotaOf, Terms};
 use domain::quantity::Quantity;
 
+use super::organisation::{self, COMPONENTS};
 use super::random::Random;
 
 /// How far back the usage goes.
@@ -86,7 +87,8 @@ pub(crate) fn meters() -> Vec<Operation> {
         .collect()
 }
 
-/// One request of usage a day, growing over time and quieter at weekends.
+/// One request of usage a day, growing over time and quieter at weekends. Services are called,
+/// everything is built.
 pub(crate) fn history(slug: &str, today: NaiveDate, random: &mut Random) -> Vec<Operation> {
     let days = (1..=DAYS).rev().filter_map(|it| today.checked_sub_days(Days::new(it)));
     days.enumerate()
@@ -98,12 +100,16 @@ fn entries(slug: &str, age: usize, day: NaiveDate, random: &mut Random) -> Vec<U
     use chrono::Datelike;
     let quiet = if day.weekday().number_from_monday() > 5 { 4 } else { 1 };
     let midnight = day.and_time(chrono::NaiveTime::MIN).and_local_timezone(Utc).unwrap();
+    let systems = organisation::systems(slug);
     let mut entries = Vec::new();
     for hour in 0..24 {
         for (meter, most) in [("api.calls", 400), ("ci.minutes", 30)] {
             let most = (most + most * age / 60) / quiet;
             let value = u32::try_from(random.below(most + 1)).unwrap_or(u32::MAX);
             let region = *random.pick(&REGIONS);
+            let built = if meter == "ci.minutes" { &COMPONENTS[..] } else { &["service"] };
+            let (system, component) = (*random.pick(&systems), *random.pick(built));
+            let entity = organisation::reference(system, component);
             entries.push(UsageEntry {
                 source: format!("{slug}/gateway"),
                 id: format!("{day}T{hour:02}/{meter}"),
@@ -111,7 +117,10 @@ fn entries(slug: &str, age: usize, day: NaiveDate, random: &mut Random) -> Vec<U
                 customer: None,
                 at: Some(midnight + TimeDelta::hours(hour)),
                 value: Quantity::from(value),
-                dimensions: BTreeMap::from([("region".into(), region.into())]),
+                dimensions: BTreeMap::from([
+                    ("entity".into(), entity.into()),
+                    ("region".into(), region.into()),
+                ]),
             });
         }
     }

@@ -138,7 +138,9 @@ impl Writer {
                 let entry = |it: usize| {
                     let (source, id) =
                         (format!("writer-{}", self.number), format!("{request}/{it}"));
-                    json!({"source": source, "id": id, "meter": METER, "value": "1"})
+                    let entity = format!("component:default/writer-{}-{it}", self.number);
+                    json!({"source": source, "id": id, "meter": METER, "value": "1",
+                        "dimensions": {"entity": entity}})
                 };
                 (0..parts).map(entry).collect()
             }

@@ -39,6 +39,24 @@ fn references_that_differ_in_case_are_equal() {
     assert_eq!(one, other);
 }
 
+#[test]
+fn only_what_a_descriptor_can_say_is_possible() {
+    let name = "n".repeat(63);
+    for (text, expected) in [
+        ("component:default/web", true),
+        ("COMPONENT:Default/Web.shop_2-x", true),
+        (&format!("component:{}/{name}", "s".repeat(63)), true),
+        (&format!("component:default/{name}n"), false),
+        ("component:default/a/b", false),
+        ("component:a_b/web", false),
+        ("some kind:default/web", false),
+        ("component:default/wéb", false),
+    ] {
+        let reference = EntityRef::parse(text, None, "x").unwrap();
+        assert_eq!(reference.is_possible(), expected, "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_canonical_reference_names_the_same_entity_again(text in "[aB:/é]{0,12}") {

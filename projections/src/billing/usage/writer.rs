@@ -3,50 +3,67 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use domain::id::{CustomerId, TenantId};
+use domain::id::{CustomerId, EntityId, TenantId};
 use domain::meter::MeterKey;
 use domain::usage::Event;
+use uuid::Uuid;
+use vault::Keyring;
 
 use super::{MICROS_PER_HOUR, MICROS_PER_MINUTE, digest_at};
 use crate::billing::exact::{self, Digest};
+use crate::billing::usage::entities::Named;
 use crate::engine::fact::Fact;
 use crate::engine::fold::ApplyError;
 use crate::store::bulk::Rows;
 use crate::store::{Connection, StoreError, Value};
 
-/// What usage is counted under: whose, of what, in which hour since 1970.
-type Bucket<'a> = (TenantId, CustomerId, &'a MeterKey, i64);
+/// What usage is counted under: in which tenant, for whom or what, of what, in which hour since
+/// 1970.
+type Bucket<'a, K> = (TenantId, K, &'a MeterKey, i64);
+
+/// What a batch adds to a table of hours.
+type Added<'a, K> = HashMap<Bucket<'a, K>, Option<Digest>>;
 
 pub(in crate::billing) async fn apply(
+    keyring: &Keyring,
     connection: &mut Connection,
     facts: &[Fact],
     events: &[(&Fact, &Event)],
 ) -> Result<(), ApplyError> {
     let mut index = Rows::default();
-    let mut added: HashMap<Bucket<'_>, Option<Digest>> = HashMap::new();
+    let mut by_customer: Added<'_, CustomerId> = HashMap::new();
+    let mut by_entity: Added<'_, EntityId> = HashMap::new();
+    let mut named = Named::new(keyring);
     for (fact, event) in events {
         let Event::Recorded { entries, .. } = event;
-        let mut parts: BTreeMap<Bucket<'_>, Option<Digest>> = BTreeMap::new();
+        let mut parts: BTreeMap<Bucket<'_, CustomerId>, Option<Digest>> = BTreeMap::new();
         for it in entries {
             let at = it.at.timestamp_micros();
-            let bucket = (fact.tenant, it.customer, &it.meter, at.div_euclid(MICROS_PER_HOUR));
-            exact::append(parts.entry(bucket).or_default(), &Digest::of(it.value.get(), at));
+            let (meter, hour) = (&it.meter, at.div_euclid(MICROS_PER_HOUR));
+            let digest = Digest::of(it.value.get(), at);
+            let bucket = (fact.tenant, it.customer, meter, hour);
+            exact::append(parts.entry(bucket).or_default(), &digest);
+            if let Some(entity) = named.by(fact.tenant, it).await? {
+                let bucket = (fact.tenant, entity, meter, hour);
+                exact::append(by_entity.entry(bucket).or_default(), &digest);
+            }
         }
         for (bucket, digest) in parts {
             let Some(digest) = digest else { continue };
             index.push(index_row(bucket, fact, &digest));
-            exact::append(added.entry(bucket).or_default(), &digest);
+            exact::append(by_customer.entry(bucket).or_default(), &digest);
         }
     }
     let insert = "INSERT INTO usage_index (tenant, customer, meter, hour, sequence, position,
         entries, total, least, most, latest, latest_at)";
     index.insert(connection, insert, "").await?;
-    add_to_hours(connection, added).await?;
+    BY_CUSTOMER.add(connection, by_customer).await?;
+    BY_ENTITY.add(connection, by_entity).await?;
     Ok(advance(connection, facts).await?)
 }
 
-fn index_row(bucket: Bucket<'_>, fact: &Fact, digest: &Digest) -> [Value; 12] {
-    let [tenant, customer, meter, hour] = bucket_values(bucket);
+fn index_row(bucket: Bucket<'_, CustomerId>, fact: &Fact, digest: &Digest) -> [Value; 12] {
+    let [tenant, customer, meter, hour] = BY_CUSTOMER.key(bucket);
     let [entries, total, least, most, latest, latest_at] = digest_values(digest);
     let place = [fact.sequence.into(), fact.position.0.into()];
     let [sequence, position] = place;
@@ -54,10 +71,6 @@ fn index_row(bucket: Bucket<'_>, fact: &Fact, digest: &Digest) -> [Value; 12] {
         tenant, customer, meter, hour, sequence, position, entries, total, least, most, latest,
         latest_at,
     ]
-}
-
-fn bucket_values((tenant, customer, meter, hour): Bucket<'_>) -> [Value; 4] {
-    [tenant.0.into(), customer.0.into(), meter.as_str().into(), hour.into()]
 }
 
 fn digest_values(digest: &Digest) -> [Value; 6] {
@@ -71,44 +84,70 @@ fn digest_values(digest: &Digest) -> [Value; 6] {
     ]
 }
 
-/// Adds what a batch has to what the hours had before it.
-async fn add_to_hours(
-    connection: &mut Connection,
-    mut added: HashMap<Bucket<'_>, Option<Digest>>,
-) -> Result<(), StoreError> {
-    let mut keys = Rows::default();
-    let mut by_text = HashMap::new();
-    for bucket in added.keys() {
-        keys.push(bucket_values(*bucket));
-        by_text.insert((bucket.0, bucket.1, bucket.2.as_str(), bucket.3), *bucket);
+/// A table of hours, by the kind of identity in its second column.
+struct Hours<K> {
+    table: &'static str,
+    column: &'static str,
+    value: fn(K) -> Uuid,
+}
+
+const BY_CUSTOMER: Hours<CustomerId> =
+    Hours { table: "usage_hours", column: "customer", value: |it| it.0 };
+
+const BY_ENTITY: Hours<EntityId> =
+    Hours { table: "usage_entity_hours", column: "entity", value: |it| it.0 };
+
+impl<K: Copy + Eq + std::hash::Hash> Hours<K> {
+    fn key(&self, (tenant, of, meter, hour): Bucket<'_, K>) -> [Value; 4] {
+        [tenant.0.into(), (self.value)(of).into(), meter.as_str().into(), hour.into()]
     }
-    let before = "SELECT entries, total, least, most, latest, latest_at, tenant, customer, meter,
-        hour FROM usage_hours";
-    let columns = ["tenant", "customer", "meter", "hour"];
-    for row in keys.fetch(connection, before, columns).await? {
-        let meter = row.text(8)?;
-        let customer = CustomerId(row.uuid(7)?);
-        let key = (TenantId(row.uuid(6)?), customer, meter.as_str(), row.integer(9)?);
-        let Some(slot) = by_text.get(&key).and_then(|it| added.get_mut(it)) else { continue };
-        let mut digest = Some(digest_at(&row, 0)?);
-        if let Some(later) = slot {
-            exact::append(&mut digest, later);
+
+    /// Adds what a batch has to what the hours had before it.
+    async fn add(
+        &self,
+        connection: &mut Connection,
+        mut added: Added<'_, K>,
+    ) -> Result<(), StoreError> {
+        let Self { table, column, value } = self;
+        let mut keys = Rows::default();
+        let mut by_text = HashMap::new();
+        for bucket in added.keys() {
+            keys.push(self.key(*bucket));
+            by_text.insert((bucket.0, value(bucket.1), bucket.2.as_str(), bucket.3), *bucket);
         }
-        *slot = digest;
+        let before = format!(
+            "SELECT entries, total, least, most, latest, latest_at, tenant, {column}, meter, hour
+            FROM {table}"
+        );
+        let columns = ["tenant", column, "meter", "hour"];
+        for row in keys.fetch(connection, &before, columns).await? {
+            let meter = row.text(8)?;
+            let key = (TenantId(row.uuid(6)?), row.uuid(7)?, meter.as_str(), row.integer(9)?);
+            let Some(slot) = by_text.get(&key).and_then(|it| added.get_mut(it)) else { continue };
+            let mut digest = Some(digest_at(&row, 0)?);
+            if let Some(later) = slot {
+                exact::append(&mut digest, later);
+            }
+            *slot = digest;
+        }
+        let mut rows = Rows::default();
+        for (bucket, digest) in added {
+            let Some(digest) = digest else { continue };
+            let [tenant, of, meter, hour] = self.key(bucket);
+            let [entries, total, least, most, latest, latest_at] = digest_values(&digest);
+            rows.push([tenant, of, meter, hour, entries, total, least, most, latest, latest_at]);
+        }
+        let insert = format!(
+            "INSERT INTO {table}
+            (tenant, {column}, meter, hour, entries, total, least, most, latest, latest_at)"
+        );
+        let update = format!(
+            "ON CONFLICT (tenant, {column}, meter, hour) DO UPDATE SET
+            entries = excluded.entries, total = excluded.total, least = excluded.least,
+            most = excluded.most, latest = excluded.latest, latest_at = excluded.latest_at"
+        );
+        rows.insert(connection, &insert, &update).await
     }
-    let mut rows = Rows::default();
-    for (bucket, digest) in added {
-        let Some(digest) = digest else { continue };
-        let [tenant, customer, meter, hour] = bucket_values(bucket);
-        let [entries, total, least, most, latest, latest_at] = digest_values(&digest);
-        rows.push([tenant, customer, meter, hour, entries, total, least, most, latest, latest_at]);
-    }
-    let insert = "INSERT INTO usage_hours
-        (tenant, customer, meter, hour, entries, total, least, most, latest, latest_at)";
-    let update = "ON CONFLICT (tenant, customer, meter, hour) DO UPDATE SET
-        entries = excluded.entries, total = excluded.total, least = excluded.least,
-        most = excluded.most, latest = excluded.latest, latest_at = excluded.latest_at";
-    rows.insert(connection, insert, update).await
 }
 
 /// Remembers the last event of each tenant, and the first of each minute.

@@ -37,7 +37,8 @@ pub(super) struct Plain<'a> {
     #[serde(borrow)]
     #[schema(value_type = Decimal)]
     value: &'a RawValue,
-    /// What it can be grouped by.
+    /// What it can be grouped by. `entity` says on behalf of which entity of the catalog it was
+    /// used, `kind:namespace/name`.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
     dimensions: Dimensions,

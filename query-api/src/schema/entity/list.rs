@@ -219,7 +219,7 @@ fn columns(context: &Context<'_>) -> Columns {
 /// The column that a field of an entity is resolved from, if one is enough.
 fn column(field: &str) -> Option<Column> {
     Some(match field {
-        "id" => Column::Id,
+        "id" | "usage" => Column::Id,
         "uid" => Column::Uid,
         "reference" | "relations" | "owners" | "history" | "__typename" => Column::Reference,
         "kind" => Column::Kind,

@@ -28,7 +28,8 @@ pub struct UsageEntryInput {
     pub at: Option<DateTime<Utc>>,
     /// How much, a decimal text.
     pub value: String,
-    /// What it can be grouped by.
+    /// What it can be grouped by. `entity` says on behalf of which entity of the catalog it was
+    /// used, `kind:namespace/name`; `Entity.usage` shows it.
     #[graphql(default)]
     pub dimensions: Vec<DimensionInput>,
 }
