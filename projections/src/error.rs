@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::principal::Denied;
 
+use crate::allowance::READ_BYTES_MAX;
 use crate::model::Model;
 use crate::store::StoreError;
 
@@ -28,6 +29,12 @@ pub enum ReadError {
         /// Which model.
         model: Model,
     },
+    /// The caller asked for more than one request may read; it may ask for less.
+    #[error(
+        "one request reads at most {READ_BYTES_MAX} bytes; ask for less: fewer entities or versions \
+         at a time, or neither `document` nor `descriptor`"
+    )]
+    TooMuch,
     /// The storage failed or holds what no version of this model wrote. The operator must look.
     #[error("the {model} model cannot be read")]
     Fault {

@@ -9,6 +9,7 @@
 //! for what one request reads, at [`page`] for how lists are cut, and at one model, say
 //! [`organisation`], for how tables, writer and readers stand together.
 
+mod allowance;
 pub mod analytics;
 pub mod audit;
 pub mod billing;
@@ -26,6 +27,7 @@ mod store;
 #[cfg(test)]
 mod testing;
 
+pub use allowance::READ_BYTES_MAX;
 pub use engine::change::{Change, EntityChange, EntityFate};
 pub use engine::status::{GenerationState, ModelStatus, ParkedTenant, PartitionStatus};
 pub use engine::{EngineError, Projections, Settings};

@@ -1,5 +1,6 @@
 //! What one request reads.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,16 +8,22 @@ use domain::id::TenantId;
 use event_log::{Partition, Position};
 use vault::Keyring;
 
+use crate::allowance::Allowance;
 use crate::engine::table_set::TableSet;
 use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
 use crate::model::Model;
 use crate::scope::Scoped;
-use crate::store::{Reader, Row, StoreError};
+use crate::store::{Reader, Row, Sql, StoreError};
 
 /// The table sets that were live when a request began. They stay readable for as long as this
-/// is held, also when a rebuilt generation takes their place meanwhile. Cheap to clone.
+/// is held, also when a rebuilt generation takes their place meanwhile. All that is read through
+/// them, and through clones of them, counts towards [`READ_BYTES_MAX`](crate::READ_BYTES_MAX).
+/// Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ReadModels(Arc<Inner>);
+pub struct ReadModels {
+    pinned: Arc<Inner>,
+    allowance: Arc<Allowance>,
+}
 
 #[derive(Clone, Debug)]
 struct Inner {
@@ -29,23 +36,29 @@ struct Inner {
 impl ReadModels {
     pub(crate) fn new(sets: Vec<Arc<TableSet>>, keyring: &Keyring, incarnation: &str) -> Self {
         let keyring = keyring.clone();
-        Self(Arc::new(Inner { sets, keyring, incarnation: incarnation.into() }))
+        let pinned = Inner { sets, keyring, incarnation: incarnation.into() };
+        Self { pinned: Arc::new(pinned), allowance: Arc::default() }
+    }
+
+    /// The same for a request that has read nothing yet.
+    pub(crate) fn anew(&self) -> Self {
+        Self { pinned: self.pinned.clone(), allowance: Arc::default() }
     }
 
     /// The same with another generation of one model.
     pub(crate) fn with(&self, set: Arc<TableSet>) -> Self {
-        let mut inner = Inner::clone(&self.0);
+        let mut inner = Inner::clone(&self.pinned);
         let model = set.model;
         inner.sets[model as usize] = set;
-        Self(Arc::new(inner))
+        Self { pinned: Arc::new(inner), allowance: Arc::default() }
     }
 
     pub(crate) fn set(&self, model: Model) -> &Arc<TableSet> {
-        &self.0.sets[model as usize]
+        &self.pinned.sets[model as usize]
     }
 
     pub(crate) fn keyring(&self) -> &Keyring {
-        &self.0.keyring
+        &self.pinned.keyring
     }
 
     /// A connection to read `model` with, out of the share of `tenant`. For reads of several
@@ -62,11 +75,33 @@ impl ReadModels {
         Scoped { tenant, sql }: Scoped,
         read: impl Fn(&Row) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, ReadError> {
-        let fault = ReadError::fault(model);
         let mut reader = self.reader(model, tenant).await?;
-        let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+        let rows = self.rows_with(&mut reader, model, sql, read).await?;
         reader.finish();
-        rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
+        Ok(rows)
+    }
+
+    /// The rows that a statement answers, read with `reader`, which an error leaves unfinished.
+    pub(crate) async fn rows_with<T>(
+        &self,
+        reader: &mut Reader,
+        model: Model,
+        sql: Sql,
+        read: impl Fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, ReadError> {
+        let (mut rows, mut spent) = (Vec::new(), Ok(()));
+        let take = |row: &Row| {
+            rows.push(read(row)?);
+            spent = self.spend(row.copied());
+            Ok(if spent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        };
+        sql.each(reader, take).await.map_err(ReadError::fault(model))?;
+        spent.map(|()| rows)
+    }
+
+    /// Takes `bytes` out of what this request may still read.
+    pub(crate) fn spend(&self, bytes: usize) -> Result<(), ReadError> {
+        self.allowance.spend(bytes)
     }
 
     /// The number a `SELECT count(*)` answers, out of the share of its tenant.
@@ -78,7 +113,7 @@ impl ReadModels {
     /// The incarnation of the log these models follow; positions of another one mean nothing.
     #[must_use]
     pub fn incarnation(&self) -> &str {
-        &self.0.incarnation
+        &self.pinned.incarnation
     }
 
     /// The last position of `partition` that `model` has applied; none before the first.

@@ -88,8 +88,16 @@ impl Context {
     /// What one operation of `principal` needs, as the headers of its request ask for it.
     #[must_use]
     pub fn request(&self, principal: Principal, asked: Asked) -> RequestContext {
-        let models = self.inner.projections.models();
+        let models = Some(self.inner.projections.models());
         let inner = Requested { context: self.clone(), principal, models, asked };
+        RequestContext { inner: Arc::new(inner) }
+    }
+
+    /// The same for an operation that goes on and on, and must not hold on to the table sets of
+    /// its beginning: each read is of what is live then.
+    #[must_use]
+    pub fn subscription(&self, principal: Principal, asked: Asked) -> RequestContext {
+        let inner = Requested { context: self.clone(), principal, models: None, asked };
         RequestContext { inner: Arc::new(inner) }
     }
 
@@ -111,7 +119,8 @@ pub struct RequestContext {
 struct Requested {
     context: Context,
     principal: Principal,
-    models: ReadModels,
+    /// Those of its beginning, if all is read from them.
+    models: Option<ReadModels>,
     asked: Asked,
 }
 
@@ -160,8 +169,9 @@ impl RequestContext {
 
     /// The tables as they are, without waiting for anything.
     #[must_use]
-    pub fn models(&self) -> &ReadModels {
-        &self.inner.models
+    pub fn models(&self) -> ReadModels {
+        let pinned = self.inner.models.clone();
+        pinned.unwrap_or_else(|| self.shared().projections().models())
     }
 
     /// The tables of `model`, once they show everything up to the position the request names.
@@ -169,9 +179,9 @@ impl RequestContext {
     /// # Errors
     ///
     /// If the token is not ours, or the model is not there in time.
-    pub async fn read(&self, model: Model) -> Result<&ReadModels, ApiError> {
+    pub async fn read(&self, model: Model) -> Result<ReadModels, ApiError> {
+        let models = self.models();
         if let Some(token) = &self.inner.asked.position {
-            let models = &self.inner.models;
             let tenant = self.inner.principal.tenant();
             let keyring = self.keyring();
             let Place { partition, position } =
@@ -180,7 +190,7 @@ impl RequestContext {
             let waited = models.wait_for(&[model], partition, position, patience).await;
             waited.map_err(projections::ReadError::from)?;
         }
-        Ok(&self.inner.models)
+        Ok(models)
     }
 
     /// The token of `place` for this principal's tenant.

@@ -19,8 +19,8 @@ use projections::billing::meters::{self, Meter};
 use projections::billing::plans::{self, Plan, Seller};
 use projections::billing::subscriptions::{self, Subscription, SubscriptionStep};
 use projections::billing::usage::{self, EntityUsage, EntityUsageQuery, UsageReport};
-use projections::catalog::entities::{self, Entity};
-use projections::catalog::history::{self, Version};
+use projections::catalog::entities::{self, Columns, Entity};
+use projections::catalog::history::{self, Detail, Version};
 use projections::catalog::locations::{self, Location};
 use projections::catalog::relations::{self, Neighbour, Part, RelationCursor};
 use projections::page::Page;
@@ -148,9 +148,9 @@ impl<A: Eq + Hash, K, V> Batches<A, K, V> {
 pub struct Loaders {
     request: RequestContext,
     entities: Batch<String, Option<Entity>>,
-    neighbours: Batches<Part, String, Page<Neighbour, RelationCursor>>,
+    neighbours: Batches<(Part, Option<Columns>), String, Page<Neighbour, RelationCursor>>,
     relation_counts: Batches<Vec<String>, String, u64>,
-    versions: Batches<u32, String, Page<Version, u64>>,
+    versions: Batches<(u32, Detail), String, Page<Version, u64>>,
     entity_usage: Batches<EntityUsageQuery, EntityId, UsageReport<EntityUsage>>,
     locations: Batch<LocationId, Option<Location>>,
     customers: Batch<CustomerId, Option<Customer>>,
@@ -190,11 +190,11 @@ impl Loaders {
         }
     }
 
-    async fn catalog(&self) -> Result<&ReadModels, ApiError> {
+    async fn catalog(&self) -> Result<ReadModels, ApiError> {
         self.request.read(Model::Catalog).await
     }
 
-    async fn billing(&self) -> Result<&ReadModels, ApiError> {
+    async fn billing(&self) -> Result<ReadModels, ApiError> {
         self.request.read(Model::Billing).await
     }
 
@@ -206,12 +206,13 @@ impl Loaders {
     pub async fn entity(&self, reference: String) -> Result<Option<Entity>, Error> {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<String>| {
-            Ok(entities::find_many(self.catalog().await?, principal, &keys).await?)
+            Ok(entities::find_many(&self.catalog().await?, principal, &keys).await?)
         };
         self.entities.load(reference, fetch).await
     }
 
-    /// A part of the neighbours of the entity with this reference.
+    /// A part of the neighbours of the entity with this reference, with these columns of the
+    /// entities there.
     ///
     /// # Errors
     ///
@@ -220,13 +221,14 @@ impl Loaders {
         &self,
         reference: String,
         part: Part,
+        columns: Option<Columns>,
     ) -> Result<Page<Neighbour, RelationCursor>, Error> {
         let (principal, of) = (self.request.principal(), &part);
         let fetch = async |keys: Vec<String>| {
             let models = self.catalog().await?;
-            Ok(relations::neighbours_of_many(models, principal, &keys, of).await?)
+            Ok(relations::neighbours_of_many(&models, principal, &keys, of, columns).await?)
         };
-        self.neighbours.of(part.clone()).load(reference, fetch).await
+        self.neighbours.of((part.clone(), columns)).load(reference, fetch).await
     }
 
     /// How many neighbours the entity with this reference has, of `kinds` only unless that is
@@ -243,7 +245,7 @@ impl Loaders {
         let (principal, of) = (self.request.principal(), &kinds);
         let fetch = async |keys: Vec<String>| {
             let models = self.catalog().await?;
-            Ok(relations::count_of_many(models, principal, &keys, of).await?)
+            Ok(relations::count_of_many(&models, principal, &keys, of).await?)
         };
         self.relation_counts.of(kinds.clone()).load(reference, fetch).await
     }
@@ -257,13 +259,14 @@ impl Loaders {
         &self,
         reference: String,
         count: u32,
+        detail: Detail,
     ) -> Result<Page<Version, u64>, Error> {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<String>| {
             let models = self.catalog().await?;
-            Ok(history::newest_of_many(models, principal, &keys, count).await?)
+            Ok(history::newest_of_many(&models, principal, &keys, count, detail).await?)
         };
-        self.versions.of(count).load(reference, fetch).await
+        self.versions.of((count, detail)).load(reference, fetch).await
     }
 
     /// What was used on behalf of the entity with this identity.
@@ -279,7 +282,7 @@ impl Loaders {
         let (principal, of) = (self.request.principal(), &query);
         let fetch = async |keys: Vec<EntityId>| {
             let models = self.billing().await?;
-            Ok(usage::entities::of_many(models, principal, &keys, of).await?)
+            Ok(usage::entities::of_many(&models, principal, &keys, of).await?)
         };
         self.entity_usage.of(query.clone()).load(id, fetch).await
     }
@@ -292,7 +295,7 @@ impl Loaders {
     pub async fn location(&self, id: LocationId) -> Result<Option<Location>, Error> {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<LocationId>| {
-            Ok(locations::find_many(self.catalog().await?, principal, &keys).await?)
+            Ok(locations::find_many(&self.catalog().await?, principal, &keys).await?)
         };
         self.locations.load(id, fetch).await
     }
@@ -305,7 +308,7 @@ impl Loaders {
     pub async fn customer(&self, id: CustomerId) -> Result<Option<Customer>, Error> {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<CustomerId>| {
-            Ok(customers::find_many(self.billing().await?, principal, &keys).await?)
+            Ok(customers::find_many(&self.billing().await?, principal, &keys).await?)
         };
         self.customers.load(id, fetch).await
     }
@@ -323,7 +326,7 @@ impl Loaders {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<CustomerId>| {
             let models = self.billing().await?;
-            Ok(subscriptions::of_customers(models, principal, &keys, count).await?)
+            Ok(subscriptions::of_customers(&models, principal, &keys, count).await?)
         };
         self.subscriptions.of(count).load(customer, fetch).await
     }
@@ -336,7 +339,7 @@ impl Loaders {
     pub async fn steps(&self, id: SubscriptionId) -> Result<Vec<SubscriptionStep>, Error> {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<SubscriptionId>| {
-            Ok(subscriptions::history_of_many(self.billing().await?, principal, &keys).await?)
+            Ok(subscriptions::history_of_many(&self.billing().await?, principal, &keys).await?)
         };
         self.steps.load(id, fetch).await
     }
@@ -349,7 +352,7 @@ impl Loaders {
     pub async fn meter(&self, key: MeterKey) -> Result<Option<Meter>, Error> {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<MeterKey>| {
-            Ok(meters::find_many(self.billing().await?, principal, &keys).await?)
+            Ok(meters::find_many(&self.billing().await?, principal, &keys).await?)
         };
         self.meters.load(key, fetch).await
     }
@@ -362,7 +365,7 @@ impl Loaders {
     pub async fn plan(&self, seller: Seller, id: PlanId) -> Result<Option<Plan>, Error> {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<PlanId>| {
-            Ok(plans::find_many(self.billing().await?, principal, seller, &keys).await?)
+            Ok(plans::find_many(&self.billing().await?, principal, seller, &keys).await?)
         };
         match seller {
             Seller::Itself => self.own_plans.load(id, fetch).await,

@@ -295,7 +295,7 @@ async fn place_of(request: &RequestContext, sequence: u64) -> Result<Position, A
     let window = Window::first(1).after(sequence.saturating_add(1));
     let models = request.read(Model::Audit).await?;
     let filter = audit::AuditFilter::default();
-    let page = audit::list(models, request.principal(), &filter, &window).await?;
+    let page = audit::list(&models, request.principal(), &filter, &window).await?;
     let newest = page.into_nodes().next();
     Ok(newest.map_or(Position::START, |it| it.position.next()))
 }

@@ -36,6 +36,7 @@ pub(crate) struct Site {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) keyring: Keyring,
     pub(crate) commands: Commands,
+    pub(crate) projections: Arc<Projections>,
     pub(crate) operator: Member,
     pub(crate) a: Member,
     pub(crate) b: Member,
@@ -84,8 +85,9 @@ impl Site {
             Commands::start(log.clone(), keyring.clone(), clock, settings).await.unwrap();
         let settings = projections::Settings::new(folder.path().join("models"));
         let projections = Projections::start(settings, log.clone(), keyring.clone()).await;
-        let (commands_too, models) = (commands.clone(), Arc::new(projections.unwrap()));
-        let context = Context::new(commands_too, models, log.clone(), keyring.clone(), SOON);
+        let projections = Arc::new(projections.unwrap());
+        let sides = (commands.clone(), projections.clone());
+        let context = Context::new(sides.0, sides.1, log.clone(), keyring.clone(), SOON);
 
         let shutdown = CancellationToken::new();
         let settings = Settings {
@@ -109,6 +111,7 @@ impl Site {
             log,
             keyring,
             commands,
+            projections,
             operator: nobody.clone(),
             a: nobody.clone(),
             b: nobody,

@@ -222,6 +222,16 @@ pub async fn find_many(
     principal: &Principal,
     references: &[String],
 ) -> Result<Vec<Option<Entity>>, ReadError> {
+    find_many_columns(models, principal, references, Columns::ALL).await
+}
+
+/// The same with these columns only; everything else about the entities is empty.
+pub(in crate::catalog) async fn find_many_columns(
+    models: &ReadModels,
+    principal: &Principal,
+    references: &[String],
+    columns: Columns,
+) -> Result<Vec<Option<Entity>>, ReadError> {
     let Some(visible) = Visible::to(principal)? else { return Ok(vec![None; references.len()]) };
     if references.is_empty() {
         return Ok(Vec::new());
@@ -229,9 +239,9 @@ pub async fn find_many(
     let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
     let mut found = HashMap::new();
     for some in references.chunks(LIST_MAX) {
-        let mut sql = select(&visible);
+        let mut sql = select_columns(&visible, columns);
         sql.push(" AND e.reference IN ").bind_list(some.iter().map(String::as_str));
-        let entities = fetch(models, sql).await?;
+        let entities = models.rows(Model::Catalog, sql, |it| columns.read(it)).await?;
         found.extend(entities.into_iter().map(|it| (it.reference.clone(), it)));
     }
     Ok(references.iter().map(|it| found.get(it).cloned()).collect())
@@ -260,8 +270,12 @@ pub async fn find_many_by_id(
 
 /// All that is visible; its text ends inside the `WHERE` clause.
 fn select(visible: &Visible) -> Scoped {
+    select_columns(visible, Columns::ALL)
+}
+
+fn select_columns(visible: &Visible, columns: Columns) -> Scoped {
     let mut sql = Sql::new("SELECT ");
-    Columns::ALL.write(&mut sql);
+    columns.write(&mut sql);
     sql.push(" FROM entities e WHERE ");
     visible.write(&mut sql, "e");
     visible.scoping(sql)

@@ -11,7 +11,7 @@ use domain::catalog::StoredDescriptor;
 use domain::id::{ActorId, EntityId, EntityUid, TenantId};
 use event_log::Position;
 use serde_json::Value;
-use vault::{Keyring, KeyringError};
+use vault::KeyringError;
 
 use crate::catalog::sql::Visible;
 use crate::error::ReadError;
@@ -53,6 +53,24 @@ pub enum VersionKind {
     Deregistered,
 }
 
+/// How much of each version is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Detail {
+    /// All but what was said: [`Version::descriptor`] is none.
+    Outline,
+    /// What was said, too.
+    Whole,
+}
+
+impl Detail {
+    fn columns(self) -> &'static str {
+        match self {
+            Self::Outline => "id, revision, uid, fate, sequence, position, at, actor",
+            Self::Whole => "id, revision, uid, fate, sequence, position, at, actor, descriptor",
+        }
+    }
+}
+
 /// A page of the versions of the entity with this reference, newest first. An entity that
 /// cannot be seen now has none; for one that is deregistered, a principal that sees everything
 /// still has its history.
@@ -65,9 +83,9 @@ pub async fn list(
     principal: &Principal,
     reference: &str,
     window: &Window<u64>,
+    detail: Detail,
 ) -> Result<Page<Version, u64>, ReadError> {
     let Some(visible) = Visible::to(principal)? else { return Ok(Page::empty()) };
-    let fault = ReadError::fault(Model::Catalog);
     let mut reader = models.reader(Model::Catalog, visible.tenant).await?;
     let ids = ids_of(models, &mut reader, &visible, &[reference.to_lowercase()]).await?;
     let Some(id) = ids.into_values().next() else {
@@ -75,17 +93,14 @@ pub async fn list(
         return Ok(Page::empty());
     };
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM versions WHERE tenant = ").bind(visible.tenant.0);
+    sql.push(detail.columns()).push(" FROM versions WHERE tenant = ").bind(visible.tenant.0);
     sql.push(" AND id = ").bind(id.0);
     let key = |it: &u64| vec![(*it).into()];
     window.cut_ordered(&mut sql, &["revision"], Direction::Descending, key)?;
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    let stored = models.rows_with(&mut reader, Model::Catalog, sql, |it| read(it, detail)).await?;
     reader.finish();
-    let mut versions = Vec::with_capacity(rows.len());
-    for row in &rows {
-        versions.push(read(models.keyring(), visible.tenant, row).await?);
-    }
-    Ok(window.page(versions, |it| it.revision))
+    let versions = restore(models, visible.tenant, stored).await?;
+    Ok(window.page(versions.into_iter().map(|(_, it)| it).collect(), |it| it.revision))
 }
 
 /// The newest `count` versions of each of `references`, in order, in two queries at
@@ -99,10 +114,10 @@ pub async fn newest_of_many(
     principal: &Principal,
     references: &[String],
     count: u32,
+    detail: Detail,
 ) -> Result<Vec<Page<Version, u64>>, ReadError> {
     let nothing = || references.iter().map(|_| Page::empty()).collect();
     let Some(visible) = Visible::to(principal)? else { return Ok(nothing()) };
-    let fault = ReadError::fault(Model::Catalog);
     let mut reader = models.reader(Model::Catalog, visible.tenant).await?;
     let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
     let ids = ids_of(models, &mut reader, &visible, &references).await?;
@@ -112,18 +127,16 @@ pub async fn newest_of_many(
     }
     let window = Window::first(count);
     let mut sql = Sql::new("SELECT ");
-    sql.push(COLUMNS).push(" FROM (SELECT ").push(COLUMNS);
+    sql.push(detail.columns()).push(" FROM (SELECT ").push(detail.columns());
     sql.push(", row_number() OVER (PARTITION BY id ORDER BY revision DESC) AS place");
     sql.push(" FROM versions WHERE tenant = ").bind(visible.tenant.0);
     sql.push(" AND id IN ").bind_list(ids.values().map(|it| it.0));
     sql.push(") AS numbered WHERE place <= ").bind(window.fetch()?);
     sql.push(" ORDER BY revision DESC");
-    let mut found: HashMap<EntityId, Vec<Version>> = HashMap::new();
-    let rows = sql.fetch(&mut reader).await.map_err(fault)?;
+    let stored = models.rows_with(&mut reader, Model::Catalog, sql, |it| read(it, detail)).await?;
     reader.finish();
-    for row in rows {
-        let id = EntityId(row.uuid(0).map_err(fault)?);
-        let version = read(models.keyring(), visible.tenant, &row).await?;
+    let mut found: HashMap<EntityId, Vec<Version>> = HashMap::new();
+    for (id, version) in restore(models, visible.tenant, stored).await? {
         found.entry(id).or_default().push(version);
     }
     let mut page = |reference: &String| {
@@ -133,8 +146,6 @@ pub async fn newest_of_many(
     };
     Ok(references.iter().map(&mut page).collect())
 }
-
-const COLUMNS: &str = "id, revision, uid, fate, descriptor, sequence, position, at, actor";
 
 /// The streams of those of `references` whose history may be seen.
 ///
@@ -166,27 +177,43 @@ async fn ids_of(
     rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
 }
 
-async fn read(keyring: &Keyring, tenant: TenantId, row: &Row) -> Result<Version, ReadError> {
-    let fault = ReadError::fault(Model::Catalog);
-    let mut version = read_public(row).map_err(fault)?;
-    if let Some(text) = row.optional_text(4).map_err(fault)? {
-        let stored: StoredDescriptor =
-            serde_json::from_str(&text).map_err(ReadError::fault(Model::Catalog))?;
-        let personal: Vec<_> = stored.personal.iter().collect();
-        let texts = match keyring.unseal_many(tenant, &personal).await {
-            Ok(texts) => texts,
-            Err(KeyringError::TenantErased(_)) => vec![None; personal.len()],
-            Err(error) => return Err(ReadError::fault(Model::Catalog)(error)),
-        };
-        let large = large::read(keyring, tenant, &stored.large).await;
-        let large = large.map_err(ReadError::fault(Model::Catalog))?;
-        version.descriptor = Some(stored.restore(&texts, &large));
-    }
-    Ok(version)
+/// A version of an entity, with what was said as the log holds it.
+struct Stored {
+    id: EntityId,
+    version: Version,
+    said: Option<StoredDescriptor>,
 }
 
-/// All but the descriptor.
-fn read_public(row: &Row) -> Result<Version, StoreError> {
+/// Opens what was said in each of them, sealed parts for all of them at once.
+async fn restore(
+    models: &ReadModels,
+    tenant: TenantId,
+    stored: Vec<Stored>,
+) -> Result<Vec<(EntityId, Version)>, ReadError> {
+    let fault = ReadError::fault(Model::Catalog);
+    let said = || stored.iter().filter_map(|it| it.said.as_ref());
+    let sealed: Vec<_> = said().flat_map(|it| &it.personal).collect();
+    let texts = match models.keyring().unseal_many(tenant, &sealed).await {
+        Ok(texts) => texts,
+        Err(KeyringError::TenantErased(_)) => vec![None; sealed.len()],
+        Err(error) => return Err(ReadError::fault(Model::Catalog)(error)),
+    };
+    let mut texts = texts.into_iter();
+    let mut versions = Vec::with_capacity(stored.len());
+    for Stored { id, mut version, said } in stored {
+        if let Some(said) = said {
+            let bytes = said.large.iter().map(|it| usize::try_from(it.length).unwrap_or(usize::MAX));
+            models.spend(bytes.fold(0, usize::saturating_add))?;
+            let large = large::read(models.keyring(), tenant, &said.large).await.map_err(fault)?;
+            let texts: Vec<_> = texts.by_ref().take(said.personal.len()).collect();
+            version.descriptor = Some(said.restore(&texts, &large));
+        }
+        versions.push((id, version));
+    }
+    Ok(versions)
+}
+
+fn read(row: &Row, detail: Detail) -> Result<Stored, StoreError> {
     let kind = match row.text(3)?.as_str() {
         "registered" => VersionKind::Registered,
         "updated" => VersionKind::Updated,
@@ -196,14 +223,19 @@ fn read_public(row: &Row) -> Result<Version, StoreError> {
             return Err(StoreError::Value { column: 3, expected, source: None });
         }
     };
-    Ok(Version {
+    let version = Version {
         uid: row.optional_uuid(2)?.map(EntityUid),
         revision: row.count(1)?,
         kind,
         descriptor: None,
-        sequence: row.count(5)?,
-        position: Position(row.count(6)?),
-        at: row.time(7)?,
-        actor: ActorId(row.uuid(8)?),
-    })
+        sequence: row.count(4)?,
+        position: Position(row.count(5)?),
+        at: row.time(6)?,
+        actor: ActorId(row.uuid(7)?),
+    };
+    let said = match detail {
+        Detail::Outline => None,
+        Detail::Whole => row.optional_json(8)?,
+    };
+    Ok(Stored { id: EntityId(row.uuid(0)?), version, said })
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use domain::Principal;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::entities::{self, Entity};
+use crate::catalog::entities::{self, Columns, Entity};
 use crate::catalog::sql::Visible;
 use crate::error::ReadError;
 use crate::model::Model;
@@ -32,7 +32,7 @@ pub struct Relation {
 pub struct Neighbour {
     /// The relation.
     pub relation: Relation,
-    /// The entity; none if there is none that the principal can see.
+    /// The entity; none if there is none that the principal can see, or it was not asked for.
     pub entity: Option<Entity>,
 }
 
@@ -174,8 +174,8 @@ fn read(row: &Row) -> Result<(String, Relation), StoreError> {
     Ok((row.text(0)?, Relation { kind, target, resolved: row.integer(3)? != 0 }))
 }
 
-/// The same as [`of_many`] with the entities at the far ends, in one query more for every 8,192
-/// of them.
+/// The same as [`of_many`] with `columns` of the entities at the far ends, if any are asked for,
+/// in one query more for every 8,192 of them.
 ///
 /// # Errors
 ///
@@ -185,13 +185,18 @@ pub async fn neighbours_of_many(
     principal: &Principal,
     references: &[String],
     part: &Part,
+    columns: Option<Columns>,
 ) -> Result<Vec<Page<Neighbour, RelationCursor>>, ReadError> {
     let relations = of_many(models, principal, references, part).await?;
+    let Some(columns) = columns else {
+        let alone = |relation| Neighbour { relation, entity: None };
+        return Ok(relations.into_iter().map(|it| it.map(alone)).collect());
+    };
     let all = relations.iter().flat_map(|it| &it.edges).map(|it| &it.node);
     let resolved = all.filter(|it| it.resolved);
     let targets: BTreeSet<String> = resolved.map(|it| it.target.clone()).collect();
     let targets: Vec<String> = targets.into_iter().collect();
-    let entities = entities::find_many(models, principal, &targets).await?;
+    let entities = entities::find_many_columns(models, principal, &targets, columns).await?;
     let entities: HashMap<_, _> = targets.into_iter().zip(entities).collect();
     let neighbour = |mut relation: Relation| {
         let entity = entities.get(&relation.target).cloned().flatten();

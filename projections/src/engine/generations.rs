@@ -59,7 +59,7 @@ impl Generations {
 
     /// What a request that begins now reads.
     pub(crate) fn read_models(&self) -> ReadModels {
-        self.state().read_models.clone()
+        self.state().read_models.anew()
     }
 
     /// Every table set, those being built last.

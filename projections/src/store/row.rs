@@ -1,6 +1,7 @@
 //! One row of an answer, read by place.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
 use sqlx::sqlite::SqliteRow;
@@ -10,14 +11,27 @@ use uuid::Uuid;
 use super::StoreError;
 
 /// One row of an answer.
-pub(crate) struct Row(pub(super) SqliteRow);
+pub(crate) struct Row {
+    row: SqliteRow,
+    /// What was copied out of it. In bytes.
+    copied: AtomicUsize,
+}
 
 impl Row {
+    pub(super) fn new(row: SqliteRow) -> Self {
+        Self { row, copied: AtomicUsize::new(0) }
+    }
+
+    /// How much text was copied out of it so far. In bytes.
+    pub(crate) fn copied(&self) -> usize {
+        self.copied.load(Ordering::Relaxed)
+    }
+
     fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
         &'r self,
         column: usize,
     ) -> Result<T, StoreError> {
-        Ok(self.0.try_get_unchecked(column)?)
+        Ok(self.row.try_get_unchecked(column)?)
     }
 
     pub(crate) fn uuid(&self, column: usize) -> Result<Uuid, StoreError> {
@@ -29,11 +43,15 @@ impl Row {
     }
 
     pub(crate) fn text(&self, column: usize) -> Result<String, StoreError> {
-        self.get(column)
+        let text: String = self.get(column)?;
+        self.copied.fetch_add(text.len(), Ordering::Relaxed);
+        Ok(text)
     }
 
     pub(crate) fn optional_text(&self, column: usize) -> Result<Option<String>, StoreError> {
-        self.get(column)
+        let text: Option<String> = self.get(column)?;
+        self.copied.fetch_add(text.as_ref().map_or(0, String::len), Ordering::Relaxed);
+        Ok(text)
     }
 
     pub(crate) fn integer(&self, column: usize) -> Result<i64, StoreError> {
@@ -85,6 +103,17 @@ impl Row {
     ) -> Result<T, StoreError> {
         let expected = std::any::type_name::<T>();
         serde_json::from_str(&self.text(column)?).map_err(|it| unexpected(column, expected, it))
+    }
+
+    /// The same where there may be none.
+    pub(crate) fn optional_json<T: serde::de::DeserializeOwned>(
+        &self,
+        column: usize,
+    ) -> Result<Option<T>, StoreError> {
+        let expected = std::any::type_name::<T>();
+        let text = self.optional_text(column)?;
+        let json = text.map(|it| serde_json::from_str(&it)).transpose();
+        json.map_err(|it| unexpected(column, expected, it))
     }
 }
 

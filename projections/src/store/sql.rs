@@ -154,7 +154,7 @@ impl Sql {
         self.trace();
         let text = AssertSqlSafe(self.text).into_sql_str();
         let rows = sqlx::query_with(text, self.arguments).fetch_all(connection).await?;
-        Ok(rows.into_iter().map(Row).collect())
+        Ok(rows.into_iter().map(Row::new).collect())
     }
 
     /// Runs it and returns the row it answers, if any.
@@ -164,7 +164,7 @@ impl Sql {
     ) -> Result<Option<Row>, StoreError> {
         self.trace();
         let text = AssertSqlSafe(self.text).into_sql_str();
-        Ok(sqlx::query_with(text, self.arguments).fetch_optional(connection).await?.map(Row))
+        Ok(sqlx::query_with(text, self.arguments).fetch_optional(connection).await?.map(Row::new))
     }
 
     /// Runs it and hands over each row as it comes, until that is enough.
@@ -177,7 +177,7 @@ impl Sql {
         let text = AssertSqlSafe(self.text).into_sql_str();
         let mut rows = sqlx::query_with(text, self.arguments).fetch(connection);
         while let Some(row) = rows.try_next().await? {
-            if take(&Row(row))?.is_break() {
+            if take(&Row::new(row))?.is_break() {
                 break;
             }
         }

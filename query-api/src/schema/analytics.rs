@@ -72,7 +72,7 @@ impl AnalyticsQuery {
     ) -> async_graphql::Result<Vec<AnalyticsDay>> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Analytics).await?;
-        let days = analytics::days(models, request.principal(), from, to).await;
+        let days = analytics::days(&models, request.principal(), from, to).await;
         Ok(days.map_err(ApiError::from)?.into_iter().map(AnalyticsDay::from).collect())
     }
 }

@@ -135,7 +135,7 @@ impl AuditTotals {
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Audit).await?;
-        let count = audit::count(models, request.principal(), &self.0).await;
+        let count = audit::count(&models, request.principal(), &self.0).await;
         Ok(Long(count.map_err(ApiError::from)?))
     }
 }
@@ -163,7 +163,7 @@ impl AuditQuery {
         let arguments = PageArguments { first, after, last, before };
         let window = arguments.window::<u64>(request, &purpose)?;
         let models = request.read(Model::Audit).await?;
-        let page = audit::list(models, request.principal(), &filter, &window).await;
+        let page = audit::list(&models, request.principal(), &filter, &window).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, &purpose, page, AuditTotals(filter), AuditEvent))
     }

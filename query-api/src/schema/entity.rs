@@ -1,5 +1,6 @@
 //! Catalog entities: the entity page, and lists of them in [`list`].
 
+mod asked;
 pub mod list;
 
 use async_graphql::connection::Connection;
@@ -142,7 +143,8 @@ impl Entity {
             first: first.unwrap_or(PAGE_DEFAULT),
             after: window.after,
         };
-        let page = context.data::<Loaders>()?.neighbours(reference.clone(), part).await?;
+        let columns = asked::targets(asked::nodes(&context.field()).into_iter());
+        let page = context.data::<Loaders>()?.neighbours(reference.clone(), part, columns).await?;
         Ok(connection(request, &purpose, page, RelationTotals { reference, kinds }, Relation))
     }
 
@@ -151,7 +153,8 @@ impl Entity {
     async fn owners(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Relation>> {
         let part = Part::first(PAGE_MAX, vec!["ownedBy".to_owned()]);
         let loaders = context.data::<Loaders>()?;
-        let page = loaders.neighbours(self.0.reference.clone(), part).await?;
+        let columns = asked::targets(context.field().selection_set());
+        let page = loaders.neighbours(self.0.reference.clone(), part, columns).await?;
         Ok(page.into_nodes().map(Relation).collect())
     }
 
@@ -187,15 +190,17 @@ impl Entity {
         let arguments = PageArguments { first, after, ..PageArguments::default() };
         let purpose = format!("cursor/history/{}", self.0.reference);
         let window = arguments.window::<u64>(request, &purpose)?;
+        let detail = asked::detail(&asked::nodes(&context.field()));
         let page = match (&window.after, arguments.take()?) {
             (None, projections::page::Take::First(count)) => {
                 let loaders = context.data::<Loaders>()?;
-                loaders.versions(self.0.reference.clone(), count).await?
+                loaders.versions(self.0.reference.clone(), count, detail).await?
             }
             _ => {
                 let models = request.read(Model::Catalog).await?;
                 let principal = request.principal();
-                let listed = history::list(models, principal, &self.0.reference, &window).await;
+                let reference = &self.0.reference;
+                let listed = history::list(&models, principal, reference, &window, detail).await;
                 listed.map_err(ApiError::from)?
             }
         };

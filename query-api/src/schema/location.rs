@@ -64,7 +64,7 @@ impl LocationTotals {
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Catalog).await?;
-        let count = locations::count(models, request.principal()).await;
+        let count = locations::count(&models, request.principal()).await;
         Ok(Long(count.map_err(ApiError::from)?))
     }
 }
@@ -90,7 +90,7 @@ impl LocationQuery {
         let arguments = PageArguments { first, after, last, before };
         let window = arguments.window::<LocationId>(request, purpose)?;
         let models = request.read(Model::Catalog).await?;
-        let page = locations::list(models, request.principal(), &window).await;
+        let page = locations::list(&models, request.principal(), &window).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, purpose, page, LocationTotals, Location))
     }

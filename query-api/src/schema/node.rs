@@ -120,43 +120,43 @@ async fn find(request: &RequestContext, id: NodeId) -> Result<Option<Node>, ApiE
     Ok(match id {
         NodeId::Tenant(_) => {
             let models = request.read(Model::Organisation).await?;
-            let tenant = projections::organisation::find(models, principal).await?;
+            let tenant = projections::organisation::find(&models, principal).await?;
             tenant.map(|it| Node::Tenant(Tenant(it)))
         }
         NodeId::Entity(id) => {
             let models = request.read(Model::Catalog).await?;
-            let found = entities::find_many_by_id(models, principal, &[id]).await?;
+            let found = entities::find_many_by_id(&models, principal, &[id]).await?;
             found.into_iter().flatten().next().map(|it| Node::Entity(Entity(it)))
         }
         NodeId::Location(id) => {
             let models = request.read(Model::Catalog).await?;
-            let found = locations::find_many(models, principal, &[id]).await?;
+            let found = locations::find_many(&models, principal, &[id]).await?;
             found.into_iter().flatten().next().map(|it| Node::Location(Location(it)))
         }
         NodeId::Customer(id) => {
             let models = request.read(Model::Billing).await?;
-            let found = billing::customers::find_many(models, principal, &[id]).await?;
+            let found = billing::customers::find_many(&models, principal, &[id]).await?;
             found.into_iter().flatten().next().map(|it| Node::Customer(Customer(it)))
         }
         NodeId::Plan(id, seller) => {
             let models = request.read(Model::Billing).await?;
-            let found = billing::plans::find_many(models, principal, seller.into(), &[id]).await?;
+            let found = billing::plans::find_many(&models, principal, seller.into(), &[id]).await?;
             let found = found.into_iter().flatten().next();
             found.map(|plan| Node::Plan(Plan { plan, seller }))
         }
         NodeId::Subscription(id) => {
             let models = request.read(Model::Billing).await?;
-            let found = billing::subscriptions::find_many(models, principal, &[id]).await?;
+            let found = billing::subscriptions::find_many(&models, principal, &[id]).await?;
             found.into_iter().flatten().next().map(|it| Node::Subscription(Subscription(it)))
         }
         NodeId::Meter(key) => {
             let models = request.read(Model::Billing).await?;
-            let found = billing::meters::find_many(models, principal, &[key]).await?;
+            let found = billing::meters::find_many(&models, principal, &[key]).await?;
             found.into_iter().flatten().next().map(|it| Node::Meter(Meter(it)))
         }
         NodeId::Event(id) => {
             let models = request.read(Model::Audit).await?;
-            let found = audit::find_many(models, principal, &[id]).await?;
+            let found = audit::find_many(&models, principal, &[id]).await?;
             found.into_iter().flatten().next().map(|it| Node::AuditEvent(AuditEvent(it)))
         }
     })

@@ -179,7 +179,7 @@ impl DirectoryTotals {
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Organisation).await?;
-        let count = organisation::count_registrations(models, request.principal()).await;
+        let count = organisation::count_registrations(&models, request.principal()).await;
         Ok(Long(count.map_err(ApiError::from)?))
     }
 }
@@ -210,7 +210,7 @@ impl OrganisationQuery {
     async fn tenant(&self, context: &Context<'_>) -> async_graphql::Result<Option<Tenant>> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Organisation).await?;
-        let found = organisation::find(models, request.principal()).await;
+        let found = organisation::find(&models, request.principal()).await;
         Ok(found.map_err(ApiError::from)?.map(Tenant))
     }
 
@@ -230,14 +230,14 @@ impl OrganisationQuery {
         let models = request.read(Model::Organisation).await?;
         let page = if let Some(slug) = slug {
             let slug = slug.parse().map_err(ApiError::argument)?;
-            let found = organisation::find_registration_by_slug(models, principal, &slug).await;
+            let found = organisation::find_registration_by_slug(&models, principal, &slug).await;
             let edges = found.map_err(ApiError::from)?.into_iter();
             let edges = edges.map(|node| Edge { cursor: node.slug.as_str().to_owned(), node });
             Page { edges: edges.collect(), has_previous: false, has_next: false }
         } else {
             let arguments = PageArguments { first, after, last, before };
             let window = arguments.window::<String>(request, purpose)?;
-            let page = organisation::list_registrations(models, principal, &window).await;
+            let page = organisation::list_registrations(&models, principal, &window).await;
             page.map_err(ApiError::from)?
         };
         Ok(connection(request, purpose, page, DirectoryTotals, Registration))

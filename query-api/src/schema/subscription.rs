@@ -158,8 +158,7 @@ impl Changes {
             return Ok((self.scope == Scope::All).then(|| seen(None)));
         }
         let principal = self.request.principal();
-        // The table sets of this moment: a subscriber must not hold on to those of its beginning.
-        let models = self.request.shared().projections().models();
+        let models = self.request.models();
         let found = entities::find_many_by_id(&models, principal, &[change.id]).await?;
         let Some(entity) = found.into_iter().flatten().next() else { return Ok(None) };
         if self.filter != Filter::All(Vec::new()) {

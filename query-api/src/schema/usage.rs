@@ -223,7 +223,7 @@ impl UsageQuery {
     ) -> async_graphql::Result<UsageTotals> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Billing).await?;
-        let report = usage::totals(models, request.principal(), &matching.query()?).await;
+        let report = usage::totals(&models, request.principal(), &matching.query()?).await;
         let UsageReport { sequence, complete_through, rows } = report.map_err(ApiError::from)?;
         let totals = rows.into_iter().map(UsageTotal).collect();
         Ok(UsageTotals { sequence: Long(sequence), complete_through, totals })
@@ -240,7 +240,7 @@ impl UsageQuery {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Billing).await?;
         let query = matching.query()?;
-        let report = usage::series(models, request.principal(), &query, step.into()).await;
+        let report = usage::series(&models, request.principal(), &query, step.into()).await;
         let UsageReport { sequence, complete_through, rows } = report.map_err(ApiError::from)?;
         let series = rows.into_iter().map(UsageSeries).collect();
         Ok(UsageSeriesReport { sequence: Long(sequence), complete_through, series })

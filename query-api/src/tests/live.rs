@@ -2,6 +2,7 @@
 
 use futures::{SinkExt, StreamExt};
 use outbound::Request;
+use projections::Model;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -72,6 +73,24 @@ async fn an_entity_that_changed_is_told_to_its_tenant() {
     let expected =
         json!({ "reference": "component:default/web", "change": "DEREGISTERED", "entity": null });
     assert_eq!(told["payload"]["data"]["entityChanged"], expected);
+}
+
+#[tokio::test]
+async fn a_change_shows_what_a_rebuilt_generation_holds() {
+    let site = Site::start().await;
+    let mut socket = connect(&site, &site.a).await;
+    let document = "subscription { entityChanged { entity { owners { targetReference } } } }";
+    subscribe(&mut socket, document).await;
+    site.projections.rebuild(Model::Catalog).await.unwrap();
+    // Nothing is written any more into the tables that were there when the subscription began.
+    let mut web = component("web", "amber");
+    for owner in ["group:default/first", "group:default/second"] {
+        web["spec"]["owner"] = json!(owner);
+        apply(&site, &site.a, json!([put(&web, None)])).await;
+        let told = receive(&mut socket).await;
+        let owners = &told["payload"]["data"]["entityChanged"]["entity"]["owners"];
+        assert_eq!(owners, &json!([{ "targetReference": owner }]), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ const NAMES: [(Column, &str); 20] = [
 ];
 
 /// A set of columns; the reference is always among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Columns(u32);
 
 impl Columns {

@@ -5,6 +5,9 @@ use domain::entity;
 use domain::id::EntityUid;
 
 use super::*;
+use crate::ReadError;
+use crate::catalog::entities::Selection;
+use crate::catalog::filter::Filter;
 use crate::catalog::history;
 
 fn api(bytes: usize, tag: &str) -> Value {
@@ -22,7 +25,7 @@ async fn shown(models: &ReadModels) -> (Value, Vec<Option<Value>>) {
     let found = entities::find(models, &member(), "api:default/orders").await.unwrap();
     let document = found.expect("it is there").document();
     let window = Window::first(10);
-    let versions = history::list(models, &member(), "api:default/orders", &window).await.unwrap();
+    let versions = history::list(models, &member(), "api:default/orders", &window, Detail::Whole).await.unwrap();
     (document, versions.into_nodes().map(|it| it.descriptor).collect())
 }
 
@@ -75,5 +78,45 @@ async fn content_that_is_lost_or_of_another_tenant_parks_its_tenant_and_nobody_e
     world.history.stored(tenant(1), &large).await;
     assert_eq!(projections.resume(Model::Catalog, tenant(1)).await.unwrap(), None);
     assert_eq!(shown(&models).await.1, [Some(large)]);
+    projections.stop().await;
+}
+
+#[tokio::test]
+async fn one_request_reads_so_much_and_no_more() {
+    let mut world = World::new().await;
+    let each = 4_000_000;
+    let beyond = crate::READ_BYTES_MAX / each + 1;
+    let mut references = Vec::new();
+    for index in 0..beyond {
+        let mut api = api(each, "it");
+        api["metadata"]["name"] = json!(format!("api-{index}"));
+        references.push(format!("api:default/api-{index}"));
+        world.history.register(tenant(1), &api, None).await;
+    }
+    let (projections, _) = world.read().await;
+    let newest = async |references: &[String], detail| {
+        let models = projections.models();
+        history::newest_of_many(&models, &member(), references, 1, detail).await
+    };
+    assert_eq!(newest(&references, Detail::Outline).await.unwrap().len(), beyond);
+    assert!(newest(&references[1..], Detail::Whole).await.is_ok());
+    let refused = newest(&references, Detail::Whole).await.unwrap_err();
+    assert!(refused.to_string().contains("33554432 bytes; ask for less"), "{refused}");
+
+    let (all, window) = (Selection::matching(Filter::All(vec![])), Window::first(100));
+    let list = async |columns| {
+        let models = projections.models();
+        entities::list_columns(&models, &member(), &all, &window, columns).await
+    };
+    assert_eq!(list(Columns::of([])).await.unwrap().edges.len(), beyond);
+    assert!(matches!(list(Columns::ALL).await, Err(ReadError::TooMuch)));
+
+    // What a request reads bit by bit is counted together.
+    let models = projections.models();
+    let find = async |it: &String| entities::find(&models, &member(), it).await;
+    for it in &references[1..] {
+        assert!(find(it).await.unwrap().is_some());
+    }
+    assert!(matches!(find(&references[0]).await, Err(ReadError::TooMuch)));
     projections.stop().await;
 }

@@ -193,9 +193,9 @@ pub(in crate::rest) async fn show(
     let models = request.read(Model::Billing).await?;
     let principal = request.principal();
     Ok(Json(match step {
-        None => Report::of(usage::totals(models, principal, &query).await?, Rows::Totals),
+        None => Report::of(usage::totals(&models, principal, &query).await?, Rows::Totals),
         Some(step) => {
-            Report::of(usage::series(models, principal, &query, step).await?, Rows::Series)
+            Report::of(usage::series(&models, principal, &query, step).await?, Rows::Series)
         }
     }))
 }

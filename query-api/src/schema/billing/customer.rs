@@ -108,7 +108,7 @@ impl CustomerTotals {
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Billing).await?;
-        let count = customers::count(models, request.principal()).await;
+        let count = customers::count(&models, request.principal()).await;
         Ok(Long(count.map_err(ApiError::from)?))
     }
 }
@@ -134,7 +134,7 @@ impl CustomerQuery {
         let arguments = PageArguments { first, after, last, before };
         let window = arguments.window::<CustomerId>(request, purpose)?;
         let models = request.read(Model::Billing).await?;
-        let page = customers::list(models, request.principal(), &window).await;
+        let page = customers::list(&models, request.principal(), &window).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, purpose, page, CustomerTotals, Customer))
     }

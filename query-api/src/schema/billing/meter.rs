@@ -108,7 +108,7 @@ impl MeterTotals {
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Billing).await?;
-        let count = meters::count(models, request.principal()).await;
+        let count = meters::count(&models, request.principal()).await;
         Ok(Long(count.map_err(ApiError::from)?))
     }
 }
@@ -134,7 +134,7 @@ impl MeterQuery {
         let arguments = PageArguments { first, after, last, before };
         let window = arguments.window::<String>(request, purpose)?;
         let models = request.read(Model::Billing).await?;
-        let page = meters::list(models, request.principal(), &window).await;
+        let page = meters::list(&models, request.principal(), &window).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, purpose, page, MeterTotals, Meter))
     }

@@ -97,7 +97,7 @@ impl PlanTotals {
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Billing).await?;
-        let count = plans::count(models, request.principal(), self.0.into()).await;
+        let count = plans::count(&models, request.principal(), self.0.into()).await;
         Ok(Long(count.map_err(ApiError::from)?))
     }
 }
@@ -125,7 +125,7 @@ impl PlanQuery {
         let arguments = PageArguments { first, after, last, before };
         let window = arguments.window::<PlanId>(request, &purpose)?;
         let models = request.read(Model::Billing).await?;
-        let page = plans::list(models, request.principal(), seller.into(), &window).await;
+        let page = plans::list(&models, request.principal(), seller.into(), &window).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, &purpose, page, PlanTotals(seller), |plan| Plan { plan, seller }))
     }

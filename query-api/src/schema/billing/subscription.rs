@@ -184,7 +184,7 @@ impl SubscriptionTotals {
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Billing).await?;
-        let count = subscriptions::count(models, request.principal(), &self.0).await;
+        let count = subscriptions::count(&models, request.principal(), &self.0).await;
         Ok(Long(count.map_err(ApiError::from)?))
     }
 }
@@ -212,7 +212,7 @@ impl SubscriptionQuery {
         let arguments = PageArguments { first, after, last, before };
         let window = arguments.window::<SubscriptionId>(request, &purpose)?;
         let models = request.read(Model::Billing).await?;
-        let page = subscriptions::list(models, request.principal(), &filter, &window).await;
+        let page = subscriptions::list(&models, request.principal(), &filter, &window).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, &purpose, page, SubscriptionTotals(filter), Subscription))
     }

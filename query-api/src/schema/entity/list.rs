@@ -2,18 +2,18 @@
 
 use async_graphql::connection::Connection;
 use async_graphql::{
-    Context, Description, InputObject, Json, Object, SelectionField, SimpleObject,
+    Context, Description, InputObject, Json, Object, SimpleObject,
 };
 use domain::id::EntityUid;
 use projections::Model;
 use projections::catalog::entities::{
-    self, Column, Columns, EntityCursor, FACET_VALUES_MAX, Missing, Order, OrderBy, Selection,
+    self, EntityCursor, FACET_VALUES_MAX, Missing, Order, OrderBy, Selection,
     TextSearch,
 };
 use projections::catalog::filter::Filter;
 use serde_json::Value;
 
-use super::Entity;
+use super::{Entity, asked};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::schema::page::{Cursor, Long, PageArguments, connection};
@@ -91,7 +91,7 @@ impl EntityTotals {
     async fn total_count(&self, context: &Context<'_>) -> async_graphql::Result<Long> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Catalog).await?;
-        let count = entities::count(models, request.principal(), &self.0).await;
+        let count = entities::count(&models, request.principal(), &self.0).await;
         Ok(Long(count.map_err(ApiError::from)?))
     }
 
@@ -107,7 +107,7 @@ impl EntityTotals {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Catalog).await?;
         let (principal, most) = (request.principal(), first.unwrap_or(FACET_VALUES_MAX));
-        let facets = entities::facets(models, principal, &self.0, &keys, most).await;
+        let facets = entities::facets(&models, principal, &self.0, &keys, most).await;
         Ok(facets.map_err(ApiError::from)?.into_iter().map(Facet::from).collect())
     }
 }
@@ -157,11 +157,11 @@ impl EntityQuery {
         let models = request.read(Model::Catalog).await?;
         let found = match (reference, uid) {
             (Some(reference), None) => {
-                entities::find(models, request.principal(), &reference).await
+                entities::find(&models, request.principal(), &reference).await
             }
             (None, Some(uid)) => {
                 let uid: EntityUid = uid.parse().map_err(ApiError::argument)?;
-                entities::find_by_uid(models, request.principal(), uid).await
+                entities::find_by_uid(&models, request.principal(), uid).await
             }
             _ => {
                 return Err(ApiError::argument("expected `reference` or `uid`, one of them").into());
@@ -189,55 +189,9 @@ impl EntityQuery {
         let arguments = PageArguments { first, after, last, before };
         let window = arguments.window::<EntityCursor>(request, &purpose)?;
         let models = request.read(Model::Catalog).await?;
-        let (principal, columns) = (request.principal(), columns(context));
-        let page = entities::list_columns(models, principal, &selection, &window, columns).await;
+        let (principal, columns) = (request.principal(), asked::columns(&asked::nodes(&context.field())));
+        let page = entities::list_columns(&models, principal, &selection, &window, columns).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, &purpose, page, EntityTotals(selection), Entity))
     }
-}
-
-/// The columns that the nodes of the connection being resolved are asked for.
-fn columns(context: &Context<'_>) -> Columns {
-    let mut columns = Columns::of([]);
-    let fields = context.field();
-    for field in fields.selection_set() {
-        let nodes: Vec<_> = match field.name() {
-            "nodes" => vec![field],
-            "edges" => field.selection_set().filter(|it| it.name() == "node").collect(),
-            _ => continue,
-        };
-        for asked in nodes.iter().flat_map(SelectionField::selection_set) {
-            match column(asked.name()) {
-                Some(column) => columns = columns.with(column),
-                None => return Columns::ALL,
-            }
-        }
-    }
-    columns
-}
-
-/// The column that a field of an entity is resolved from, if one is enough.
-fn column(field: &str) -> Option<Column> {
-    Some(match field {
-        "id" | "usage" => Column::Id,
-        "uid" => Column::Uid,
-        "reference" | "relations" | "owners" | "history" | "__typename" => Column::Reference,
-        "kind" => Column::Kind,
-        "namespace" => Column::Namespace,
-        "name" => Column::Name,
-        "title" => Column::Title,
-        "description" => Column::Description,
-        "type" => Column::SpecType,
-        "lifecycle" => Column::Lifecycle,
-        "tags" => Column::Tags,
-        "location" => Column::Location,
-        "etag" => Column::Etag,
-        "revision" => Column::Revision,
-        "sequence" => Column::Sequence,
-        "registeredAt" => Column::RegisteredAt,
-        "changedAt" => Column::ChangedAt,
-        "changedBy" => Column::ChangedBy,
-        "document" => Column::Document,
-        _ => return None,
-    })
 }

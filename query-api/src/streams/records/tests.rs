@@ -1,13 +1,13 @@
 //! Followers at every place and pace: nothing is missed, nothing comes twice, nobody waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::id::TenantId;
 use event_log::{
     ClaimError, Draft, EventLog, Link, LogError, MemoryLog, Partition, Position, Reader, Record,
-    Snapshot, Writer,
+    Recorded, Snapshot, Writer,
 };
 use uuid::Uuid;
 
@@ -17,11 +17,32 @@ use crate::testing::soon;
 
 const PARTITION: Partition = Partition(0);
 
-/// A log that counts its readers, and can be told to fail those that follow it.
+/// A log that counts its readers, and can be told what goes wrong with those to come.
 #[derive(Debug)]
 struct Watched {
     log: MemoryLog,
     readers: AtomicUsize,
+    faults: Mutex<Vec<Fault>>,
+}
+
+/// What goes wrong with a reader.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Fails,
+    Panics,
+}
+
+#[derive(Debug)]
+struct Faulty(Fault);
+
+#[async_trait]
+impl Reader for Faulty {
+    async fn next(&mut self, _records_max: usize) -> Result<Vec<Recorded>, LogError> {
+        match self.0 {
+            Fault::Fails => Err(LogError::Closed),
+            Fault::Panics => panic!("the reader panics, as the test wants"),
+        }
+    }
 }
 
 #[async_trait]
@@ -41,6 +62,9 @@ impl EventLog for Watched {
         from: Position,
     ) -> Result<Box<dyn Reader>, LogError> {
         self.readers.fetch_add(1, Ordering::Relaxed);
+        if let Some(fault) = self.faults.lock().unwrap().pop() {
+            return Ok(Box::new(Faulty(fault)));
+        }
         self.log.read(partition, from).await
     }
     async fn end(&self, partition: Partition) -> Result<Position, LogError> {
@@ -62,7 +86,8 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let watched = Arc::new(Watched { log: MemoryLog::new(1), readers: AtomicUsize::new(0) });
+        let (log, readers) = (MemoryLog::new(1), AtomicUsize::new(0));
+        let watched = Arc::new(Watched { log, readers, faults: Mutex::default() });
         let writer = watched.claim(PARTITION).await.unwrap();
         Self { watched, writer, count: 0, link: Link::GENESIS, positions: Vec::new() }
     }
@@ -303,4 +328,46 @@ async fn a_follower_that_sleeps_holds_up_nobody_and_keeps_nothing() {
     world.append(1).await;
     soon(asleep.next()).await.unwrap();
     assert!(matches!(asleep.source, Source::Tail));
+}
+
+#[tokio::test]
+async fn who_followed_a_tail_that_failed_goes_on_alone() {
+    for fault in [Fault::Fails, Fault::Panics] {
+        let mut world = World::new().await;
+        world.append(3).await;
+        let tails = Tails::default();
+        let open = || Records::open(world.log(), tails.clone(), PARTITION, None);
+        let followers = [open().await.unwrap(), open().await.unwrap()];
+        // The first reader is the tail's.
+        world.watched.faults.lock().unwrap().push(fault);
+        let following = followers.map(|mut records| {
+            tokio::spawn(async move {
+                let step = records.next().await.unwrap();
+                (step.new_ones().map(|it| it.recorded.position).collect::<Vec<_>>(), records)
+            })
+        });
+        tokio::task::yield_now().await;
+        world.append(2).await;
+        for it in following {
+            let (seen, records) = soon(it).await.unwrap();
+            assert_eq!(seen, world.positions[3..], "{fault:?}");
+            assert!(matches!(records.source, Source::Alone(_)), "{fault:?}");
+        }
+        // Nobody who comes later is led to what has failed.
+        let mut late = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+        world.append(1).await;
+        assert_eq!(soon(late.next()).await.unwrap().new_ones().count(), 1);
+        world.append(1).await;
+        assert_eq!(soon(late.next()).await.unwrap().new_ones().count(), 1);
+        assert!(matches!(late.source, Source::Tail), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_fails_for_all_says_so_to_each() {
+    let mut world = World::new().await;
+    world.append(1).await;
+    let mut records = Records::open(world.log(), Tails::default(), PARTITION, None).await.unwrap();
+    world.watched.faults.lock().unwrap().extend([Fault::Fails; 2]);
+    assert!(matches!(soon(records.next()).await.map(drop), Err(LogError::Closed)));
 }

@@ -10,6 +10,7 @@ use async_graphql::{
     ComplexObject, Context, Data, Enum, InputObject, Object, Result, Schema, SimpleObject,
     Subscription,
 };
+use async_graphql::parser::types::OperationType;
 use async_trait::async_trait;
 use axum::http::request::Parts;
 use futures::future::BoxFuture;
@@ -172,7 +173,7 @@ impl Caller for Person {
     fn principal(&self) -> &str {
         &self.principal
     }
-    fn attach(&self, data: &mut Data) {
+    fn attach(&self, _kind: OperationType, data: &mut Data) {
         data.insert(Name(self.name.clone()));
     }
     fn turn(&self) -> Option<Turn> {
