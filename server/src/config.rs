@@ -3,6 +3,7 @@
 //! The only module that reads the environment. `config.default.toml` is the manual.
 
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub log: Log,
     /// The write side.
     pub commands: Commands,
+    /// The read side.
+    pub reads: Reads,
     /// The built-in issuer.
     pub tokens: Tokens,
     /// Logs and traces.
@@ -107,7 +110,19 @@ pub(crate) struct Commands {
     /// How many requests of one tenant may wait.
     pub waiting_per_tenant_max: usize,
     /// Events between snapshots.
-    pub snapshot_every_events: u64,
+    pub snapshot_every_events: NonZeroU64,
+    /// Outcomes of keyed requests that are remembered beyond what is reserved for each tenant.
+    pub remembered_in_common_max: usize,
+}
+
+/// The read side.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reads {
+    /// How many connections the readers of one model share.
+    pub connections_max: NonZeroU32,
+    /// The longest one read may take, in milliseconds.
+    pub time_max_ms: NonZeroU64,
 }
 
 /// The built-in issuer.

@@ -1,6 +1,5 @@
 //! One process with every role, on one data folder: wiring and an orderly end.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +16,6 @@ use crate::folder::Folder;
 
 /// How many events one transaction of a projection applies at most.
 const PROJECTION_BATCH_MAX: usize = 5_000;
-
-/// How many connections the readers of one model share.
-const MODEL_READERS_MAX: u32 = 8;
 
 /// A running node.
 #[derive(Debug)]
@@ -46,8 +42,8 @@ impl Node {
         let commands = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),
             waiting_requests_max: config.commands.waiting_per_tenant_max,
-            snapshot_every: NonZeroU64::new(config.commands.snapshot_every_events)
-                .context("`commands.snapshot_every_events` must be at least 1")?,
+            remembered_in_common_max: config.commands.remembered_in_common_max,
+            snapshot_every: config.commands.snapshot_every_events,
             values: match config.environment {
                 Environment::Development => Values::Plain,
                 Environment::Production => Values::Sealed,
@@ -60,7 +56,8 @@ impl Node {
             .context("the write side did not start")?;
         let projections = projections::Settings {
             batch_max: PROJECTION_BATCH_MAX,
-            readers_max: MODEL_READERS_MAX,
+            readers_max: config.reads.connections_max.get(),
+            read_time_max: Duration::from_millis(config.reads.time_max_ms.get()),
             ..projections::Settings::new(folder.models())
         };
         let projections = Projections::start(projections, log.clone(), keyring.clone())

@@ -202,7 +202,8 @@ async fn restore(
     let mut versions = Vec::with_capacity(stored.len());
     for Stored { id, mut version, said } in stored {
         if let Some(said) = said {
-            let bytes = said.large.iter().map(|it| usize::try_from(it.length).unwrap_or(usize::MAX));
+            let bytes =
+                said.large.iter().map(|it| usize::try_from(it.length).unwrap_or(usize::MAX));
             models.spend(bytes.fold(0, usize::saturating_add))?;
             let large = large::read(models.keyring(), tenant, &said.large).await.map_err(fault)?;
             let texts: Vec<_> = texts.by_ref().take(said.personal.len()).collect();

@@ -280,7 +280,9 @@ async fn relations_stand_in_both_directions_and_may_dangle() {
     assert_eq!(counts(&Principal::member(tenant(2), actor(1)), &[]).await, [0, 0, 0]);
 
     let owned = Part::first(100, vec!["ownedBy".to_owned()]);
-    let owners = relations::neighbours_of_many(&models, &member(), &references, &owned, Some(Columns::ALL)).await;
+    let owners =
+        relations::neighbours_of_many(&models, &member(), &references, &owned, Some(Columns::ALL))
+            .await;
     let owners = owners.unwrap();
     assert_eq!(owners[0].edges[0].node.entity.as_ref().unwrap().name, "team-a");
 
@@ -317,13 +319,16 @@ async fn history_keeps_every_version_and_forgets_the_erased() {
     world.history.deregister(tenant(1), gone);
     let (projections, models) = world.read().await;
     let window = Window::first(10);
-    let versions = history::list(&models, &member(), "User:default/jane", &window, Detail::Whole).await.unwrap();
+    let versions = history::list(&models, &member(), "User:default/jane", &window, Detail::Whole)
+        .await
+        .unwrap();
     let names: Vec<_> = versions.into_nodes().map(|it| it.descriptor.unwrap()).collect();
     assert_eq!(names[0]["spec"]["profile"]["displayName"], "Jane Roe");
     assert_eq!(names[1]["spec"]["profile"]["displayName"], "Jane Doe");
 
     let references = ["component:default/web", "user:default/jane"].map(str::to_owned);
-    let newest = history::newest_of_many(&models, &member(), &references, 1, Detail::Whole).await.unwrap();
+    let newest =
+        history::newest_of_many(&models, &member(), &references, 1, Detail::Whole).await.unwrap();
     assert_eq!(newest[0].edges[0].node.kind, VersionKind::Deregistered);
     assert!(newest[0].has_next && newest[1].has_next);
     assert_eq!(newest[1].edges[0].cursor, 2);
@@ -331,7 +336,9 @@ async fn history_keeps_every_version_and_forgets_the_erased() {
     let keys = world.keyring.tenant(tenant(1)).await.unwrap();
     let subject = keys.subject_id("user:default/jane");
     world.keyring.destroy_subject(tenant(1), subject).await.unwrap();
-    let versions = history::list(&models, &member(), "user:default/jane", &window, Detail::Whole).await.unwrap();
+    let versions = history::list(&models, &member(), "user:default/jane", &window, Detail::Whole)
+        .await
+        .unwrap();
     for it in versions.into_nodes() {
         assert_eq!(it.descriptor.unwrap()["metadata"]["name"], "(erased)");
     }
@@ -486,9 +493,12 @@ async fn foreign_and_missing_look_the_same_to_every_reader() {
     let related = relations::of_many(&models, &foreign, &reference, &all).await.unwrap();
     assert!(related[0].edges.is_empty());
     let versions =
-        history::list(&models, &foreign, &reference[0], &Window::first(9), Detail::Whole).await.unwrap();
+        history::list(&models, &foreign, &reference[0], &Window::first(9), Detail::Whole)
+            .await
+            .unwrap();
     assert!(versions.edges.is_empty());
-    let newest = history::newest_of_many(&models, &foreign, &reference, 9, Detail::Whole).await.unwrap();
+    let newest =
+        history::newest_of_many(&models, &foreign, &reference, 9, Detail::Whole).await.unwrap();
     assert!(newest[0].edges.is_empty());
     assert_eq!(locations::count(&models, &foreign).await.unwrap(), 0);
     projections.stop().await;

@@ -143,7 +143,9 @@ impl Caller for GraphqlCaller {
         let (principal, asked) = (self.session.principal.clone(), self.asked.clone());
         let request = match kind {
             OperationType::Subscription => self.context.subscription(principal, asked),
-            OperationType::Query | OperationType::Mutation => self.context.request(principal, asked),
+            OperationType::Query | OperationType::Mutation => {
+                self.context.request(principal, asked)
+            }
         };
         request.attach(data);
     }

@@ -33,6 +33,13 @@ fn the_file_overrides_the_defaults_and_the_environment_the_file() {
 }
 
 #[test]
+fn what_must_not_be_zero_is_refused_when_it_is() {
+    for key in ["COMMANDS_SNAPSHOT_EVERY_EVENTS", "READS_CONNECTIONS_MAX", "READS_TIME_MAX_MS"] {
+        refused(None, &[(&format!("CALLBOARD_{key}"), "0")], "expected a nonzero");
+    }
+}
+
+#[test]
 fn a_setting_that_does_not_exist_or_fit_is_named_with_its_source() {
     refused(Some("[http]\nlissen = \"x\"\n"), &[], "in `my.toml`: unknown setting `http.lissen`");
     refused(Some("[http]\nlisten = 7\n"), &[], "expected `http.listen` to be of type string");

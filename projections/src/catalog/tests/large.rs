@@ -25,7 +25,9 @@ async fn shown(models: &ReadModels) -> (Value, Vec<Option<Value>>) {
     let found = entities::find(models, &member(), "api:default/orders").await.unwrap();
     let document = found.expect("it is there").document();
     let window = Window::first(10);
-    let versions = history::list(models, &member(), "api:default/orders", &window, Detail::Whole).await.unwrap();
+    let versions = history::list(models, &member(), "api:default/orders", &window, Detail::Whole)
+        .await
+        .unwrap();
     (document, versions.into_nodes().map(|it| it.descriptor).collect())
 }
 

@@ -1,14 +1,11 @@
 //! Lists of entities: which, in which order, with totals and facets.
 
 use async_graphql::connection::Connection;
-use async_graphql::{
-    Context, Description, InputObject, Json, Object, SimpleObject,
-};
+use async_graphql::{Context, Description, InputObject, Json, Object, SimpleObject};
 use domain::id::EntityUid;
 use projections::Model;
 use projections::catalog::entities::{
-    self, EntityCursor, FACET_VALUES_MAX, Missing, Order, OrderBy, Selection,
-    TextSearch,
+    self, EntityCursor, FACET_VALUES_MAX, Missing, Order, OrderBy, Selection, TextSearch,
 };
 use projections::catalog::filter::Filter;
 use serde_json::Value;
@@ -189,7 +186,8 @@ impl EntityQuery {
         let arguments = PageArguments { first, after, last, before };
         let window = arguments.window::<EntityCursor>(request, &purpose)?;
         let models = request.read(Model::Catalog).await?;
-        let (principal, columns) = (request.principal(), asked::columns(&asked::nodes(&context.field())));
+        let (principal, columns) =
+            (request.principal(), asked::columns(&asked::nodes(&context.field())));
         let page = entities::list_columns(&models, principal, &selection, &window, columns).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, &purpose, page, EntityTotals(selection), Entity))

@@ -1,7 +1,7 @@
 //! Followers at every place and pace: nothing is missed, nothing comes twice, nobody waits.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::id::TenantId;

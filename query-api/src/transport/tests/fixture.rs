@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use async_graphql::parser::types::OperationType;
 use async_graphql::{
     ComplexObject, Context, Data, Enum, InputObject, Object, Result, Schema, SimpleObject,
     Subscription,
 };
-use async_graphql::parser::types::OperationType;
 use async_trait::async_trait;
 use axum::http::request::Parts;
 use futures::future::BoxFuture;
