@@ -2,8 +2,9 @@
 //!
 //! Only where in the log the outcome is, is remembered: the events say the rest. So a
 //! remembered request costs some 100 bytes whatever it did, and replaying the log remembers it
-//! again. Requests without events are not kept: deciding them again changes nothing. What is
-//! remembered is never forgotten early; [`outcomes`] says what bounds it.
+//! again. A request that changed nothing is noted in an event of its own, which no outcome lists:
+//! else a repetition would be decided anew, and might have an effect by then. Refusals are not
+//! kept. What is remembered is never forgotten early; [`outcomes`] says what bounds it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Event;
@@ -85,12 +86,23 @@ fn outcome(
         let event = decode(record, &header, Some(keys))?;
         (outcome.position, outcome.sequence) = (*position, header.sequence);
         let (id, stream, revision) = (header.id, header.stream, header.revision);
-        outcome.events.push(EventSummary { id, stream, revision, name: event.name() });
-        if let Event::Usage(usage::Event::Recorded { entries, others, .. }) = &event {
-            outcome.verdicts = verdicts(entries.len(), others);
+        match &event {
+            Event::Usage(usage::Event::Recorded { entries, others, .. }) => {
+                outcome.verdicts = verdicts(entries.len(), others);
+            }
+            Event::Request(noted) => outcome.verdicts = noted.verdicts(),
+            _ => {}
+        }
+        if !is_note(&event) {
+            outcome.events.push(EventSummary { id, stream, revision, name: event.name() });
         }
     }
     Ok(found.expect("a reader returns at least one record"))
+}
+
+/// Whether an event only says that a request changed nothing: no outcome lists it.
+pub(crate) fn is_note(event: &Event) -> bool {
+    matches!(event, Event::Request(_))
 }
 
 /// The verdicts of a usage request, in its order.

@@ -93,7 +93,7 @@ pub struct Outcome {
     /// The partition that decided it.
     pub partition: Partition,
     /// A reader that has come past this position sees everything the decision rests on. For a
-    /// request without events, the last position before it.
+    /// request without events, where it was noted or, without a key, the last position before it.
     pub position: Position,
     /// The tenant's last sequence after the request.
     pub sequence: u64,

@@ -65,6 +65,8 @@ pub(crate) enum Sabotage {
     ForgetOpen,
     /// Nothing of what is remembered is reserved for a tenant.
     OnePool,
+    /// Keyed requests that change nothing leave nothing behind.
+    NoteNothing,
 }
 
 /// How the values of records are stored.

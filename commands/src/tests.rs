@@ -5,6 +5,7 @@ mod closing;
 mod faults;
 pub(crate) mod installation;
 mod large;
+mod noting;
 mod owners;
 mod random;
 mod reacting;

@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::personal::Personal;
 use crate::{
-    customer, directory, entity, location, meter, plan, reaction, subscription, tenant, usage,
+    customer, directory, entity, location, meter, plan, reaction, request, subscription, tenant,
+    usage,
 };
 
 /// What every stored event type begins with.
@@ -42,6 +43,8 @@ pub enum Event {
     Usage(usage::Event),
     /// Of a reaction's bookkeeping.
     Reaction(reaction::Event),
+    /// Of a request that changed nothing.
+    Request(request::Event),
 }
 
 /// An event as it is stored.
@@ -126,6 +129,7 @@ impl Event {
             "meter" => decode(name, value).map(Self::Meter),
             "usage" => decode(name, value).map(Self::Usage),
             "reaction" => decode(name, value).map(Self::Reaction),
+            "request" => decode(name, value).map(Self::Request),
             _ => Err(unknown()),
         }
     }
@@ -142,7 +146,8 @@ impl Event {
             | Self::Subscription(_)
             | Self::Meter(_)
             | Self::Usage(_)
-            | Self::Reaction(_) => Vec::new(),
+            | Self::Reaction(_)
+            | Self::Request(_) => Vec::new(),
         }
     }
 }

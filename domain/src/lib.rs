@@ -25,6 +25,7 @@ pub mod plan;
 pub mod principal;
 pub mod quantity;
 pub mod reaction;
+pub mod request;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod stream;

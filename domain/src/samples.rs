@@ -20,7 +20,7 @@ use crate::subscription::Sold;
 use crate::tenant::{Settings, SuspensionReason};
 use crate::usage::{Consumption, Entry, Timed, Verdict};
 use crate::{customer, directory, entity, location, meter, plan, reaction};
-use crate::{subscription, tenant, usage};
+use crate::{request, subscription, tenant, usage};
 
 /// The tenant of the samples.
 pub const TENANT: TenantId = TenantId::from_digest([0x10; 16]);
@@ -52,6 +52,8 @@ pub fn events() -> Vec<Event> {
         source_partition: 0,
         source_position: 41,
     }));
+    let verdicts = vec![(998, Verdict::Duplicate), (2, Verdict::Conflict)];
+    events.push(Event::Request(request::Event::Noted { verdicts }));
     events
 }
 

@@ -30,11 +30,14 @@ pub enum Stream {
     Usage,
     /// What reactions have handled on behalf of the tenant.
     Reactions,
+    /// The tenant's requests that changed nothing and are remembered.
+    Requests,
 }
 
 const DIRECTORY: &str = "directory";
 const USAGE: &str = "usage";
 const REACTIONS: &str = "reactions";
+const REQUESTS: &str = "requests";
 
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,6 +52,7 @@ impl fmt::Display for Stream {
             Self::Meter(id) => id.fmt(f),
             Self::Usage => f.write_str(USAGE),
             Self::Reactions => f.write_str(REACTIONS),
+            Self::Requests => f.write_str(REQUESTS),
         }
     }
 }
@@ -61,6 +65,7 @@ impl FromStr for Stream {
             DIRECTORY => return Ok(Self::Directory),
             USAGE => return Ok(Self::Usage),
             REACTIONS => return Ok(Self::Reactions),
+            REQUESTS => return Ok(Self::Requests),
             _ => {}
         }
         match text.split_once('_').map_or("", |(prefix, _)| prefix) {

@@ -18,6 +18,7 @@ use domain::location::Location;
 use domain::meter::Meter;
 use domain::operation::ExpectedRevision;
 use domain::plan::Plan;
+use domain::request;
 use domain::subscription::Subscription;
 use domain::tenant::{Standing, Tenant};
 use domain::usage::Verdict;
@@ -215,6 +216,12 @@ impl<'d, 's> Decision<'d, 's> {
         let revision = self.overlay.evolve(self.tenant, stream, &event);
         self.happened.push(Happened { stream, revision, event });
         Ok(())
+    }
+
+    /// Takes in that the request changed nothing, and with what verdicts.
+    pub(crate) fn note(&mut self) -> Result<(), Refusal> {
+        let noted = request::Event::noted(&self.verdicts);
+        self.happen(Stream::Requests, Event::Request(noted))
     }
 
     /// Fails unless the tenant may change things. The system tenant is never created: it is.

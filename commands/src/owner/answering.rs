@@ -72,13 +72,13 @@ impl Owner {
         positions: &[Position],
         at: DateTime<Utc>,
     ) -> Option<Position> {
-        let first = accepted.first_record?;
-        let position = *positions.get(first)?;
+        let own = positions.get(accepted.records.clone())?;
+        let (position, last) = (*own.first()?, *own.last()?);
         if let Some(request) = envelope.prepared.request {
             let remembered = Remembered { request, position, at };
             let (tenant, command) = (envelope.prepared.tenant, envelope.prepared.command);
             self.state.outcomes.insert(tenant, command, remembered);
         }
-        positions.get(first + accepted.events.len() - 1).copied()
+        Some(last)
     }
 }

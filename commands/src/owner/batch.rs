@@ -12,7 +12,7 @@ use super::decisions::{Accepted, Decided, Decisions, NoRoom, Open};
 use super::envelope::Envelope;
 use super::room::{Excess, Room};
 use crate::handlers::{Decision, Refusal, Surroundings};
-use crate::idempotency::Claims;
+use crate::idempotency::{Claims, is_note};
 use crate::identities::{Fingerprint, Identities, Pending};
 use crate::prepare::{Ask, Prepared};
 use crate::reactions::is_trigger;
@@ -104,7 +104,8 @@ impl<'s> Batch<'s> {
         };
         let Some(decided) = decided else { return Err(NoRoom(envelope)) };
         let index = self.decisions.open.len();
-        if let Decided::Accepted(Accepted { first_record: Some(_), .. }) = &decided
+        if let Decided::Accepted(Accepted { records, .. }) = &decided
+            && !records.is_empty()
             && envelope.prepared.request.is_some()
         {
             self.keyed.insert(envelope.prepared.command, index);
@@ -233,6 +234,7 @@ impl<'s> Batch<'s> {
         prepared: &mut Prepared,
         subject_keys: Option<&SubjectKeys>,
     ) -> Result<Effects, Refusal> {
+        let must_leave_something = self.must_leave_something(prepared);
         let around = Surroundings {
             now: self.now,
             partitions: self.partitions,
@@ -255,6 +257,9 @@ impl<'s> Batch<'s> {
             }
             decided => decided?,
         }
+        if must_leave_something && decision.happened.is_empty() {
+            decision.note()?;
+        }
         let Decision { happened, verdicts, accepted: identities, resume, .. } = decision;
         let first_record = self.decisions.records.len();
         let count = happened.len();
@@ -268,17 +273,28 @@ impl<'s> Batch<'s> {
                 }
             };
             let (stream, revision, name) = (it.stream, it.revision, it.event.name());
-            events.push(EventSummary { id, stream, revision, name });
+            if !is_note(&it.event) {
+                events.push(EventSummary { id, stream, revision, name });
+            }
         }
-        let has_records = self.decisions.records.len() > first_record;
         let accepted = Accepted {
-            first_record: has_records.then_some(first_record),
+            records: first_record..self.decisions.records.len(),
             sequence: self.overlay.tally(prepared.tenant).sequence,
             events,
             verdicts,
             resume,
         };
         Ok(Effects { accepted, identities })
+    }
+
+    /// Whether a request has to leave something by which it is remembered, if it changes nothing.
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "tests need it"))]
+    fn must_leave_something(&self, prepared: &Prepared) -> bool {
+        #[cfg(test)]
+        if self.sabotage == Some(crate::settings::Sabotage::NoteNothing) {
+            return false;
+        }
+        prepared.request.is_some() && prepared.mode == Mode::Commit
     }
 
     fn write(

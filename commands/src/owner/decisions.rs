@@ -1,5 +1,7 @@
 //! What became of a batch: records to append, and answers to give once they are durable.
 
+use std::ops::Range;
+
 use domain::usage::Verdict;
 use event_log::Record;
 
@@ -49,8 +51,8 @@ pub(crate) struct NoRoom(pub(crate) Envelope);
 /// An accepted request.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    /// Where its records are in the batch: the first one, if there are any.
-    pub(crate) first_record: Option<usize>,
+    /// Where its records are in the batch, if there are any.
+    pub(crate) records: Range<usize>,
     pub(crate) sequence: u64,
     pub(crate) events: Vec<EventSummary>,
     pub(crate) verdicts: Vec<Verdict>,

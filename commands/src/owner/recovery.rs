@@ -87,7 +87,7 @@ impl Owner {
             let command = open.envelope.prepared.command;
             match (&open.decided, written.get(&command)) {
                 (Decided::Accepted(accepted), Some(positions))
-                    if accepted.first_record.is_some() =>
+                    if !accepted.records.is_empty() =>
                 {
                     let at = self.state.recorded;
                     self.acknowledge(vec![whole(open)], positions, at);
@@ -113,7 +113,8 @@ fn whole(open: Open) -> Open {
     let Open { envelope, decided } = open;
     let decided = match decided {
         Decided::Accepted(accepted) => {
-            Decided::Accepted(Accepted { first_record: Some(0), ..accepted })
+            let records = 0..accepted.records.len();
+            Decided::Accepted(Accepted { records, ..accepted })
         }
         other => other,
     };

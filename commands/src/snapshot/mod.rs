@@ -25,7 +25,7 @@ use rows::{MetaV1, OutcomeV1, RowError, SlotV1, TallyV1};
 
 /// The version of the fold. Raise it with every change of what replaying the log results in, or
 /// of [`rows`]: older snapshots are ignored then.
-const FOLD_VERSION: u32 = 3;
+const FOLD_VERSION: u32 = 4;
 
 /// The most bytes of one chunk's content; its key has the rest.
 const CHUNK_BYTES_MAX: usize = 480 * 1024;

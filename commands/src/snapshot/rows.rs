@@ -84,6 +84,7 @@ enum HeldV1 {
     Meter(StandingV1, Option<DefinitionV1>),
     Usage(Vec<Consumption>),
     Reactions(Vec<(Reaction, u32, u64)>),
+    Requests,
 }
 
 /// How far an aggregate's life has come.
@@ -162,7 +163,9 @@ struct DefinitionV1 {
 impl SlotV1 {
     pub(crate) fn of(stream: &Stream, slot: &Slot) -> Self {
         let id = match stream {
-            Stream::Directory | Stream::Usage | Stream::Reactions => Uuid::nil(),
+            Stream::Directory | Stream::Usage | Stream::Reactions | Stream::Requests => {
+                Uuid::nil()
+            }
             Stream::Tenant(id) => id.0,
             Stream::Customer(id) => id.0,
             Stream::Entity(id) => id.0,
@@ -186,6 +189,7 @@ impl SlotV1 {
             Held::Meter(it) => meter(it),
             Held::Usage(it) => HeldV1::Usage(it.counters().collect()),
             Held::Reactions(it) => HeldV1::Reactions(it.handled().collect()),
+            Held::Requests => HeldV1::Requests,
         };
         Self { id: id.as_u128(), revision: slot.revision, held }
     }
@@ -239,6 +243,7 @@ impl SlotV1 {
                 let state = restore_reactions(&handled);
                 (Stream::Reactions, Held::Reactions(Box::new(state)))
             }
+            HeldV1::Requests => (Stream::Requests, Held::Requests),
         };
         Ok((stream, Slot { revision, held }))
     }

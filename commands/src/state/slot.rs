@@ -39,6 +39,8 @@ pub(crate) enum Held {
     Meter(Box<Meter>),
     Usage(Box<Usage>),
     Reactions(Box<Reactions>),
+    /// Nothing is decided by what was noted, so only its revision is kept.
+    Requests,
 }
 
 /// A billing account, and what is derived for it from its subscriptions.
@@ -120,6 +122,7 @@ impl Slot {
             Stream::Meter(_) => Held::Meter(Box::default()),
             Stream::Usage => Held::Usage(Box::default()),
             Stream::Reactions => Held::Reactions(Box::default()),
+            Stream::Requests => Held::Requests,
         };
         Self { revision: 0, held }
     }
@@ -140,6 +143,7 @@ impl Held {
             (Self::Meter(state), Event::Meter(event)) => state.evolve(event),
             (Self::Usage(state), Event::Usage(event)) => state.evolve(event),
             (Self::Reactions(state), Event::Reaction(event)) => state.evolve(event),
+            (Self::Requests, Event::Request(_)) => {}
             (_, _) => tracing::error!("an event stands in a stream of another aggregate"),
         }
     }
@@ -156,7 +160,8 @@ impl Held {
             | Self::Plan(_)
             | Self::Meter(_)
             | Self::Usage(_)
-            | Self::Reactions(_) => None,
+            | Self::Reactions(_)
+            | Self::Requests => None,
         }
     }
 
@@ -174,7 +179,7 @@ impl Held {
             Self::Plan(it) => matches!(**it, Plan::Retired(_)),
             Self::Subscription(it) => matches!(**it, Subscription::Cancelled { .. }),
             Self::Meter(it) => matches!(**it, Meter::Archived(_)),
-            Self::Directory(_) | Self::Usage(_) | Self::Reactions(_) => false,
+            Self::Directory(_) | Self::Usage(_) | Self::Reactions(_) | Self::Requests => false,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::idempotency::RESERVED;
 use crate::request::{CommandError, Mode, Repetition, Request};
 use crate::settings::{Sabotage, Settings, Values};
 
-fn keyed(operation: Operation, key: &str) -> Request {
+pub(super) fn keyed(operation: Operation, key: &str) -> Request {
     Request { idempotency_key: Some(key.parse().unwrap()), ..Request::new(operation) }
 }
 

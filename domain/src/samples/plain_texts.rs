@@ -23,6 +23,7 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("meter.defined.v1", &["aggregation.kind", "key", "name", "unit"]),
     ("plan.version-published.v1", TERMS),
     ("reaction.advanced.v1", &["reaction"]),
+    ("request.noted.v1", &["verdicts[][]"]),
     ("subscription.cancelled.v1", &["reason"]),
     ("subscription.plan-changed.v1", SOLD),
     ("subscription.started.v1", SOLD),

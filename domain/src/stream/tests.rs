@@ -14,6 +14,7 @@ fn a_stream_is_read_back_from_its_text() {
         Stream::Meter(MeterId::from_digest(bytes)),
         Stream::Usage,
         Stream::Reactions,
+        Stream::Requests,
     ] {
         assert_eq!(stream.to_string().parse(), Ok(stream));
     }
