@@ -67,6 +67,8 @@ pub(crate) enum Sabotage {
     OnePool,
     /// Keyed requests that change nothing leave nothing behind.
     NoteNothing,
+    /// The loop waits for snapshots.
+    SaveInLoop,
 }
 
 /// How the values of records are stored.

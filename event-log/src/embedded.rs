@@ -173,6 +173,7 @@ impl EventLog for EmbeddedLog {
             requests: handle.requests.clone(),
             jobs: handle.jobs.clone(),
             epoch,
+            begun: Arc::default(),
         }))
     }
 
@@ -280,6 +281,8 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.close();
+        // No snapshot may get its name when the folder may be somebody else's.
+        self.snapshots.fence(u64::MAX);
         // Without a receiver the thread has stopped already.
         drop(self.requests.send(Request::Stop));
         for thread in self.threads.drain(..) {

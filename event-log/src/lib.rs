@@ -24,6 +24,6 @@ pub use embedded::EmbeddedLog;
 pub use memory::MemoryLog;
 pub use port::{
     AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,
-    Snapshot, SnapshotChunk, Writer,
+    Snapshot, SnapshotChunk, SnapshotWriter, Writer,
 };
 pub use record::{Attribute, Draft, Record, RecordError};

@@ -2,7 +2,7 @@
 
 use crate::port::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LogError, Partition, Position, SNAPSHOT_CHUNK_BYTES_MAX,
-    Snapshot,
+    SNAPSHOT_SLICE_BYTES_MAX, SnapshotChunk,
 };
 use crate::record::Record;
 
@@ -20,10 +20,15 @@ pub(crate) fn check_batch(batch: &[Record]) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Refuses a snapshot with a piece that no adapter could take.
-pub(crate) fn check_snapshot(changed: &Snapshot) -> Result<(), LogError> {
-    for chunk in &changed.chunks {
-        let bytes = chunk.bytes.as_ref().map_or(0, bytes::Bytes::len) + chunk.key.len();
+/// Refuses a slice of a snapshot that no adapter could take.
+pub(crate) fn check_slice(slice: &[SnapshotChunk]) -> Result<(), LogError> {
+    let bytes: usize = slice.iter().map(SnapshotChunk::size).sum();
+    if bytes > SNAPSHOT_SLICE_BYTES_MAX {
+        let reason = format!("the slice has {bytes} bytes, at most {SNAPSHOT_SLICE_BYTES_MAX} fit");
+        return Err(LogError::TooLarge(reason));
+    }
+    for chunk in slice {
+        let bytes = chunk.size();
         if bytes > SNAPSHOT_CHUNK_BYTES_MAX {
             let key = &chunk.key;
             let reason = format!(

@@ -6,6 +6,7 @@
 //! appends end badly on request.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use crate::limits;
 use crate::port::{
     AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,
-    Snapshot, SnapshotChunk, Writer,
+    Snapshot, SnapshotChunk, SnapshotWriter, Writer,
 };
 
 mod faults;
@@ -68,7 +69,8 @@ impl EventLog for MemoryLog {
         let shared = self.partition(partition).ok_or(ClaimError::NoSuchPartition(partition))?;
         let epoch = shared.state().fence();
         let faults = self.faults.clone();
-        Ok(Box::new(MemoryWriter { shared: shared.clone(), epoch, faults }))
+        let begun = Arc::default();
+        Ok(Box::new(MemoryWriter { shared: shared.clone(), epoch, faults, begun }))
     }
 
     async fn read(
@@ -178,13 +180,15 @@ struct MemoryWriter {
     shared: Arc<Shared>,
     epoch: u64,
     faults: Faults,
+    /// How many snapshots it has begun.
+    begun: Arc<AtomicU64>,
 }
 
-impl MemoryWriter {
-    /// The state, if this writer still owns it.
-    fn owned(&self) -> Result<MutexGuard<'_, State>, AppendError> {
-        let state = self.shared.state();
-        if state.epoch == self.epoch { Ok(state) } else { Err(AppendError::Fenced) }
+impl Shared {
+    /// The state, if the claim `epoch` still owns it.
+    fn owned(&self, epoch: u64) -> Result<MutexGuard<'_, State>, AppendError> {
+        let state = self.state();
+        if state.epoch == epoch { Ok(state) } else { Err(AppendError::Fenced) }
     }
 }
 
@@ -196,7 +200,7 @@ impl Writer for MemoryWriter {
         }
         limits::check_batch(&batch).map_err(AppendError::Refused)?;
         self.faults.released().await;
-        let mut state = self.owned()?;
+        let mut state = self.shared.owned(self.epoch)?;
         let positions = match self.faults.next_append() {
             None => state.push(batch),
             Some(fault) => return Err(fault.strike(&mut state, batch)),
@@ -206,12 +210,56 @@ impl Writer for MemoryWriter {
         Ok(positions)
     }
 
-    async fn save_snapshot(&mut self, changed: Snapshot) -> Result<(), AppendError> {
-        limits::check_snapshot(&changed).map_err(AppendError::Refused)?;
-        let mut state = self.owned()?;
-        limits::check_within(self.shared.partition, changed.upto, state.end)
+    fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
+        Box::new(MemorySnapshot {
+            shared: self.shared.clone(),
+            epoch: self.epoch,
+            number: self.begun.fetch_add(1, Ordering::SeqCst) + 1,
+            begun: self.begun.clone(),
+            faults: self.faults.clone(),
+            staged: Snapshot { upto, fold_version, chunks: Vec::new() },
+        })
+    }
+}
+
+#[derive(Debug)]
+struct MemorySnapshot {
+    shared: Arc<Shared>,
+    epoch: u64,
+    number: u64,
+    /// The number of the last one that its writer began.
+    begun: Arc<AtomicU64>,
+    faults: Faults,
+    staged: Snapshot,
+}
+
+impl MemorySnapshot {
+    /// The state, if this snapshot may still become the newest one.
+    fn owned(&self) -> Result<MutexGuard<'_, State>, AppendError> {
+        let state = self.shared.owned(self.epoch)?;
+        if self.begun.load(Ordering::SeqCst) != self.number {
+            return Err(AppendError::Fenced);
+        }
+        limits::check_within(self.shared.partition, self.staged.upto, state.end)
             .map_err(AppendError::Refused)?;
-        state.snapshot = Some(Merged::merge(state.snapshot.take(), changed));
+        Ok(state)
+    }
+}
+
+#[async_trait]
+impl SnapshotWriter for MemorySnapshot {
+    async fn stage(&mut self, slice: Vec<SnapshotChunk>) -> Result<(), AppendError> {
+        limits::check_slice(&slice).map_err(AppendError::Refused)?;
+        self.faults.staged(slice.len()).await;
+        drop(self.owned()?);
+        self.staged.chunks.extend(slice);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), AppendError> {
+        let mut state = self.owned()?;
+        let before = state.snapshot.take();
+        state.snapshot = Some(Merged::merge(before, self.staged.clone()));
         Ok(())
     }
 }

@@ -51,6 +51,10 @@ pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest piece of a snapshot. In bytes: 512 KiB, under Kafka's default message limit.
 pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 512 * 1024;
 
+/// The most one slice of a snapshot may hold, keys included. In bytes: 1 MiB, so that an append
+/// that has to wait for one does not wait long.
+pub const SNAPSHOT_SLICE_BYTES_MAX: usize = 1024 * 1024;
+
 /// What one append writes: all of it or nothing.
 pub type Batch = Vec<Record>;
 
@@ -198,16 +202,55 @@ pub trait Writer: fmt::Debug + Send {
     /// nothing about ownership. Dropping the future before it answers is `Unknown` too.
     async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError>;
 
-    /// Stores what changed since the last snapshot. Newer chunks replace older ones of the same
-    /// key; a chunk without bytes removes the key. Everything of one call becomes the newest
-    /// snapshot together, or not at all. A fenced writer cannot store one. A fold version other
-    /// than that of the snapshot before starts from nothing: give it every chunk.
+    /// Begins a snapshot of the state at `upto`, to be written beside this writer's appends, and
+    /// returns at once. Voids one that was begun before and not finished.
+    fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter>;
+}
+
+/// Writes one snapshot of a partition, slice by slice, while its [`Writer`] goes on appending.
+///
+/// What is staged is what changed since the newest snapshot: newer chunks replace older ones of
+/// the same key, also earlier ones of the same snapshot; a chunk without bytes removes the key. A
+/// fold version other than that of the snapshot before starts from nothing: give it every chunk.
+///
+/// Nothing staged has any effect before [`SnapshotWriter::finish`]: not on readers, not on the
+/// snapshots that come after one that was dropped half-way, and not after a restart. An adapter
+/// whose writer appends and stages over one connection puts one slice between two batches at most.
+/// Where pieces have names of their own, as in a compacted topic, they are therefore stored under
+/// the snapshot's number, and finishing writes which number each key stands for.
+#[async_trait]
+pub trait SnapshotWriter: fmt::Debug + Send {
+    /// Takes over a slice of at most [`SNAPSHOT_SLICE_BYTES_MAX`]. It need not be durable yet.
     ///
     /// # Errors
     ///
-    /// [`AppendError`], as for [`Writer::append`]; after `Refused` the older snapshot stands.
-    /// `upto` beyond the end is refused.
-    async fn save_snapshot(&mut self, changed: Snapshot) -> Result<(), AppendError>;
+    /// [`AppendError`]; after each of them the snapshot is lost and the older one stands.
+    /// [`AppendError::Fenced`] also if another snapshot was begun. `upto` beyond the end is
+    /// refused.
+    async fn stage(&mut self, slice: Vec<SnapshotChunk>) -> Result<(), AppendError>;
+
+    /// Makes everything that was staged the newest snapshot, together and durably.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SnapshotWriter::stage`]; after `Unknown` it may be the newest one all the same.
+    async fn finish(self: Box<Self>) -> Result<(), AppendError>;
+}
+
+impl dyn Writer {
+    /// Saves a snapshot that is in memory as a whole and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SnapshotWriter::stage`].
+    pub async fn save_snapshot(&mut self, changed: Snapshot) -> Result<(), AppendError> {
+        let Snapshot { upto, fold_version, chunks } = changed;
+        let mut snapshot = self.begin_snapshot(upto, fold_version);
+        for chunk in chunks {
+            snapshot.stage(vec![chunk]).await?;
+        }
+        snapshot.finish().await
+    }
 }
 
 /// Follows one partition.
@@ -244,4 +287,12 @@ pub struct SnapshotChunk {
     pub key: String,
     /// Its content, at most [`SNAPSHOT_CHUNK_BYTES_MAX`]; none removes the key.
     pub bytes: Option<Bytes>,
+}
+
+impl SnapshotChunk {
+    /// What it counts in a slice, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.key.len() + self.bytes.as_ref().map_or(0, Bytes::len)
+    }
 }

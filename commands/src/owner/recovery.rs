@@ -73,6 +73,7 @@ impl Owner {
         let partition = self.partition;
         let writer = self.parts.log.claim(partition).await;
         self.writer = writer.map_err(|source| StartError::Claim { partition, source })?;
+        self.snapshotting.claims += 1;
         #[cfg(test)]
         if self.parts.settings.sabotage == Some(crate::settings::Sabotage::ReadNothing) {
             return Ok(());
@@ -86,9 +87,7 @@ impl Owner {
         for open in held {
             let command = open.envelope.prepared.command;
             match (&open.decided, written.get(&command)) {
-                (Decided::Accepted(accepted), Some(positions))
-                    if !accepted.records.is_empty() =>
-                {
+                (Decided::Accepted(accepted), Some(positions)) if !accepted.records.is_empty() => {
                     let at = self.state.recorded;
                     self.acknowledge(vec![whole(open)], positions, at);
                 }

@@ -1,34 +1,30 @@
 //! The state of an owner at a position, in pieces that fit every log.
 //!
 //! Only pieces that changed since the last snapshot are written. They are frozen in the owner's
-//! loop, which costs a pointer each, and encoded beside it. Nothing rests on a snapshot: one
-//! that is missing, damaged or of another fold version only makes the next start slower.
+//! loop, which costs a pointer each, and encoded and written beside it. Nothing rests on a
+//! snapshot: one that is missing, damaged or of another fold version only makes the next start
+//! slower.
 //!
-//! [`rows`] is what is stored; this file says which pieces there are and how they travel.
+//! [`rows`] is what is stored, [`slices`] how it travels; this file says which pieces there are.
 
 pub(crate) mod rows;
+mod slices;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use bytes::Bytes;
 use domain::Stream;
 use domain::id::TenantId;
 use event_log::{Link, Position, Snapshot, SnapshotChunk};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::idempotency::OutcomesFrozen;
-use crate::state::shards::Shard;
 use crate::state::{Map, Slot, State, Tally};
 use rows::{MetaV1, OutcomeV1, RowError, SlotV1, TallyV1};
+pub(crate) use slices::Frozen;
 
 /// The version of the fold. Raise it with every change of what replaying the log results in, or
 /// of [`rows`]: older snapshots are ignored then.
-const FOLD_VERSION: u32 = 4;
-
-/// The most bytes of one chunk's content; its key has the rest.
-const CHUNK_BYTES_MAX: usize = 480 * 1024;
+pub(crate) const FOLD_VERSION: u32 = 4;
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,31 +60,11 @@ pub(crate) struct Snapshots {
     events: u64,
 }
 
-/// A changed piece of state, frozen.
+/// A piece of state, put together again.
 #[derive(Debug)]
-struct Piece<T> {
+struct Piece {
     key: String,
-    content: T,
-}
-
-/// What changed, frozen at a position.
-#[derive(Debug)]
-pub(crate) struct Frozen {
-    upto: Position,
-    meta: MetaV1,
-    tallies: Vec<(TenantId, Tally)>,
-    shards: Vec<(TenantId, u64, Arc<Shard>)>,
-    outcomes: OutcomesFrozen,
-    /// Pages of outcomes that are no longer.
-    forgotten: Vec<u64>,
-    parts: HashMap<String, usize>,
-}
-
-/// What became of a frozen state: what to save, and how it is split.
-#[derive(Debug)]
-pub(crate) struct Encoded {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) parts: HashMap<String, usize>,
+    content: Vec<u8>,
 }
 
 /// A shard of a tenant's streams.
@@ -152,36 +128,6 @@ impl Snapshots {
             }
         }
         self.pages = None;
-    }
-}
-
-impl Frozen {
-    /// Which shards are in it.
-    pub(crate) fn shards(&self) -> Vec<(TenantId, u64)> {
-        self.shards.iter().map(|(tenant, start, _)| (*tenant, *start)).collect()
-    }
-
-    /// Encodes everything; to be called beside the loop.
-    pub(crate) fn encode(self) -> Encoded {
-        let Self { upto, meta, tallies, shards, outcomes, forgotten, mut parts } = self;
-        let mut chunks = Vec::new();
-        let mut put = |key: &str, bytes| split(key, bytes, &mut parts, &mut chunks);
-        put("meta", encode(&meta));
-        for (tenant, tally) in tallies {
-            put(&format!("tenant/{}", tenant.0.as_simple()), encode(&TallyV1::of(&tally)));
-        }
-        for (tenant, start, shard) in shards {
-            let slots = shard.slots().iter().map(|(stream, slot)| SlotV1::of(stream, slot));
-            let content = ShardV1 { depth: shard.depth(), slots: slots.collect() };
-            put(&format!("shard/{}/{start:016x}", tenant.0.as_simple()), encode(&content));
-        }
-        for (number, rows) in outcomes.pages {
-            put(&format!("outcomes/{number}"), encode(&rows));
-        }
-        let gone = forgotten.iter().map(|it| format!("outcomes/{it}"));
-        chunks.extend(gone.map(|key| SnapshotChunk { key, bytes: None }));
-        let snapshot = Snapshot { upto, fold_version: FOLD_VERSION, chunks };
-        Encoded { snapshot, parts }
     }
 }
 
@@ -256,46 +202,16 @@ fn tenant_of(key: &str, text: &str) -> Result<TenantId, RestoreError> {
     Ok(TenantId(id))
 }
 
-fn encode<T: Serialize>(content: &T) -> Vec<u8> {
-    postcard::to_allocvec(content).expect("rows have no form that postcard cannot encode")
-}
-
 fn decode<T: DeserializeOwned>(key: &str, content: &[u8]) -> Result<T, RestoreError> {
     postcard::from_bytes(content)
         .map_err(|source| RestoreError::Decode { key: key.to_owned(), source })
 }
 
-/// Splits one piece into chunks of at most [`CHUNK_BYTES_MAX`], and removes those it no longer
-/// needs.
-fn split(
-    key: &str,
-    bytes: Vec<u8>,
-    parts: &mut HashMap<String, usize>,
-    chunks: &mut Vec<SnapshotChunk>,
-) {
-    let bytes = Bytes::from(bytes);
-    let count = bytes.len().div_ceil(CHUNK_BYTES_MAX).max(1);
-    for part in 0..count {
-        let end = bytes.len().min((part + 1) * CHUNK_BYTES_MAX);
-        let piece = bytes.slice(part * CHUNK_BYTES_MAX..end);
-        chunks.push(SnapshotChunk { key: chunk_key(key, part), bytes: Some(piece) });
-    }
-    let before = if count == 1 { parts.remove(key) } else { parts.insert(key.to_owned(), count) };
-    for part in count..before.unwrap_or(1) {
-        chunks.push(SnapshotChunk { key: chunk_key(key, part), bytes: None });
-    }
-}
-
-/// The key of the n-th chunk of a piece, so that they sort in order.
-fn chunk_key(key: &str, part: usize) -> String {
-    if part == 0 { key.to_owned() } else { format!("{key}#{part:04}") }
-}
-
 /// Puts the pieces together again, and counts the chunks of those that have several.
-fn join(chunks: &[SnapshotChunk], parts: &mut HashMap<String, usize>) -> Vec<Piece<Vec<u8>>> {
+fn join(chunks: &[SnapshotChunk], parts: &mut HashMap<String, usize>) -> Vec<Piece> {
     let mut sorted: Vec<_> = chunks.iter().collect();
     sorted.sort_unstable_by(|one, other| piece_of(one).cmp(&piece_of(other)));
-    let mut pieces: Vec<Piece<Vec<u8>>> = Vec::new();
+    let mut pieces: Vec<Piece> = Vec::new();
     for chunk in sorted {
         let (key, _) = piece_of(chunk);
         let bytes = chunk.bytes.as_deref().unwrap_or_default();

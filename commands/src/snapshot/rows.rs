@@ -163,9 +163,7 @@ struct DefinitionV1 {
 impl SlotV1 {
     pub(crate) fn of(stream: &Stream, slot: &Slot) -> Self {
         let id = match stream {
-            Stream::Directory | Stream::Usage | Stream::Reactions | Stream::Requests => {
-                Uuid::nil()
-            }
+            Stream::Directory | Stream::Usage | Stream::Reactions | Stream::Requests => Uuid::nil(),
             Stream::Tenant(id) => id.0,
             Stream::Customer(id) => id.0,
             Stream::Entity(id) => id.0,

@@ -147,7 +147,8 @@ async fn block(installation: &Installation, who: &Principal) -> std::sync::mpsc:
         if let Some(began) = began.lock().unwrap().take() {
             began.send(()).unwrap();
         }
-        let _ = receiver.lock().unwrap().recv();
+        // Who was answered just before must not wait behind this thread.
+        let _ = tokio::task::block_in_place(|| receiver.lock().unwrap().recv());
         Ok(())
     };
     let command = domain::id::CommandId(uuid::Uuid::now_v7());
@@ -180,17 +181,20 @@ async fn suspended_beside_a_blocked_one(sabotage: Option<Sabotage>) -> (bool, bo
         return (false, false);
     }
     // The system's partition is snapshotted while acme's suspension is not done.
-    for name in ["one", "two", "three"] {
-        let plan = domain::id::PlanId(uuid::Uuid::now_v7());
-        let terms = domain::plan::Terms { name: name.to_owned(), ..terms(1, 1) };
-        let publish = Operation::PublishPlanVersion { plan, terms };
-        installation.submit(&operator(), publish).await.unwrap();
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
+    let recorded = installation.log.end(Partition(0)).await.unwrap();
+    let snapshotted = async {
+        for number in 0.. {
+            let plan = domain::id::PlanId(uuid::Uuid::now_v7());
+            let terms = domain::plan::Terms { name: format!("{number}"), ..terms(1, 1) };
+            let publish = Operation::PublishPlanVersion { plan, terms };
+            installation.submit(&operator(), publish).await.unwrap();
+            let snapshot = installation.log.snapshot(Partition(0)).await.unwrap();
+            if snapshot.is_some_and(|it| it.upto >= recorded) {
+                return;
+            }
         }
-    }
-    let snapshot = installation.log.snapshot(Partition(0)).await.unwrap();
-    assert!(snapshot.is_some(), "it is saved");
+    };
+    tokio::time::timeout(SOON, snapshotted).await.expect("it is saved soon");
     installation.start_again().await;
     let reached = until(&installation, "tenant.suspended.v1", 2);
     let resumed = tokio::time::timeout(Duration::from_secs(2), reached).await.is_ok();

@@ -2,10 +2,16 @@
 
 use std::num::NonZeroU64;
 
+use domain::id::PlanId;
+use domain::operation::Operation;
+use domain::plan::{Item, Price, Terms};
 use event_log::{EventLog, Partition};
+use uuid::Uuid;
 
-use super::installation::{Installation, put, put_described};
+use super::installation::{Installation, operator, put, put_described};
 use super::scenario;
+use crate::request::Request;
+use crate::settings::Sabotage;
 
 #[tokio::test]
 async fn the_state_is_the_same_with_and_without_a_snapshot() {
@@ -61,4 +67,97 @@ async fn only_what_changed_is_saved_again() {
     let changed: Vec<_> = after.chunks.iter().filter(|it| !before.chunks.contains(it)).collect();
     assert!(changed.iter().any(|it| tenant(&it.key, &acme)));
     assert!(!changed.iter().any(|it| tenant(&it.key, &umbrella)));
+}
+
+/// Publishes so many versions of a plan, each of some 33 KiB.
+async fn publish(installation: &Installation, plan: PlanId, versions: usize) {
+    for number in 0..versions {
+        let item = |it: usize| Item {
+            key: format!("item-{it:03}-{}", "k".repeat(50)),
+            description: format!("{number:05} {}", "d".repeat(190)),
+            price: Price::Flat { unit: 49.into(), quantity: 1.into() },
+        };
+        let items = (0..100).map(item).collect();
+        let terms = Terms { items, quotas: Vec::new(), ..scenario::terms(1, 1) };
+        let publish = Operation::PublishPlanVersion { plan, terms };
+        installation.submit(&operator(), publish).await.unwrap();
+    }
+}
+
+/// Asks for something while a snapshot of several slices is held up at its first one. Says whether
+/// it is answered meanwhile, and how many slices and chunks the snapshot has in the end.
+async fn asked_while_saving(sabotage: Option<Sabotage>) -> (Installation, bool, (usize, usize)) {
+    let change = |it: &mut crate::Settings| it.sabotage = sabotage;
+    let mut installation = Installation::with(1, change).await;
+    let acme = installation.tenant("acme").await;
+    publish(&installation, PlanId(Uuid::now_v7()), 100).await;
+    installation.commands.stop().await;
+    installation.forget_snapshots().await;
+    installation.settings.snapshot_every = NonZeroU64::new(50).unwrap();
+    let before = installation.log.faults().slices();
+    let held = installation.log.faults().hold_snapshots();
+    installation.start_again().await;
+    let ask = |name: &str| {
+        let (commands, acme, request) =
+            (installation.commands.clone(), acme.clone(), Request::new(put(name)));
+        tokio::spawn(async move { commands.submit(&acme, request).await })
+    };
+    // Everything replayed counts: the first request begins it.
+    ask("first").await.unwrap().unwrap();
+    while installation.log.faults().slices() == before {
+        tokio::task::yield_now().await;
+    }
+    let asked: Vec<_> = (0..5).map(|it| ask(&format!("web-{it}"))).collect();
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+    let answered = asked.iter().all(tokio::task::JoinHandle::is_finished);
+    let snapshot = installation.log.snapshot(Partition(0)).await.unwrap().unwrap();
+    assert!(snapshot.chunks.is_empty(), "it is the one that was there before");
+    drop(held);
+    for asked in asked {
+        asked.await.unwrap().unwrap();
+    }
+    installation.restart().await;
+    let (slices, chunks) = installation.log.faults().slices();
+    (installation, answered, (slices - before.0, chunks - before.1))
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_snapshot_of_many_slices() {
+    let (mut installation, answered, (slices, chunks)) = asked_while_saving(None).await;
+    assert!(answered);
+    assert!(slices > 3 && chunks > 6, "{slices} slices, {chunks} chunks");
+    let restored = installation.state(Partition(0)).await;
+    installation.forget_snapshots().await;
+    installation.start_again().await;
+    scenario::assert_same(&restored, &installation.state(Partition(0)).await);
+    let (_, answered, _) = asked_while_saving(Some(Sabotage::SaveInLoop)).await;
+    assert!(!answered, "the check would notice");
+}
+
+#[tokio::test]
+async fn half_a_snapshot_of_who_was_fenced_counts_for_nothing() {
+    let change = |it: &mut crate::Settings| it.snapshot_every = NonZeroU64::new(50).unwrap();
+    let mut installation = Installation::with(1, change).await;
+    let held = installation.log.faults().hold_snapshots();
+    publish(&installation, PlanId(Uuid::now_v7()), 60).await;
+    while installation.log.faults().slices().0 == 0 {
+        tokio::task::yield_now().await;
+    }
+    let earlier = installation.commands.clone();
+    installation.start_again().await;
+    assert!(installation.log.snapshot(Partition(0)).await.unwrap().is_none());
+    let live = installation.state(Partition(0)).await;
+    // It is told to stop while its snapshot is held up, so that it does not claim again.
+    let stopping = tokio::spawn(async move { earlier.stop().await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    stopping.await.unwrap();
+    installation.restart().await;
+    scenario::assert_same(&live, &installation.state(Partition(0)).await);
+    let snapshot = installation.log.snapshot(Partition(0)).await.unwrap().unwrap();
+    assert_eq!(snapshot.upto, live.next);
 }

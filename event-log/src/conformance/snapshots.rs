@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{Log, PARTITION, Partition, append, claim, command, soon};
+use super::{Log, PARTITION, Partition, append, claim, command, read_all, soon};
 use crate::port::{
-    AppendError, LogError, Position, SNAPSHOT_CHUNK_BYTES_MAX, Snapshot, SnapshotChunk, Writer,
+    AppendError, LogError, Position, SNAPSHOT_CHUNK_BYTES_MAX, SNAPSHOT_SLICE_BYTES_MAX, Snapshot,
+    SnapshotChunk, Writer,
 };
 
 fn changes(upto: u64, fold_version: u32, chunks: &[(&str, Option<&str>)]) -> Snapshot {
@@ -54,6 +55,67 @@ pub async fn merges_snapshots(log: Log) {
     assert_eq!(newest(&log, PARTITION).await, Some(found), "no change is a snapshot too");
 }
 
+fn slice(chunks: &[(&str, Option<&str>)]) -> Vec<SnapshotChunk> {
+    changes(0, 1, chunks).chunks
+}
+
+/// What is staged counts for nothing until it is finished, and for nothing if it never is.
+pub async fn shows_a_snapshot_once_it_is_finished(log: Log) {
+    let mut writer = claim(&log, PARTITION).await;
+    append(&mut writer, command(1, 5)).await;
+    let older = changes(1, 1, &[("a", Some("1")), ("b", Some("1"))]);
+    let mut snapshot = writer.begin_snapshot(Position(1), 1);
+    soon(snapshot.stage(slice(&[("a", Some("0"))]))).await.expect("a slice is taken");
+    soon(snapshot.stage(slice(&[("a", Some("1"))]))).await.expect("a slice is taken");
+    soon(snapshot.stage(slice(&[("b", Some("1"))]))).await.expect("a slice is taken");
+    assert_eq!(newest(&log, PARTITION).await, None);
+    soon(snapshot.finish()).await.expect("the snapshot is finished");
+    assert_eq!(newest(&log, PARTITION).await, Some(older.clone()));
+
+    let mut given_up = writer.begin_snapshot(Position(2), 1);
+    soon(given_up.stage(slice(&[("a", Some("2")), ("c", Some("2"))]))).await.expect("it is taken");
+    assert_eq!(newest(&log, PARTITION).await, Some(older.clone()));
+    drop(given_up);
+    assert_eq!(newest(&log, PARTITION).await, Some(older));
+    save(&mut writer, changes(3, 1, &[("b", Some("3")), ("d", Some("3")), ("d", None)])).await;
+    let newer = changes(3, 1, &[("a", Some("1")), ("b", Some("3"))]);
+    assert_eq!(newest(&log, PARTITION).await, Some(newer));
+}
+
+/// The writer goes on while its snapshot is written, which stays that of its position.
+pub async fn appends_beside_a_snapshot(log: Log) {
+    let mut writer = claim(&log, PARTITION).await;
+    append(&mut writer, command(1, 2)).await;
+    let mut snapshot = writer.begin_snapshot(Position(2), 1);
+    for number in 0..20 {
+        append(&mut writer, command(3 + 2 * number, 2)).await;
+        let key = number.to_string();
+        soon(snapshot.stage(slice(&[(&key, Some("x"))]))).await.expect("a slice is taken");
+    }
+    append(&mut writer, command(43, 2)).await;
+    soon(snapshot.finish()).await.expect("the snapshot is finished");
+    append(&mut writer, command(45, 2)).await;
+    let found = newest(&log, PARTITION).await.expect("there is a snapshot");
+    assert_eq!((found.upto, found.chunks.len()), (Position(2), 20));
+    assert_eq!(read_all(&log, PARTITION, Position::START).await.len(), 46);
+}
+
+/// Of two snapshots that were begun the later one counts.
+pub async fn lets_one_snapshot_take_the_place_of_another(log: Log) {
+    let mut writer = claim(&log, PARTITION).await;
+    append(&mut writer, command(1, 2)).await;
+    let mut earlier = writer.begin_snapshot(Position(1), 1);
+    soon(earlier.stage(slice(&[("a", Some("1"))]))).await.expect("a slice is taken");
+    let mut later = writer.begin_snapshot(Position(2), 1);
+    let voided = soon(earlier.stage(slice(&[("b", Some("1"))]))).await;
+    assert!(matches!(voided, Err(AppendError::Fenced)), "{voided:?}");
+    soon(later.stage(slice(&[("c", Some("2"))]))).await.expect("a slice is taken");
+    soon(later.finish()).await.expect("the snapshot is finished");
+    let voided = soon(earlier.finish()).await;
+    assert!(matches!(voided, Err(AppendError::Fenced)), "{voided:?}");
+    assert_eq!(newest(&log, PARTITION).await, Some(changes(2, 1, &[("c", Some("2"))])));
+}
+
 /// A snapshot of an older fold is handed out as it is; the first of a newer one replaces it.
 pub async fn starts_anew_with_another_fold_version(log: Log) {
     let mut writer = claim(&log, PARTITION).await;
@@ -80,7 +142,11 @@ pub async fn fences_snapshots_of_the_earlier_writer(log: Log) {
     let mut earlier = claim(&log, PARTITION).await;
     append(&mut earlier, command(1, 2)).await;
     save(&mut earlier, changes(1, 1, &[("a", Some("1"))])).await;
+    let mut begun = earlier.begin_snapshot(Position(2), 1);
+    soon(begun.stage(slice(&[("a", Some("2"))]))).await.expect("a slice is taken");
     let mut later = claim(&log, PARTITION).await;
+    let fenced = soon(begun.finish()).await;
+    assert!(matches!(fenced, Err(AppendError::Fenced)), "{fenced:?}");
     let fenced = soon(earlier.save_snapshot(changes(2, 1, &[("a", Some("2"))]))).await;
     assert!(matches!(fenced, Err(AppendError::Fenced)), "{fenced:?}");
     assert_eq!(newest(&log, PARTITION).await, Some(changes(1, 1, &[("a", Some("1"))])));
@@ -96,6 +162,10 @@ pub async fn refuses_a_snapshot_that_breaks_a_limit(log: Log) {
     save(&mut writer, standing.clone()).await;
     let larger = format!("{largest}x");
     let refused = soon(writer.save_snapshot(changes(0, 1, &[("a", Some(&larger))]))).await;
+    assert!(matches!(refused, Err(AppendError::Refused(LogError::TooLarge(_)))), "{refused:?}");
+    let half = "x".repeat(SNAPSHOT_SLICE_BYTES_MAX / 3);
+    let slice = slice(&[("a", Some(&half)), ("b", Some(&half)), ("c", Some(&half)), ("d", None)]);
+    let refused = soon(writer.begin_snapshot(Position(0), 1).stage(slice)).await;
     assert!(matches!(refused, Err(AppendError::Refused(LogError::TooLarge(_)))), "{refused:?}");
     let refused = soon(writer.save_snapshot(changes(1, 1, &[("a", Some("1"))]))).await;
     assert!(

@@ -4,14 +4,15 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{Log, fences_snapshots_of_the_earlier_writer, fences_the_earlier_writer};
+use super::{Log, appends_beside_a_snapshot, shows_a_snapshot_once_it_is_finished};
+use super::{fences_snapshots_of_the_earlier_writer, fences_the_earlier_writer};
 use super::{loses_nothing_when_a_pending_read_is_dropped, never_splits_a_command};
 use crate::memory::MemoryLog;
 use crate::port::{
     AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,
-    Snapshot, Writer,
+    Snapshot, SnapshotChunk, SnapshotWriter, Writer,
 };
 
 /// What a log does wrong.
@@ -24,6 +25,10 @@ enum Flaw {
     Splits,
     /// Readers take records out before they can hand them out.
     Forgets,
+    /// What is staged of a snapshot counts at once.
+    Hasty,
+    /// Nothing is appended while a snapshot is written.
+    Stands,
 }
 
 #[derive(Debug)]
@@ -44,14 +49,15 @@ impl EventLog for Flawed {
     }
 
     async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
-        if self.flaw != Flaw::Unfenced {
-            return self.log.claim(partition).await;
-        }
         let mut writer = self.writer.lock().await;
-        if writer.is_none() {
+        if writer.is_none() || self.flaw != Flaw::Unfenced {
             *writer = Some(self.log.claim(partition).await?);
         }
-        Ok(Box::new(SharedWriter(self.writer.clone())))
+        if matches!(self.flaw, Flaw::Unfenced | Flaw::Hasty | Flaw::Stands) {
+            let writing = Arc::default();
+            return Ok(Box::new(SharedWriter(self.writer.clone(), self.flaw, writing)));
+        }
+        Ok(writer.take().expect("it was just put there"))
     }
 
     async fn read(
@@ -73,16 +79,68 @@ impl EventLog for Flawed {
 }
 
 #[derive(Debug)]
-struct SharedWriter(Arc<Mutex<Option<Box<dyn Writer>>>>);
+struct SharedWriter(Arc<Mutex<Option<Box<dyn Writer>>>>, Flaw, Arc<Mutex<()>>);
 
 #[async_trait]
 impl Writer for SharedWriter {
     async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError> {
+        let _writing = self.2.lock().await;
         self.0.lock().await.as_mut().unwrap().append(batch).await
     }
 
-    async fn save_snapshot(&mut self, changed: Snapshot) -> Result<(), AppendError> {
-        self.0.lock().await.as_mut().unwrap().save_snapshot(changed).await
+    fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
+        let mut shared = self.0.try_lock().unwrap();
+        let writer = shared.as_mut().unwrap();
+        let writing = writer.begin_snapshot(upto, fold_version);
+        match self.1 {
+            Flaw::Hasty => {
+                let writer = self.0.clone();
+                Box::new(HastySnapshot { writer, upto, fold_version })
+            }
+            Flaw::Stands => {
+                let held = self.2.clone().try_lock_owned().ok();
+                Box::new(StandingSnapshot { writing, _held: held })
+            }
+            _ => writing,
+        }
+    }
+}
+
+/// Makes every slice a snapshot of its own.
+#[derive(Debug)]
+struct HastySnapshot {
+    writer: Arc<Mutex<Option<Box<dyn Writer>>>>,
+    upto: Position,
+    fold_version: u32,
+}
+
+#[async_trait]
+impl SnapshotWriter for HastySnapshot {
+    async fn stage(&mut self, chunks: Vec<SnapshotChunk>) -> Result<(), AppendError> {
+        let changed = Snapshot { upto: self.upto, fold_version: self.fold_version, chunks };
+        self.writer.lock().await.as_mut().unwrap().save_snapshot(changed).await
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), AppendError> {
+        Ok(())
+    }
+}
+
+/// Keeps appends waiting while it is there.
+#[derive(Debug)]
+struct StandingSnapshot {
+    writing: Box<dyn SnapshotWriter>,
+    _held: Option<OwnedMutexGuard<()>>,
+}
+
+#[async_trait]
+impl SnapshotWriter for StandingSnapshot {
+    async fn stage(&mut self, slice: Vec<SnapshotChunk>) -> Result<(), AppendError> {
+        self.writing.stage(slice).await
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), AppendError> {
+        self.writing.finish().await
     }
 }
 
@@ -103,7 +161,7 @@ impl Reader for FlawedReader {
         match self.flaw {
             Flaw::Splits => self.rest = found.split_off(records_max.clamp(1, found.len())),
             Flaw::Forgets => tokio::task::yield_now().await,
-            Flaw::None | Flaw::Unfenced => (),
+            Flaw::None | Flaw::Unfenced | Flaw::Hasty | Flaw::Stands => (),
         }
         Ok(found)
     }
@@ -123,6 +181,17 @@ async fn a_log_without_fences_is_found_out() {
     for flaw in [Flaw::None, Flaw::Unfenced] {
         assert_eq!(passes(flaw, fences_the_earlier_writer).await, flaw == Flaw::None);
         assert_eq!(passes(flaw, fences_snapshots_of_the_earlier_writer).await, flaw == Flaw::None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_shows_early_or_stands_in_the_way_is_found_out() {
+    for flaw in [Flaw::None, Flaw::Hasty] {
+        let passed = passes(flaw, shows_a_snapshot_once_it_is_finished).await;
+        assert_eq!(passed, flaw == Flaw::None);
+    }
+    for flaw in [Flaw::None, Flaw::Stands] {
+        assert_eq!(passes(flaw, appends_beside_a_snapshot).await, flaw == Flaw::None);
     }
 }
 

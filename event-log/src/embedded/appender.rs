@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 
 use async_trait::async_trait;
@@ -17,9 +18,9 @@ use super::frame::{self, HEADER_BYTES};
 use super::keeper::Job;
 use super::partition::{Open, Part, Shared, Stored};
 use super::segment::{Segment, SparseIndex};
-use super::snapshots::Snapshots;
+use super::snapshots::{Claim, EmbeddedSnapshot, Snapshots};
 use crate::limits;
-use crate::port::{AppendError, Batch, LogError, Position, Recorded, Snapshot, Writer};
+use crate::port::{AppendError, Batch, LogError, Position, Recorded, SnapshotWriter, Writer};
 use crate::record::Record;
 
 /// What the thread is asked.
@@ -246,6 +247,8 @@ pub(super) struct EmbeddedWriter {
     pub(super) requests: Sender<Request>,
     pub(super) jobs: Sender<Job>,
     pub(super) epoch: u64,
+    /// How many snapshots it has begun.
+    pub(super) begun: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -268,19 +271,11 @@ impl Writer for EmbeddedWriter {
         answer.unwrap_or(Err(AppendError::Unknown(LogError::Closed)))
     }
 
-    async fn save_snapshot(&mut self, changed: Snapshot) -> Result<(), AppendError> {
-        limits::check_snapshot(&changed).map_err(AppendError::Refused)?;
-        let end = Position(self.shared.end());
-        limits::check_within(self.shared.location.partition, changed.upto, end)
-            .map_err(AppendError::Refused)?;
-        let (snapshots, epoch) = (self.snapshots.clone(), self.epoch);
-        let saved = tokio::task::spawn_blocking(move || snapshots.save(epoch, changed)).await;
-        saved.map_err(|error| {
-            let doing = "saving a snapshot".to_owned();
-            AppendError::Unknown(LogError::Storage { doing, source: io::Error::other(error) })
-        })??;
-        // Without a receiver the log is closing.
-        drop(self.jobs.send(Job::MergeSnapshots));
-        Ok(())
+    fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
+        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let claim = Claim { epoch: self.epoch, number, last: self.begun.clone() };
+        let (shared, snapshots) = (self.shared.clone(), self.snapshots.clone());
+        let of = (upto, fold_version);
+        Box::new(EmbeddedSnapshot::new(shared, snapshots, self.jobs.clone(), claim, of))
     }
 }

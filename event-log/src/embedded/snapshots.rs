@@ -4,7 +4,8 @@
 //! Merging a run of neighbours makes a file with the number of the youngest, in its place; the
 //! others are then garbage. So whatever set of files a power cut leaves, the newest snapshot is
 //! the highest number from which the way back to a whole file is unbroken; what cannot be read
-//! is as good as absent. No answer of the log depends on a snapshot.
+//! is as good as absent. A file gets its lasting name when all of it is synced ([`writing`]). No
+//! answer of the log depends on a snapshot.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +15,11 @@ use super::files::{Files, failed};
 use crate::port::{AppendError, LogError, Partition, Snapshot};
 
 mod delta;
+mod writing;
 
-use delta::{Delta, Summary};
+use delta::{Delta, DeltaFile, Header, Summary};
+use writing::Begun;
+pub(super) use writing::{Claim, EmbeddedSnapshot};
 
 /// Chains shorter than this are not merged. In files: 8.
 const CHAIN_MAX: usize = 8;
@@ -68,7 +72,7 @@ impl Snapshots {
         Ok(this)
     }
 
-    /// From now on only the claim `epoch` may save. Waits for a save that is under way.
+    /// From now on only the claim `epoch` may save. Waits for a file that is being named.
     pub(super) fn fence(&self, epoch: u64) {
         self.state().epoch = epoch;
     }
@@ -92,25 +96,62 @@ impl Snapshots {
         Ok(None)
     }
 
-    /// Saves what changed, as the newest snapshot.
-    pub(super) fn save(&self, epoch: u64, changed: Snapshot) -> Result<(), AppendError> {
-        let mut state = self.state();
-        if state.epoch != epoch {
-            return Err(AppendError::Fenced);
-        }
-        let tip = state.tip.filter(|it| state.links[it].fold_version == changed.fold_version);
-        let delta = Delta::new(tip, changed);
+    /// Begins a file for the claim's snapshot, which builds on the newest one.
+    fn begin(&self, claim: &Claim, upto: u64, fold_version: u32) -> Result<Begun, AppendError> {
+        let mut state = self.owned(claim)?;
+        let tip = state.tip;
+        let previous = tip.filter(|it| state.links[it].fold_version == fold_version);
         let number = state.next_number;
-        let summary = self.write(&delta, number).map_err(AppendError::Refused)?;
+        state.next_number += 1;
+        drop(state);
+        let header = Header::new(previous, upto, fold_version);
+        let file = DeltaFile::create(&*self.files, &self.temporary(number), header);
+        // Only room is at stake: a file of this name is removed at the next start anyway.
+        let file = file.inspect_err(|_| self.discard(number)).map_err(AppendError::Refused)?;
+        Ok(Begun { number, tip, file })
+    }
+
+    /// Fails unless the claim's snapshot may become the newest one.
+    fn check(&self, claim: &Claim) -> Result<(), AppendError> {
+        self.owned(claim).map(drop)
+    }
+
+    /// Makes a file that was written whole the newest snapshot.
+    fn adopt(
+        &self,
+        claim: &Claim,
+        (number, tip): (u64, Option<u64>),
+        summary: Summary,
+    ) -> Result<(), AppendError> {
+        let mut state = self.owned(claim)?;
+        if state.tip != tip {
+            // What it builds on could not be read.
+            let reason = "the snapshot before was given up meanwhile".to_owned();
+            let place = self.path(number).display().to_string();
+            return Err(AppendError::Refused(LogError::Damaged { place, reason }));
+        }
         // If its name is there although this failed, it is still a true snapshot.
         self.name(number).map_err(AppendError::Refused)?;
         state.links.insert(number, summary);
         state.tip = Some(number);
-        state.next_number += 1;
         let garbage = state.collect_garbage();
         drop(state);
         self.remove(&garbage);
         Ok(())
+    }
+
+    /// Removes a file that was not written whole.
+    fn discard(&self, number: u64) {
+        drop(self.files.remove(&self.temporary(number)));
+    }
+
+    fn owned(&self, claim: &Claim) -> Result<MutexGuard<'_, State>, AppendError> {
+        let state = self.state();
+        if state.epoch == claim.epoch && claim.is_last() {
+            Ok(state)
+        } else {
+            Err(AppendError::Fenced)
+        }
     }
 
     /// Merges the youngest files of a long chain into one.
@@ -143,10 +184,7 @@ impl Snapshots {
     /// Writes a file that has no lasting name yet.
     fn write(&self, delta: &Delta, number: u64) -> Result<Summary, LogError> {
         let path = self.temporary(number);
-        delta.write(&*self.files, &path).inspect_err(|_| {
-            // Only room is at stake: a file of this name is removed at the next start anyway.
-            drop(self.files.remove(&path));
-        })
+        delta.write(&*self.files, &path).inspect_err(|_| self.discard(number))
     }
 
     /// Gives a file that was written its lasting name.

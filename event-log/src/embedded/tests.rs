@@ -16,6 +16,7 @@ mod faults;
 mod full;
 mod power;
 mod reopening;
+mod staging;
 
 /// Small enough for a test to fill several segments.
 const SMALL: Settings = Settings { partitions: 2, segment_bytes_max: 64 * 1024 };

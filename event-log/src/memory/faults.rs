@@ -1,4 +1,5 @@
-//! Appends that end badly on request, so that what stands above can be shown to recover.
+//! Appends that end badly on request, and snapshots that take long, so that what stands above can
+//! be shown to recover.
 
 use std::collections::VecDeque;
 use std::io;
@@ -47,6 +48,10 @@ impl Fault {
 pub struct Faults {
     planned: Arc<Mutex<VecDeque<Fault>>>,
     holds: Arc<watch::Sender<u32>>,
+    /// The same for slices of snapshots.
+    snapshot_holds: Arc<watch::Sender<u32>>,
+    /// How many slices of snapshots were handed over, and how many chunks.
+    slices: Arc<Mutex<(usize, usize)>>,
 }
 
 impl Faults {
@@ -68,6 +73,29 @@ impl Faults {
         Held(self.holds.clone())
     }
 
+    /// Makes every slice of a snapshot wait, before it is taken, for as long as the guard lives.
+    #[must_use]
+    pub fn hold_snapshots(&self) -> Held {
+        self.snapshot_holds.send_modify(|it| *it += 1);
+        Held(self.snapshot_holds.clone())
+    }
+
+    /// How many slices of snapshots were handed over, and how many chunks in all of them.
+    #[must_use]
+    pub fn slices(&self) -> (usize, usize) {
+        *self.slices.lock().expect("no holder of this lock can panic")
+    }
+
+    pub(super) async fn staged(&self, chunks: usize) {
+        {
+            let mut slices = self.slices.lock().expect("no holder of this lock can panic");
+            slices.0 += 1;
+            slices.1 += chunks;
+        }
+        let mut holds = self.snapshot_holds.subscribe();
+        holds.wait_for(|it| *it == 0).await.expect("`self` keeps the sender alive");
+    }
+
     pub(super) fn next_append(&self) -> Option<Fault> {
         self.planned.lock().expect("no holder of this lock can panic").pop_front()
     }
@@ -78,7 +106,7 @@ impl Faults {
     }
 }
 
-/// Keeps the appends of a log waiting until it is dropped.
+/// Keeps the appends of a log, or its snapshots, waiting until it is dropped.
 #[derive(Debug)]
 pub struct Held(Arc<watch::Sender<u32>>);
 

@@ -17,7 +17,7 @@ mod world;
 
 pub(in crate::embedded) use world::Random;
 
-use world::{Node, World};
+use world::{Node, SECTOR_BYTES, World};
 
 /// What ends the process, and what is left then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,14 @@ pub(in crate::embedded) enum Omit {
     /// Syncs of files opened under a name with this extension.
     SyncsOf(&'static str),
     FolderSyncs,
+}
+
+/// Which syncs wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    None,
+    All,
+    Of(&'static str),
 }
 
 /// The file system. Clones share it.
@@ -87,13 +95,24 @@ impl Simulated {
         world.room = world.used().saturating_add(bytes);
     }
 
+    /// How many bytes of a file opened under a name with this extension were written and not synced
+    /// at most, in whole sectors.
+    pub(in crate::embedded) fn unsynced_max_of(&self, extension: &str) -> usize {
+        self.world().unsynced_max.get(extension).copied().unwrap_or_default()
+    }
+
     /// Makes every sync wait until they are let go.
     pub(in crate::embedded) fn hold_syncs(&self) {
-        self.world().held = true;
+        self.world().held = Held::All;
+    }
+
+    /// Makes syncs of files opened under a name with this extension wait until they are let go.
+    pub(in crate::embedded) fn hold_syncs_of(&self, extension: &'static str) {
+        self.world().held = Held::Of(extension);
     }
 
     pub(in crate::embedded) fn release_syncs(&self) {
-        self.world().held = false;
+        self.world().held = Held::None;
         self.0.1.notify_all();
     }
 
@@ -105,7 +124,7 @@ impl Simulated {
         }
         let mut next = world.clone();
         (next.crashed, next.calls_left, next.syncs_left) = (false, None, None);
-        (next.held, next.room) = (false, usize::MAX);
+        (next.held, next.room) = (Held::None, usize::MAX);
         Self::of(next)
     }
 
@@ -251,6 +270,9 @@ impl File for Handle {
             return Err(io::ErrorKind::StorageFull.into());
         }
         world.nodes[self.node].write(offset, bytes);
+        let unsynced = world.nodes[self.node].dirty.len() * SECTOR_BYTES;
+        let most = world.unsynced_max.entry(self.extension.clone()).or_default();
+        *most = unsynced.max(*most);
         Ok(())
     }
 
@@ -264,7 +286,11 @@ impl File for Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let waited = self.files.0.1.wait_while(self.files.world(), |it| it.held);
+        let waited = self.files.0.1.wait_while(self.files.world(), |it| match it.held {
+            Held::None => false,
+            Held::All => true,
+            Held::Of(extension) => extension == self.extension,
+        });
         drop(waited.unwrap());
         let mut guard = self.files.call()?;
         let world = &mut *guard;

@@ -1,31 +1,52 @@
 //! One snapshot file.
 //!
 //! ```text
-//! magic · previous u64 (all ones: whole) · fold version u32 · upto u64 · chunks u32 · CRC-32C u32
+//! magic · previous u64 (all ones: whole) · fold version u32 · upto u64 · CRC-32C u32
 //! per chunk  key bytes u32 · bytes u32 (all ones: removed) · key · bytes
-//! CRC-32C of the chunks u32
+//! chunks u32 · CRC-32C of the chunks and their number u32
 //! ```
+//!
+//! It is written front to back and synced bit by bit; one that ends early is none.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 
 use crate::embedded::files::{self, File, Files, failed};
 use crate::embedded::segment::damaged;
-use crate::port::{LogError, Position, Snapshot, SnapshotChunk};
+use crate::port::{LogError, Position, SNAPSHOT_SLICE_BYTES_MAX, Snapshot, SnapshotChunk};
 
 /// First bytes of every snapshot file.
-const MAGIC: &[u8; 8] = b"CBsnap01";
+const MAGIC: &[u8; 8] = b"CBsnap02";
 
 /// Length of everything before the chunks. In bytes.
-const HEADER_BYTES: usize = 8 + 8 + 4 + 8 + 4 + 4;
-
-/// How much is collected before it is written. In bytes: 1 MiB.
-const WRITE_BYTES: usize = 1024 * 1024;
+const HEADER_BYTES: usize = 8 + 8 + 4 + 8 + 4;
 
 /// Stands for "no previous file" and "no bytes".
 const NONE: u32 = u32::MAX;
+
+/// What a file begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    /// The number it builds on; none if it is whole.
+    pub(super) previous: Option<u64>,
+    pub(super) fold_version: u32,
+    pub(super) upto: u64,
+}
+
+/// A file being written. It is one only once it is finished.
+#[derive(Debug)]
+pub(super) struct DeltaFile {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    header: Header,
+    offset: u64,
+    chunks: u32,
+    /// Of the chunks so far.
+    sum: u32,
+}
 
 /// What is known of a file without reading all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,18 +68,6 @@ pub(super) struct Delta {
 }
 
 impl Delta {
-    /// What `changed` since the snapshot `previous`.
-    pub(super) fn new(previous: Option<u64>, changed: Snapshot) -> Self {
-        let chunks = changed.chunks.into_iter().map(|it| (it.key, it.bytes));
-        let this = Self {
-            previous,
-            fold_version: changed.fold_version,
-            upto: changed.upto.0,
-            chunks: chunks.collect(),
-        };
-        this.without_needless_removals()
-    }
-
     /// Both changes in one, `newer` over this.
     pub(super) fn then(mut self, newer: Self) -> Self {
         self.chunks.extend(newer.chunks);
@@ -85,45 +94,20 @@ impl Delta {
 
     /// Writes the file and syncs it; its name is up to the caller.
     pub(super) fn write(&self, files: &dyn Files, path: &Path) -> Result<Summary, LogError> {
-        let written = files.create(path).and_then(|file| {
-            let bytes = self.write_to(&*file)?;
-            file.sync()?;
-            Ok(bytes)
-        });
-        let bytes = written.map_err(failed("writing", path))?;
-        let (previous, fold_version, upto) = (self.previous, self.fold_version, self.upto);
-        Ok(Summary { previous, fold_version, upto, bytes })
-    }
-
-    fn write_to(&self, file: &dyn File) -> std::io::Result<u64> {
-        let mut buffer = Vec::with_capacity(2 * WRITE_BYTES);
-        buffer.put_slice(MAGIC);
-        buffer.put_u64_le(self.previous.unwrap_or(u64::MAX));
-        buffer.put_u32_le(self.fold_version);
-        buffer.put_u64_le(self.upto);
-        buffer.put_u32_le(length(self.chunks.len()));
-        let sum = crc32c::crc32c(&buffer);
-        buffer.put_u32_le(sum);
-        file.write_at(0, &buffer)?;
-        let mut offset = buffer.len() as u64;
-        buffer.clear();
-        let mut sum = 0;
-        for (key, bytes) in &self.chunks {
-            buffer.put_u32_le(length(key.len()));
-            buffer.put_u32_le(bytes.as_ref().map_or(NONE, |it| length(it.len())));
-            buffer.put_slice(key.as_bytes());
-            buffer.put_slice(bytes.as_deref().unwrap_or_default());
-            if buffer.len() >= WRITE_BYTES {
-                sum = crc32c::crc32c_append(sum, &buffer);
-                file.write_at(offset, &buffer)?;
-                offset += buffer.len() as u64;
-                buffer.clear();
-            }
+        let header = Header::new(self.previous, self.upto, self.fold_version);
+        let mut file = DeltaFile::create(files, path, header)?;
+        let mut chunks = self.chunks.iter().peekable();
+        while chunks.peek().is_some() {
+            let mut room = SNAPSHOT_SLICE_BYTES_MAX;
+            let slice = std::iter::from_fn(|| {
+                let (key, bytes) = chunks.peek()?;
+                let size = key.len() + bytes.as_ref().map_or(0, Bytes::len);
+                room = room.checked_sub(size)?;
+                chunks.next()
+            });
+            file.push(slice.map(|(key, bytes)| (key.as_str(), bytes.as_ref())))?;
         }
-        sum = crc32c::crc32c_append(sum, &buffer);
-        buffer.put_u32_le(sum);
-        file.write_at(offset, &buffer)?;
-        Ok(offset + buffer.len() as u64)
+        file.finish()
     }
 
     /// Reads and checks a file.
@@ -137,11 +121,67 @@ impl Delta {
         };
         let bytes = Bytes::from(files::read_whole(&*file).map_err(reading())?);
         let summary = parse_header(&bytes).ok_or_else(|| damaged(path, 0, "no snapshot"))?;
-        let count = (&bytes[HEADER_BYTES - 8..]).get_u32_le();
-        let chunks = take_chunks(&bytes.slice(HEADER_BYTES..), count)
+        let chunks = take_chunks(&bytes.slice(HEADER_BYTES..))
             .ok_or_else(|| damaged(path, HEADER_BYTES as u64, "the checksum or shape is wrong"))?;
         let Summary { previous, fold_version, upto, .. } = summary;
-        Ok(Self { previous, fold_version, upto, chunks })
+        Ok(Self { previous, fold_version, upto, chunks }.without_needless_removals())
+    }
+}
+
+impl Header {
+    pub(super) fn new(previous: Option<u64>, upto: u64, fold_version: u32) -> Self {
+        Self { previous, fold_version, upto }
+    }
+}
+
+impl DeltaFile {
+    pub(super) fn create(files: &dyn Files, path: &Path, header: Header) -> Result<Self, LogError> {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        bytes.put_slice(MAGIC);
+        bytes.put_u64_le(header.previous.unwrap_or(u64::MAX));
+        bytes.put_u32_le(header.fold_version);
+        bytes.put_u64_le(header.upto);
+        let sum = crc32c::crc32c(&bytes);
+        bytes.put_u32_le(sum);
+        let created = files.create(path).and_then(|it| it.write_at(0, &bytes).map(|()| it));
+        let file = created.map_err(failed("writing", path))?;
+        let offset = bytes.len() as u64;
+        Ok(Self { file, path: path.to_owned(), header, offset, chunks: 0, sum: 0 })
+    }
+
+    /// Adds chunks and syncs them.
+    pub(super) fn push<'c>(
+        &mut self,
+        chunks: impl Iterator<Item = (&'c str, Option<&'c Bytes>)>,
+    ) -> Result<(), LogError> {
+        let mut buffer = Vec::new();
+        for (key, bytes) in chunks {
+            buffer.put_u32_le(length(key.len()));
+            buffer.put_u32_le(bytes.map_or(NONE, |it| length(it.len())));
+            buffer.put_slice(key.as_bytes());
+            buffer.put_slice(bytes.map(Bytes::as_ref).unwrap_or_default());
+            self.chunks += 1;
+        }
+        self.sum = crc32c::crc32c_append(self.sum, &buffer);
+        self.put(&buffer)
+    }
+
+    /// Writes what makes it whole, and syncs it; its name is up to the caller.
+    pub(super) fn finish(&mut self) -> Result<Summary, LogError> {
+        let mut buffer = Vec::with_capacity(8);
+        buffer.put_u32_le(self.chunks);
+        let sum = crc32c::crc32c_append(self.sum, &buffer);
+        buffer.put_u32_le(sum);
+        self.put(&buffer)?;
+        let Header { previous, fold_version, upto } = self.header;
+        Ok(Summary { previous, fold_version, upto, bytes: self.offset })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), LogError> {
+        let written = self.file.write_at(self.offset, bytes).and_then(|()| self.file.sync());
+        written.map_err(failed("writing", &self.path))?;
+        self.offset += bytes.len() as u64;
+        Ok(())
     }
 }
 
@@ -167,11 +207,12 @@ fn parse_header(bytes: &[u8]) -> Option<Summary> {
     Some(Summary { previous, fold_version, upto, bytes: bytes.len() as u64 })
 }
 
-fn take_chunks(body: &Bytes, count: u32) -> Option<BTreeMap<String, Option<Bytes>>> {
+fn take_chunks(body: &Bytes) -> Option<BTreeMap<String, Option<Bytes>>> {
     let mut rest = body.slice(..body.len().checked_sub(4)?);
     if crc32c::crc32c(&rest) != (&body[rest.len()..]).get_u32_le() {
         return None;
     }
+    let count = rest.split_off(rest.len().checked_sub(4)?).get_u32_le();
     let mut chunks = BTreeMap::new();
     for _ in 0..count {
         let mut lengths = (rest.len() >= 8).then(|| rest.split_to(8))?;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::{Crash, Omit};
+use super::{Crash, Held, Omit};
 
 /// What a disk writes whole or not at all. In bytes.
-const SECTOR_BYTES: usize = 512;
+pub(super) const SECTOR_BYTES: usize = 512;
 
 /// Numbers that look random, the same for the same seed.
 #[derive(Clone, Debug)]
@@ -59,7 +59,9 @@ pub(super) struct World {
     pub(super) syncs: BTreeMap<String, u64>,
     /// How long all files together may be. In bytes.
     pub(super) room: usize,
-    pub(super) held: bool,
+    pub(super) held: Held,
+    /// The most that was written to one file and not synced, by extension. In bytes.
+    pub(super) unsynced_max: BTreeMap<String, usize>,
 }
 
 impl World {
@@ -76,7 +78,8 @@ impl World {
             syncs_left: None,
             syncs: BTreeMap::new(),
             room: usize::MAX,
-            held: false,
+            held: Held::None,
+            unsynced_max: BTreeMap::new(),
         }
     }
 
