@@ -22,11 +22,18 @@
 //! What waits is bounded by what was recorded: some 100 bytes for an event that something
 //! follows from and that its target has not taken yet. Asked of the owners at any time is one
 //! effect per lane at most, which is why their inboxes let it in whatever waits there.
+//!
+//! A lane goes on after whatever went wrong with an effect, a panic included: it asks again after
+//! a bounded pause, beginning with what the target has handled.
 
 mod effects;
 mod lanes;
 
+use std::future::poll_fn;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use event_log::{LogError, Partition, Position, Recorded};
@@ -59,6 +66,8 @@ enum FollowError {
     Keyring(#[from] KeyringError),
     #[error("an effect was not accepted")]
     Command(#[from] CommandError),
+    #[error("following panicked")]
+    Panicked,
     #[error("the write side is stopping")]
     Stopping,
 }
@@ -104,11 +113,13 @@ impl Follower {
     async fn insist(&mut self, step: Step) -> ControlFlow<()> {
         let mut failures = 0;
         loop {
-            let done = match step {
-                Step::Search { upto } => self.search(upto).await,
-                Step::ReactAt(position) => self.react_at(position).await,
-            };
-            match done {
+            let done = caught(async {
+                match step {
+                    Step::Search { upto } => self.search(upto).await,
+                    Step::ReactAt(position) => self.react_at(position).await,
+                }
+            });
+            match done.await {
                 Ok(()) => return ControlFlow::Continue(()),
                 Err(FollowError::Stopping | FollowError::Log(LogError::Closed)) => {
                     return ControlFlow::Break(());
@@ -163,6 +174,19 @@ impl Follower {
         self.lanes.enter(all);
         Ok(())
     }
+}
+
+/// What following comes to; a panic is a failure like another: what was reacted to is known, and
+/// the rest is tried again.
+async fn caught(
+    following: impl Future<Output = Result<(), FollowError>>,
+) -> Result<(), FollowError> {
+    let mut following = pin!(following);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| following.as_mut().poll(context)));
+        polled.unwrap_or(Poll::Ready(Err(FollowError::Panicked)))
+    })
+    .await
 }
 
 /// Waits after so many failures.

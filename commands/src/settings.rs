@@ -33,6 +33,9 @@ pub struct Settings {
     /// A step that is left out, to show that a test would notice.
     #[cfg(test)]
     pub(crate) sabotage: Option<Sabotage>,
+    /// How often following panics from now on.
+    #[cfg(test)]
+    pub(crate) panics: std::sync::Arc<std::sync::atomic::AtomicU32>,
 }
 
 /// Steps that tests leave out.
@@ -69,6 +72,8 @@ pub(crate) enum Sabotage {
     NoteNothing,
     /// The loop waits for snapshots.
     SaveInLoop,
+    /// A panic ends the lane it happens in.
+    LetPanic,
 }
 
 /// How the values of records are stored.
@@ -102,6 +107,16 @@ impl Settings {
             values: Values::default(),
             #[cfg(test)]
             sabotage: None,
+            #[cfg(test)]
+            panics: std::sync::Arc::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn panic_if_asked(&self) {
+        use std::sync::atomic::Ordering::SeqCst;
+
+        let left = self.panics.fetch_update(SeqCst, SeqCst, |it| it.checked_sub(1));
+        assert!(left.is_err(), "on purpose");
     }
 }

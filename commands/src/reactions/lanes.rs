@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::effects::{Reacting, carry_out};
-use super::{FollowError, pause};
+use super::{FollowError, caught, pause};
 use crate::commands::Commands;
 #[cfg(test)]
 use crate::settings::Sabotage;
@@ -126,7 +126,7 @@ impl Shared {
     async fn insist(&self, reacting: &Reacting) -> Result<(), FollowError> {
         let mut failures = 0;
         loop {
-            match self.attempt(reacting).await {
+            match self.caught_attempt(reacting).await {
                 Ok(()) => return Ok(()),
                 Err(error @ (FollowError::Stopping | FollowError::Log(LogError::Closed))) => {
                     return Err(error);
@@ -142,6 +142,14 @@ impl Shared {
         }
     }
 
+    async fn caught_attempt(&self, reacting: &Reacting) -> Result<(), FollowError> {
+        #[cfg(test)]
+        if self.commands.inner().settings.sabotage == Some(Sabotage::LetPanic) {
+            return self.attempt(reacting).await;
+        }
+        caught(self.attempt(reacting)).await
+    }
+
     async fn attempt(&self, reacting: &Reacting) -> Result<(), FollowError> {
         let partition = self.commands.owner_of(reacting.target)?.partition;
         let index = usize::try_from(partition.0).expect("a partition's number is small");
@@ -149,6 +157,8 @@ impl Shared {
             Some(permits) => permits.acquire().await.map_err(|_| FollowError::Stopping)?,
             None => return Err(FollowError::Stopping),
         };
+        #[cfg(test)]
+        self.commands.inner().settings.panic_if_asked();
         carry_out(&self.commands, self.source, reacting).await
     }
 

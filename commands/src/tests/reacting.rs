@@ -252,3 +252,28 @@ async fn a_location_that_is_registered_again_keeps_its_entities() {
     assert_eq!(counts(&installation).await.get("entity.deregistered.v1"), None);
     installation.submit(&acme, remove("web-0")).await.unwrap();
 }
+
+/// Suspends a tenant and lets it in again, while asking for the first of that panics so often. Says
+/// whether it happens.
+async fn follows_after(panics: u32, sabotage: Option<Sabotage>) -> bool {
+    let installation = Installation::with(3, |it| it.sabotage = sabotage).await;
+    installation.tenant("other").await;
+    let acme = installation.tenant("acme").await;
+    until(&installation, "reaction.advanced.v1", 2).await;
+    installation.settings.panics.store(panics, std::sync::atomic::Ordering::SeqCst);
+    let reactivate = Operation::ReactivateTenant { tenant: acme.tenant() };
+    for operation in [suspend(&acme), reactivate] {
+        installation.submit(&operator(), operation).await.unwrap();
+    }
+    let reached = until(&installation, "tenant.reactivated.v1", 1);
+    let happens = tokio::time::timeout(Duration::from_secs(2), reached).await.is_ok();
+    assert_eq!(counts(&installation).await.contains_key("tenant.suspended.v1"), happens);
+    happens
+}
+
+#[tokio::test]
+async fn a_lane_goes_on_after_a_panic() {
+    assert!(follows_after(0, Some(Sabotage::LetPanic)).await);
+    assert!(follows_after(3, None).await);
+    assert!(!follows_after(1, Some(Sabotage::LetPanic)).await, "the check would notice");
+}
