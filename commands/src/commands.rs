@@ -16,11 +16,12 @@ use vault::Keyring;
 
 use crate::clock::Clock;
 use crate::identities::Fingerprinter;
+use crate::large::Underway;
 use crate::owner::envelope::{Answer, Envelope, Reply};
 use crate::owner::inbox::Refused;
 use crate::owner::{Owner, OwnerHandle, Parts, StartError};
 use crate::prepare::{self, Ask, Context, NoTerms, Prepared, TermsSource};
-use crate::request::{CommandError, Outcome, Request};
+use crate::request::{CommandError, IdempotencyKey, Outcome, Request};
 use crate::settings::Settings;
 use crate::views::Views;
 use crate::{idempotency, reactions, trace};
@@ -43,7 +44,9 @@ pub(crate) struct Inner {
     pub(crate) settings: Arc<Settings>,
     fingerprinter: Fingerprinter,
     owners: Vec<OwnerHandle>,
-    views: Arc<Views>,
+    pub(crate) views: Arc<Views>,
+    /// Content of requests that is stored and not named yet.
+    pub(crate) underway: Underway,
     followers: Mutex<JoinSet<()>>,
     running: Mutex<JoinSet<()>>,
 }
@@ -83,6 +86,7 @@ impl Commands {
             fingerprinter,
             owners,
             views,
+            underway: Underway::default(),
             followers: Mutex::default(),
             running: Mutex::new(running),
         }));
@@ -128,10 +132,23 @@ impl Commands {
         let fingerprinter = &self.0.fingerprinter;
         let context = Context { keyring: &self.0.keyring, fingerprinter, kinds };
         let key = request.idempotency_key.clone();
-        let mut prepared = prepare::prepare(&context, principal, request).await?;
+        let (mut prepared, large) = prepare::prepare(&context, principal, request).await?;
         self.find_terms(owner, &mut prepared).await;
         #[cfg(test)]
         self.refuse_early(&prepared)?;
+        if large.is_empty() {
+            return self.decide(prepared, key).await;
+        }
+        self.decide_large(prepared, large, key).await
+    }
+
+    /// Asks the owner, with everything stored that the answer may name.
+    pub(crate) async fn decide(
+        &self,
+        prepared: Box<Prepared>,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Outcome, CommandError> {
+        let owner = self.owner_of(prepared.tenant)?;
         let (answer, prepared) = ask(owner, prepared).await?;
         match answer {
             Answer::Done(outcome) => Ok(outcome),
@@ -251,16 +268,16 @@ impl Commands {
 
     #[cfg(test)]
     fn refuse_early(&self, prepared: &Prepared) -> Result<(), CommandError> {
-        let (Ask::StartSubscription { source, .. } | Ask::ChangePlan { source, .. }) =
-            &prepared.ask
-        else {
-            return Ok(());
-        };
-        match source {
-            TermsSource::Missing(missing)
-                if self.0.settings.sabotage == Some(crate::settings::Sabotage::TermsFirst) =>
-            {
-                Err(missing.clone().into())
+        use crate::settings::Sabotage;
+
+        match (&prepared.ask, self.0.settings.sabotage) {
+            (
+                Ask::StartSubscription { source: TermsSource::Missing(missing), .. }
+                | Ask::ChangePlan { source: TermsSource::Missing(missing), .. },
+                Some(Sabotage::TermsFirst),
+            ) => Err(missing.clone().into()),
+            (Ask::Malformed(violations), Some(Sabotage::ShapeFirst)) => {
+                Err(CommandError::Invalid(violations.clone()))
             }
             _ => Ok(()),
         }

@@ -14,6 +14,7 @@ mod commands;
 mod handlers;
 mod idempotency;
 pub mod identities;
+mod large;
 mod owner;
 mod prepare;
 mod reactions;

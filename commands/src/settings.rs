@@ -19,6 +19,9 @@ pub struct Settings {
     pub waiting_requests_max: usize,
     /// The most request bytes of one tenant that may wait in a partition.
     pub waiting_bytes_max: usize,
+    /// The most bytes of large content that requests of one tenant may have stored while they are
+    /// under way; one request may have more.
+    pub large_bytes_max: usize,
     /// How many outcomes of keyed requests a partition remembers beyond the 512 that are
     /// reserved for each tenant; one takes some 100 bytes of memory. See `idempotency`.
     pub remembered_in_common_max: usize,
@@ -74,6 +77,16 @@ pub(crate) enum Sabotage {
     SaveInLoop,
     /// A panic ends the lane it happens in.
     LetPanic,
+    /// The content that events name is not kept.
+    KeepNothing,
+    /// All requests hold their content under one name.
+    OneHold,
+    /// Whoever goes away leaves what comes to nothing.
+    GoAway,
+    /// A tenant's standing does not matter before its content is stored.
+    StoreFirst,
+    /// What is malformed by today's settings is refused before what is remembered is looked up.
+    ShapeFirst,
 }
 
 /// How the values of records are stored.
@@ -102,6 +115,7 @@ impl Settings {
             batch_bytes_max: 2 * 1024 * 1024,
             waiting_requests_max: 4_096,
             waiting_bytes_max: 8 * 1024 * 1024,
+            large_bytes_max: 32 * 1024 * 1024,
             remembered_in_common_max: 1 << 20,
             snapshot_every: NonZeroU64::new(50_000).expect("it is not zero"),
             values: Values::default(),

@@ -2,24 +2,26 @@
 //!
 //! Owners write it before they answer, so who was answered sees what they did.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
 use domain::Stream;
 use domain::catalog::KindSet;
 use domain::directory::Directory;
 use domain::id::TenantId;
-use domain::tenant::Tenant;
+use domain::tenant::{Standing, Tenant};
 use tokio::sync::watch;
 
 use crate::state::{Held, Slot};
 
-/// The directory, and how catalogs differ from the usual.
+/// The directory, and how tenants and their catalogs differ from the usual.
 #[derive(Debug, Default)]
 pub(crate) struct Views {
     directory: watch::Sender<Directory>,
     /// The kinds that tenants' catalogs accept, where that is not the usual.
     kinds: RwLock<HashMap<TenantId, KindSet>>,
+    /// The tenants that may not change anything.
+    idle: RwLock<HashSet<TenantId>>,
 }
 
 impl Views {
@@ -32,6 +34,7 @@ impl Views {
             (Stream::Tenant(_), Held::Tenant(state)) => {
                 let profile = Tenant::profile(state);
                 self.show_kinds(tenant, profile.map(|it| it.settings.kinds).unwrap_or_default());
+                self.show_standing(tenant, state.standing());
             }
             _ => {}
         }
@@ -45,6 +48,23 @@ impl Views {
     pub(crate) fn kinds(&self, tenant: TenantId) -> KindSet {
         let kinds = self.kinds.read().unwrap_or_else(PoisonError::into_inner);
         kinds.get(&tenant).copied().unwrap_or_default()
+    }
+
+    /// Whether a tenant may change anything, as far as is known here.
+    pub(crate) fn is_idle(&self, tenant: TenantId) -> bool {
+        self.idle.read().unwrap_or_else(PoisonError::into_inner).contains(&tenant)
+    }
+
+    fn show_standing(&self, tenant: TenantId, standing: Standing) {
+        if (standing != Standing::Active) == self.is_idle(tenant) {
+            return;
+        }
+        let mut shown = self.idle.write().unwrap_or_else(PoisonError::into_inner);
+        if standing == Standing::Active {
+            shown.remove(&tenant);
+        } else {
+            shown.insert(tenant);
+        }
     }
 
     fn show_kinds(&self, tenant: TenantId, kinds: KindSet) {

@@ -12,7 +12,7 @@ use domain::{Event, Stream, entity};
 use event_log::{Draft, EventLog, Link, Partition, Position, Record, Writer};
 use serde_json::Value;
 use uuid::Uuid;
-use vault::{Keyring, MemoryVault, Root};
+use vault::{Hold, Keyring, MemoryVault, Root};
 
 /// When every history begins.
 pub(crate) const BEGIN: &str = "2026-01-01T00:00:00Z";
@@ -115,7 +115,9 @@ impl History {
         parts.take_large();
         let mut large = Vec::new();
         for it in &parts.large {
-            large.push(self.keyring.blobs().put(&keys, it.as_bytes()).await.unwrap());
+            large.push(
+                self.keyring.blobs().put(&keys, it.as_bytes(), Hold::random()).await.unwrap(),
+            );
         }
         let subjects: Vec<_> =
             parts.personal.iter().map(|it| keys.subject_id(&it.subject)).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::id::TenantId;
 
-use crate::port::{BlobName, Blobs, VaultError};
+use crate::port::{BlobName, Blobs, Hold, VaultError};
 use crate::tenant_keys::TenantKeys;
 
 /// The most one blob may hold. In bytes: 16 MiB, so that a handful of readers fit in memory.
@@ -36,19 +36,44 @@ impl BlobStore {
         Self(blobs)
     }
 
-    /// Stores `content`; once this is `Ok` an event may name it.
+    /// Stores and holds `content`; once this is `Ok`, and until it is released, an event may name
+    /// it.
     ///
     /// # Errors
     ///
     /// [`BlobError::TooLarge`], or a fault of the storage.
-    pub async fn put(&self, keys: &TenantKeys, content: &[u8]) -> Result<BlobName, BlobError> {
+    pub async fn put(
+        &self,
+        keys: &TenantKeys,
+        content: &[u8],
+        hold: Hold,
+    ) -> Result<BlobName, BlobError> {
         if content.len() > BLOB_BYTES_MAX {
             return Err(BlobError::TooLarge(content.len()));
         }
         let name = keys.blob_name(content);
         let sealed = Bytes::from(keys.seal_blob(name, content));
-        self.0.put(keys.tenant(), name, sealed).await?;
+        self.0.put(keys.tenant(), name, sealed, hold).await?;
         Ok(name)
+    }
+
+    /// Ends a hold, since events name what is under it: it stays for as long as the tenant has any.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the storage; then it stays held.
+    pub async fn keep(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
+        self.0.keep(tenant, hold).await
+    }
+
+    /// Ends a hold, since no event will name what is under it: it goes unless others hold it or it
+    /// was kept before.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the storage; then ask again.
+    pub async fn release(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
+        self.0.release(tenant, hold).await
     }
 
     /// Removes everything a tenant ever stored.

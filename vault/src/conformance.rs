@@ -10,7 +10,8 @@ use domain::id::{SubjectId, TenantId};
 use uuid::Uuid;
 
 use crate::port::{
-    BlobName, Blobs, CursorName, Cursors, InstallationKey, KeyName, Keys, Moved, Slot, Wrapped,
+    BlobName, Blobs, CursorName, Cursors, Hold, InstallationKey, KeyName, Keys, Moved, Slot,
+    Wrapped,
 };
 
 /// Runs every test of the contract against a fresh vault. The expression gives an `Arc` of it and
@@ -27,6 +28,8 @@ macro_rules! conformance_tests {
             destroying_a_tenant_leaves_everything_else
             a_blob_belongs_to_one_tenant
             the_first_blob_of_a_name_stays
+            a_blob_stays_while_anybody_holds_it_and_once_it_was_kept
+            who_stores_what_another_releases_has_it
             a_cursor_moves_only_from_where_it_stands
             of_two_consumers_one_moves_the_cursor
             removing_a_tenant_leaves_the_others
@@ -136,7 +139,7 @@ fn blob(byte: u8) -> BlobName {
 
 pub(crate) async fn a_blob_belongs_to_one_tenant(vault: Arc<impl Blobs>) {
     let longer = BlobName { length: 4, ..blob(1) };
-    vault.put(ACME, blob(1), Bytes::from_static(b"abc")).await.unwrap();
+    vault.put(ACME, blob(1), Bytes::from_static(b"abc"), hold(1)).await.unwrap();
     assert_eq!(vault.get(ACME, blob(1)).await.unwrap().as_deref(), Some(b"abc".as_slice()));
     assert_eq!(vault.get(GLOBEX, blob(1)).await.unwrap(), None);
     assert_eq!(vault.get(ACME, blob(2)).await.unwrap(), None);
@@ -144,9 +147,68 @@ pub(crate) async fn a_blob_belongs_to_one_tenant(vault: Arc<impl Blobs>) {
 }
 
 pub(crate) async fn the_first_blob_of_a_name_stays(vault: Arc<impl Blobs>) {
-    vault.put(ACME, blob(1), Bytes::from_static(b"abc")).await.unwrap();
-    vault.put(ACME, blob(1), Bytes::from_static(b"xyz")).await.unwrap();
+    vault.put(ACME, blob(1), Bytes::from_static(b"abc"), hold(1)).await.unwrap();
+    vault.put(ACME, blob(1), Bytes::from_static(b"xyz"), hold(1)).await.unwrap();
     assert_eq!(vault.get(ACME, blob(1)).await.unwrap().as_deref(), Some(b"abc".as_slice()));
+}
+
+fn hold(number: u128) -> Hold {
+    Hold(Uuid::from_u128(number))
+}
+
+pub(crate) async fn a_blob_stays_while_anybody_holds_it_and_once_it_was_kept(
+    vault: Arc<impl Blobs>,
+) {
+    let content = Bytes::from_static(b"abc");
+    let put = async |tenant, number, holder| {
+        vault.put(tenant, blob(number), content.clone(), hold(holder)).await.unwrap();
+    };
+    let is_there = async |number| vault.get(ACME, blob(number)).await.unwrap().is_some();
+    // Of several who hold it the last one removes it.
+    for holder in [1, 2, 2] {
+        put(ACME, 1, holder).await;
+    }
+    put(ACME, 2, 1).await;
+    put(GLOBEX, 1, 2).await;
+    for holder in [1, 1, 7] {
+        vault.release(ACME, hold(holder)).await.unwrap();
+        assert!(is_there(1).await && !is_there(2).await);
+    }
+    vault.release(ACME, hold(2)).await.unwrap();
+    assert!(!is_there(1).await);
+    assert!(vault.get(GLOBEX, blob(1)).await.unwrap().is_some(), "another tenant holds its own");
+    // What one of them keeps stays, whoever else held or will hold it.
+    for (number, holder) in [(1, 3), (1, 4), (2, 4), (3, 4), (3, 3)] {
+        put(ACME, number, holder).await;
+    }
+    vault.keep(ACME, hold(3)).await.unwrap();
+    put(ACME, 1, 5).await;
+    for holder in [4, 5, 3] {
+        vault.release(ACME, hold(holder)).await.unwrap();
+        assert!(is_there(1).await && !is_there(2).await && is_there(3).await);
+    }
+    vault.keep(ACME, hold(4)).await.unwrap();
+    assert!(!is_there(2).await, "what is gone cannot be kept");
+}
+
+pub(crate) async fn who_stores_what_another_releases_has_it<V>(vault: Arc<V>)
+where
+    V: Blobs + 'static,
+{
+    let content = Bytes::from_static(b"abc");
+    for number in 0..40 {
+        vault.put(ACME, blob(number), content.clone(), hold(1)).await.unwrap();
+        let (releaser, holder, content) = (vault.clone(), vault.clone(), content.clone());
+        let held = tokio::spawn(async move {
+            holder.put(ACME, blob(number), content, hold(2)).await.unwrap();
+        });
+        let released = tokio::spawn(async move { releaser.release(ACME, hold(1)).await.unwrap() });
+        held.await.unwrap();
+        released.await.unwrap();
+        assert!(vault.get(ACME, blob(number)).await.unwrap().is_some());
+        vault.release(ACME, hold(2)).await.unwrap();
+        assert!(vault.get(ACME, blob(number)).await.unwrap().is_none());
+    }
 }
 
 fn cursor(tenant: TenantId) -> CursorName {
@@ -182,7 +244,7 @@ pub(crate) async fn of_two_consumers_one_moves_the_cursor<V: Cursors + 'static>(
 
 pub(crate) async fn removing_a_tenant_leaves_the_others(vault: Arc<impl Blobs + Cursors>) {
     for tenant in [ACME, GLOBEX] {
-        vault.put(tenant, blob(1), Bytes::from_static(b"abc")).await.unwrap();
+        vault.put(tenant, blob(1), Bytes::from_static(b"abc"), hold(1)).await.unwrap();
         vault.advance(&cursor(tenant), None, "1").await.unwrap();
     }
     for _ in 0..2 {

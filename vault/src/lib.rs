@@ -30,7 +30,7 @@ pub use issuer::Issuer;
 pub use keyring::{Keyring, KeyringError};
 pub use memory::MemoryVault;
 pub use opaque::NotOurs;
-pub use port::{BlobName, Blobs, CursorName, Cursors, Keys, VaultError};
+pub use port::{BlobName, Blobs, CursorName, Cursors, Hold, Keys, VaultError};
 pub use root::{Root, RootError};
 pub use sqlite::SqliteVault;
 pub use subject_keys::{SealError, SubjectKeys};

@@ -1,6 +1,7 @@
 //! A vault in memory, for tests: everything is gone when it is dropped.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use domain::id::{SubjectId, TenantId};
 
 use crate::port::{
-    BlobName, Blobs, CursorName, Cursors, KeyName, Keys, Moved, Slot, VaultError, Wrapped,
+    BlobName, Blobs, CursorName, Cursors, Hold, KeyName, Keys, Moved, Slot, VaultError, Wrapped,
 };
 
 /// A vault in memory.
@@ -19,6 +20,8 @@ pub struct MemoryVault(Mutex<Contents>);
 struct Contents {
     keys: HashMap<KeyName, Slot>,
     blobs: HashMap<(TenantId, BlobName), Bytes>,
+    /// Blobs that were never kept, and who holds them.
+    loose: HashMap<(TenantId, BlobName), HashSet<Hold>>,
     cursors: HashMap<CursorName, String>,
 }
 
@@ -78,8 +81,39 @@ impl Keys for MemoryVault {
 
 #[async_trait]
 impl Blobs for MemoryVault {
-    async fn put(&self, tenant: TenantId, name: BlobName, sealed: Bytes) -> Result<(), VaultError> {
-        self.lock().blobs.entry((tenant, name)).or_insert(sealed);
+    async fn put(
+        &self,
+        tenant: TenantId,
+        name: BlobName,
+        sealed: Bytes,
+        hold: Hold,
+    ) -> Result<(), VaultError> {
+        let mut contents = self.lock();
+        if let Entry::Vacant(entry) = contents.blobs.entry((tenant, name)) {
+            entry.insert(sealed);
+            contents.loose.insert((tenant, name), HashSet::new());
+        }
+        if let Some(holds) = contents.loose.get_mut(&(tenant, name)) {
+            holds.insert(hold);
+        }
+        Ok(())
+    }
+
+    async fn keep(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
+        self.lock().loose.retain(|it, holds| it.0 != tenant || !holds.contains(&hold));
+        Ok(())
+    }
+
+    async fn release(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
+        let mut contents = self.lock();
+        let Contents { blobs, loose, .. } = &mut *contents;
+        loose.retain(|it, holds| {
+            let is_last = it.0 == tenant && holds.remove(&hold) && holds.is_empty();
+            if is_last {
+                blobs.remove(it);
+            }
+            !is_last
+        });
         Ok(())
     }
 
@@ -88,7 +122,9 @@ impl Blobs for MemoryVault {
     }
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        self.lock().blobs.retain(|it, _| it.0 != tenant);
+        let mut contents = self.lock();
+        contents.blobs.retain(|it, _| it.0 != tenant);
+        contents.loose.retain(|it, _| it.0 != tenant);
         Ok(())
     }
 }

@@ -117,15 +117,51 @@ pub trait Keys: std::fmt::Debug + Send + Sync {
     async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError>;
 }
 
+/// Who needs blobs for the time being: one attempt at storing something that names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hold(pub Uuid);
+
+impl Hold {
+    /// One that nobody else has.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
 /// Where content is kept that is too large for an event.
+///
+/// A blob stays while anybody holds it, and once it was kept for as long as its tenant has any.
 #[async_trait]
 pub trait Blobs: std::fmt::Debug + Send + Sync {
-    /// Stores `sealed` under `name` unless the tenant has a blob of that name already.
+    /// Stores `sealed` under `name` unless the tenant has a blob of that name already, and holds
+    /// what is there then: whoever releases another hold at the same time does not remove it.
     ///
     /// # Errors
     ///
-    /// [`VaultError`] if the storage fails.
-    async fn put(&self, tenant: TenantId, name: BlobName, sealed: Bytes) -> Result<(), VaultError>;
+    /// [`VaultError`] if the storage fails; then it may be stored and held.
+    async fn put(
+        &self,
+        tenant: TenantId,
+        name: BlobName,
+        sealed: Bytes,
+        hold: Hold,
+    ) -> Result<(), VaultError>;
+
+    /// Ends a hold, and keeps everything under it.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if the storage fails; then ask again.
+    async fn keep(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError>;
+
+    /// Ends a hold, and removes what was under it unless it was ever kept or somebody else holds
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if the storage fails; then ask again.
+    async fn release(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError>;
 
     /// What is stored under `name` for `tenant`.
     ///

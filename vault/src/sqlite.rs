@@ -36,13 +36,30 @@ const MIGRATIONS: [&str; 2] = [
 ];
 
 /// The same for the file of blobs.
-const BLOB_MIGRATIONS: [&str; 1] = ["create table blobs (
+const BLOB_MIGRATIONS: [&str; 4] = [
+    "create table blobs (
         tenant blob not null,
         hash blob not null,
         length bigint not null,
         sealed blob not null,
         primary key (tenant, hash, length)
-    )"];
+    )",
+    // Those that were never kept. Beside the blobs, so that keeping one does not write it again.
+    "create table loose_blobs (
+        tenant blob not null,
+        hash blob not null,
+        length bigint not null,
+        primary key (tenant, hash, length)
+    )",
+    "create table blob_holds (
+        tenant blob not null,
+        hold blob not null,
+        hash blob not null,
+        length bigint not null,
+        primary key (tenant, hold, hash, length)
+    )",
+    "create index blob_holds_by_blob on blob_holds (tenant, hash, length)",
+];
 
 /// How many connections each file has: reads go on while one writes.
 const CONNECTIONS_MAX: u32 = 4;

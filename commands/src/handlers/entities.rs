@@ -9,7 +9,7 @@ use domain::subscription::Subscription;
 use domain::tenant::Tenant;
 
 use super::{Decision, Refusal};
-use crate::prepare::EntityChange;
+use crate::prepare::{Content, EntityChange};
 
 impl Decision<'_, '_> {
     /// Makes every change or none.
@@ -17,8 +17,12 @@ impl Decision<'_, '_> {
         &mut self,
         kinds: KindSet,
         changes: &mut [EntityChange],
+        content: Content,
     ) -> Result<(), Refusal> {
         self.active()?;
+        if content == Content::LeftOut {
+            return Err(Refusal::Stale);
+        }
         let state = self.overlay.aggregate::<Tenant>(self.tenant, self.tenant);
         let accepted = state.and_then(Tenant::profile).map(|it| it.settings.kinds);
         if accepted.is_some_and(|it| it != kinds) {

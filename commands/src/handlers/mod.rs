@@ -147,7 +147,10 @@ impl<'d, 's> Decision<'d, 's> {
                 self.active()?;
                 self.close_customer(*customer, expected)
             }
-            Ask::Entities { kinds, changes } => self.entities(*kinds, changes),
+            Ask::Entities { kinds, changes, content } => self.entities(*kinds, changes, *content),
+            Ask::Malformed(violations) => {
+                Err(Refusal::Caller(CommandError::Invalid(violations.clone())))
+            }
             Ask::Location { location, command } => {
                 self.active()?;
                 self.expect(&Stream::Location(*location), expected, location)?;

@@ -220,6 +220,12 @@ impl<T: Waiting, R> Inbox<T, R> {
         matches!(self.lock().door, Door::Closed)
     }
 
+    /// How much waits.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().tenants.values().map(|it| it.waiting.len()).sum()
+    }
+
     /// Remembers how long a batch took.
     pub(crate) fn set_pace(&self, batch: Duration) {
         self.lock().pace = batch;

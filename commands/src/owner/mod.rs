@@ -199,6 +199,12 @@ impl OwnerHandle {
         answer.await.ok()
     }
 
+    /// How many requests wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.inbox.waiting()
+    }
+
     /// Shows how far committed state has come.
     pub(crate) fn applied(&self) -> watch::Receiver<Position> {
         self.applied.clone()

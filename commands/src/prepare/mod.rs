@@ -21,6 +21,7 @@ use domain::principal::Principal;
 use domain::quantity::Currency;
 use domain::reaction::Reaction;
 use domain::subscription::Sold;
+use domain::violation::Violation;
 use domain::{customer, directory, entity, location, meter, plan, subscription, tenant, usage};
 use uuid::Uuid;
 use vault::{Keyring, KeyringError, TenantKeys};
@@ -59,6 +60,15 @@ pub(crate) struct Prepared {
     pub(crate) bytes: usize,
 }
 
+impl Prepared {
+    /// Notes that its large content is not stored, so that nothing can come to name it.
+    pub(crate) fn leave_content_out(&mut self) {
+        if let Ask::Entities { content, .. } = &mut self.ask {
+            *content = Content::LeftOut;
+        }
+    }
+}
+
 /// What the owner is asked to decide.
 #[derive(Debug)]
 pub(crate) enum Ask {
@@ -78,7 +88,10 @@ pub(crate) enum Ask {
     Entities {
         kinds: KindSet,
         changes: Vec<EntityChange>,
+        content: Content,
     },
+    /// A request of no acceptable shape: refused, unless it was decided before.
+    Malformed(Vec<Violation>),
     Location {
         location: LocationId,
         command: location::Command,
@@ -138,6 +151,15 @@ pub(crate) struct OpenCustomer {
     pub(crate) contact: Option<Personal>,
     pub(crate) currency: Option<Currency>,
     pub(crate) time_zone: Option<chrono_tz::Tz>,
+}
+
+/// Where content is that is too large for the events of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// In the vault, if there is any.
+    Stored,
+    /// Not stored, since the tenant may not change anything as far as is known.
+    LeftOut,
 }
 
 /// A change of one entity.
@@ -223,7 +245,8 @@ pub(crate) struct Context<'a> {
     pub(crate) kinds: KindSet,
 }
 
-/// Prepares what `principal` asks. The permission was checked.
+/// Prepares what `principal` asks, and takes apart what has to be stored beside the log before
+/// it is decided. The permission was checked.
 ///
 /// # Errors
 ///
@@ -232,7 +255,7 @@ pub(crate) async fn prepare(
     context: &Context<'_>,
     principal: &Principal,
     request: Request,
-) -> Result<Box<Prepared>, CommandError> {
+) -> Result<(Box<Prepared>, Vec<String>), CommandError> {
     let violations = request.operation.violations();
     if !violations.is_empty() {
         return Err(CommandError::Invalid(violations));
@@ -248,15 +271,18 @@ pub(crate) async fn prepare(
         }
     };
     let operation::Shaped { ask, subjects, bytes, large } =
-        operation::shape(context, &keys, request.operation)?;
+        match operation::shape(context, &keys, request.operation) {
+            // By what a catalog accepts now: the request may have been decided before.
+            Err(CommandError::Invalid(violations)) if hash.is_some() => {
+                Ask::Malformed(violations).into()
+            }
+            shaped => shaped?,
+        };
     if bytes > REQUEST_BYTES_MAX {
         let message = format!("expected at most {REQUEST_BYTES_MAX} bytes in all, got {bytes}");
         return Err(CommandError::invalid("", message));
     }
-    if request.mode == Mode::Commit {
-        store_large(context.keyring, &keys, &large).await?;
-    }
-    Ok(Box::new(Prepared {
+    let prepared = Box::new(Prepared {
         tenant,
         actor: principal.actor(),
         command,
@@ -270,26 +296,10 @@ pub(crate) async fn prepare(
         subjects,
         ask,
         bytes: bytes + OVERHEAD_BYTES,
-    }))
-}
-
-/// Stores what is too large for events, before anything is queued that names it.
-///
-/// Whoever stops in between, or is refused later, leaves content that nothing names. It is harmless:
-/// found again if the request is repeated, and removed with its tenant. Nothing sweeps it before, so
-/// it is bounded only by what callers with the permission to write have asked in vain.
-async fn store_large(
-    keyring: &Keyring,
-    keys: &TenantKeys,
-    large: &[String],
-) -> Result<(), CommandError> {
-    for content in large {
-        if let Err(error) = keyring.blobs().put(keys, content.as_bytes()).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "content was not stored");
-            return Err(CommandError::Unavailable(error.to_string()));
-        }
-    }
-    Ok(())
+    });
+    // Nothing that a preview decides is recorded.
+    let is_named = prepared.mode == Mode::Commit;
+    Ok((prepared, if is_named { large } else { Vec::new() }))
 }
 
 /// Prepares what Callboard asks of itself for `tenant`.

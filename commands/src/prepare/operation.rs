@@ -8,7 +8,7 @@ use domain::usage::{Candidate, Entry, Seen};
 use domain::{customer, directory, location, meter, plan, subscription, tenant};
 use vault::TenantKeys;
 
-use super::{Ask, Context, OpenCustomer, TermsSource, Usage, entities};
+use super::{Ask, Content, Context, OpenCustomer, TermsSource, Usage, entities};
 use crate::request::CommandError;
 
 /// An operation in shape.
@@ -73,7 +73,8 @@ pub(super) fn shape(
             let kinds = context.kinds;
             let entities::Changes { changes, subjects, bytes, large } =
                 entities::shape(keys, kinds, changes).map_err(CommandError::Invalid)?;
-            Shaped { ask: Ask::Entities { kinds, changes }, subjects, bytes, large }
+            let ask = Ask::Entities { kinds, changes, content: Content::Stored };
+            Shaped { ask, subjects, bytes, large }
         }
         Operation::RegisterLocation { kind, target } => {
             let location = keys.location_id(kind.name(), &target);

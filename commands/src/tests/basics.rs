@@ -8,7 +8,9 @@ use domain::tenant;
 use event_log::{Attribute, Link, Partition};
 
 use super::installation::{Installation, KINDS, operator, put, put_described, remove};
-use crate::request::{CommandError, Mode, Repetition, Request};
+use super::requests::keyed;
+use crate::request::{CommandError, Mode, Outcome, Repetition, Request};
+use crate::settings::Sabotage;
 
 #[tokio::test]
 async fn a_registered_tenant_comes_to_be_with_its_own_account() {
@@ -148,6 +150,42 @@ async fn what_kinds_a_catalog_accepts_is_decided_by_its_settings_of_that_moment(
     let refused = installation.submit(&acme, template).await;
     assert!(matches!(refused, Err(CommandError::Invalid(_))), "{refused:?}");
     installation.submit(&acme, put("web")).await.unwrap();
+}
+
+/// What a keyed request is answered again after the catalog's kinds were narrowed, and a new one.
+async fn repeated_after_narrowing(sabotage: Option<Sabotage>) -> [bool; 2] {
+    let installation = Installation::with(1, |it| it.sabotage = sabotage).await;
+    let acme = installation.tenant("acme").await;
+    let first = installation.ask(&acme, keyed(template(), "one")).await.unwrap();
+    let settings = tenant::Settings {
+        time_zone: chrono_tz::UTC,
+        currency: "EUR".parse().unwrap(),
+        kinds: KindSet::Core,
+    };
+    installation.submit(&acme, Operation::ConfigureTenant { settings }).await.unwrap();
+    let mut remembered = Vec::new();
+    for key in ["one", "two"] {
+        match installation.ask(&acme, keyed(template(), key)).await {
+            Ok(again) => {
+                let expected = Outcome { repetition: Repetition::Remembered, ..first.clone() };
+                assert_eq!(again, expected);
+                remembered.push(true);
+            }
+            Err(CommandError::Invalid(violations)) => {
+                assert!(violations[0].field.starts_with("changes[0].descriptor"));
+                remembered.push(false);
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    remembered.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_repeated_request_has_its_outcome_although_the_catalog_accepts_less_since() {
+    assert_eq!(repeated_after_narrowing(None).await, [true, false]);
+    let noticed = repeated_after_narrowing(Some(Sabotage::ShapeFirst)).await;
+    assert_eq!(noticed, [false, false], "the check would notice");
 }
 
 fn template() -> Operation {

@@ -132,13 +132,27 @@ async fn disturbed(sabotage: Sabotage) -> HashMap<String, usize> {
     counts(&installation).await
 }
 
-fn suspend(who: &Principal) -> Operation {
+pub(super) fn suspend(who: &Principal) -> Operation {
     let reason = domain::tenant::SuspensionReason::Requested;
     Operation::SuspendTenant { tenant: who.tenant(), reason }
 }
 
 /// Makes the owner of a tenant stand still until the sender is dropped.
-async fn block(installation: &Installation, who: &Principal) -> std::sync::mpsc::Sender<()> {
+pub(super) async fn block(
+    installation: &Installation,
+    who: &Principal,
+) -> std::sync::mpsc::Sender<()> {
+    let (sender, begun) = blocker(installation, who).await;
+    begun.await.unwrap();
+    sender
+}
+
+/// Lets something wait in the queue of a tenant that makes its owner stand still from then on until
+/// the sender is dropped.
+pub(super) async fn blocker(
+    installation: &Installation,
+    who: &Principal,
+) -> (std::sync::mpsc::Sender<()>, tokio::sync::oneshot::Receiver<()>) {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     let receiver = Mutex::new(receiver);
     let (began, begun) = tokio::sync::oneshot::channel();
@@ -156,8 +170,7 @@ async fn block(installation: &Installation, who: &Principal) -> std::sync::mpsc:
     let prepared = internal(&installation.keyring, who.tenant(), command, None, ask_for);
     let (envelope, _) = Envelope::new(prepared.await.unwrap());
     installation.commands.owner_of(who.tenant()).unwrap().push(envelope).unwrap();
-    begun.await.unwrap();
-    sender
+    (sender, begun)
 }
 
 /// Suspends a tenant whose owner stands still and then another one. Says whether the other is

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::conformance::{ACME, GLOBEX};
-use crate::{BLOB_BYTES_MAX, BlobError, BlobName, BlobStore, Blobs, MemoryVault, TenantKeys};
+use crate::{BLOB_BYTES_MAX, BlobError, BlobName, BlobStore, Blobs, Hold, MemoryVault, TenantKeys};
 
 #[tokio::test]
 async fn content_is_named_by_its_tenant_and_itself() {
@@ -10,10 +10,11 @@ async fn content_is_named_by_its_tenant_and_itself() {
     let acme = TenantKeys::new(ACME, &[1; 32].into());
     let globex = TenantKeys::new(GLOBEX, &[2; 32].into());
 
-    let name = store.put(&acme, b"a long text").await.unwrap();
-    assert_eq!(store.put(&acme, b"a long text").await.unwrap(), name);
+    let hold = Hold::random();
+    let name = store.put(&acme, b"a long text", hold).await.unwrap();
+    assert_eq!(store.put(&acme, b"a long text", hold).await.unwrap(), name);
     assert_eq!(name.length, 11);
-    assert_ne!(store.put(&globex, b"a long text").await.unwrap().hash, name.hash);
+    assert_ne!(store.put(&globex, b"a long text", hold).await.unwrap().hash, name.hash);
     assert_eq!(store.get(&acme, name).await.unwrap().unwrap(), b"a long text");
     assert_eq!(store.get(&globex, name).await.unwrap(), None);
     let other = BlobName { length: 12, ..name };
@@ -27,8 +28,8 @@ async fn content_is_named_by_its_tenant_and_itself() {
 async fn what_is_too_large_is_refused() {
     let store = BlobStore::new(Arc::new(MemoryVault::default()));
     let keys = TenantKeys::new(ACME, &[1; 32].into());
-    store.put(&keys, &vec![0; BLOB_BYTES_MAX]).await.unwrap();
-    let refused = store.put(&keys, &vec![0; BLOB_BYTES_MAX + 1]).await;
+    store.put(&keys, &vec![0; BLOB_BYTES_MAX], Hold::random()).await.unwrap();
+    let refused = store.put(&keys, &vec![0; BLOB_BYTES_MAX + 1], Hold::random()).await;
     assert!(matches!(refused, Err(BlobError::TooLarge(it)) if it == BLOB_BYTES_MAX + 1));
 }
 
@@ -39,7 +40,7 @@ async fn damaged_content_is_named() {
     let name = keys.blob_name(b"a long text");
     let mut sealed = keys.seal_blob(name, b"a long text");
     sealed[20] ^= 1;
-    vault.put(ACME, name, sealed.into()).await.unwrap();
+    vault.put(ACME, name, sealed.into(), Hold::random()).await.unwrap();
     let read = BlobStore::new(vault).get(&keys, name).await;
     assert!(matches!(read, Err(BlobError::Damaged(it)) if it == name));
 }

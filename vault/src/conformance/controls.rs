@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use domain::id::{SubjectId, TenantId};
 
 use crate::MemoryVault;
-use crate::port::{KeyName, Keys, Slot, VaultError, Wrapped};
+use crate::port::{BlobName, Blobs, Hold, KeyName, Keys, Slot, VaultError, Wrapped};
 
 /// Which guarantee is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,10 @@ enum Fault {
     ForgetsDestruction,
     /// A tenant's destruction does nothing.
     SparesTenants,
+    /// Nothing is kept.
+    KeepsNothing,
+    /// Who stores what is there already does not hold it.
+    HoldsOnce,
 }
 
 /// A vault that breaks the contract in one way.
@@ -54,18 +59,71 @@ impl Keys for Broken {
     ) -> Result<(), VaultError> {
         match self.fault {
             Fault::ForgetsDestruction => Ok(()),
-            Fault::LastWins | Fault::SparesTenants => {
-                self.vault.destroy_subject(tenant, subject).await
-            }
+            _ => self.vault.destroy_subject(tenant, subject).await,
         }
     }
 
     async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
         match self.fault {
             Fault::SparesTenants => Ok(()),
-            Fault::LastWins | Fault::ForgetsDestruction => self.vault.destroy_tenant(tenant).await,
+            _ => self.vault.destroy_tenant(tenant).await,
         }
     }
+}
+
+#[async_trait]
+impl Blobs for Broken {
+    async fn put(
+        &self,
+        tenant: TenantId,
+        name: BlobName,
+        sealed: Bytes,
+        hold: Hold,
+    ) -> Result<(), VaultError> {
+        if self.fault == Fault::HoldsOnce && Blobs::get(self, tenant, name).await?.is_some() {
+            return Ok(());
+        }
+        self.vault.put(tenant, name, sealed, hold).await
+    }
+
+    async fn get(&self, tenant: TenantId, name: BlobName) -> Result<Option<Bytes>, VaultError> {
+        Blobs::get(&self.vault, tenant, name).await
+    }
+
+    async fn keep(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
+        match self.fault {
+            Fault::KeepsNothing => Ok(()),
+            _ => self.vault.keep(tenant, hold).await,
+        }
+    }
+
+    async fn release(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
+        self.vault.release(tenant, hold).await
+    }
+
+    async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
+        Blobs::remove_tenant(&self.vault, tenant).await
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "is_there(1)")]
+async fn a_vault_that_keeps_nothing_fails() {
+    let vault = broken(Fault::KeepsNothing);
+    super::a_blob_stays_while_anybody_holds_it_and_once_it_was_kept(vault).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "is_there(1)")]
+async fn a_vault_where_only_the_first_holds_fails() {
+    let vault = broken(Fault::HoldsOnce);
+    super::a_blob_stays_while_anybody_holds_it_and_once_it_was_kept(vault).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "is_some()")]
+async fn a_vault_where_only_the_first_holds_fails_those_who_come_at_the_same_time() {
+    super::who_stores_what_another_releases_has_it(broken(Fault::HoldsOnce)).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::SqliteVault;
 use crate::conformance::ACME;
-use crate::port::{Blobs, CursorName, Cursors, KeyName, Keys, Slot, Wrapped};
+use crate::port::{Blobs, CursorName, Cursors, Hold, KeyName, Keys, Slot, Wrapped};
 
 /// A vault and the folder that holds it, removed at the end.
 #[derive(Debug)]
@@ -145,6 +145,6 @@ async fn a_large_blob_comes_back() {
     let temporary = temporary().await;
     let content = bytes::Bytes::from(vec![7; crate::BLOB_BYTES_MAX + 28]);
     let name = crate::BlobName { hash: [1; 32], length: 1 };
-    temporary.vault.put(ACME, name, content.clone()).await.unwrap();
+    temporary.vault.put(ACME, name, content.clone(), Hold::random()).await.unwrap();
     assert_eq!(Blobs::get(&temporary.vault, ACME, name).await.unwrap(), Some(content));
 }
