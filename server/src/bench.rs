@@ -11,6 +11,7 @@ mod load;
 mod mixed;
 mod over_http;
 mod write_side;
+mod yardstick;
 
 use std::path::Path;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(crate) enum Verdict {
     Met,
     /// It was not.
     Missed,
+    /// There is none.
+    None,
 }
 
 impl Verdict {
@@ -93,7 +96,8 @@ pub(crate) async fn run(config: &Config, options: &Bench) -> Result<Vec<Row>> {
 }
 
 async fn rows(config: &Config, scratch: &Path, extent: &Extent) -> Result<Vec<Row>> {
-    let mut rows = vec![write_side::commands(&scratch.join("commands"), extent.seconds).await?];
+    let mut rows = vec![tokio::task::spawn_blocking(yardstick::row).await??];
+    rows.push(write_side::commands(&scratch.join("commands"), extent.seconds).await?);
     rows.extend(over_http::rows(config, &scratch.join("over-http"), extent).await?);
     let mixed = scratch.join("mixed");
     rows.push(mixed::rebuilt(&mixed, extent.events).await?);
@@ -109,7 +113,11 @@ pub(crate) fn table(rows: &[Row]) -> String {
     let cells: Vec<[String; 5]> = rows
         .iter()
         .map(|it| {
-            let verdict = if it.verdict == Verdict::Met { "met" } else { "MISSED" };
+            let verdict = match it.verdict {
+                Verdict::Met => "met",
+                Verdict::Missed => "MISSED",
+                Verdict::None => "-",
+            };
             let (what, target) = (it.what.to_owned(), it.target.to_owned());
             [what, it.measured.clone(), it.baseline.clone(), target, verdict.to_owned()]
         })
