@@ -97,7 +97,6 @@ struct Handle {
     shared: Arc<Shared>,
     snapshots: Arc<Snapshots>,
     requests: Sender<Request>,
-    jobs: Sender<Job>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -171,7 +170,6 @@ impl EventLog for EmbeddedLog {
             shared: handle.shared.clone(),
             snapshots: handle.snapshots.clone(),
             requests: handle.requests.clone(),
-            jobs: handle.jobs.clone(),
             epoch,
             begun: Arc::default(),
         }))
@@ -259,8 +257,7 @@ impl Handle {
             buffer: BytesMut::new(),
             forgotten: Vec::new(),
         };
-        let keeper =
-            Keeper { shared: shared.clone(), snapshots: snapshots.clone(), blocks, prepared };
+        let keeper = Keeper { shared: shared.clone(), blocks, prepared };
         // The receiver is below.
         drop(jobs.send(Job::Archive));
         let partition = shared.location.partition;
@@ -268,7 +265,7 @@ impl Handle {
             spawn(format!("log-append-{partition}"), move || appender.run(&asked))?,
             spawn(format!("log-keep-{partition}"), move || keeper.run(&todo))?,
         ];
-        Ok(Self { shared, snapshots, requests, jobs, threads })
+        Ok(Self { shared, snapshots, requests, threads })
     }
 }
 
@@ -281,8 +278,6 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandl
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.close();
-        // No snapshot may get its name when the folder may be somebody else's.
-        self.snapshots.fence(u64::MAX);
         // Without a receiver the thread has stopped already.
         drop(self.requests.send(Request::Stop));
         for thread in self.threads.drain(..) {
@@ -293,5 +288,7 @@ impl Drop for Handle {
                 );
             }
         }
+        // No snapshot may get its name when the folder may be somebody else's.
+        self.snapshots.close();
     }
 }

@@ -113,6 +113,8 @@ pub(crate) struct Commands {
     pub snapshot_every_events: NonZeroU64,
     /// Outcomes of keyed requests that are remembered beyond what is reserved for each tenant.
     pub remembered_in_common_max: usize,
+    /// Large content that requests of one tenant have under way, in bytes.
+    pub large_bytes_max: usize,
 }
 
 /// The read side.

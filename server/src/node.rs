@@ -43,6 +43,7 @@ impl Node {
             source: format!("callboard/{}", log.incarnation()),
             waiting_requests_max: config.commands.waiting_per_tenant_max,
             remembered_in_common_max: config.commands.remembered_in_common_max,
+            large_bytes_max: config.commands.large_bytes_max,
             snapshot_every: config.commands.snapshot_every_events,
             values: match config.environment {
                 Environment::Development => Values::Plain,

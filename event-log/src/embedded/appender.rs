@@ -245,7 +245,6 @@ pub(super) struct EmbeddedWriter {
     pub(super) shared: Arc<Shared>,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) requests: Sender<Request>,
-    pub(super) jobs: Sender<Job>,
     pub(super) epoch: u64,
     /// How many snapshots it has begun.
     pub(super) begun: Arc<AtomicU64>,
@@ -276,6 +275,6 @@ impl Writer for EmbeddedWriter {
         let claim = Claim { epoch: self.epoch, number, last: self.begun.clone() };
         let (shared, snapshots) = (self.shared.clone(), self.snapshots.clone());
         let of = (upto, fold_version);
-        Box::new(EmbeddedSnapshot::new(shared, snapshots, self.jobs.clone(), claim, of))
+        Box::new(EmbeddedSnapshot::new(shared, snapshots, claim, of))
     }
 }

@@ -1,5 +1,5 @@
 //! The thread that does what an append must not wait for: it makes segments ready ahead of their
-//! use, packs sealed ones into archives and merges snapshots.
+//! use and packs sealed ones into archives.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use super::archive;
 use super::blocks::Blocks;
 use super::partition::{Shared, Stored};
 use super::segment::Segment;
-use super::snapshots::Snapshots;
 use crate::port::LogError;
 
 /// Something to do.
@@ -19,8 +18,6 @@ pub(super) enum Job {
     Prepare { sequence: u64, bytes: u64 },
     /// Pack the sealed segments that are not packed yet.
     Archive,
-    /// Keep the number of snapshot files small.
-    MergeSnapshots,
     /// Stop, whatever else there is to do.
     Stop,
 }
@@ -29,7 +26,6 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct Keeper {
     pub(super) shared: Arc<Shared>,
-    pub(super) snapshots: Arc<Snapshots>,
     pub(super) blocks: Blocks,
     /// Where prepared segments go.
     pub(super) prepared: Sender<Result<Segment, LogError>>,
@@ -63,7 +59,6 @@ impl Keeper {
                 drop(self.prepared.send(self.blocks.prepare(sequence, bytes)));
             }
             Job::Archive => self.archive(),
-            Job::MergeSnapshots => self.snapshots.merge(),
             Job::Stop => (),
         }
     }

@@ -37,11 +37,22 @@ pub(super) struct Snapshots {
 struct State {
     /// The claim that may save; earlier ones are fenced.
     epoch: u64,
+    door: Door,
     /// Every file, by number.
     links: BTreeMap<u64, Summary>,
     /// The number of the newest snapshot.
     tip: Option<u64>,
     next_number: u64,
+}
+
+/// Whether files may get their lasting names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Door {
+    #[default]
+    Open,
+    /// Open, and somebody merges.
+    Merging,
+    Closed,
 }
 
 impl Snapshots {
@@ -75,6 +86,11 @@ impl Snapshots {
     /// From now on only the claim `epoch` may save. Waits for a file that is being named.
     pub(super) fn fence(&self, epoch: u64) {
         self.state().epoch = epoch;
+    }
+
+    /// From now on no file gets its lasting name. Waits for one that is being named.
+    pub(super) fn close(&self) {
+        self.state().door = Door::Closed;
     }
 
     /// The newest snapshot that can be read.
@@ -147,7 +163,7 @@ impl Snapshots {
 
     fn owned(&self, claim: &Claim) -> Result<MutexGuard<'_, State>, AppendError> {
         let state = self.state();
-        if state.epoch == claim.epoch && claim.is_last() {
+        if state.epoch == claim.epoch && claim.is_last() && state.door != Door::Closed {
             Ok(state)
         } else {
             Err(AppendError::Fenced)
@@ -156,8 +172,21 @@ impl Snapshots {
 
     /// Merges the youngest files of a long chain into one.
     pub(super) fn merge(&self) {
-        let Some(run) = self.state().run_to_merge() else { return };
-        if let Err(error) = self.merge_run(&run) {
+        let run = {
+            let mut state = self.state();
+            let Some(run) = state.run_to_merge().filter(|_| state.door == Door::Open) else {
+                return;
+            };
+            state.door = Door::Merging;
+            run
+        };
+        let merged = self.merge_run(&run);
+        let mut state = self.state();
+        if state.door == Door::Merging {
+            state.door = Door::Open;
+        }
+        drop(state);
+        if let Err(error) = merged {
             tracing::warn!(
                 log.partition = %self.partition,
                 error = &error as &dyn std::error::Error,
@@ -171,6 +200,11 @@ impl Snapshots {
         let delta = self.read(run).map_err(|(_, error)| error)?;
         let summary = self.write(&delta, number)?;
         let mut state = self.state();
+        if state.door == Door::Closed {
+            drop(state);
+            self.discard(number);
+            return Ok(());
+        }
         if state.tip.and_then(|it| state.chain(it)).is_some_and(|it| it.contains(&number)) {
             self.name(number)?;
             state.links.insert(number, summary);

@@ -3,24 +3,19 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::Snapshots;
 use super::delta::DeltaFile;
-use crate::embedded::keeper::Job;
 use crate::embedded::partition::Shared;
 use crate::limits;
 use crate::port::{AppendError, LogError, Position, SnapshotChunk, SnapshotWriter};
 
 /// A snapshot that is being written.
 #[derive(Debug)]
-pub(in crate::embedded) struct EmbeddedSnapshot {
-    writing: Arc<Writing>,
-    jobs: Sender<Job>,
-}
+pub(in crate::embedded) struct EmbeddedSnapshot(Arc<Writing>);
 
 /// What is shared with the thread that writes.
 #[derive(Debug)]
@@ -57,13 +52,12 @@ impl EmbeddedSnapshot {
     pub(in crate::embedded) fn new(
         shared: Arc<Shared>,
         snapshots: Arc<Snapshots>,
-        jobs: Sender<Job>,
         claim: Claim,
         (upto, fold_version): (Position, u32),
     ) -> Self {
         let begun = Mutex::default();
         let writing = Writing { shared, snapshots, claim, upto, fold_version, begun };
-        Self { writing: Arc::new(writing), jobs }
+        Self(Arc::new(writing))
     }
 
     /// Does something that waits for the disk.
@@ -71,7 +65,7 @@ impl EmbeddedSnapshot {
         &self,
         work: impl FnOnce(&Writing) -> Result<(), AppendError> + Send + 'static,
     ) -> Result<(), AppendError> {
-        let writing = self.writing.clone();
+        let writing = self.0.clone();
         let done =
             tokio::task::spawn_blocking(move || work(&writing).inspect_err(|_| writing.give_up()));
         done.await.unwrap_or_else(|error| {
@@ -89,10 +83,13 @@ impl SnapshotWriter for EmbeddedSnapshot {
     }
 
     async fn finish(self: Box<Self>) -> Result<(), AppendError> {
-        self.beside(Writing::finish).await?;
-        // Without a receiver the log is closing.
-        drop(self.jobs.send(Job::MergeSnapshots));
-        Ok(())
+        self.beside(|writing| {
+            writing.finish()?;
+            // Here, and not where appends have segments made ready: it may take as long.
+            writing.snapshots.merge();
+            Ok(())
+        })
+        .await
     }
 }
 
