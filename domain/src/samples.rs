@@ -213,7 +213,11 @@ fn of_usage() -> usage::Event {
         at: january(20),
         timed,
         value: read(value),
-        dimensions: [("region".into(), "eu-central".into())].into(),
+        dimensions: [
+            ("entity".into(), "component:default/checkout".into()),
+            ("region".into(), "eu-central".into()),
+        ]
+        .into(),
     };
     usage::Event::Recorded {
         entries: vec![

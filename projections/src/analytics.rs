@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate};
 use domain::id::{ActorId, CommandId, TenantId};
 use domain::{Permission, Principal};
 
-use crate::engine::fact::Fact;
+use crate::engine::fact::{Fact, Want};
 use crate::engine::fold::{ApplyError, Schema};
 use crate::error::ReadError;
 use crate::model::Model;
@@ -168,6 +168,15 @@ fn number_of(date: NaiveDate) -> i64 {
 }
 
 const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
+
+/// What it needs to know of events about `noun`.
+pub(crate) fn wants(noun: &str) -> Want {
+    match noun {
+        // Nothing changed.
+        "request" => Want::Nothing,
+        _ => Want::Header,
+    }
+}
 
 /// What one batch adds.
 #[derive(Default)]

@@ -37,6 +37,10 @@ use worker::Tools;
 /// times what a page takes, and a sixth of what a request may take.
 const READ_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// What one operation may read and say unless the settings say otherwise. In bytes: 64 MiB, eight
+/// of the largest documents, so that a handful of operations at a time fit into memory.
+const READ_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Where the tables are and how they are filled.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -48,6 +52,8 @@ pub struct Settings {
     pub readers_max: u32,
     /// The longest one read may take in the database; one that takes longer is interrupted.
     pub read_time_max: Duration,
+    /// What one operation may read and say. In bytes.
+    pub read_bytes_max: usize,
 }
 
 impl Settings {
@@ -59,6 +65,7 @@ impl Settings {
             batch_max: 8_192,
             readers_max: 4,
             read_time_max: READ_TIME_MAX,
+            read_bytes_max: READ_BYTES_MAX,
         }
     }
 }

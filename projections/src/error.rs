@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use domain::principal::Denied;
 
-use crate::allowance::READ_BYTES_MAX;
 use crate::model::Model;
 use crate::store::StoreError;
 
@@ -29,12 +28,15 @@ pub enum ReadError {
         /// Which model.
         model: Model,
     },
-    /// The caller asked for more than one request may read; it may ask for less.
+    /// The caller asked for more than one operation may read and say; it may ask for less.
     #[error(
-        "one request reads at most {READ_BYTES_MAX} bytes; ask for less: fewer entities or versions \
+        "one operation reads and says at most {bytes_max} bytes; ask for less: fewer entities or versions \
          at a time, or neither `document` nor `descriptor`"
     )]
-    TooMuch,
+    TooMuch {
+        /// How much it may be.
+        bytes_max: usize,
+    },
     /// The storage failed or holds what no version of this model wrote. The operator must look.
     #[error("the {model} model cannot be read")]
     Fault {

@@ -15,6 +15,12 @@ pub(crate) enum LargeError {
     Vault(#[from] KeyringError),
 }
 
+/// How much content these names stand for. In bytes.
+pub(crate) fn bytes(names: &[BlobName]) -> usize {
+    let lengths = names.iter().map(|it| usize::try_from(it.length).unwrap_or(usize::MAX));
+    lengths.fold(0, usize::saturating_add)
+}
+
 /// The contents of these names, in order; none where the tenant was erased.
 pub(crate) async fn read(
     keyring: &Keyring,

@@ -27,7 +27,6 @@ mod store;
 #[cfg(test)]
 mod testing;
 
-pub use allowance::READ_BYTES_MAX;
 pub use engine::change::{Change, EntityChange, EntityFate};
 pub use engine::status::{GenerationState, ModelStatus, ParkedTenant, PartitionStatus};
 pub use engine::{EngineError, Projections, Settings};

@@ -17,7 +17,7 @@ use crate::store::{Reader, Row, Sql, StoreError};
 
 /// The table sets that were live when a request began. They stay readable for as long as this
 /// is held, also when a rebuilt generation takes their place meanwhile. All that is read through
-/// them, and through clones of them, counts towards [`READ_BYTES_MAX`](crate::READ_BYTES_MAX).
+/// them, and through clones of them, counts towards what one operation may read and say.
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ReadModels {
@@ -31,12 +31,19 @@ struct Inner {
     sets: Vec<Arc<TableSet>>,
     keyring: Keyring,
     incarnation: Arc<str>,
+    /// What one operation may read and say.
+    bytes_max: usize,
 }
 
 impl ReadModels {
-    pub(crate) fn new(sets: Vec<Arc<TableSet>>, keyring: &Keyring, incarnation: &str) -> Self {
+    pub(crate) fn new(
+        sets: Vec<Arc<TableSet>>,
+        keyring: &Keyring,
+        incarnation: &str,
+        bytes_max: usize,
+    ) -> Self {
         let keyring = keyring.clone();
-        let pinned = Inner { sets, keyring, incarnation: incarnation.into() };
+        let pinned = Inner { sets, keyring, incarnation: incarnation.into(), bytes_max };
         Self { pinned: Arc::new(pinned), allowance: Arc::default() }
     }
 
@@ -99,9 +106,14 @@ impl ReadModels {
         spent.map(|()| rows)
     }
 
-    /// Takes `bytes` out of what this request may still read.
-    pub(crate) fn spend(&self, bytes: usize) -> Result<(), ReadError> {
-        self.allowance.spend(bytes)
+    /// Takes `bytes` out of what this request may still read. For whoever says again what was read
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::TooMuch`] if that is less.
+    pub fn spend(&self, bytes: usize) -> Result<(), ReadError> {
+        self.allowance.spend(bytes, self.pinned.bytes_max)
     }
 
     /// The number a `SELECT count(*)` answers, out of the share of its tenant.

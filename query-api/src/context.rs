@@ -1,7 +1,7 @@
 //! What every operation needs: the two sides, the keys, and who asks.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_graphql::Data;
@@ -88,16 +88,8 @@ impl Context {
     /// What one operation of `principal` needs, as the headers of its request ask for it.
     #[must_use]
     pub fn request(&self, principal: Principal, asked: Asked) -> RequestContext {
-        let models = Some(self.inner.projections.models());
+        let models = Mutex::new(self.inner.projections.models());
         let inner = Requested { context: self.clone(), principal, models, asked };
-        RequestContext { inner: Arc::new(inner) }
-    }
-
-    /// The same for an operation that goes on and on, and must not hold on to the table sets of
-    /// its beginning: each read is of what is live then.
-    #[must_use]
-    pub fn subscription(&self, principal: Principal, asked: Asked) -> RequestContext {
-        let inner = Requested { context: self.clone(), principal, models: None, asked };
         RequestContext { inner: Arc::new(inner) }
     }
 
@@ -119,8 +111,7 @@ pub struct RequestContext {
 struct Requested {
     context: Context,
     principal: Principal,
-    /// Those of its beginning, if all is read from them.
-    models: Option<ReadModels>,
+    models: Mutex<ReadModels>,
     asked: Asked,
 }
 
@@ -170,8 +161,17 @@ impl RequestContext {
     /// The tables as they are, without waiting for anything.
     #[must_use]
     pub fn models(&self) -> ReadModels {
-        let pinned = self.inner.models.clone();
-        pinned.unwrap_or_else(|| self.shared().projections().models())
+        self.pinned().clone()
+    }
+
+    /// Goes on with the tables that are live now, and with all it may read of them. For what
+    /// never ends: each thing it tells is an answer of its own.
+    pub fn renew(&self) {
+        *self.pinned() = self.shared().projections().models();
+    }
+
+    fn pinned(&self) -> MutexGuard<'_, ReadModels> {
+        self.inner.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tables of `model`, once they show everything up to the position the request names.

@@ -78,7 +78,7 @@ impl ApiError {
             | Self::Command(CommandError::Invalid(_)) => "BAD_USER_INPUT",
             Self::Read(ReadError::NotYetVisible(_)) => "NOT_YET_VISIBLE",
             Self::Read(ReadError::TooLong { .. }) => "READ_TOO_LONG",
-            Self::Read(ReadError::TooMuch) => "READ_TOO_MUCH",
+            Self::Read(ReadError::TooMuch { .. }) => "READ_TOO_MUCH",
             Self::Command(CommandError::Rejected { code, .. }) => code,
             Self::Command(CommandError::Conflict { .. }) => "REVISION_CONFLICT",
             Self::Command(CommandError::KeyReused(_)) => "IDEMPOTENCY_KEY_REUSED",

@@ -147,10 +147,10 @@ impl<A: Eq + Hash, K, V> Batches<A, K, V> {
 /// The loaders of one operation.
 pub struct Loaders {
     request: RequestContext,
-    entities: Batch<String, Option<Entity>>,
+    entities: Batch<String, Option<Arc<Entity>>>,
     neighbours: Batches<(Part, Option<Columns>), String, Page<Neighbour, RelationCursor>>,
     relation_counts: Batches<Vec<String>, String, u64>,
-    versions: Batches<(u32, Detail), String, Page<Version, u64>>,
+    versions: Batches<(u32, Detail), String, Page<Arc<Version>, u64>>,
     entity_usage: Batches<EntityUsageQuery, EntityId, UsageReport<EntityUsage>>,
     locations: Batch<LocationId, Option<Location>>,
     customers: Batch<CustomerId, Option<Customer>>,
@@ -203,7 +203,7 @@ impl Loaders {
     /// # Errors
     ///
     /// As the reader.
-    pub async fn entity(&self, reference: String) -> Result<Option<Entity>, Error> {
+    pub async fn entity(&self, reference: String) -> Result<Option<Arc<Entity>>, Error> {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<String>| {
             Ok(entities::find_many(&self.catalog().await?, principal, &keys).await?)
@@ -260,7 +260,7 @@ impl Loaders {
         reference: String,
         count: u32,
         detail: Detail,
-    ) -> Result<Page<Version, u64>, Error> {
+    ) -> Result<Page<Arc<Version>, u64>, Error> {
         let principal = self.request.principal();
         let fetch = async |keys: Vec<String>| {
             let models = self.catalog().await?;

@@ -23,6 +23,9 @@ use crate::rest::RenderMetrics;
 use crate::{Context, Doors, Settings, auth};
 
 /// How long anything may take before a test gives up on it.
+/// What one operation may read and say: less than usual, so that little is too much.
+pub(crate) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Bounds everything a test waits for.
@@ -83,7 +86,10 @@ impl Site {
         let clock = Arc::new(SystemClock);
         let commands =
             Commands::start(log.clone(), keyring.clone(), clock, settings).await.unwrap();
-        let settings = projections::Settings::new(folder.path().join("models"));
+        let settings = projections::Settings {
+            read_bytes_max: READ_BYTES_MAX,
+            ..projections::Settings::new(folder.path().join("models"))
+        };
         let projections = Projections::start(settings, log.clone(), keyring.clone()).await;
         let projections = Arc::new(projections.unwrap());
         let sides = (commands.clone(), projections.clone());

@@ -125,6 +125,8 @@ pub(crate) struct Reads {
     pub connections_max: NonZeroU32,
     /// The longest one read may take, in milliseconds.
     pub time_max_ms: NonZeroU64,
+    /// How much one operation may read and say, in bytes.
+    pub bytes_max: usize,
 }
 
 /// The built-in issuer.

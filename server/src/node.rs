@@ -59,6 +59,7 @@ impl Node {
             batch_max: PROJECTION_BATCH_MAX,
             readers_max: config.reads.connections_max.get(),
             read_time_max: Duration::from_millis(config.reads.time_max_ms.get()),
+            read_bytes_max: config.reads.bytes_max,
             ..projections::Settings::new(folder.models())
         };
         let projections = Projections::start(projections, log.clone(), keyring.clone())

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::descriptor::Descriptor;
 use super::kinds::Kind;
 use super::limits::INLINE_BYTES_MAX;
-use super::reference::{EntityRef, Parts};
+use super::reference::{DEFAULT_NAMESPACE, EntityRef, Parts};
 use super::{large_parts, names, relations};
 use crate::blob::BlobName;
 use crate::personal::Personal;
@@ -204,11 +204,8 @@ impl Taken {
     fn take_written_references(&mut self, value: &mut Value) {
         match value {
             Value::String(text) => {
-                let target = Parts::parse(text, None, &self.own.namespace);
-                let fits = |it: &Parts<'_>| {
-                    is_user(it) && names::is_name(it.name) && names::is_name(it.namespace)
-                };
-                if let Some(target) = target.filter(fits).map(Parts::canonical) {
+                let target = written_reference(text, &self.own.namespace);
+                if let Some(target) = target.map(Parts::canonical) {
                     self.take(value, target);
                 }
             }
@@ -221,6 +218,19 @@ impl Taken {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// The user that a text is written like a reference to: `user:[namespace/]name`.
+fn written_reference<'a>(text: &'a str, namespace: &'a str) -> Option<Parts<'a>> {
+    let fits =
+        |it: &Parts<'_>| is_user(it) && names::is_name(it.name) && names::is_name(it.namespace);
+    Parts::parse(text, None, namespace).filter(fits)
+}
+
+/// Whether a text is written like a reference to a user, and so is about a person.
+#[must_use]
+pub fn refers_to_user(text: &str) -> bool {
+    written_reference(text, DEFAULT_NAMESPACE).is_some()
 }
 
 fn is_user(reference: &Parts<'_>) -> bool {

@@ -39,6 +39,7 @@ const PLAIN: &[(&str, &[&str])] = &[
         "usage.recorded.v1",
         &[
             "consumed[].meter",
+            "entries[].dimensions.entity",
             "entries[].dimensions.region",
             "entries[].id",
             "entries[].meter",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::personal_parts::refers_to_user;
 use crate::id::{CustomerId, TenantId};
 use crate::meter::MeterKey;
 use crate::operation::UsageEntry;
@@ -129,6 +130,11 @@ pub fn validate(reported: &UsageEntry) -> Vec<Violation> {
     for (key, value) in &reported.dimensions {
         violations.text("dimensions", key, DIMENSION_KEY_MAX);
         violations.text(format!("dimensions.{key}"), value, DIMENSION_VALUE_MAX);
+        if refers_to_user(value) {
+            // Usage is kept for ever, and not sealed.
+            let message = "refers to a user; usage is not recorded of people";
+            violations.note(format!("dimensions.{key}"), message);
+        }
     }
     violations.into_vec()
 }

@@ -367,6 +367,15 @@ fn a_malformed_entry_is_refused_field_by_field() {
     reported.dimensions =
         (0..=DIMENSIONS_MAX).map(|it| (it.to_string().into(), "a".into())).collect();
     assert_eq!(texts(&reported), ["dimensions: expected at most 16, got 17"]);
+    for person in ["user:jane", "User:default/jane"] {
+        reported.dimensions = [("entity".into(), person.into())].into();
+        let expected = "dimensions.entity: refers to a user; usage is not recorded of people";
+        assert_eq!(texts(&reported), [expected]);
+    }
+    for other in ["group:default/jane", "user: jane", "username:jane"] {
+        reported.dimensions = [("entity".into(), other.into())].into();
+        assert!(texts(&reported).is_empty(), "{other}");
+    }
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use domain::{Event, Stream, usage};
+use domain::{Event, Stream, request, usage};
 use event_log::{EventLog, MemoryLog, Partition};
 use serde_json::json;
 
@@ -22,6 +22,9 @@ async fn days_count_entities_people_and_commands() {
     let recorded = usage::Event::Recorded { entries: vec![], others: vec![], consumed: vec![] };
     let recorded = (Stream::Usage, Event::Usage(recorded));
     history.command(tenant(1), &[recorded.clone(), recorded]);
+    // What changed nothing is no change.
+    let noted = (Stream::Requests, Event::Request(request::Event::noted(&[])));
+    history.command(tenant(1), &[noted]);
     history.now += TimeDelta::days(2);
     history.actor = ActorId::SYSTEM;
     history.deregister(tenant(1), first);

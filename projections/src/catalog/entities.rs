@@ -5,6 +5,7 @@ mod facets;
 mod list;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::Principal;
@@ -221,7 +222,7 @@ pub async fn find_many(
     models: &ReadModels,
     principal: &Principal,
     references: &[String],
-) -> Result<Vec<Option<Entity>>, ReadError> {
+) -> Result<Vec<Option<Arc<Entity>>>, ReadError> {
     find_many_columns(models, principal, references, Columns::ALL).await
 }
 
@@ -231,7 +232,7 @@ pub(in crate::catalog) async fn find_many_columns(
     principal: &Principal,
     references: &[String],
     columns: Columns,
-) -> Result<Vec<Option<Entity>>, ReadError> {
+) -> Result<Vec<Option<Arc<Entity>>>, ReadError> {
     let Some(visible) = Visible::to(principal)? else { return Ok(vec![None; references.len()]) };
     if references.is_empty() {
         return Ok(Vec::new());
@@ -242,7 +243,7 @@ pub(in crate::catalog) async fn find_many_columns(
         let mut sql = select_columns(&visible, columns);
         sql.push(" AND e.reference IN ").bind_list(some.iter().map(String::as_str));
         let entities = models.rows(Model::Catalog, sql, |it| columns.read(it)).await?;
-        found.extend(entities.into_iter().map(|it| (it.reference.clone(), it)));
+        found.extend(entities.into_iter().map(|it| (it.reference.clone(), Arc::new(it))));
     }
     Ok(references.iter().map(|it| found.get(it).cloned()).collect())
 }

@@ -4,6 +4,7 @@
 //! data of then obeys the erasures of now.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::Principal;
@@ -40,6 +41,8 @@ pub struct Version {
     pub at: DateTime<Utc>,
     /// Who did it.
     pub actor: ActorId,
+    /// How much of it was read. In bytes.
+    pub bytes: usize,
 }
 
 /// What made a version.
@@ -84,7 +87,7 @@ pub async fn list(
     reference: &str,
     window: &Window<u64>,
     detail: Detail,
-) -> Result<Page<Version, u64>, ReadError> {
+) -> Result<Page<Arc<Version>, u64>, ReadError> {
     let Some(visible) = Visible::to(principal)? else { return Ok(Page::empty()) };
     let mut reader = models.reader(Model::Catalog, visible.tenant).await?;
     let ids = ids_of(models, &mut reader, &visible, &[reference.to_lowercase()]).await?;
@@ -115,7 +118,7 @@ pub async fn newest_of_many(
     references: &[String],
     count: u32,
     detail: Detail,
-) -> Result<Vec<Page<Version, u64>>, ReadError> {
+) -> Result<Vec<Page<Arc<Version>, u64>>, ReadError> {
     let nothing = || references.iter().map(|_| Page::empty()).collect();
     let Some(visible) = Visible::to(principal)? else { return Ok(nothing()) };
     let mut reader = models.reader(Model::Catalog, visible.tenant).await?;
@@ -135,7 +138,7 @@ pub async fn newest_of_many(
     sql.push(" ORDER BY revision DESC");
     let stored = models.rows_with(&mut reader, Model::Catalog, sql, |it| read(it, detail)).await?;
     reader.finish();
-    let mut found: HashMap<EntityId, Vec<Version>> = HashMap::new();
+    let mut found: HashMap<EntityId, Vec<Arc<Version>>> = HashMap::new();
     for (id, version) in restore(models, visible.tenant, stored).await? {
         found.entry(id).or_default().push(version);
     }
@@ -189,7 +192,7 @@ async fn restore(
     models: &ReadModels,
     tenant: TenantId,
     stored: Vec<Stored>,
-) -> Result<Vec<(EntityId, Version)>, ReadError> {
+) -> Result<Vec<(EntityId, Arc<Version>)>, ReadError> {
     let fault = ReadError::fault(Model::Catalog);
     let said = || stored.iter().filter_map(|it| it.said.as_ref());
     let sealed: Vec<_> = said().flat_map(|it| &it.personal).collect();
@@ -202,14 +205,14 @@ async fn restore(
     let mut versions = Vec::with_capacity(stored.len());
     for Stored { id, mut version, said } in stored {
         if let Some(said) = said {
-            let bytes =
-                said.large.iter().map(|it| usize::try_from(it.length).unwrap_or(usize::MAX));
-            models.spend(bytes.fold(0, usize::saturating_add))?;
+            let bytes = large::bytes(&said.large);
+            models.spend(bytes)?;
+            version.bytes += bytes;
             let large = large::read(models.keyring(), tenant, &said.large).await.map_err(fault)?;
             let texts: Vec<_> = texts.by_ref().take(said.personal.len()).collect();
             version.descriptor = Some(said.restore(&texts, &large));
         }
-        versions.push((id, version));
+        versions.push((id, Arc::new(version)));
     }
     Ok(versions)
 }
@@ -224,6 +227,10 @@ fn read(row: &Row, detail: Detail) -> Result<Stored, StoreError> {
             return Err(StoreError::Value { column: 3, expected, source: None });
         }
     };
+    let said = match detail {
+        Detail::Outline => None,
+        Detail::Whole => row.optional_json(8)?,
+    };
     let version = Version {
         uid: row.optional_uuid(2)?.map(EntityUid),
         revision: row.count(1)?,
@@ -233,10 +240,7 @@ fn read(row: &Row, detail: Detail) -> Result<Stored, StoreError> {
         position: Position(row.count(5)?),
         at: row.time(6)?,
         actor: ActorId(row.uuid(7)?),
-    };
-    let said = match detail {
-        Detail::Outline => None,
-        Detail::Whole => row.optional_json(8)?,
+        bytes: row.copied(),
     };
     Ok(Stored { id: EntityId(row.uuid(0)?), version, said })
 }

@@ -1,6 +1,7 @@
 //! Relations, in both directions.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use domain::Principal;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ pub struct Neighbour {
     /// The relation.
     pub relation: Relation,
     /// The entity; none if there is none that the principal can see, or it was not asked for.
-    pub entity: Option<Entity>,
+    pub entity: Option<Arc<Entity>>,
 }
 
 /// A place among the relations of an entity.

@@ -322,7 +322,7 @@ async fn history_keeps_every_version_and_forgets_the_erased() {
     let versions = history::list(&models, &member(), "User:default/jane", &window, Detail::Whole)
         .await
         .unwrap();
-    let names: Vec<_> = versions.into_nodes().map(|it| it.descriptor.unwrap()).collect();
+    let names: Vec<_> = versions.into_nodes().map(|it| it.descriptor.clone().unwrap()).collect();
     assert_eq!(names[0]["spec"]["profile"]["displayName"], "Jane Roe");
     assert_eq!(names[1]["spec"]["profile"]["displayName"], "Jane Doe");
 
@@ -340,7 +340,7 @@ async fn history_keeps_every_version_and_forgets_the_erased() {
         .await
         .unwrap();
     for it in versions.into_nodes() {
-        assert_eq!(it.descriptor.unwrap()["metadata"]["name"], "(erased)");
+        assert_eq!(it.descriptor.as_ref().unwrap()["metadata"]["name"], "(erased)");
     }
     // What is built from the log now has no trace of her.
     projections.rebuild(Model::Catalog).await.unwrap();

@@ -87,7 +87,8 @@ impl Model {
             Self::Catalog => catalog::wants(noun),
             Self::Organisation => organisation::wants(noun),
             Self::Billing => billing::wants(noun),
-            Self::Analytics | Self::Audit => Want::Header,
+            Self::Analytics => analytics::wants(noun),
+            Self::Audit => Want::Header,
         }
     }
 

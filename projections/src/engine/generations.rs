@@ -33,8 +33,8 @@ struct State {
 impl Generations {
     /// Opens the live generation of every model and starts following the log.
     pub(crate) async fn open(settings: Settings, tools: &Tools) -> Result<Self, EngineError> {
-        let Settings { folder, readers_max: connections_max, read_time_max, .. } = settings;
-        let readers = Bounds { connections_max, time_max: read_time_max };
+        let Settings { folder, readers_max: connections_max, .. } = settings;
+        let readers = Bounds { connections_max, time_max: settings.read_time_max };
         let failed = |model| move |it| EngineError::storage(model, it);
         let mut sets = Vec::with_capacity(Model::ALL.len());
         let mut workers = BTreeMap::new();
@@ -51,7 +51,8 @@ impl Generations {
             workers.insert(model, Workers::start(&set, tools));
             sets.push(set);
         }
-        let read_models = ReadModels::new(sets, &tools.keyring, tools.log.incarnation());
+        let read_models =
+            ReadModels::new(sets, &tools.keyring, tools.log.incarnation(), settings.read_bytes_max);
         let state = Mutex::new(State { read_models, workers, building: None });
         let live = tools.live.clone();
         Ok(Self { folder, readers, live, state, rebuilding: tokio::sync::Mutex::new(()) })

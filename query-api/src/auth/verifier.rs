@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::Data;
-use async_graphql::parser::types::OperationType;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -139,14 +138,8 @@ impl Caller for GraphqlCaller {
         &self.name
     }
 
-    fn attach(&self, kind: OperationType, data: &mut Data) {
-        let (principal, asked) = (self.session.principal.clone(), self.asked.clone());
-        let request = match kind {
-            OperationType::Subscription => self.context.subscription(principal, asked),
-            OperationType::Query | OperationType::Mutation => {
-                self.context.request(principal, asked)
-            }
-        };
+    fn attach(&self, data: &mut Data) {
+        let request = self.context.request(self.session.principal.clone(), self.asked.clone());
         request.attach(data);
     }
 

@@ -3,6 +3,8 @@
 mod asked;
 pub mod list;
 
+use std::sync::Arc;
+
 use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Json, Object};
 use chrono::{DateTime, Utc};
@@ -23,7 +25,13 @@ use crate::loaders::Loaders;
 
 /// A catalog entity as it is now.
 #[derive(Clone, Debug, Description)]
-pub struct Entity(pub entities::Entity);
+pub struct Entity(pub Arc<entities::Entity>);
+
+impl From<entities::Entity> for Entity {
+    fn from(entity: entities::Entity) -> Self {
+        Self(Arc::new(entity))
+    }
+}
 
 #[Object(use_type_description)]
 impl Entity {
@@ -83,8 +91,10 @@ impl Entity {
     }
 
     /// The whole document with defaults, injected annotations, uid and etag.
-    async fn document(&self) -> Json<Value> {
-        Json(self.0.document())
+    async fn document(&self, context: &Context<'_>) -> async_graphql::Result<Json<Value>> {
+        let models = context.data::<RequestContext>()?.models();
+        models.spend(self.0.document_text().len()).map_err(ApiError::from)?;
+        Ok(Json(self.0.document()))
     }
 
     /// Stands for the whole document, Backstage's `metadata.etag`.
@@ -249,7 +259,7 @@ impl Relation {
 
 /// One version of an entity.
 #[derive(Clone, Debug, Description)]
-pub struct EntityVersion(history::Version);
+pub struct EntityVersion(Arc<history::Version>);
 
 #[Object(use_type_description)]
 impl EntityVersion {
@@ -273,8 +283,14 @@ impl EntityVersion {
     }
 
     /// What was said, defaults and injections left out; none when it was deregistered.
-    async fn descriptor(&self) -> Option<Json<Value>> {
-        self.0.descriptor.clone().map(Json)
+    async fn descriptor(
+        &self,
+        context: &Context<'_>,
+    ) -> async_graphql::Result<Option<Json<Value>>> {
+        let Some(descriptor) = &self.0.descriptor else { return Ok(None) };
+        let models = context.data::<RequestContext>()?.models();
+        models.spend(self.0.bytes).map_err(ApiError::from)?;
+        Ok(Some(Json(descriptor.clone())))
     }
 
     /// The tenant sequence of the event.

@@ -126,7 +126,7 @@ async fn find(request: &RequestContext, id: NodeId) -> Result<Option<Node>, ApiE
         NodeId::Entity(id) => {
             let models = request.read(Model::Catalog).await?;
             let found = entities::find_many_by_id(&models, principal, &[id]).await?;
-            found.into_iter().flatten().next().map(|it| Node::Entity(Entity(it)))
+            found.into_iter().flatten().next().map(|it| Node::Entity(it.into()))
         }
         NodeId::Location(id) => {
             let models = request.read(Model::Catalog).await?;

@@ -158,6 +158,7 @@ impl Changes {
             return Ok((self.scope == Scope::All).then(|| seen(None)));
         }
         let principal = self.request.principal();
+        self.request.renew();
         let models = self.request.models();
         let found = entities::find_many_by_id(&models, principal, &[change.id]).await?;
         let Some(entity) = found.into_iter().flatten().next() else { return Ok(None) };
@@ -173,7 +174,7 @@ impl Changes {
                 return Ok(None);
             }
         }
-        Ok(Some(seen(Some(Entity(entity)))))
+        Ok(Some(seen(Some(entity.into()))))
     }
 }
 

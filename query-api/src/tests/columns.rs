@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::seeded::{apply, put};
-use crate::testing::Site;
+use crate::testing::{READ_BYTES_MAX, Site};
 
 /// What is asked of a field that has fields of its own.
 fn below(field: &str) -> &'static str {
@@ -66,5 +66,32 @@ async fn a_field_says_the_same_alone_in_a_list_as_on_its_page() {
         assert!(used, "its usage is there: {data}");
         assert_eq!(&data["nodes"]["nodes"][0][field], expected, "{field}");
         assert_eq!(&data["edges"]["edges"][0]["node"][field], expected, "{field}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_again_and_again_counts_each_time() {
+    let site = Site::start().await;
+    let text = "x".repeat(400_000);
+    let large = json!({
+        "apiVersion": "backstage.io/v1alpha1", "kind": "API", "metadata": { "name": "large" },
+        "spec": {
+            "type": "openapi", "lifecycle": "production", "owner": "team", "definition": text,
+        },
+    });
+    let applied = apply(&site, &site.a, json!([put(&large, None)])).await;
+    let position = applied["outcome"]["position"].as_str().unwrap();
+    site.seen(&site.a, position, "{ entities { totalCount } }").await;
+    for asked in ["document", "history(first: 1) { nodes { descriptor } }"] {
+        let ask = async |times: usize| {
+            let again: Vec<_> = (0..times).map(|it| format!("a{it}: {asked}")).collect();
+            let document =
+                format!("{{ entity(reference: \"api:default/large\") {{ {} }} }}", again.join(" "));
+            site.graphql(&site.a, &document, json!({})).await
+        };
+        let some = ask(READ_BYTES_MAX / 400_000 / 2 - 1).await;
+        assert!(some.get("errors").is_none(), "{asked}");
+        let refused = ask(READ_BYTES_MAX / 400_000 + 1).await;
+        assert_eq!(refused["errors"][0]["extensions"]["code"], "READ_TOO_MUCH", "{asked}");
     }
 }

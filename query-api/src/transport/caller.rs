@@ -4,7 +4,6 @@ use std::future;
 use std::sync::Arc;
 
 use async_graphql::Data;
-use async_graphql::parser::types::OperationType;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use futures::future::BoxFuture;
@@ -20,8 +19,8 @@ pub trait Caller: Send + Sync + 'static {
     /// Streams are counted and reservations bound by it. It is never shown to anybody.
     fn principal(&self) -> &str;
 
-    /// Puts what resolvers need to know into the data of one operation of this kind.
-    fn attach(&self, kind: OperationType, data: &mut Data);
+    /// Puts what resolvers need to know into the data of one operation.
+    fn attach(&self, data: &mut Data);
 
     /// In whose turns work is done that does not end with its request; by default as it comes.
     #[doc(hidden)]

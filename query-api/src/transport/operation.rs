@@ -50,7 +50,7 @@ impl Operation {
         require_variables(definition, &variables)?;
         request.variables = variables;
         let passed = Passed::default();
-        caller.attach(kind, &mut request.data);
+        caller.attach(&mut request.data);
         request.set_parsed_query(document.parsed().clone());
         let request = request.data(passed.clone()).data(document);
         Ok(Self { request, kind, turn: caller.turn(), passed })

@@ -164,7 +164,7 @@ impl EntityQuery {
                 return Err(ApiError::argument("expected `reference` or `uid`, one of them").into());
             }
         };
-        Ok(found.map_err(ApiError::from)?.map(Entity))
+        Ok(found.map_err(ApiError::from)?.map(Entity::from))
     }
 
     /// The entities that match, with totals and facets.
@@ -190,6 +190,6 @@ impl EntityQuery {
             (request.principal(), asked::columns(&asked::nodes(&context.field())));
         let page = entities::list_columns(&models, principal, &selection, &window, columns).await;
         let page = page.map_err(ApiError::from)?;
-        Ok(connection(request, &purpose, page, EntityTotals(selection), Entity))
+        Ok(connection(request, &purpose, page, EntityTotals(selection), Entity::from))
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use async_graphql::parser::types::OperationType;
 use async_graphql::{
     ComplexObject, Context, Data, Enum, InputObject, Object, Result, Schema, SimpleObject,
     Subscription,
@@ -173,7 +172,7 @@ impl Caller for Person {
     fn principal(&self) -> &str {
         &self.principal
     }
-    fn attach(&self, _kind: OperationType, data: &mut Data) {
+    fn attach(&self, data: &mut Data) {
         data.insert(Name(self.name.clone()));
     }
     fn turn(&self) -> Option<Turn> {
