@@ -22,6 +22,11 @@ const UNITS: i128 = 10_i128.pow(FRACTION_DIGITS_MAX);
 #[error("expected a decimal number with at most {FRACTION_DIGITS_MAX} digits after the point")]
 pub(super) struct SumError;
 
+/// Why a text is not a digest.
+#[derive(Debug, thiserror::Error)]
+#[error("expected the time and value of an entry, or what is known of several")]
+pub(super) struct DigestError;
+
 impl Sum {
     /// The sum of one quantity, which is no finer than quantities are.
     pub(super) fn of(quantity: Decimal) -> Self {
@@ -94,6 +99,39 @@ impl Digest {
         if later.latest_at >= self.latest_at {
             (self.latest, self.latest_at) = (later.latest, later.latest_at);
         }
+    }
+}
+
+/// As it is stored: when the latest was used and its value; then, if there are several, their
+/// count, sum, least and greatest. One text, since no database could do anything with its parts.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, sum, min, max, latest, latest_at } = self;
+        write!(f, "{latest_at} {latest}")?;
+        if *count == 1 { Ok(()) } else { write!(f, " {count} {sum} {min} {max}") }
+    }
+}
+
+impl FromStr for Digest {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        fn next<T: FromStr>(text: Option<&str>) -> Result<T, DigestError> {
+            text.and_then(|it| it.parse().ok()).ok_or(DigestError)
+        }
+        let mut parts = text.split(' ');
+        let latest_at = next(parts.next())?;
+        let latest = next(parts.next())?;
+        let Some(count) = parts.next() else { return Ok(Self::of(latest, latest_at)) };
+        let several = Self {
+            count: next(Some(count))?,
+            sum: next(parts.next())?,
+            min: next(parts.next())?,
+            max: next(parts.next())?,
+            latest,
+            latest_at,
+        };
+        parts.next().map_or(Ok(several), |_| Err(DigestError))
     }
 }
 

@@ -222,6 +222,12 @@ impl TableSet {
         Ok(())
     }
 
+    /// The end of what `partition` lacks before the set is filled, if it lacks anything.
+    pub(crate) fn lacks(&self, partition: Partition) -> Option<Position> {
+        let to_fill = self.to_fill.lock().unwrap_or_else(PoisonError::into_inner);
+        to_fill.get(&partition).copied()
+    }
+
     /// Whether no partition lacks anything any more.
     fn has_filled(&self, partition: Partition, upto: Position) -> bool {
         let mut to_fill = self.to_fill.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::{Attribute, EventLog, Partition, Position, Reader, Recorded, trace};
+use event_log::{Attribute, EventLog, LogError, Partition, Position, Reader, Recorded, trace};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -32,6 +32,12 @@ const CROWD_MIN: usize = 16;
 /// From how many events on a batch is large enough, however fast it came: 1,024. Whoever catches
 /// up does not wait.
 const CROWD_MAX: usize = 1_024;
+
+/// How many batches are applied as one while a set is being filled: 4.
+const FILLING_BATCHES_MAX: usize = 4;
+
+/// From how many bytes of events on such a batch is large enough. In bytes: 16 MiB.
+const FILLING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What every worker needs.
 #[derive(Clone, Debug)]
@@ -94,6 +100,27 @@ fn gathering(count: usize) -> Duration {
     if (CROWD_MIN..CROWD_MAX).contains(&count) { GATHER_TIME } else { Duration::ZERO }
 }
 
+/// What is applied together next to a set that is being filled up to `end`. It takes larger
+/// steps: whatever is touched again and again is then written less often.
+async fn fill(
+    reader: &mut dyn Reader,
+    batch_max: usize,
+    end: Position,
+) -> Result<Vec<Recorded>, LogError> {
+    let bytes = |of: &[Recorded]| of.iter().map(|it| it.record.value().len()).sum::<usize>();
+    let mut records = reader.next(batch_max).await?;
+    let mut filled = bytes(&records);
+    while records.len() < batch_max * FILLING_BATCHES_MAX
+        && filled < FILLING_BYTES_MAX
+        && records.last().is_some_and(|it| it.position.next() < end)
+    {
+        let more = reader.next(batch_max).await?;
+        filled += bytes(&more);
+        records.extend(more);
+    }
+    Ok(records)
+}
+
 struct Worker {
     set: Arc<TableSet>,
     tools: Tools,
@@ -140,9 +167,13 @@ impl Worker {
             self.set.stopped(self.partition, None);
             let mut not_before = Instant::now();
             loop {
+                let (batch_max, lacks) = (self.tools.batch_max, self.set.lacks(self.partition));
                 let next = async {
                     tokio::time::sleep_until(not_before).await;
-                    reader.next(self.tools.batch_max).await
+                    match lacks {
+                        None => reader.next(batch_max).await,
+                        Some(end) => fill(reader.as_mut(), batch_max, end).await,
+                    }
                 };
                 let records = tokio::select! {
                     records = next => records.map_err(EngineError::Log)?,

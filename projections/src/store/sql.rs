@@ -1,6 +1,7 @@
 //! A statement under construction: its text and the values it binds.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use sqlx::sqlite::SqliteArguments;
@@ -14,11 +15,13 @@ use super::{Connection, Row, StoreError};
 pub(crate) const LIST_MAX: usize = 8_192;
 
 /// A value to bind. Times are microseconds since 1970, positions and counts integers.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Id(Uuid),
     OptionalId(Option<Uuid>),
     Text(String),
+    /// A text that many rows have, or that was copied from somewhere.
+    Shared(Arc<str>),
     OptionalText(Option<String>),
     Integer(i64),
     OptionalInteger(Option<i64>),
@@ -44,7 +47,13 @@ impl From<String> for Value {
 
 impl From<&str> for Value {
     fn from(value: &str) -> Self {
-        Self::Text(value.to_owned())
+        Self::Shared(value.into())
+    }
+}
+
+impl From<Arc<str>> for Value {
+    fn from(value: Arc<str>) -> Self {
+        Self::Shared(value)
     }
 }
 
@@ -134,6 +143,11 @@ impl Sql {
         self
     }
 
+    /// Makes room for so many values.
+    pub(crate) fn expect(&mut self, count: usize) {
+        self.arguments.reserve(count, 0);
+    }
+
     /// Binds `value` without writing its placeholder.
     pub(crate) fn add(&mut self, value: Value) {
         let arguments = &mut self.arguments;
@@ -141,6 +155,7 @@ impl Sql {
             Value::Id(it) => arguments.add(it),
             Value::OptionalId(it) => arguments.add(it),
             Value::Text(it) => arguments.add(it),
+            Value::Shared(it) => arguments.add(it),
             Value::OptionalText(it) => arguments.add(it),
             Value::Integer(it) => arguments.add(it),
             Value::OptionalInteger(it) => arguments.add(it),

@@ -38,7 +38,30 @@ fn of_entries_with_the_same_time_the_later_recorded_is_the_latest() {
     assert_eq!((digest.min, digest.max, digest.sum), (value(1), value(5), sum("13")));
 }
 
+#[test]
+fn what_is_no_digest_is_refused() {
+    let digest = Digest::of("1.50".parse().unwrap(), -7);
+    assert_eq!(digest.to_string(), "-7 1.50");
+    for text in ["", "1", "1 ", "x 1", "1 x", "1 1 2", "1 1 2 2 1", "1 1 2 2 1 1 1", "1 1  2 2 1 1"]
+    {
+        assert!(text.parse::<Digest>().is_err(), "{text}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_digest_survives_being_stored(values in prop::collection::vec((any::<i64>(), 0..=12_u32), 1..9)) {
+        let mut digest = None;
+        for (units, scale) in values {
+            append(&mut digest, &Digest::of(Decimal::new(units, scale), units / 2));
+            let digest = digest.unwrap();
+            let read: Digest = digest.to_string().parse().unwrap();
+            prop_assert_eq!(read, digest);
+            prop_assert_eq!(read.latest.to_string(), digest.latest.to_string());
+            prop_assert_eq!(read.min.to_string(), digest.min.to_string());
+        }
+    }
+
     #[test]
     fn a_sum_survives_being_stored(units in any::<i64>(), scale in 0..=12_u32) {
         let decimal = Decimal::new(units, scale).normalize();

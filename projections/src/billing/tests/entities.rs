@@ -117,9 +117,9 @@ async fn made_up_references_leave_no_more_rows_than_entries_and_no_names() {
     let rows = rows(&models).await;
     assert_eq!(rows.len(), accepted, "an hour of each");
     for row in &rows {
-        let texts = (0..10).filter_map(|it| row.text(it).ok());
+        let texts = (0..5).filter_map(|it| row.text(it).ok());
         assert!(!texts.into_iter().any(|it| it.contains("pets")));
-        assert_eq!(row.count(4).unwrap(), 2);
+        assert_eq!(row.text(4).unwrap().split(' ').nth(2), Some("2"), "entries");
     }
     world.projections.stop().await;
 }

@@ -12,8 +12,7 @@ use domain::{Permission, Principal};
 use vault::{Keyring, KeyringError, TenantKeys};
 
 use super::{
-    METERS_MAX, SPANS_MAX, Step, UsageBucket, UsageReport, applied_sequence, digest_at, hours_of,
-    minute_of,
+    METERS_MAX, SPANS_MAX, Step, UsageBucket, UsageReport, applied_sequence, hours_of, minute_of,
 };
 use crate::billing::exact::{self, Digest};
 use crate::error::ReadError;
@@ -34,12 +33,7 @@ pub(in crate::billing) const USAGE_ENTITY_HOURS: &str = "CREATE TABLE usage_enti
     entity UUID NOT NULL,
     meter TEXT NOT NULL,
     hour BIGINT NOT NULL,
-    entries BIGINT NOT NULL,
-    total TEXT NOT NULL,
-    least TEXT NOT NULL,
-    most TEXT NOT NULL,
-    latest TEXT NOT NULL,
-    latest_at BIGINT NOT NULL,
+    digest TEXT NOT NULL,
     PRIMARY KEY (tenant, entity, meter, hour)
 ) /* clustered */";
 
@@ -107,11 +101,11 @@ pub async fn of_many(
     let mut folded: HashMap<EntityId, Spans> = HashMap::new();
     let mut count = 0;
     let folding = sql.each(&mut snapshot, |row| {
-        let spans = folded.entry(EntityId(row.uuid(6)?)).or_default();
-        let span = query.step.first_hour(row.integer(8)?);
-        let slot = spans.entry(row.parsed(7)?).or_default().entry(span).or_default();
+        let spans = folded.entry(EntityId(row.uuid(1)?)).or_default();
+        let span = query.step.first_hour(row.integer(3)?);
+        let slot = spans.entry(row.parsed(2)?).or_default().entry(span).or_default();
         count += usize::from(slot.is_none());
-        exact::append(slot, &digest_at(row, 0)?);
+        exact::append(slot, &row.parsed(0)?);
         Ok(if count > SPANS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     });
     folding.await.map_err(fault)?;
@@ -162,10 +156,8 @@ fn select(
     query: &EntityUsageQuery,
     hours: (i64, i64),
 ) -> Sql {
-    let mut sql = Sql::new(
-        "SELECT entries, total, least, most, latest, latest_at, entity, meter, hour
-        FROM usage_entity_hours WHERE tenant = ",
-    );
+    let mut sql =
+        Sql::new("SELECT digest, entity, meter, hour FROM usage_entity_hours WHERE tenant = ");
     sql.bind(tenant.0).push(" AND entity IN ").bind_list(entities.iter().map(|it| it.0));
     if !query.meters.is_empty() {
         sql.push(" AND meter IN ").bind_list(query.meters.iter().map(MeterKey::as_str));

@@ -1,15 +1,16 @@
 //! Folds recorded usage into the index and the hour buckets.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::id::{CustomerId, EntityId, TenantId};
+use domain::id::{CustomerId, TenantId};
 use domain::meter::MeterKey;
 use domain::usage::Event;
 use uuid::Uuid;
 use vault::Keyring;
 
-use super::{MICROS_PER_HOUR, MICROS_PER_MINUTE, digest_at};
+use super::{MICROS_PER_HOUR, MICROS_PER_MINUTE};
 use crate::billing::exact::{self, Digest};
 use crate::billing::usage::entities::Named;
 use crate::engine::fact::Fact;
@@ -17,12 +18,8 @@ use crate::engine::fold::ApplyError;
 use crate::store::bulk::Rows;
 use crate::store::{Connection, StoreError, Value};
 
-/// What usage is counted under: in which tenant, for whom or what, of what, in which hour since
-/// 1970.
-type Bucket<'a, K> = (TenantId, K, &'a MeterKey, i64);
-
-/// What a batch adds to a table of hours.
-type Added<'a, K> = HashMap<Bucket<'a, K>, Option<Digest>>;
+/// Of what and in which hour since 1970, for one customer of a tenant.
+type Part<'a> = (CustomerId, &'a MeterKey, i64);
 
 pub(in crate::billing) async fn apply(
     keyring: &Keyring,
@@ -31,122 +28,110 @@ pub(in crate::billing) async fn apply(
     events: &[(&Fact, &Event)],
 ) -> Result<(), ApplyError> {
     let mut index = Rows::default();
-    let mut by_customer: Added<'_, CustomerId> = HashMap::new();
-    let mut by_entity: Added<'_, EntityId> = HashMap::new();
+    let (mut by_customer, mut by_entity) = (Added::default(), Added::default());
     let mut named = Named::new(keyring);
+    let mut parts: BTreeMap<Part<'_>, Option<Digest>> = BTreeMap::new();
     for (fact, event) in events {
         let Event::Recorded { entries, .. } = event;
-        let mut parts: BTreeMap<Bucket<'_, CustomerId>, Option<Digest>> = BTreeMap::new();
         for it in entries {
             let at = it.at.timestamp_micros();
             let (meter, hour) = (&it.meter, at.div_euclid(MICROS_PER_HOUR));
             let digest = Digest::of(it.value.get(), at);
-            let bucket = (fact.tenant, it.customer, meter, hour);
-            exact::append(parts.entry(bucket).or_default(), &digest);
+            exact::append(parts.entry((it.customer, meter, hour)).or_default(), &digest);
             if let Some(entity) = named.by(fact.tenant, it).await? {
-                let bucket = (fact.tenant, entity, meter, hour);
-                exact::append(by_entity.entry(bucket).or_default(), &digest);
+                by_entity.append((fact.tenant, entity.0), (meter, hour), &digest);
             }
         }
-        for (bucket, digest) in parts {
+        while let Some(((customer, meter, hour), digest)) = parts.pop_first() {
             let Some(digest) = digest else { continue };
-            index.push(index_row(bucket, fact, &digest));
-            exact::append(by_customer.entry(bucket).or_default(), &digest);
+            let place = [hour.into(), fact.sequence.into(), fact.position.0.into()];
+            let [hour_value, sequence, position] = place;
+            let (tenant, of) = (fact.tenant.0.into(), customer.0.into());
+            let (meter_value, text) = (meter.as_str().into(), digest.to_string().into());
+            index.push([tenant, of, meter_value, hour_value, sequence, position, text]);
+            by_customer.append((fact.tenant, customer.0), (meter, hour), &digest);
         }
     }
-    let insert = "INSERT INTO usage_index (tenant, customer, meter, hour, sequence, position,
-        entries, total, least, most, latest, latest_at)";
+    let insert = "INSERT INTO usage_index
+        (tenant, customer, meter, hour, sequence, position, digest)";
     index.insert(connection, insert, "").await?;
-    BY_CUSTOMER.add(connection, by_customer).await?;
-    BY_ENTITY.add(connection, by_entity).await?;
+    by_customer.write(connection, "usage_hours", "customer").await?;
+    by_entity.write(connection, "usage_entity_hours", "entity").await?;
     Ok(advance(connection, facts).await?)
 }
 
-fn index_row(bucket: Bucket<'_, CustomerId>, fact: &Fact, digest: &Digest) -> [Value; 12] {
-    let [tenant, customer, meter, hour] = BY_CUSTOMER.key(bucket);
-    let [entries, total, least, most, latest, latest_at] = digest_values(digest);
-    let place = [fact.sequence.into(), fact.position.0.into()];
-    let [sequence, position] = place;
-    [
-        tenant, customer, meter, hour, sequence, position, entries, total, least, most, latest,
-        latest_at,
-    ]
-}
+/// The usage of one meter, by hour.
+type Hours = BTreeMap<i64, Option<Digest>>;
 
-fn digest_values(digest: &Digest) -> [Value; 6] {
-    [
-        digest.count.into(),
-        digest.sum.to_string().into(),
-        digest.min.to_string().into(),
-        digest.max.to_string().into(),
-        digest.latest.to_string().into(),
-        digest.latest_at.into(),
-    ]
-}
+/// What a batch adds to a table of hours: in which tenant, for which customer or entity, of what.
+#[derive(Default)]
+struct Added<'a>(HashMap<(TenantId, Uuid), BTreeMap<&'a str, Hours>>);
 
-/// A table of hours, by the kind of identity in its second column.
-struct Hours<K> {
-    table: &'static str,
-    column: &'static str,
-    value: fn(K) -> Uuid,
-}
+/// How far two hours of a series may be apart to be looked up with those in between. In hours: a
+/// day, most of which a batch that fills tables touches anyway.
+const GAP_MAX: i64 = 24;
 
-const BY_CUSTOMER: Hours<CustomerId> =
-    Hours { table: "usage_hours", column: "customer", value: |it| it.0 };
-
-const BY_ENTITY: Hours<EntityId> =
-    Hours { table: "usage_entity_hours", column: "entity", value: |it| it.0 };
-
-impl<K: Copy + Eq + std::hash::Hash> Hours<K> {
-    fn key(&self, (tenant, of, meter, hour): Bucket<'_, K>) -> [Value; 4] {
-        [tenant.0.into(), (self.value)(of).into(), meter.as_str().into(), hour.into()]
+impl<'a> Added<'a> {
+    fn append(&mut self, of: (TenantId, Uuid), (meter, hour): (&'a MeterKey, i64), it: &Digest) {
+        let hours = self.0.entry(of).or_default().entry(meter.as_str()).or_default();
+        exact::append(hours.entry(hour).or_default(), it);
     }
 
-    /// Adds what a batch has to what the hours had before it.
-    async fn add(
-        &self,
+    /// The hours of each tenant, customer or entity, and meter.
+    fn series(&self) -> impl Iterator<Item = (TenantId, Uuid, &'a str, &Hours)> {
+        self.0.iter().flat_map(|((tenant, of), meters)| {
+            meters.iter().map(|(meter, hours)| (*tenant, *of, *meter, hours))
+        })
+    }
+
+    /// Adds this to what `table` has; its second column is `of`.
+    async fn write(
+        mut self,
         connection: &mut Connection,
-        mut added: Added<'_, K>,
+        table: &str,
+        of: &str,
     ) -> Result<(), StoreError> {
-        let Self { table, column, value } = self;
-        let mut keys = Rows::default();
-        let mut by_text = HashMap::new();
-        for bucket in added.keys() {
-            keys.push(self.key(*bucket));
-            by_text.insert((bucket.0, value(bucket.1), bucket.2.as_str(), bucket.3), *bucket);
-        }
-        let before = format!(
-            "SELECT entries, total, least, most, latest, latest_at, tenant, {column}, meter, hour
-            FROM {table}"
-        );
-        let columns = ["tenant", column, "meter", "hour"];
-        for row in keys.fetch(connection, &before, columns).await? {
-            let meter = row.text(8)?;
-            let key = (TenantId(row.uuid(6)?), row.uuid(7)?, meter.as_str(), row.integer(9)?);
-            let Some(slot) = by_text.get(&key).and_then(|it| added.get_mut(it)) else { continue };
-            let mut digest = Some(digest_at(&row, 0)?);
-            if let Some(later) = slot {
+        let before = format!("SELECT digest, tenant, {of}, meter, hour FROM {table}");
+        let condition = format!("(tenant = ? AND {of} = ? AND meter = ? AND hour BETWEEN ? AND ?)");
+        for row in self.ranges().fetch_where(connection, &before, &condition).await? {
+            let (meter, hour) = (row.text(3)?, row.integer(4)?);
+            let meters = self.0.get_mut(&(TenantId(row.uuid(1)?), row.uuid(2)?));
+            let hours = meters.and_then(|it| it.get_mut(meter.as_str()));
+            let Some(added) = hours.and_then(|it| it.get_mut(&hour)) else { continue };
+            let mut digest = Some(row.parsed(0)?);
+            if let Some(later) = added {
                 exact::append(&mut digest, later);
             }
-            *slot = digest;
+            *added = digest;
         }
         let mut rows = Rows::default();
-        for (bucket, digest) in added {
-            let Some(digest) = digest else { continue };
-            let [tenant, of, meter, hour] = self.key(bucket);
-            let [entries, total, least, most, latest, latest_at] = digest_values(&digest);
-            rows.push([tenant, of, meter, hour, entries, total, least, most, latest, latest_at]);
+        for (tenant, id, meter, hours) in self.series() {
+            let meter: Arc<str> = meter.into();
+            for (hour, digest) in hours {
+                let Some(digest) = digest else { continue };
+                let (hour, digest) = ((*hour).into(), digest.to_string().into());
+                rows.push([tenant.0.into(), id.into(), meter.clone().into(), hour, digest]);
+            }
         }
-        let insert = format!(
-            "INSERT INTO {table}
-            (tenant, {column}, meter, hour, entries, total, least, most, latest, latest_at)"
-        );
+        let insert = format!("INSERT INTO {table} (tenant, {of}, meter, hour, digest)");
         let update = format!(
-            "ON CONFLICT (tenant, {column}, meter, hour) DO UPDATE SET
-            entries = excluded.entries, total = excluded.total, least = excluded.least,
-            most = excluded.most, latest = excluded.latest, latest_at = excluded.latest_at"
+            "ON CONFLICT (tenant, {of}, meter, hour) DO UPDATE SET digest = excluded.digest"
         );
         rows.insert(connection, &insert, &update).await
+    }
+
+    /// The hours of each series, from and to, those near each other in one range.
+    fn ranges(&self) -> Rows<5> {
+        let mut ranges = Rows::default();
+        for (tenant, of, meter, hours) in self.series() {
+            let hours: Vec<i64> = hours.keys().copied().collect();
+            for near in hours.chunk_by(|one, next| next - one <= GAP_MAX) {
+                let (Some(first), Some(last)) = (near.first(), near.last()) else { continue };
+                let (first, last): (Value, Value) = ((*first).into(), (*last).into());
+                ranges.push([tenant.0.into(), of.into(), meter.into(), first, last]);
+            }
+        }
+        ranges
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writes what a batch changes: only the differences.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use domain::Stream;
 use domain::catalog::search::SearchRow;
@@ -99,7 +100,9 @@ pub(super) async fn entities(
             (None, None) => continue,
         };
         let entity: [Value; 2] = [key.0.0.into(), reference.as_str().into()];
-        personal.push(entity.clone());
+        if before.is_some() {
+            personal.push(entity.clone());
+        }
         match &outcome.derived {
             Some(derived) => {
                 rows.push(entity_row(*key, derived));
@@ -181,25 +184,18 @@ struct Differences {
 
 impl Differences {
     fn add(&mut self, tenant: TenantId, reference: &str, before: &Indexed, after: &Indexed) {
-        let (old, new) = (leading(&before.search), leading(&after.search));
-        for (row, _) in old.difference(&new) {
-            self.search_gone.push(search_key(tenant, reference, row));
-        }
-        for (row, leads) in new.difference(&old) {
-            let [tenant, key, known, value, reference] = search_key(tenant, reference, row);
-            let leads = i64::from(*leads).into();
-            let original = row.original.clone().into();
-            self.search.push([tenant, key, known, value, reference, leads, original]);
-        }
+        let reference = &Arc::<str>::from(reference);
+        self.add_search(tenant, reference, &before.search, &after.search);
         for (word, weight) in &before.words {
             if after.words.get(word) != Some(weight) {
-                self.words_gone.push([tenant.0.into(), word.as_str().into(), reference.into()]);
+                let (word, reference) = (word.as_str().into(), reference.clone().into());
+                self.words_gone.push([tenant.0.into(), word, reference]);
             }
         }
         for (word, weight) in &after.words {
             if before.words.get(word) != Some(weight) {
-                let [word, weight] = [word.as_str().into(), (*weight).into()];
-                self.words.push([tenant.0.into(), word, reference.into(), weight]);
+                let (word, weight) = (word.as_str().into(), (*weight).into());
+                self.words.push([tenant.0.into(), word, reference.clone().into(), weight]);
             }
         }
         for it in before.relations.difference(&after.relations) {
@@ -209,6 +205,33 @@ impl Differences {
             let [tenant, source, kind_key, target, stated_by] = relation_key(tenant, reference, it);
             self.relations.push([tenant, source, kind_key, target, stated_by, it.1.into()]);
         }
+    }
+
+    fn add_search(
+        &mut self,
+        tenant: TenantId,
+        reference: &Arc<str>,
+        before: &[SearchRow],
+        after: &[SearchRow],
+    ) {
+        let mut come = |(row, leads): &(&SearchRow, bool)| {
+            let [tenant, key, known, value, reference] = search_key(tenant, reference, row);
+            let leads = i64::from(*leads).into();
+            let original = row.original.clone().into();
+            self.search.push([tenant, key, known, value, reference, leads, original]);
+        };
+        let new = leading(after);
+        if before.is_empty() {
+            // Most of what a batch touches is new where much is.
+            new.iter().for_each(come);
+            return;
+        }
+        let old: BTreeSet<_> = leading(before).into_iter().collect();
+        let new: BTreeSet<_> = new.into_iter().collect();
+        for (row, _) in old.difference(&new) {
+            self.search_gone.push(search_key(tenant, reference, row));
+        }
+        new.difference(&old).for_each(&mut come);
     }
 
     async fn write(self, connection: &mut Connection) -> Result<(), StoreError> {
@@ -234,8 +257,8 @@ impl Differences {
 
 /// The rows with whether each has the smallest value of its key. They come sorted; of two
 /// spellings of one value the first stands for both.
-fn leading(rows: &[SearchRow]) -> BTreeSet<(&SearchRow, bool)> {
-    let mut marked = BTreeSet::new();
+fn leading(rows: &[SearchRow]) -> Vec<(&SearchRow, bool)> {
+    let mut marked = Vec::with_capacity(rows.len());
     let mut last: Option<&SearchRow> = None;
     for row in rows {
         let same_key = last.filter(|it| it.key == row.key);
@@ -243,25 +266,25 @@ fn leading(rows: &[SearchRow]) -> BTreeSet<(&SearchRow, bool)> {
             continue;
         }
         let leads = row.value.is_some() && same_key.is_none_or(|it| it.value.is_none());
-        marked.insert((row, leads));
+        marked.push((row, leads));
         last = Some(row);
     }
     marked
 }
 
-fn search_key(tenant: TenantId, reference: &str, row: &SearchRow) -> [Value; 5] {
+fn search_key(tenant: TenantId, reference: &Arc<str>, row: &SearchRow) -> [Value; 5] {
     [
         tenant.0.into(),
         row.key.as_str().into(),
         i64::from(row.value.is_some()).into(),
         row.value.as_deref().unwrap_or_default().into(),
-        reference.into(),
+        reference.clone().into(),
     ]
 }
 
 fn relation_key(
     tenant: TenantId,
-    reference: &str,
+    reference: &Arc<str>,
     (source, kind, target): &(String, &'static str, String),
 ) -> [Value; 5] {
     let kind_key = kind.to_lowercase();
@@ -270,6 +293,6 @@ fn relation_key(
         source.as_str().into(),
         kind_key.into(),
         target.as_str().into(),
-        reference.into(),
+        reference.clone().into(),
     ]
 }

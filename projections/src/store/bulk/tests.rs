@@ -39,12 +39,57 @@ async fn many_rows_are_written_found_and_removed() {
 async fn keys_are_looked_up_whole() {
     let folder = tempfile::tempdir().unwrap();
     let mut connection = table(&folder).await;
-    for text in ["SELECT c FROM t", "DELETE FROM t"] {
-        let sql = format!("EXPLAIN QUERY PLAN {text} WHERE {}", alternatives(2, &["a", "b"]));
+    let key = whole(&["a", "b"]);
+    for (text, condition, looked_up) in [
+        ("SELECT c FROM t", key.as_str(), "(a=? AND b=?)"),
+        ("DELETE FROM t", &key, "(a=? AND b=?)"),
+        ("SELECT c FROM t", "(a = ? AND b BETWEEN ? AND ?)", "(a=? AND b>? AND b<?)"),
+    ] {
+        let sql = format!("EXPLAIN QUERY PLAN {text} WHERE {}", alternatives(2, condition));
         let plan = Sql::new(&sql).fetch(&mut connection).await.unwrap();
         let plan: Vec<_> = plan.iter().map(|it| it.text(3).unwrap()).collect();
-        let whole = |it: &&String| it.contains("(a=? AND b=?)");
-        assert_eq!(plan.iter().filter(whole).count(), 2, "{plan:?}");
+        let looked_up = |it: &&String| it.contains(looked_up);
+        assert_eq!(plan.iter().filter(looked_up).count(), 2, "{plan:?}");
         assert!(!plan.iter().any(|it| it.starts_with("SCAN")), "{plan:?}");
     }
+}
+
+#[tokio::test]
+async fn rows_that_begin_with_one_id_or_with_several_are_written_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut connection = connect(&folder.path().join("test.db"), Access::Write).await.unwrap();
+    let text = "CREATE TABLE t (a UUID NOT NULL, b BIGINT NOT NULL, c TEXT,
+        PRIMARY KEY (a, b)) /* clustered */";
+    define(&mut connection, text).await.unwrap();
+    let id = |it: u64| uuid::Uuid::from_u128((it % 3).into());
+    // Of 6,000 rows some statements have one id, others two.
+    let mut rows = Rows::default();
+    for it in 0..6_000_u64 {
+        let text = (!it.is_multiple_of(5)).then(|| format!("{it}/{}", id(it)));
+        rows.push([id(it).into(), it.into(), text.into()]);
+    }
+    rows.insert(&mut connection, "INSERT INTO t (a, b, c)", "").await.unwrap();
+    let found = Sql::new("SELECT a, b, c FROM t").fetch(&mut connection).await.unwrap();
+    assert_eq!(found.len(), 6_000);
+    for row in found {
+        let (a, b, c) = (row.uuid(0).unwrap(), row.count(1).unwrap(), row.optional_text(2));
+        let text = (!b.is_multiple_of(5)).then(|| format!("{b}/{}", id(b)));
+        assert_eq!((a, c.unwrap()), (id(b), text));
+    }
+}
+
+#[test]
+fn rows_are_in_the_order_of_an_index() {
+    let text = |it: &str| Value::from(it);
+    let given = [
+        [text("b"), Value::from(-1_i64)],
+        [text("a"), Value::from(2_i64)],
+        [text("ab"), Value::from(-7_i64)],
+        [text("a"), Value::from(-3_i64)],
+        [text("a"), Value::from(11_i64)],
+    ];
+    let mut rows = Rows::default();
+    given.iter().cloned().for_each(|it| rows.push(it));
+    let sorted: Vec<_> = rows.sorted().collect();
+    assert_eq!(sorted, [3, 1, 4, 2, 0].map(|it| given[it].clone()));
 }
