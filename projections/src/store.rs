@@ -42,6 +42,11 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// A stored text is not the JSON document that it should be.
+    pub(crate) fn document(source: serde_json::Error) -> Self {
+        Self::Value { column: 0, expected: "a document", source: Some(Box::new(source)) }
+    }
+
     /// Whether the statement was interrupted.
     pub(crate) fn is_interrupted(&self) -> bool {
         const SQLITE_INTERRUPT: &str = "9";

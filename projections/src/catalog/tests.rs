@@ -1,4 +1,5 @@
 mod batching;
+mod filled;
 mod large;
 mod paging;
 

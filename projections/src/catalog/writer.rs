@@ -2,9 +2,11 @@
 //!
 //! Of each entity that a batch touches only the last state counts: it is derived once, compared
 //! with what is derived from the row before, and only the differences are written. Versions are
-//! written for every event.
+//! written for every event. While the catalog is filled for the first time, the tables that are
+//! searched are left out, and [`filled`] derives them at the end.
 
 mod derived;
+mod filled;
 mod load;
 mod write;
 
@@ -22,10 +24,12 @@ use vault::Keyring;
 use crate::engine::change::{Change, EntityChange, EntityFate};
 use crate::engine::fact::{Fact, Unfit};
 use crate::engine::fold::{ApplyError, by_tenant};
+use crate::engine::table_set::Stage;
 use crate::store::Connection;
 use derived::Derived;
 use load::Existing;
 
+pub(crate) use filled::derive;
 pub(super) use load::location_kind;
 
 /// An entity within the installation.
@@ -65,10 +69,11 @@ pub(crate) async fn apply(
     keyring: &Keyring,
     connection: &mut Connection,
     facts: &[Fact],
+    stage: Stage,
 ) -> Result<Vec<Change>, ApplyError> {
     let mut changes = Vec::new();
     for part in parts(facts) {
-        changes.extend(apply_part(keyring, connection, part).await?);
+        changes.extend(apply_part(keyring, connection, part, stage).await?);
     }
     Ok(changes)
 }
@@ -101,12 +106,13 @@ async fn apply_part(
     keyring: &Keyring,
     connection: &mut Connection,
     facts: &[Fact],
+    stage: Stage,
 ) -> Result<Vec<Change>, ApplyError> {
     write::versions(connection, facts).await?;
     let mut touched = touched(facts)?;
     let (changed_sources, by_location) = changed_sources(facts)?;
     write::locations(connection, &changed_sources).await?;
-    let mut existing = load::by_id(connection, touched.keys().copied()).await?;
+    let mut existing = load::by_id(connection, touched.keys().copied(), stage).await?;
     let followers = load::followers(connection, changed_sources.keys().copied()).await?;
     for (key, follower) in followers {
         // One that this batch says something about is derived anew anyway.
@@ -122,7 +128,7 @@ async fn apply_part(
     }
     let sources = load::sources(connection, &touched, changed_sources).await?;
     let entities = derive_all(keyring, &touched, &existing, &sources).await?;
-    write::entities(connection, &entities, &existing).await?;
+    write::entities(connection, &entities, &existing, stage).await?;
     Ok(changes(facts, &entities, &existing))
 }
 

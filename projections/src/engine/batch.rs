@@ -100,7 +100,7 @@ pub(crate) async fn apply(
             !parked.contains(&it.tenant)
                 && unfit.get(&it.tenant).is_none_or(|unfit| it.position < unfit.position)
         });
-        match set.model.apply(keyring, &mut transaction, &facts).await {
+        match set.model.apply(keyring, &mut transaction, &facts, set.stage()).await {
             Ok(changes) => {
                 for it in unfit.values().filter(|it| !parked.contains(&it.tenant)) {
                     park(&mut transaction, set.model, partition, it).await?;

@@ -6,6 +6,7 @@ use vault::{Keyring, KeyringError};
 use crate::engine::EngineError;
 use crate::engine::change::Change;
 use crate::engine::fact::{Fact, Unfit, Want};
+use crate::engine::table_set::Stage;
 use crate::model::Model;
 use crate::store::{Connection, StoreError};
 use crate::{analytics, audit, billing, catalog, organisation};
@@ -92,18 +93,28 @@ impl Model {
         }
     }
 
+    /// Derives from its tables, which have just been filled, those that [`Model::apply`] leaves
+    /// out meanwhile. Doing so again changes nothing.
+    pub(crate) async fn derive(self, connection: &mut Connection) -> Result<(), StoreError> {
+        match self {
+            Self::Catalog => catalog::derive(connection).await,
+            Self::Organisation | Self::Billing | Self::Analytics | Self::Audit => Ok(()),
+        }
+    }
+
     /// Applies `facts`, in order of the log, and says what became visible by them.
     pub(crate) async fn apply(
         self,
         keyring: &Keyring,
         connection: &mut Connection,
         facts: &[Fact],
+        stage: Stage,
     ) -> Result<Vec<Change>, ApplyError> {
         if facts.is_empty() {
             return Ok(Vec::new());
         }
         match self {
-            Self::Catalog => return catalog::apply(keyring, connection, facts).await,
+            Self::Catalog => return catalog::apply(keyring, connection, facts, stage).await,
             Self::Organisation => organisation::apply(connection, facts).await?,
             Self::Billing => billing::apply(keyring, connection, facts).await?,
             Self::Analytics => analytics::apply(connection, facts).await?,

@@ -79,7 +79,8 @@ async fn step(
             let fits = unfit.as_ref().is_none_or(|unfit| before(unfit, it.position));
             it.tenant == tenant && it.position <= upto && fits
         });
-        match set.model.apply(&tools.keyring, &mut transaction, &facts).await {
+        let stage = set.stage();
+        match set.model.apply(&tools.keyring, &mut transaction, &facts, stage).await {
             Ok(changes) => {
                 let stuck = unfit.filter(|it| it.position <= upto);
                 let step = conclude(&mut transaction, parked, stuck, read, upto).await?;

@@ -57,7 +57,8 @@ pub(crate) struct Progress {
 /// Whether a set was ever complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// It has no durable rows and no readers' indexes yet: if the process ends, it is made again.
+    /// It has no durable rows, no readers' indexes and nothing yet that is derived for them: if
+    /// the process ends, it is made again.
     Filling,
     /// It is as durable and as fast to read as it gets.
     Filled,
@@ -100,10 +101,11 @@ impl TableSet {
         if stage == Stage::Filling {
             for partition in (0..log.partitions()).map(Partition) {
                 let end = log.end(partition).await?;
-                set.to_fill
-                    .get_mut()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(partition, end);
+                // Nobody waits for one that has nothing, so nothing may depend on its worker.
+                if end > Position::START {
+                    let to_fill = set.to_fill.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    to_fill.insert(partition, end);
+                }
             }
             set.filling = AtomicBool::new(true);
             let writer = set.writer.get_mut();
@@ -194,8 +196,8 @@ impl TableSet {
     }
 
     /// Notes that everything of `partition` before `upto` is committed, and settles the set if
-    /// that was all it lacked: makes the readers' indexes, makes all durable and, where requests
-    /// are answered from the set already, chooses it for ever.
+    /// that was all it lacked: derives what only readers need, makes their indexes, makes all
+    /// durable and, where requests are answered from the set already, chooses it for ever.
     pub(crate) async fn committed(
         &self,
         partition: Partition,
@@ -209,6 +211,7 @@ impl TableSet {
         if !self.filling.load(Ordering::Acquire) {
             return Ok(());
         }
+        self.model.derive(&mut writer).await?;
         for index in self.model.schema().indexes {
             store::define(&mut writer, index).await?;
         }
@@ -226,6 +229,12 @@ impl TableSet {
     pub(crate) fn lacks(&self, partition: Partition) -> Option<Position> {
         let to_fill = self.to_fill.lock().unwrap_or_else(PoisonError::into_inner);
         to_fill.get(&partition).copied()
+    }
+
+    /// Whether it was ever complete. That changes only while nobody writes: whoever holds the
+    /// writer can rely on it.
+    pub(crate) fn stage(&self) -> Stage {
+        if self.filling.load(Ordering::Acquire) { Stage::Filling } else { Stage::Filled }
     }
 
     /// Whether no partition lacks anything any more.

@@ -139,9 +139,7 @@ fn write_key(row: &[Value], bytes: &mut Vec<u8>) {
             }
             Value::Text(it) | Value::OptionalText(Some(it)) => write_text(it, bytes),
             Value::Shared(it) => write_text(it, bytes),
-            Value::OptionalId(None) | Value::OptionalText(None) | Value::OptionalInteger(None) => {
-                ()
-            }
+            Value::OptionalId(None) | Value::OptionalText(None) | Value::OptionalInteger(None) => {}
         }
         if bytes.len() >= end {
             return;

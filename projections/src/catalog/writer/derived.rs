@@ -25,7 +25,6 @@ pub(super) struct Derived {
     pub document: Value,
     pub etag: String,
     pub subjects: BTreeSet<SubjectId>,
-    pub indexed: Indexed,
 }
 
 /// What stands in the tables that are searched: a function of the document alone.
@@ -130,9 +129,8 @@ pub(super) fn derive(
     if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("etag".to_owned(), etag.as_str().into());
     }
-    let indexed = index(&document);
     let subjects = descriptor.personal.iter().map(|it| it.subject).collect();
-    Ok(Some(Derived { reference, location, registration, document, etag, subjects, indexed }))
+    Ok(Some(Derived { reference, location, registration, document, etag, subjects }))
 }
 
 /// What stands in the tables that are searched for `document`.

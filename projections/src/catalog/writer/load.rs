@@ -6,9 +6,9 @@ use domain::catalog::StoredDescriptor;
 use domain::id::{ActorId, EntityId, EntityUid, LocationId, TenantId};
 use domain::location::LocationKind;
 use event_log::Position;
-use serde_json::Value;
 
 use super::{Key, Registration, Said, Source, Sources, State, Touched};
+use crate::engine::table_set::Stage;
 use crate::store::bulk::Rows;
 use crate::store::{Connection, Row, StoreError};
 
@@ -17,7 +17,8 @@ pub(super) struct Existing {
     pub reference: String,
     pub location: Option<LocationId>,
     pub registration: Registration,
-    pub document: Value,
+    /// As it is stored; empty while the tables that follow from it are left out.
+    pub document: String,
 }
 
 /// An entity that follows a changed location, with what was said about it last.
@@ -34,10 +35,15 @@ const COLUMNS: &str = "entities.tenant, entities.id, reference, entities.uid, lo
 pub(super) async fn by_id(
     connection: &mut Connection,
     keys: impl Iterator<Item = Key>,
+    stage: Stage,
 ) -> Result<HashMap<Key, Existing>, StoreError> {
     let mut rows = Rows::default();
     keys.for_each(|(tenant, id)| rows.push([tenant.0.into(), id.0.into()]));
-    let before = format!("SELECT {COLUMNS} FROM entities");
+    let columns = match stage {
+        Stage::Filling => COLUMNS.replacen("document", "''", 1),
+        Stage::Filled => COLUMNS.to_owned(),
+    };
+    let before = format!("SELECT {columns} FROM entities");
     let found = rows.fetch(connection, &before, ["tenant", "id"]).await?;
     found.iter().map(existing).collect()
 }
@@ -76,7 +82,7 @@ fn existing(row: &Row) -> Result<(Key, Existing), StoreError> {
         reference: row.text(2)?,
         location: row.optional_uuid(4)?.map(LocationId),
         registration: Registration { uid: EntityUid(row.uuid(3)?), at: row.time(5)?, said },
-        document: row.json(6)?,
+        document: row.text(6)?,
     };
     Ok((key, existing))
 }

@@ -14,6 +14,7 @@ use super::load::Existing;
 use super::{Key, Outcomes, Sources};
 use crate::engine::fact::Fact;
 use crate::engine::fold::ApplyError;
+use crate::engine::table_set::Stage;
 use crate::store::bulk::Rows;
 use crate::store::{Connection, StoreError, Value};
 
@@ -87,11 +88,11 @@ pub(super) async fn entities(
     connection: &mut Connection,
     outcomes: &Outcomes<'_>,
     existing: &HashMap<Key, Existing>,
+    stage: Stage,
 ) -> Result<(), StoreError> {
     let mut differences = Differences::default();
     let (mut rows, mut gone) = (Rows::default(), Rows::default());
     let (mut subjects, mut personal) = (Rows::default(), Rows::default());
-    let nothing = Indexed::default();
     for (key, outcome) in outcomes {
         let before = existing.get(key);
         let reference = match (&outcome.derived, before) {
@@ -112,15 +113,23 @@ pub(super) async fn entities(
             }
             None => gone.push(entity),
         }
-        let before = before.map(|it| index(&it.document)).unwrap_or_default();
-        let after = outcome.derived.as_ref().map_or(&nothing, |it| &it.indexed);
-        differences.add(key.0, reference, &before, after);
+        if stage == Stage::Filled {
+            let before = before.map(|it| indexed(&it.document)).transpose()?.unwrap_or_default();
+            let after = outcome.derived.as_ref().map(|it| index(&it.document)).unwrap_or_default();
+            differences.add(key.0, reference, &before, &after);
+        }
     }
     gone.delete(connection, "entities", ["tenant", "reference"]).await?;
     personal.delete(connection, "subjects", ["tenant", "reference"]).await?;
     subjects.insert(connection, "INSERT INTO subjects (tenant, reference, subject)", "").await?;
     rows.insert(connection, INSERT_ENTITY, UPDATE_ENTITY).await?;
     differences.write(connection).await
+}
+
+/// What follows from a document as it is stored.
+pub(super) fn indexed(document: &str) -> Result<Indexed, StoreError> {
+    let read = serde_json::from_str(document).map_err(StoreError::document)?;
+    Ok(index(&read))
 }
 
 const INSERT_ENTITY: &str = "INSERT INTO entities (tenant, reference, id, uid, kind_key, kind,
@@ -173,7 +182,7 @@ fn entity_row((tenant, id): Key, derived: &Derived) -> [Value; 22] {
 
 /// What has to go from and what has to come into the tables that are searched.
 #[derive(Default)]
-struct Differences {
+pub(super) struct Differences {
     search_gone: Rows<5>,
     search: Rows<7>,
     words_gone: Rows<3>,
@@ -183,7 +192,13 @@ struct Differences {
 }
 
 impl Differences {
-    fn add(&mut self, tenant: TenantId, reference: &str, before: &Indexed, after: &Indexed) {
+    pub(super) fn add(
+        &mut self,
+        tenant: TenantId,
+        reference: &str,
+        before: &Indexed,
+        after: &Indexed,
+    ) {
         let reference = &Arc::<str>::from(reference);
         self.add_search(tenant, reference, &before.search, &after.search);
         for (word, weight) in &before.words {
@@ -234,7 +249,7 @@ impl Differences {
         new.difference(&old).for_each(&mut come);
     }
 
-    async fn write(self, connection: &mut Connection) -> Result<(), StoreError> {
+    pub(super) async fn write(self, connection: &mut Connection) -> Result<(), StoreError> {
         self.search_gone
             .delete(connection, "search", ["tenant", "key", "known", "value", "reference"])
             .await?;

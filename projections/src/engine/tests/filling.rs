@@ -43,9 +43,16 @@ impl World {
         self.folder.path().join(format!("{model}-v{}-g1.db", model.schema().version))
     }
 
-    /// Leaves the catalog's file as a power cut may leave one that was never synced.
-    fn tear(&self) {
+    /// Leaves the catalog's file as a power cut may leave one that was never synced. As long as a
+    /// connection is open, what lies beside the file would still be read instead.
+    async fn tear(&self) {
         let path = self.file(Model::Catalog);
+        let closed = async {
+            while path.with_extension("db-wal").exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, closed).await.expect("every connection is closed in time");
         let length = std::fs::metadata(&path).unwrap().len();
         assert!(length > 0);
         std::fs::write(&path, vec![0x5a; usize::try_from(length).unwrap()]).unwrap();
@@ -64,10 +71,10 @@ async fn what_a_crash_leaves_of_half_filled_tables_is_never_read() {
     // As if the process had ended before the tables were filled.
     live.forget(Model::Catalog).await.unwrap();
     drop(live);
-    world.tear();
+    world.tear().await;
     world.starts_with_everything().await;
     // Tables that were filled are not made again: then nobody would notice the damage.
-    world.tear();
+    world.tear().await;
     let refused =
         Projections::start(settings(world.folder.path()), world.log.clone(), world.keyring.clone());
     assert!(matches!(refused.await, Err(EngineError::Storage { model: Model::Catalog, .. })));
@@ -100,11 +107,15 @@ async fn tables_become_durable_and_indexed_once_all_partitions_are_filled() {
     const OFF: i64 = 0;
     const NORMAL: i64 = 1;
     let folder = tempfile::tempdir().unwrap();
-    let log = Arc::new(MemoryLog::new(2)) as Arc<dyn EventLog>;
+    // The third partition has nothing, so nobody waits for word of it.
+    let log = Arc::new(MemoryLog::new(3)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
     history.register(tenant(1), &component("web"), None).await;
     let end = history.append().await.next();
+    history.register(tenant(2), &component("web"), None).await;
+    let mut second = log.claim(Partition(1)).await.unwrap();
+    let second_end = second.append(history.take()).await.unwrap()[0].next();
     let live = Live::open(folder.path()).await.unwrap();
     let set = TableSet::open(folder.path(), Model::Audit, 1, log.as_ref(), READERS, Stage::Filling);
     let set = set.await.unwrap();
@@ -114,7 +125,8 @@ async fn tables_become_durable_and_indexed_once_all_partitions_are_filled() {
     for (partition, upto, expected, generation) in [
         (Partition(1), nowhere, (OFF, 0), None),
         (Partition(0), nowhere, (OFF, 0), None),
-        (Partition(0), end, (NORMAL, indexes), Some(1)),
+        (Partition(0), end, (OFF, 0), None),
+        (Partition(1), second_end, (NORMAL, indexes), Some(1)),
     ] {
         set.committed(partition, upto, &live).await.unwrap();
         assert_eq!(care_and_indexes(&set).await, expected);
