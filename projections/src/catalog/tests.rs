@@ -1,5 +1,6 @@
 mod batching;
 mod filled;
+mod foreign;
 mod large;
 mod paging;
 
@@ -463,44 +464,5 @@ async fn a_scope_hides_rows_totals_and_far_ends() {
     assert_eq!(seen[0].edges.len(), 4);
     assert!(seen[0].edges.iter().all(|it| !it.node.resolved), "hidden looks like missing");
     assert!(seen[1].edges.is_empty());
-    projections.stop().await;
-}
-
-#[tokio::test]
-async fn foreign_and_missing_look_the_same_to_every_reader() {
-    let mut world = World::new().await;
-    zoo(&mut world.history).await;
-    let (projections, models) = world.read().await;
-    let own = entities::find(&models, &member(), "component:default/web").await.unwrap().unwrap();
-    let foreign = Principal::member(tenant(2), actor(1));
-    let reference = [own.reference.clone()];
-    assert_eq!(entities::find(&models, &foreign, &reference[0]).await.unwrap(), None);
-    assert_eq!(entities::find_by_uid(&models, &foreign, own.uid).await.unwrap(), None);
-    assert_eq!(entities::find_many(&models, &foreign, &reference).await.unwrap(), [None]);
-    assert_eq!(entities::find_many_by_id(&models, &foreign, &[own.id]).await.unwrap(), [None]);
-    let everything = Selection::matching(Filter::everything());
-    assert_eq!(entities::count(&models, &foreign, &everything).await.unwrap(), 0);
-    let page = entities::list(&models, &foreign, &everything, &Window::first(9)).await.unwrap();
-    assert!(page.edges.is_empty());
-    let text = Some(TextSearch { terms: "web".to_owned() });
-    let searched = Selection { text, ..everything.clone() };
-    assert_eq!(entities::count(&models, &foreign, &searched).await.unwrap(), 0);
-    let keys = ["kind".to_owned(), "relations.ownedBy".to_owned()];
-    let facets = entities::facets(&models, &foreign, &everything, &keys, 100).await.unwrap();
-    assert!(facets.iter().all(|it| it.values.is_empty() && !it.more));
-    let facets = entities::facets(&models, &foreign, &searched, &keys, 100).await.unwrap();
-    assert!(facets.iter().all(|it| it.values.is_empty() && !it.more));
-    let all = Part::first(100, vec![]);
-    let related = relations::of_many(&models, &foreign, &reference, &all).await.unwrap();
-    assert!(related[0].edges.is_empty());
-    let versions =
-        history::list(&models, &foreign, &reference[0], &Window::first(9), Detail::Whole)
-            .await
-            .unwrap();
-    assert!(versions.edges.is_empty());
-    let newest =
-        history::newest_of_many(&models, &foreign, &reference, 9, Detail::Whole).await.unwrap();
-    assert!(newest[0].edges.is_empty());
-    assert_eq!(locations::count(&models, &foreign).await.unwrap(), 0);
     projections.stop().await;
 }
