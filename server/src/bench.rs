@@ -46,6 +46,9 @@ pub(crate) enum Verdict {
     Met,
     /// It was not.
     Missed,
+    /// It was, by less than it speaks of: `--thorough` measures all of it.
+    #[serde(rename = "met so far")]
+    SoFar,
     /// There is none.
     None,
 }
@@ -54,6 +57,14 @@ impl Verdict {
     /// Met if `is_met`.
     pub(crate) fn of(is_met: bool) -> Self {
         if is_met { Self::Met } else { Self::Missed }
+    }
+
+    /// The same where only `measured` was looked at of the `whole` that the target speaks of.
+    pub(crate) fn of_part(is_met: bool, measured: u64, whole: u64) -> Self {
+        match Self::of(is_met) {
+            Self::Met if measured < whole => Self::SoFar,
+            verdict => verdict,
+        }
     }
 }
 
@@ -116,6 +127,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
             let verdict = match it.verdict {
                 Verdict::Met => "met",
                 Verdict::Missed => "MISSED",
+                Verdict::SoFar => "met so far",
                 Verdict::None => "-",
             };
             let (what, target) = (it.what.to_owned(), it.target.to_owned());

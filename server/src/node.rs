@@ -15,7 +15,7 @@ use crate::config::{Config, Environment};
 use crate::folder::Folder;
 
 /// How many events one transaction of a projection applies at most.
-const PROJECTION_BATCH_MAX: usize = 5_000;
+pub(crate) const PROJECTION_BATCH_MAX: usize = 5_000;
 
 /// A running node.
 #[derive(Debug)]
