@@ -9,13 +9,14 @@ use event_log::{Partition, Position};
 use vault::Keyring;
 
 use crate::allowance::Allowance;
-use crate::engine::table_set::TableSet;
+use crate::engine::table_set::{Stage, TableSet};
 use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
 use crate::model::Model;
 use crate::scope::Scoped;
 use crate::store::{Reader, Row, Sql, StoreError};
 
-/// The table sets that were live when a request began. They stay readable for as long as this
+/// The table sets that were live when a request began. One that was never complete answers
+/// nothing: its reader says how much it lacks. They stay readable for as long as this
 /// is held, also when a rebuilt generation takes their place meanwhile. All that is read through
 /// them, and through clones of them, counts towards what one operation may read and say.
 /// Cheap to clone.
@@ -71,6 +72,9 @@ impl ReadModels {
     /// A connection to read `model` with, out of the share of `tenant`. For reads of several
     /// statements; say [`Reader::finish`] after the last.
     pub(crate) async fn reader(&self, model: Model, tenant: TenantId) -> Result<Reader, ReadError> {
+        if let Some(events_behind) = self.set(model).unfilled() {
+            return Err(NotYetVisible { model, events_behind, retry_after: RETRY_AFTER }.into());
+        }
         let reader = self.set(model).readers.acquire(tenant.0).await;
         reader.map_err(ReadError::fault(model))
     }
@@ -152,10 +156,11 @@ impl ReadModels {
     ) -> Result<(), NotYetVisible> {
         let deadline = tokio::time::Instant::now() + patience;
         for model in models {
-            let mut progress = self.set(*model).progress();
+            let set = self.set(*model);
+            let mut progress = set.progress();
             let visible = progress.wait_for(|all| {
                 let applied = all.get(partition.0 as usize).and_then(|it| it.applied.as_ref());
-                applied.is_some_and(|it| it.position >= position)
+                applied.is_some_and(|it| it.position >= position) && set.stage() == Stage::Filled
             });
             if tokio::time::timeout_at(deadline, visible).await.is_err() {
                 let reached = self.position(*model, partition).map_or(0, |it| it.next().0);

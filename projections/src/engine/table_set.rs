@@ -204,9 +204,22 @@ impl TableSet {
         upto: Position,
         live: &Live,
     ) -> Result<(), StoreError> {
-        if !self.filling.load(Ordering::Acquire) || !self.has_filled(partition, upto) {
-            return Ok(());
+        if self.stage() == Stage::Filling && self.has_filled(partition, upto) {
+            return self.settle(live).await;
         }
+        Ok(())
+    }
+
+    /// Does without the rest of `partition`, which cannot be read: those of others need not wait
+    /// for it. Settles the set if that was all it lacked.
+    pub(crate) async fn forgo(&self, partition: Partition, live: &Live) -> Result<(), StoreError> {
+        if self.stage() == Stage::Filling && self.has_filled(partition, Position(u64::MAX)) {
+            return self.settle(live).await;
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, live: &Live) -> Result<(), StoreError> {
         let mut writer = self.writer().await;
         if !self.filling.load(Ordering::Acquire) {
             return Ok(());
@@ -222,7 +235,24 @@ impl TableSet {
             live.choose(self.model, self.generation).await?;
         }
         self.filling.store(false, Ordering::Release);
+        // Those of other partitions wait for it too.
+        self.progress.send_modify(|_| ());
         Ok(())
+    }
+
+    /// How many positions it lacks before it was ever complete; none once it was. Until then it is
+    /// in a state that no log was ever in, so nothing is to be read from it.
+    pub(crate) fn unfilled(&self) -> Option<u64> {
+        if self.stage() == Stage::Filled {
+            return None;
+        }
+        let to_fill = self.to_fill.lock().unwrap_or_else(PoisonError::into_inner);
+        let progress = self.progress.borrow();
+        let lacks = |(partition, end): (&Partition, &Position)| {
+            let applied = progress.get(partition.0 as usize).and_then(|it| it.applied.as_ref());
+            end.0.saturating_sub(applied.map_or(0, |it| it.position.next().0))
+        };
+        Some(to_fill.iter().map(lacks).sum())
     }
 
     /// The end of what `partition` lacks before the set is filled, if it lacks anything.

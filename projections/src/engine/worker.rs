@@ -146,7 +146,7 @@ impl Worker {
             );
             self.set.stopped(self.partition, Some(trouble.to_string()));
             if matches!(trouble, Trouble::Final(_)) {
-                return;
+                return self.forgo().await;
             }
             let after = self.set.progress().borrow()[self.partition.0 as usize].applied.clone();
             pause = if before == after { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
@@ -154,6 +154,14 @@ impl Worker {
                 () = tokio::time::sleep(pause) => (),
                 _ = self.stop.wait_for(|it| *it) => return,
             }
+        }
+    }
+
+    /// Leaves the set to the other partitions.
+    async fn forgo(&self) {
+        if let Err(error) = self.set.forgo(self.partition, &self.tools.live).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(projection.model = %self.set.model, error, "tables stay unfinished");
         }
     }
 
@@ -231,7 +239,12 @@ impl Worker {
 
     async fn committed(&self, place: Option<&Place>) -> Result<(), StoreError> {
         let upto = place.map_or(Position::START, |it| it.position.next());
-        self.set.committed(self.partition, upto, &self.tools.live).await
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            done = self.set.committed(self.partition, upto, &self.tools.live) => done,
+            // What is half settled is made again, so nobody waits for its end.
+            _ = stop.wait_for(|it| *it) => Ok(()),
+        }
     }
 
     /// What another worker has applied is visible here too.

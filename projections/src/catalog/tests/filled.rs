@@ -1,6 +1,11 @@
 //! The tables that are searched, derived on the way and at the end.
 
+use async_trait::async_trait;
+use event_log::{ClaimError, LogError, Reader, Recorded, Snapshot, Writer};
+
 use super::*;
+use crate::ReadError;
+use crate::catalog::relations::{self, Part};
 use crate::store::Sql;
 
 /// Every row of the tables that are searched.
@@ -61,4 +66,106 @@ async fn what_is_searched_is_the_same_derived_event_by_event_and_at_the_end() {
     assert_eq!(followed, filled_first);
     filled.stop().await;
     following.stop().await;
+}
+
+/// A log whose second partition is not to be read.
+#[derive(Debug)]
+struct Impeded {
+    log: Arc<dyn EventLog>,
+    impediment: Impediment,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Impediment {
+    Hangs,
+    IsDamaged,
+}
+
+#[derive(Debug)]
+struct Hanging;
+
+#[async_trait]
+impl Reader for Hanging {
+    async fn next(&mut self, _records_max: usize) -> Result<Vec<Recorded>, LogError> {
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl EventLog for Impeded {
+    fn incarnation(&self) -> &str {
+        self.log.incarnation()
+    }
+    fn partitions(&self) -> u32 {
+        2
+    }
+    async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
+        self.log.claim(partition).await
+    }
+    async fn read(&self, at: Partition, from: Position) -> Result<Box<dyn Reader>, LogError> {
+        match (at, self.impediment) {
+            (Partition(0), _) => self.log.read(at, from).await,
+            (_, Impediment::Hangs) => Ok(Box::new(Hanging)),
+            (_, Impediment::IsDamaged) => {
+                Err(LogError::Damaged { place: "here".to_owned(), reason: "a test".to_owned() })
+            }
+        }
+    }
+    async fn end(&self, partition: Partition) -> Result<Position, LogError> {
+        match partition {
+            Partition(0) => self.log.end(partition).await,
+            _ => Ok(Position(5)),
+        }
+    }
+    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
+        self.log.snapshot(partition).await
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_read_from_tables_that_were_never_complete() {
+    for impediment in [Impediment::Hangs, Impediment::IsDamaged] {
+        let mut world = World::new().await;
+        zoo(&mut world.history).await;
+        let position = world.history.append().await;
+        world.log = Arc::new(Impeded { log: world.log.clone(), impediment });
+        let settings = Settings::new(world.folder.path());
+        let (log, keyring) = (world.log.clone(), world.keyring.clone());
+        let projections = Projections::start(settings, log, keyring).await.unwrap();
+        let models = projections.models();
+        let applied = async {
+            let mut progress = models.set(Model::Catalog).progress();
+            let has = |it: &crate::engine::table_set::Progress| {
+                it.applied.as_ref().is_some_and(|it| it.position >= position)
+            };
+            progress.wait_for(|all| has(&all[0])).await.map(drop)
+        };
+        tokio::time::timeout(PATIENCE, applied).await.unwrap().unwrap();
+
+        let references = ["component:default/web".to_owned()];
+        let owned = Part::first(9, vec!["ownedBy".to_owned()]);
+        let owners = async || {
+            relations::of_many(&models, &member(), &references, &owned)
+                .await
+                .map(|it| it[0].clone())
+        };
+        let moment = std::time::Duration::from_millis(50);
+        let wait = async |patience| {
+            models.wait_for(&[Model::Catalog], Partition(0), position, patience).await
+        };
+        match impediment {
+            // The entity is there already; whose it is, is not.
+            Impediment::Hangs => {
+                let refused = owners().await.unwrap_err();
+                assert!(matches!(refused, ReadError::NotYetVisible(it) if it.events_behind == 5));
+                assert_eq!(wait(moment).await.unwrap_err().model, Model::Catalog);
+            }
+            // Who can be read does not wait for who cannot.
+            Impediment::IsDamaged => {
+                wait(PATIENCE).await.unwrap();
+                assert_eq!(owners().await.unwrap().edges.len(), 1);
+            }
+        }
+        projections.stop().await;
+    }
 }
