@@ -65,3 +65,21 @@ where
     }
     Ok(Measured { count: latencies.len(), took: began.elapsed(), latencies })
 }
+
+/// The same for one caller on a thread of its own, as it would be on a machine of its own: other
+/// callers of this process do not make it wait.
+///
+/// # Errors
+///
+/// If a call fails.
+pub(crate) async fn apart<C, F>(seconds: Duration, call: C) -> Result<Measured>
+where
+    C: Fn(usize, u64) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<()>> + Send,
+{
+    let alone = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(closed_loop(1, seconds, call))
+    };
+    tokio::task::spawn_blocking(alone).await?
+}

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use domain::id::{ActorId, TenantId};
-use outbound::{Client, Limits, Reach, Request};
+use outbound::{Client, Request};
 use serde_json::json;
 use url::Url;
 use uuid::Uuid;
 
 use self::door::{Door, ENTRIES};
 use super::child::Server;
-use super::load::{Measured, closed_loop};
+use super::load::{Measured, apart, closed_loop};
 use super::{Extent, Row, Verdict, rate};
 use crate::config::Config;
 use crate::folder::Folder;
@@ -42,7 +42,7 @@ pub(crate) async fn rows(config: &Config, folder: &Path, extent: &Extent) -> Res
     let seconds = extent.seconds;
     let listen = free_address()?;
     let base = Url::parse(&format!("http://{listen}"))?;
-    let client = Client::new(Reach::Loopback, Limits::default());
+    let client = door::client();
     let server = Server::start(folder, &listen, &ready(&client, &listen)?).await?;
     let keyring = open_keyring(&Folder::existing(folder)?).await?;
     let lifetime =
@@ -75,8 +75,7 @@ pub(crate) async fn rows(config: &Config, folder: &Path, extent: &Extent) -> Res
 /// If the server does not start.
 pub(crate) async fn started(folder: &Path, events: u64) -> Result<Row> {
     let listen = free_address()?;
-    let client = Client::new(Reach::Loopback, Limits::default());
-    let server = Server::start(folder, &listen, &ready(&client, &listen)?).await?;
+    let server = Server::start(folder, &listen, &ready(&door::client(), &listen)?).await?;
     let (memory, took) = (server.memory_at_rest_mib().await?, server.started_in);
     let is_met = took < Duration::from_secs(2) && memory < 150;
     Ok(Row {
@@ -207,12 +206,14 @@ async fn undisturbed(
             async move { door.apply(first, count).await }
         }
     };
-    let idle = closed_loop(1, seconds, call(neighbour, 1_100_000_000, 1)).await?;
+    // Its connections belong to its thread.
+    let neighbour = || neighbour.apart();
+    let idle = apart(seconds, call(&neighbour(), 1_100_000_000, 1)).await?;
     let flood = closed_loop(64, seconds, call(flooding, 1_200_000_000, 1));
-    let flooded = closed_loop(1, seconds, call(neighbour, 1_500_000_000, 1));
+    let flooded = apart(seconds, call(&neighbour(), 1_500_000_000, 1));
     let (flood, flooded) = tokio::try_join!(flood, flooded)?;
     let import = closed_loop(1, seconds, call(importing, 1_600_000_000, PER_REQUEST));
-    let beside = closed_loop(1, seconds, call(neighbour, 1_700_000_000, 1));
+    let beside = apart(seconds, call(&neighbour(), 1_700_000_000, 1));
     let (import, beside) = tokio::try_join!(import, beside)?;
     let row = |what, during: &Measured, others: u64| Row {
         what,

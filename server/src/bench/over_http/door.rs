@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use outbound::{Client, Request};
+use outbound::{Client, Limits, Reach, Request};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -18,7 +18,17 @@ pub(super) struct Door {
     pub(super) bearer: Arc<str>,
 }
 
+/// A client with connections of its own.
+pub(super) fn client() -> Client {
+    Client::new(Reach::Loopback, Limits::default())
+}
+
 impl Door {
+    /// The same doors over connections of their own.
+    pub(super) fn apart(&self) -> Self {
+        Self { client: client(), ..self.clone() }
+    }
+
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<Value> {
         self.send(Request::post(self.base.join(path)?, "application/json", body)).await
     }
