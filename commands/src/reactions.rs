@@ -29,14 +29,12 @@
 mod effects;
 mod lanes;
 
-use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use event_log::{LogError, Partition, Position, Recorded};
+use futures::FutureExt as _;
 use vault::KeyringError;
 
 use crate::commands::Commands;
@@ -181,12 +179,8 @@ impl Follower {
 async fn caught(
     following: impl Future<Output = Result<(), FollowError>>,
 ) -> Result<(), FollowError> {
-    let mut following = pin!(following);
-    poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| following.as_mut().poll(context)));
-        polled.unwrap_or(Poll::Ready(Err(FollowError::Panicked)))
-    })
-    .await
+    let done = AssertUnwindSafe(following).catch_unwind().await;
+    done.unwrap_or(Err(FollowError::Panicked))
 }
 
 /// Waits after so many failures.

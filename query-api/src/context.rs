@@ -170,6 +170,15 @@ impl RequestContext {
         *self.pinned() = self.shared().projections().models();
     }
 
+    /// Counts `bytes` that the answer says once more of what was read.
+    ///
+    /// # Errors
+    ///
+    /// If that is more than one operation may read and say.
+    pub fn say(&self, bytes: usize) -> Result<(), ApiError> {
+        Ok(self.pinned().spend(bytes)?)
+    }
+
     fn pinned(&self) -> MutexGuard<'_, ReadModels> {
         self.inner.models.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -25,6 +25,7 @@ use crate::engine::change::{Change, EntityChange, EntityFate};
 use crate::engine::fact::{Fact, Unfit};
 use crate::engine::fold::{ApplyError, by_tenant};
 use crate::engine::table_set::Stage;
+use crate::large;
 use crate::store::Connection;
 use derived::Derived;
 use load::Existing;
@@ -63,7 +64,7 @@ struct Source {
 type Sources = HashMap<(TenantId, LocationId), Option<Source>>;
 
 /// How much large content is held at a time, unless one entity has more. In bytes: 32 MiB.
-const LARGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+const LARGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 pub(crate) async fn apply(
     keyring: &Keyring,
@@ -92,12 +93,12 @@ fn parts(facts: &[Fact]) -> impl Iterator<Item = &[Fact]> {
 }
 
 /// What an event's entity has outside of the log. In bytes.
-fn large_bytes(fact: &Fact) -> u64 {
+fn large_bytes(fact: &Fact) -> usize {
     match &fact.event {
         Some(domain::Event::Entity(
             entity::Event::Registered { descriptor, .. }
             | entity::Event::Updated { descriptor, .. },
-        )) => descriptor.large.iter().map(|it| it.length).sum(),
+        )) => large::bytes(&descriptor.large),
         _ => 0,
     }
 }

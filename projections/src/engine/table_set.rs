@@ -213,15 +213,12 @@ impl TableSet {
     /// Does without the rest of `partition`, which cannot be read: those of others need not wait
     /// for it. Settles the set if that was all it lacked.
     pub(crate) async fn forgo(&self, partition: Partition, live: &Live) -> Result<(), StoreError> {
-        if self.stage() == Stage::Filling && self.has_filled(partition, Position(u64::MAX)) {
-            return self.settle(live).await;
-        }
-        Ok(())
+        self.committed(partition, Position(u64::MAX), live).await
     }
 
     async fn settle(&self, live: &Live) -> Result<(), StoreError> {
         let mut writer = self.writer().await;
-        if !self.filling.load(Ordering::Acquire) {
+        if self.stage() == Stage::Filled {
             return Ok(());
         }
         self.model.derive(&mut writer).await?;

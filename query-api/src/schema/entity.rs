@@ -92,8 +92,7 @@ impl Entity {
 
     /// The whole document with defaults, injected annotations, uid and etag.
     async fn document(&self, context: &Context<'_>) -> async_graphql::Result<Json<Value>> {
-        let models = context.data::<RequestContext>()?.models();
-        models.spend(self.0.document_text().len()).map_err(ApiError::from)?;
+        context.data::<RequestContext>()?.say(self.0.document_text().len())?;
         Ok(Json(self.0.document()))
     }
 
@@ -288,8 +287,7 @@ impl EntityVersion {
         context: &Context<'_>,
     ) -> async_graphql::Result<Option<Json<Value>>> {
         let Some(descriptor) = &self.0.descriptor else { return Ok(None) };
-        let models = context.data::<RequestContext>()?.models();
-        models.spend(self.0.bytes).map_err(ApiError::from)?;
+        context.data::<RequestContext>()?.say(self.0.bytes)?;
         Ok(Some(Json(descriptor.clone())))
     }
 
