@@ -2,7 +2,8 @@
 # Installs what Debian or Ubuntu must have to build and test Callboard. Changes nothing that is
 # already there, so it may be run any number of times.
 #
-#   scripts/setup-dev.sh              a C compiler, git, and the Rust toolchain
+#   scripts/setup-dev.sh              a C compiler, git, the Rust toolchain, and what the tests run
+#                                     beside: Java and Maven for Kafka, and PostgreSQL
 #   scripts/setup-dev.sh --coverage   also what `cargo xtask coverage` and `cargo xtask deny` need
 #
 # The crates that carry C code (aws-lc-sys, libsqlite3-sys, zstd-sys) bring their sources and build
@@ -80,10 +81,27 @@ install_coverage() {
     has cargo-deny || cargo install --locked cargo-deny
 }
 
+# Whether Java is there, and recent enough for Kafka's brokers.
+has_java() {
+    local version
+    version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p') && [ "${version:-0}" -ge 17 ]
+}
+
+# Whether a PostgreSQL server is installed, as Debian's packages do it or as `pg_config` tells.
+has_postgres() {
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+        { has pg_config && [ -x "$(pg_config --bindir)/initdb" ]; }
+}
+
 missing=()
 compiles_c || missing+=(gcc libc6-dev)
 has git || missing+=(git)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+has_java || missing+=(openjdk-17-jre-headless)
+has mvn || missing+=(maven)
+has_postgres || missing+=(postgresql)
+# It starts the tests' services so that they end with the tests.
+has setpriv || missing+=(util-linux)
 if [ ${#missing[@]} -gt 0 ]; then
     install_packages "${missing[@]}"
 fi

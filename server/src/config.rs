@@ -17,10 +17,13 @@ pub(crate) const DEFAULTS: &str = include_str!("../config.default.toml");
 const PREFIX: &str = "CALLBOARD_";
 
 /// Variables with the prefix that are not settings: the command line and the tests read them.
-const NOT_SETTINGS: [&str; 5] = [
+const NOT_SETTINGS: [&str; 8] = [
     "CALLBOARD_CONFIG",
     "CALLBOARD_SERVER",
     "CALLBOARD_SHARED",
+    "CALLBOARD_TEST_KAFKA",
+    "CALLBOARD_TEST_KAFKA_LIBS",
+    "CALLBOARD_TEST_POSTGRES",
     "CALLBOARD_TEST_PROFILE",
     "CALLBOARD_TOKEN",
 ];

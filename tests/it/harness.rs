@@ -10,6 +10,7 @@ mod installation;
 mod profile;
 mod random;
 mod server;
+mod services;
 
 pub(crate) use api::Api;
 pub(crate) use binary::callboard;
@@ -17,6 +18,7 @@ pub(crate) use installation::{Installation, Ran};
 pub(crate) use profile::Profile;
 pub(crate) use random::Random;
 pub(crate) use server::Server;
+pub(crate) use services::{given_kafka, given_postgres, kafka_distribution, postgres_binaries};
 
 use std::time::Duration;
 

@@ -6,4 +6,5 @@ mod guards;
 mod harness;
 mod isolation;
 mod journeys;
+mod services;
 mod shared_data;

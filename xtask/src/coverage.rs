@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use xtask::services::Services;
 
 use crate::{cargo, root, step};
 
@@ -29,6 +30,7 @@ const NOT_SHIPPED: &str = r"(^|/)(tests|conformance|xtask)(/|\.rs$)";
 /// Builds everything with counters, runs the tests, and prints the share of lines reached.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let tools = Tools::find()?;
+    let services = Services::for_tests()?;
     let steps: [(&'static str, &[&str]); 3] = [
         ("clean", &["llvm-cov", "clean", "--workspace"]),
         // Integration tests start the binary; running it once builds it where they look.
@@ -37,7 +39,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     ];
     for (name, arguments) in steps {
         let mut command = tools.cargo(arguments);
-        if !step::run(name, command.env("CALLBOARD_TEST_PROFILE", "fast"))?.ok {
+        command.env("CALLBOARD_TEST_PROFILE", "fast").envs(services.variables());
+        if !step::run(name, &mut command)?.ok {
             bail!("the step `{name}` failed, so there is nothing to measure");
         }
     }

@@ -3,17 +3,19 @@
 //! Each chore starts ordinary tools (`cargo`, `cargo llvm-cov`, `cargo deny`) in a fixed order and
 //! sums up what they said. It is not a build system: what `cargo` alone can do has no chore here.
 //! Start at [`test`](mod@test), the one command that tests everything.
+//! What integration tests need too, starting services, is in the library beside this program.
 #![expect(clippy::print_stdout, reason = "talking to the person who called is what chores do")]
 
 mod coverage;
 mod deny;
+mod development;
 mod step;
 mod test;
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
+use xtask::root;
 
 /// The chores of the Callboard workspace.
 #[derive(Parser)]
@@ -25,6 +27,9 @@ enum Chore {
     Coverage(coverage::Options),
     /// Checks licences, bans and sources of all dependencies (needs cargo-deny).
     Deny(deny::Options),
+    /// Keeps a Kafka and a PostgreSQL running for development.
+    #[command(subcommand)]
+    Services(development::Action),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -32,6 +37,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Chore::Test(options) => test::run(&options),
         Chore::Coverage(options) => coverage::run(&options),
         Chore::Deny(options) => deny::run(&options),
+        Chore::Services(action) => development::run(&action),
     }
 }
 
@@ -42,10 +48,4 @@ fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
     command
-}
-
-/// The root of the workspace.
-fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().expect("xtask lies in the workspace").to_path_buf()
 }

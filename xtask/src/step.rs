@@ -2,17 +2,51 @@
 //!
 //! A step never stops the chore: all of them run, and the summary names those that failed.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// The word in the path of a test that marks it as a reader of the shared data folder.
+/// What a test may need that this machine may lack.
 ///
-/// Such a test passes without doing anything where the folder is absent, so it must be counted
-/// apart. See `tests/it/shared_data.rs`.
-const READS_SHARED_DATA: &str = "shared_data";
+/// Such a test passes without doing anything where that is missing, so it must be counted apart.
+/// It is known by a module that it lives in; see `tests/it/shared_data.rs`, `tests/it/services.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Need {
+    /// The folder with real-world samples.
+    SharedData,
+    /// A running Kafka.
+    Kafka,
+    /// A running PostgreSQL.
+    Postgres,
+}
+
+impl Need {
+    /// All there are.
+    pub(crate) const ALL: [Self; 3] = [Self::SharedData, Self::Kafka, Self::Postgres];
+
+    /// The word in the path of a test that marks it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::SharedData => "shared_data",
+            Self::Kafka => "on_kafka",
+            Self::Postgres => "on_postgres",
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::SharedData => "shared data",
+            Self::Kafka => "Kafka",
+            Self::Postgres => "PostgreSQL",
+        })
+    }
+}
 
 /// How the tests ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +57,8 @@ pub(crate) struct Counts {
     pub(crate) failed: usize,
     /// Tests that were not run.
     pub(crate) skipped: usize,
-    /// Those of the passed that read the shared data folder.
-    pub(crate) shared: usize,
+    /// Those of the passed that need something, by what it is.
+    pub(crate) needing: BTreeMap<Need, usize>,
     /// The names of those that failed.
     pub(crate) failures: Vec<String>,
 }
@@ -39,7 +73,9 @@ impl Counts {
         if let Some(name) = line.strip_suffix(" ... FAILED") {
             self.failures.push(name.to_owned());
         } else if let Some(name) = line.strip_suffix(" ... ok") {
-            self.shared += usize::from(name.contains(READS_SHARED_DATA));
+            for need in Need::ALL.into_iter().filter(|it| name.contains(it.word())) {
+                *self.needing.entry(need).or_default() += 1;
+            }
         } else if let Some((_, figures)) =
             line.split_once(". ").filter(|_| line.starts_with("result:"))
         {
@@ -59,7 +95,9 @@ impl Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
-        self.shared += other.shared;
+        for (need, count) in &other.needing {
+            *self.needing.entry(*need).or_default() += count;
+        }
         self.failures.extend_from_slice(&other.failures);
     }
 }
@@ -95,6 +133,17 @@ pub(crate) fn run(name: &'static str, command: &mut Command) -> Result<Outcome> 
     }
     let ok = child.wait().with_context(|| format!("cannot wait for {name}"))?.success();
     Ok(Outcome { name, ok, took: start.elapsed(), counts })
+}
+
+/// Runs `work` as a step called `name`. Its value is none where it failed, which is printed.
+pub(crate) fn timed<T>(
+    name: &'static str,
+    work: impl FnOnce() -> Result<T>,
+) -> (Outcome, Option<T>) {
+    let start = Instant::now();
+    let value = work().inspect_err(|it| println!("\n{name}: {it:#}")).ok();
+    let counts = Counts::default();
+    (Outcome { name, ok: value.is_some(), took: start.elapsed(), counts }, value)
 }
 
 #[cfg(test)]

@@ -2,14 +2,16 @@
 //!
 //! How hard the tests try (histories, kills, power cuts) is one word in the environment variable
 //! `CALLBOARD_TEST_PROFILE`, which tests read for their iteration counts: `fast`, `ci` or `full`.
-//! The tests themselves are the same in all three.
+//! The tests themselves are the same in all three, and a real Kafka and PostgreSQL run beside them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::Result;
+use xtask::services::Services;
 
-use crate::step::{self, Counts, Outcome};
+use crate::step::{self, Counts, Need, Outcome};
 use crate::{cargo, root};
 
 /// What `cargo xtask test` can be told.
@@ -51,29 +53,46 @@ const STEPS: &[(&str, &[&str], Run)] = &[
         &["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"],
         Run::Thorough,
     ),
-    ("unit tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"], Run::Any),
+    (FIRST_TESTS, &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"], Run::Any),
     // Integration tests start the real binary.
     ("build", &["build", "--workspace", "--bins"], Run::Any),
     ("integration tests", &["test", "--workspace", "--test", "*", "--no-fail-fast"], Run::Any),
     ("doc tests", &["test", "--workspace", "--doc", "--no-fail-fast"], Run::Thorough),
 ];
 
+/// The first step that runs tests. Services that they need start while what is before it runs.
+const FIRST_TESTS: &str = "unit tests";
+
 /// Runs the steps one after the other, all of them, and sums up.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let shared = shared_data();
     let this = if options.fast { Run::Fast } else { Run::Thorough };
+    let mut starting = Some(thread::spawn(|| step::timed("services", Services::for_tests)));
+    let mut services = None;
     let mut outcomes = Vec::new();
     for (name, arguments, part_of) in STEPS {
+        if *name == FIRST_TESTS
+            && let Some(starting) = starting.take()
+        {
+            let (outcome, started) = starting.join().expect("starting services does not panic");
+            outcomes.push(outcome);
+            services = started;
+        }
         if *part_of == Run::Any || *part_of == this {
             let mut command = cargo(arguments);
             command
                 .env("CALLBOARD_TEST_PROFILE", options.profile())
                 .env("CALLBOARD_SHARED", &shared)
+                .envs(services.iter().flat_map(Services::variables))
                 .env("RUSTDOCFLAGS", "-D warnings");
             outcomes.push(step::run(name, &mut command)?);
         }
     }
-    Ok(summarize(&outcomes, shared.is_dir()))
+    let present = Need::ALL.into_iter().filter(|it| match it {
+        Need::SharedData => shared.is_dir(),
+        Need::Kafka | Need::Postgres => services.is_some(),
+    });
+    Ok(summarize(&outcomes, &present.collect::<Vec<_>>()))
 }
 
 /// The folder with real-world samples that some tests read where it is present.
@@ -81,7 +100,7 @@ fn shared_data() -> PathBuf {
     std::env::var_os("CALLBOARD_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from)
 }
 
-fn summarize(outcomes: &[Outcome], shared_is_present: bool) -> ExitCode {
+fn summarize(outcomes: &[Outcome], present: &[Need]) -> ExitCode {
     println!("\n── summary");
     let mut counts = Counts::default();
     for outcome in outcomes {
@@ -92,12 +111,14 @@ fn summarize(outcomes: &[Outcome], shared_is_present: bool) -> ExitCode {
     for name in &counts.failures {
         println!("failed: {name}");
     }
-    if shared_is_present {
-        println!("shared data: present, {} tests read it", counts.shared);
-    } else {
-        println!("shared data: absent, {} tests skipped", counts.shared);
-        counts.passed = counts.passed.saturating_sub(counts.shared);
-        counts.skipped += counts.shared;
+    for (need, count) in std::mem::take(&mut counts.needing) {
+        if present.contains(&need) {
+            println!("{need}: present, {count} tests use it");
+        } else {
+            println!("{need}: absent, {count} tests skipped");
+            counts.passed = counts.passed.saturating_sub(count);
+            counts.skipped += count;
+        }
     }
     println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
     if outcomes.iter().all(|it| it.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }

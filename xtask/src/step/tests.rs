@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use super::{Counts, run};
+use super::{Counts, Need, run, timed};
 
 #[track_caller]
 fn check(lines: &[&str], then: &Counts) {
@@ -29,7 +29,11 @@ fn counts_what_test_harnesses_report() {
     );
     check(
         &["test journeys::shared_data::imports_samples ... ok"],
-        &Counts { shared: 1, ..Counts::default() },
+        &Counts { needing: [(Need::SharedData, 1)].into(), ..Counts::default() },
+    );
+    check(
+        &["test kafka::on_kafka::keeps_order ... ok", "test on_kafka::on_postgres::agree ... ok"],
+        &Counts { needing: [(Need::Kafka, 2), (Need::Postgres, 1)].into(), ..Counts::default() },
     );
     check(&["12 passed; 0 failed", "test result: unheard of", "a test ... ok"], &Counts::default());
 }
@@ -39,4 +43,12 @@ fn a_failing_command_is_a_failed_step() {
     let step = |command| run(command, &mut Command::new(command)).expect("it starts").ok;
     assert!(step("true"));
     assert!(!step("false"));
+}
+
+#[test]
+fn work_that_fails_is_a_failed_step_without_a_value() {
+    let (outcome, value) = timed("work", || Ok(1));
+    assert_eq!((outcome.ok, value), (true, Some(1)));
+    let (outcome, value) = timed::<u32>("work", || anyhow::bail!("on purpose"));
+    assert_eq!((outcome.ok, value), (false, None));
 }

@@ -1,0 +1,116 @@
+//! The one question of Kafka's protocol that is asked here: which brokers there are.
+//!
+//! No client: tests use the real one. Without it, that a broker serves is known within
+//! milliseconds and with nothing linked.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long a broker may take to answer before it counts as not serving. In seconds: 2; who waits
+/// for it asks again.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// The largest answer that is read. In bytes: 64 KiB, where a broker takes about 30.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+/// Metadata, version 1: the oldest that tells of no topics when none is named.
+const METADATA: [u8; 4] = [0, 3, 0, 1];
+
+/// Comes back with the answer.
+const CORRELATION: i32 = 7;
+
+/// The numbers of the brokers that the broker at `address` knows to be alive.
+///
+/// # Errors
+///
+/// If it does not answer, or not in Kafka's protocol.
+pub(super) fn live_brokers(address: SocketAddr) -> io::Result<Vec<i32>> {
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.set_write_timeout(Some(ANSWER))?;
+    stream.write_all(&question())?;
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > ANSWER_BYTES_MAX {
+        return Err(not_kafka());
+    }
+    let mut answer = vec![0; length];
+    stream.read_exact(&mut answer)?;
+    brokers(&answer).ok_or_else(not_kafka)
+}
+
+fn not_kafka() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the answer is not Kafka's")
+}
+
+/// The request with its length before it.
+fn question() -> Vec<u8> {
+    const CLIENT: &[u8; 5] = b"xtask";
+    let mut request = METADATA.to_vec();
+    request.extend(CORRELATION.to_be_bytes());
+    request.extend([0, 5]);
+    request.extend(CLIENT);
+    // No topics.
+    request.extend(0_i32.to_be_bytes());
+    let length = u32::try_from(request.len()).expect("it is short");
+    [length.to_be_bytes().to_vec(), request].concat()
+}
+
+/// The brokers in an answer; none if it is not an answer to [`question`].
+fn brokers(answer: &[u8]) -> Option<Vec<i32>> {
+    let mut rest = answer;
+    if number(&mut rest)? != CORRELATION {
+        return None;
+    }
+    let count = number(&mut rest)?;
+    let mut brokers = Vec::new();
+    for _ in 0..count {
+        brokers.push(number(&mut rest)?);
+        skip_text(&mut rest)?;
+        number(&mut rest)?;
+        skip_text(&mut rest)?;
+    }
+    Some(brokers)
+}
+
+fn number(rest: &mut &[u8]) -> Option<i32> {
+    let (bytes, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(i32::from_be_bytes(*bytes))
+}
+
+/// Skips a text, whose length stands before it and is negative where there is none.
+fn skip_text(rest: &mut &[u8]) -> Option<()> {
+    let (bytes, after) = rest.split_first_chunk()?;
+    let length = usize::try_from(i16::from_be_bytes(*bytes)).unwrap_or(0);
+    *rest = after.get(length..)?;
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{brokers, question};
+
+    /// What a Kafka 4.4 with one broker answered.
+    const ANSWER: &[u8] = b"\0\0\0\x07\0\0\0\x01\0\0\0\x01\0\x09127.0.0.1\0\0\x4a\xf8\xff\xff\
+        \0\0\0\x01\0\0\0\0";
+
+    #[test]
+    fn the_question_says_its_own_length() {
+        let question = question();
+        assert_eq!(question[..4], [0, 0, 0, 19]);
+        assert_eq!(question.len(), 23);
+    }
+
+    #[test]
+    fn brokers_are_read_from_whole_answers_only() {
+        assert_eq!(brokers(ANSWER), Some(vec![1]));
+        // The list of brokers ends 8 bytes before the answer does.
+        for length in 0..ANSWER.len() - 8 {
+            assert_eq!(brokers(&ANSWER[..length]), None, "{length}");
+        }
+        assert_eq!(brokers(b"HTTP/1.1 400 Bad Request"), None);
+    }
+}
