@@ -2,12 +2,13 @@
 # Installs what Debian or Ubuntu must have to build and test Callboard. Changes nothing that is
 # already there, so it may be run any number of times.
 #
-#   scripts/setup-dev.sh              a C compiler, git, the Rust toolchain, and what the tests run
-#                                     beside: Java and Maven for Kafka, and PostgreSQL
+#   scripts/setup-dev.sh              C compilers, make, OpenSSL, git, the Rust toolchain, and what
+#                                     the tests run beside: Java and Maven for Kafka, and PostgreSQL
 #   scripts/setup-dev.sh --coverage   also what `cargo xtask coverage` and `cargo xtask deny` need
 #
-# The crates that carry C code (aws-lc-sys, libsqlite3-sys, zstd-sys) bring their sources and build
-# them with the C compiler alone: no CMake, no pkg-config, no libraries of the system.
+# The crates that carry C code bring their sources. aws-lc-sys, libsqlite3-sys and zstd-sys build
+# them with the C compiler alone; rdkafka-sys also needs make, a C++ compiler, pkg-config and the
+# system's OpenSSL.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -43,6 +44,16 @@ install_packages() {
 # Whether `cc` can build a program: the compiler alone is not enough without the C library.
 compiles_c() {
     has cc && echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null
+}
+
+# The same with C++.
+compiles_cxx() {
+    has c++ && echo 'int main() { return 0; }' | c++ -x c++ -o /dev/null - 2>/dev/null
+}
+
+# Whether OpenSSL can be linked with.
+has_openssl() {
+    has pkg-config && pkg-config --atleast-version=3 openssl
 }
 
 # The Rust version that the workspace is built with.
@@ -95,6 +106,9 @@ has_postgres() {
 
 missing=()
 compiles_c || missing+=(gcc libc6-dev)
+compiles_cxx || missing+=(g++)
+has make || missing+=(make)
+has_openssl || missing+=(pkg-config libssl-dev)
 has git || missing+=(git)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 has_java || missing+=(openjdk-17-jre-headless)

@@ -48,6 +48,7 @@ macro_rules! conformance_tests {
             takes_an_empty_batch,
             refuses_a_batch_that_is_too_large_and_goes_on,
             fences_the_earlier_writer,
+            tells_by_a_barrier_who_is_the_writer,
             continues_after_the_earlier_writer,
             lets_a_dropped_append_be_whole_or_absent,
             keeps_partitions_apart,

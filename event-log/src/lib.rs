@@ -5,7 +5,7 @@
 //!
 //! Start at [`port`] for the contract every adapter keeps, at [`record`] for what one entry is,
 //! and at [`chain`] for how tampering shows. Adapters: [`memory`] (tests), [`embedded`] (one
-//! machine, segment files). `conformance` is the contract as a test suite; an adapter is done
+//! machine, segment files), [`kafka`] (a cluster, any number of processes). `conformance` is the contract as a test suite; an adapter is done
 //! when it passes.
 
 pub mod chain;
@@ -13,6 +13,7 @@ pub mod chain;
 pub mod conformance;
 pub mod embedded;
 mod identity;
+pub mod kafka;
 mod limits;
 pub mod memory;
 pub mod port;
@@ -21,6 +22,7 @@ pub mod trace;
 
 pub use chain::Link;
 pub use embedded::EmbeddedLog;
+pub use kafka::KafkaLog;
 pub use memory::MemoryLog;
 pub use port::{
     AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,

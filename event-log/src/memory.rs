@@ -210,6 +210,10 @@ impl Writer for MemoryWriter {
         Ok(positions)
     }
 
+    async fn barrier(&mut self) -> Result<(), AppendError> {
+        self.shared.owned(self.epoch).map(drop)
+    }
+
     fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
         Box::new(MemorySnapshot {
             shared: self.shared.clone(),

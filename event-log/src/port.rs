@@ -202,6 +202,17 @@ pub trait Writer: fmt::Debug + Send {
     /// nothing about ownership. Dropping the future before it answers is `Unknown` too.
     async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError>;
 
+    /// Proves that this is still the only writer: on `Ok`, no other had claimed the partition at
+    /// some moment after the call. It writes nothing that readers see.
+    ///
+    /// An answer that rests on memory alone, where nothing is appended, is only as good as this:
+    /// an owner that was paused may have lost the partition without having heard of it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Writer::append`], with nothing to be known about what was written.
+    async fn barrier(&mut self) -> Result<(), AppendError>;
+
     /// Begins a snapshot of the state at `upto`, to be written beside this writer's appends, and
     /// returns at once. Voids one that was begun before and not finished.
     fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter>;

@@ -119,6 +119,19 @@ impl Record {
         Ok(Self { canonical, ends, link, traceparent: traceparent.map(Into::into) })
     }
 
+    /// Takes a record back from an adapter that stores its parts: the same bytes as before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Record::seal`].
+    pub(crate) fn rebuilt(
+        draft: &Draft<'_>,
+        link: Link,
+        traceparent: Option<&str>,
+    ) -> Result<Self, RecordError> {
+        Self::from_stored(encode(draft)?, link, traceparent)
+    }
+
     /// The bytes the chain and the Merkle leaf are made of.
     #[must_use]
     pub fn canonical(&self) -> &Bytes {
@@ -148,6 +161,20 @@ impl Record {
     #[must_use]
     pub fn value(&self) -> Bytes {
         self.canonical.slice(self.part(PARTS - 1))
+    }
+
+    /// The same, borrowed.
+    pub(crate) fn value_bytes(&self) -> &[u8] {
+        &self.canonical[self.part(PARTS - 1)]
+    }
+
+    /// Which record of its command this is and how many there are, by [`Attribute::BatchPos`]. A
+    /// record that does not say so stands alone.
+    pub(crate) fn place(&self) -> (u32, u32) {
+        let text = self.attribute(Attribute::BatchPos);
+        let parts = text.split_once('/');
+        let numbers = parts.and_then(|(n, m)| Some((n.parse().ok()?, m.parse().ok()?)));
+        numbers.unwrap_or((1, 1))
     }
 
     /// Whether this is the last record of its command, by [`Attribute::BatchPos`]. A record

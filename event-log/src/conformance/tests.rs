@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::tells_by_a_barrier_who_is_the_writer;
 use super::{Log, appends_beside_a_snapshot, shows_a_snapshot_once_it_is_finished};
 use super::{fences_snapshots_of_the_earlier_writer, fences_the_earlier_writer};
 use super::{loses_nothing_when_a_pending_read_is_dropped, never_splits_a_command};
@@ -86,6 +87,10 @@ impl Writer for SharedWriter {
     async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError> {
         let _writing = self.2.lock().await;
         self.0.lock().await.as_mut().unwrap().append(batch).await
+    }
+
+    async fn barrier(&mut self) -> Result<(), AppendError> {
+        self.0.lock().await.as_mut().unwrap().barrier().await
     }
 
     fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
@@ -180,6 +185,8 @@ where
 async fn a_log_without_fences_is_found_out() {
     for flaw in [Flaw::None, Flaw::Unfenced] {
         assert_eq!(passes(flaw, fences_the_earlier_writer).await, flaw == Flaw::None);
+        let passed = passes(flaw, tells_by_a_barrier_who_is_the_writer).await;
+        assert_eq!(passed, flaw == Flaw::None);
         assert_eq!(passes(flaw, fences_snapshots_of_the_earlier_writer).await, flaw == Flaw::None);
     }
 }

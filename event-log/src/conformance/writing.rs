@@ -71,6 +71,27 @@ pub async fn fences_the_earlier_writer(log: Log) {
     assert_eq!(numbers.into_iter().map(|it| it.record).collect::<Vec<_>>(), expected);
 }
 
+/// A barrier passes for the writer only, writes nothing that is read, and is in nobody's way.
+pub async fn tells_by_a_barrier_who_is_the_writer(log: Log) {
+    let mut earlier = claim(&log, PARTITION).await;
+    let mut other = claim(&log, Partition(1)).await;
+    soon(earlier.barrier()).await.expect("the partition is owned");
+    append(&mut earlier, command(1, 3)).await;
+    let end = soon(log.end(PARTITION)).await.expect("the log has an end");
+    soon(earlier.barrier()).await.expect("the partition is owned");
+    assert_eq!(soon(log.end(PARTITION)).await.expect("the log has an end"), end);
+    let mut later = claim(&log, PARTITION).await;
+    for _ in 0..2 {
+        let fenced = soon(earlier.barrier()).await;
+        assert!(matches!(fenced, Err(AppendError::Fenced)), "{fenced:?}");
+    }
+    soon(later.barrier()).await.expect("the partition is owned");
+    soon(other.barrier()).await.expect("the other partition is owned by another");
+    append(&mut later, command(4, 1)).await;
+    assert_eq!(read_all(&log, PARTITION, Position::START).await.len(), 4);
+    assert!(soon(log.snapshot(PARTITION)).await.expect("the log can be read").is_none());
+}
+
 /// What earlier writers wrote stays, and later positions come after it.
 pub async fn continues_after_the_earlier_writer(log: Log) {
     let mut last = None;

@@ -270,6 +270,10 @@ impl Writer for EmbeddedWriter {
         answer.unwrap_or(Err(AppendError::Unknown(LogError::Closed)))
     }
 
+    async fn barrier(&mut self) -> Result<(), AppendError> {
+        if self.snapshots.is_claimed_by(self.epoch) { Ok(()) } else { Err(AppendError::Fenced) }
+    }
+
     fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let claim = Claim { epoch: self.epoch, number, last: self.begun.clone() };

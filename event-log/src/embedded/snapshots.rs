@@ -83,6 +83,11 @@ impl Snapshots {
         Ok(this)
     }
 
+    /// Whether `epoch` is the claim that may save.
+    pub(super) fn is_claimed_by(&self, epoch: u64) -> bool {
+        self.state().epoch == epoch
+    }
+
     /// From now on only the claim `epoch` may save. Waits for a file that is being named.
     pub(super) fn fence(&self, epoch: u64) {
         self.state().epoch = epoch;

@@ -1,0 +1,180 @@
+//! A log on a Kafka cluster, for any number of processes.
+//!
+//! ```text
+//! <prefix>events      one record an event; a partition of the topic is one of the log
+//! <prefix>snapshots   compacted, as many partitions; see `snapshots`
+//! <prefix>owners      compacted; who the log is
+//! ```
+//!
+//! A partition has one writer since it has one transactional id: claiming makes a new producer with
+//! it, which the coordinator lets fence the one before (`producer`, `appending`, `writer`).
+//! Positions are offsets; markers of transactions and aborted records leave gaps, so where a
+//! partition ends has to be found out (`ends`). Readers share consumers (`readers`, `reader`), and
+//! see neither what is not committed nor what was aborted. `setup` makes the topics and refuses
+//! those that would break a promise.
+//!
+//! It does *not* decide who owns what: that is for the processes to agree on.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::limits;
+use crate::port::{ClaimError, EventLog, LogError, Partition, Position, Reader, Snapshot, Writer};
+
+mod appending;
+mod config;
+mod ends;
+mod failure;
+mod logging;
+mod message;
+mod producer;
+mod reader;
+mod readers;
+mod scan;
+mod setup;
+mod snapshots;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use config::{KafkaConfig, Mechanism, Password, Security, Tls};
+pub use setup::{BrokenPromise, SetupError, check, init};
+
+use ends::Ends;
+use reader::KafkaReader;
+use readers::Readers;
+use scan::Scanner;
+
+/// A log on a cluster. Dropping it sends its readers home with [`LogError::Closed`]; writers end
+/// when they are dropped.
+#[derive(Debug)]
+pub struct KafkaLog {
+    incarnation: String,
+    partitions: u32,
+    shared: Arc<Shared>,
+    closing: watch::Sender<bool>,
+}
+
+/// What the log's readers and writers have in common.
+#[derive(Debug)]
+struct Shared {
+    config: KafkaConfig,
+    /// The topic of the events.
+    events: String,
+    /// The topic of the snapshots.
+    snapshots: String,
+    scanner: Scanner,
+    readers: Readers,
+    ends: Ends,
+    /// After the last record that this process has written to each partition of the snapshots.
+    known_snapshots: Vec<AtomicI64>,
+    closed: watch::Receiver<bool>,
+}
+
+impl Shared {
+    fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    async fn closed(&self) {
+        // An error says that the log is gone, which is the same.
+        drop(self.closed.clone().wait_for(|it| *it).await.map(|it| *it));
+    }
+}
+
+impl KafkaLog {
+    /// Opens the log that [`init`] has made, after checking that the cluster keeps its promises.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] if a topic is missing, a promise is broken, or no broker answers.
+    pub async fn open(config: KafkaConfig) -> Result<Self, SetupError> {
+        let found = check(&config).await?;
+        let (closing, closed) = watch::channel(false);
+        let partitions = found.partitions;
+        let shared = Shared {
+            events: config.events(),
+            snapshots: config.snapshots(),
+            scanner: Scanner::new(config.clone()),
+            readers: Readers::start(config.clone())?,
+            ends: Ends::new(partitions),
+            known_snapshots: (0..partitions).map(|_| AtomicI64::new(0)).collect(),
+            closed,
+            config,
+        };
+        Ok(Self { incarnation: found.incarnation, partitions, shared: Arc::new(shared), closing })
+    }
+
+    fn shared(&self, partition: Partition) -> Result<Arc<Shared>, LogError> {
+        if partition.0 < self.partitions {
+            Ok(self.shared.clone())
+        } else {
+            Err(LogError::NoSuchPartition(partition))
+        }
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        self.closing.send_replace(true);
+    }
+}
+
+#[async_trait]
+impl EventLog for KafkaLog {
+    fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
+        let shared = self.shared(partition).map_err(|_| ClaimError::NoSuchPartition(partition))?;
+        writer::claim(shared, partition).await
+    }
+
+    async fn read(
+        &self,
+        partition: Partition,
+        from: Position,
+    ) -> Result<Box<dyn Reader>, LogError> {
+        let shared = self.shared(partition)?;
+        if from > shared.ends.known(partition) {
+            let end = self.end(partition).await?;
+            limits::check_within(partition, from, end)?;
+        }
+        Ok(Box::new(KafkaReader::new(shared, partition, from)))
+    }
+
+    async fn end(&self, partition: Partition) -> Result<Position, LogError> {
+        let shared = self.shared(partition)?;
+        blocking(move || shared.ends.find(&shared.scanner, &shared.events, partition)).await
+    }
+
+    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
+        let shared = self.shared(partition)?;
+        blocking(move || {
+            let known = &shared.known_snapshots[partition.0 as usize];
+            let known = known.load(std::sync::atomic::Ordering::SeqCst);
+            snapshots::newest(&shared.scanner, &shared.snapshots, partition, known)
+        })
+        .await
+    }
+}
+
+/// Does something that waits for the cluster where it holds up no task.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| LogError::Closed)?
+}
+
+/// An offset as a position. The client has none below zero for a message.
+fn position(offset: i64) -> Position {
+    Position(u64::try_from(offset).unwrap_or_default())
+}

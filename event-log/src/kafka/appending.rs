@@ -1,0 +1,237 @@
+//! What the thread of a writer does: one transaction after the other, with a new producer where
+//! the rule about lost requests asks for one.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::ends::number;
+use super::producer::{Message, Producer};
+use super::snapshots::{self, BARRIER, HEAD, Head, Index};
+use super::writer::{Begun, Request};
+use super::{Shared, message, position};
+use crate::limits;
+use crate::port::{AppendError, Batch, LogError, Partition, Position, SnapshotChunk};
+use crate::record::Attribute;
+
+/// How many pieces that count for nothing any more one snapshot removes at most.
+const GARBAGE_MAX: usize = 4096;
+
+/// The state of a writer's thread.
+#[derive(Debug)]
+pub(super) struct Appending {
+    shared: Arc<Shared>,
+    partition: Partition,
+    /// None once another writer has come, or may have.
+    producer: Option<Producer>,
+    /// How many snapshots the writer has begun.
+    begun: Arc<AtomicU64>,
+    /// Snapshots up to this count can not be finished any more.
+    lost: u64,
+    staging: Option<Staging>,
+    /// What is stored of snapshots, read when the first one is begun.
+    index: Option<Index>,
+}
+
+/// A snapshot that is being written.
+#[derive(Debug)]
+struct Staging {
+    begun: Begun,
+    number: u64,
+    /// The keys that were staged, and whether they have a piece.
+    keys: BTreeMap<String, bool>,
+}
+
+impl Appending {
+    /// Fences every earlier writer. Afterwards the partition ends after what it has written.
+    pub(super) fn claim(
+        shared: Arc<Shared>,
+        partition: Partition,
+        begun: Arc<AtomicU64>,
+    ) -> Result<Self, LogError> {
+        let producer = Some(produce(&shared, partition)?);
+        shared.ends.find(&shared.scanner, &shared.events, partition)?;
+        Ok(Self { shared, partition, producer, begun, lost: 0, staging: None, index: None })
+    }
+
+    /// Works until nobody has anything to ask any more.
+    pub(super) fn run(mut self, mut todo: mpsc::Receiver<Request>) {
+        while let Some(request) = todo.blocking_recv() {
+            // Whoever does not wait for the answer does not need it.
+            match request {
+                Request::Append { batch, reply } => drop(reply.send(self.append(&batch))),
+                Request::Barrier { reply } => drop(reply.send(self.barrier())),
+                Request::Stage { snapshot, slice, reply } => {
+                    drop(reply.send(self.stage(snapshot, &slice)));
+                }
+                Request::Finish { snapshot, reply } => drop(reply.send(self.finish(snapshot))),
+            }
+            if self.producer.as_ref().is_some_and(Producer::is_tainted) {
+                self.renew();
+            }
+        }
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<Vec<Position>, AppendError> {
+        let shared = self.shared.clone();
+        let messages = batch.iter().map(|record| Message {
+            topic: &shared.events,
+            key: record.attribute(Attribute::Tenant).as_bytes(),
+            value: Some(record.value_bytes()),
+            timestamp: message::timestamp(record),
+            headers: Some(message::headers(record)),
+        });
+        let offsets = self.transact(messages)?;
+        if let Some(last) = offsets.last() {
+            shared.ends.committed(self.partition, last + 1);
+        }
+        Ok(offsets.into_iter().map(position).collect())
+    }
+
+    fn barrier(&mut self) -> Result<(), AppendError> {
+        self.write_snapshots(&[(BARRIER.to_owned(), Some(Vec::new()))])
+    }
+
+    fn stage(&mut self, begun: Begun, slice: &[SnapshotChunk]) -> Result<(), AppendError> {
+        let mut staging = self.staging(begun)?;
+        let pieces = slice.iter().filter_map(|chunk| {
+            let bytes = chunk.bytes.as_ref()?;
+            Some((snapshots::piece(staging.number, &chunk.key), Some(bytes.to_vec())))
+        });
+        let pieces: Vec<_> = pieces.collect();
+        self.write_snapshots(&pieces)?;
+        let index = self.index.get_or_insert_default();
+        for SnapshotChunk { key, bytes } in slice {
+            staging.keys.insert(key.clone(), bytes.is_some());
+            if bytes.is_some() {
+                index.pieces.insert((staging.number, key.clone()));
+            }
+        }
+        self.staging = Some(staging);
+        Ok(())
+    }
+
+    fn finish(&mut self, begun: Begun) -> Result<(), AppendError> {
+        let Staging { number, keys, .. } = self.staging(begun)?;
+        let index = self.index.get_or_insert_default();
+        let Begun { upto, fold_version, .. } = begun;
+        let same_fold = index.head.filter(|it| it.fold_version == fold_version);
+        let since = same_fold.map_or(number, |it| it.since);
+        let head = Head { number, since, upto, fold_version };
+        let garbage: HashSet<_> = index.garbage(number, GARBAGE_MAX);
+        let pointers = keys.iter().map(|(key, there)| {
+            let number = there.then(|| number.to_string().into_bytes());
+            (snapshots::pointer(key), number)
+        });
+        let removed = garbage.iter().map(|(number, key)| (snapshots::piece(*number, key), None));
+        let head_text = (HEAD.to_owned(), Some(head.to_text().into_bytes()));
+        let messages: Vec<_> = removed.chain(pointers).chain([head_text]).collect();
+        self.write_snapshots(&messages)?;
+        let index = self.index.get_or_insert_default();
+        index.head = Some(head);
+        index.pieces.retain(|it| !garbage.contains(it));
+        for (key, there) in keys {
+            if there {
+                index.pointers.insert(key, number);
+            } else {
+                index.pointers.remove(&key);
+            }
+        }
+        Ok(())
+    }
+
+    /// What has been staged of `begun`, if it may still become the newest snapshot.
+    fn staging(&mut self, begun: Begun) -> Result<Staging, AppendError> {
+        if self.begun.load(Ordering::SeqCst) != begun.count || begun.count <= self.lost {
+            return Err(AppendError::Fenced);
+        }
+        limits::check_within(self.partition, begun.upto, self.shared.ends.known(self.partition))
+            .map_err(AppendError::Refused)?;
+        if let Some(staging) = self.staging.take().filter(|it| it.begun == begun) {
+            return Ok(staging);
+        }
+        if self.index.is_none() {
+            let known = self.known_snapshots().load(Ordering::SeqCst);
+            let topic = &self.shared.snapshots;
+            let index = snapshots::index(&self.shared.scanner, topic, self.partition, known);
+            self.index = Some(index.map_err(AppendError::Refused)?);
+        }
+        let number = self.index.as_ref().map_or(1, Index::next_number);
+        Ok(Staging { begun, number, keys: BTreeMap::new() })
+    }
+
+    fn known_snapshots(&self) -> &AtomicI64 {
+        &self.shared.known_snapshots[self.partition.0 as usize]
+    }
+
+    /// Writes to the topic of the snapshots; nothing is written for nothing.
+    fn write_snapshots(
+        &mut self,
+        messages: &[(String, Option<Vec<u8>>)],
+    ) -> Result<(), AppendError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let messages = messages.iter().map(|(key, value)| Message {
+            topic: &shared.snapshots,
+            key: key.as_bytes(),
+            value: value.as_deref(),
+            timestamp: None,
+            headers: None,
+        });
+        let offsets = self.transact(messages)?;
+        if let Some(last) = offsets.last() {
+            self.known_snapshots().fetch_max(last + 1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// One transaction. After an outcome that is not known, and after a fence, there are no more.
+    fn transact<'a>(
+        &mut self,
+        messages: impl ExactSizeIterator<Item = Message<'a>>,
+    ) -> Result<Vec<i64>, AppendError> {
+        let Some(producer) = &mut self.producer else { return Err(AppendError::Fenced) };
+        let written = producer.transact(messages);
+        if matches!(written, Err(AppendError::Fenced | AppendError::Unknown(_))) {
+            self.producer = None;
+        }
+        written
+    }
+
+    /// Takes another producer after a request was lost on the way, so that no stray copy of it
+    /// can end or join the next transaction. If that is not possible, this writer is at its end.
+    fn renew(&mut self) {
+        tracing::info!(
+            log.partition = %self.partition,
+            "a request to Kafka was lost on the way: going on with another producer"
+        );
+        self.producer = None;
+        // Another writer may have come and gone, so what is stored of snapshots is read again.
+        self.lost = self.begun.load(Ordering::SeqCst);
+        (self.staging, self.index) = (None, None);
+        let before = self.shared.ends.known(self.partition);
+        let renewed = produce(&self.shared, self.partition).and_then(|producer| {
+            let Shared { ends, scanner, events, .. } = &*self.shared;
+            Ok((producer, ends.find(scanner, events, self.partition)?))
+        });
+        match renewed {
+            // Nobody has written anything that was not decided on here.
+            Ok((producer, end)) if end == before => self.producer = Some(producer),
+            Ok(_) => (),
+            Err(error) => tracing::warn!(
+                log.partition = %self.partition,
+                error = &error as &dyn std::error::Error,
+                "no other producer is to be had; the partition has to be claimed again"
+            ),
+        }
+    }
+}
+
+fn produce(shared: &Shared, partition: Partition) -> Result<Producer, LogError> {
+    let transactional_id = format!("{}-{partition}", shared.events);
+    Producer::fence(&shared.config, &transactional_id, number(partition))
+}
