@@ -26,6 +26,8 @@ use vault::Keyring;
 
 use crate::model::Model;
 use crate::read_models::ReadModels;
+use crate::store::Database;
+use crate::tables::Tables;
 use batch::Guard;
 use change::Change;
 use generations::Generations;
@@ -44,8 +46,8 @@ const READ_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Where the tables are and how they are filled.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The folder of the table sets. It may be deleted at any time while nothing runs.
-    pub folder: PathBuf,
+    /// Where the tables are.
+    pub tables: Tables,
     /// The most events one transaction applies.
     pub batch_max: usize,
     /// The connections that readers of one model share.
@@ -61,7 +63,7 @@ impl Settings {
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
-            folder: folder.into(),
+            tables: Tables::Folder(folder.into()),
             batch_max: 8_192,
             readers_max: 4,
             read_time_max: READ_TIME_MAX,
@@ -82,6 +84,9 @@ pub enum EngineError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The place of the tables cannot be used at all.
+    #[error("the read models have no place for their tables")]
+    Place(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The tables were filled from another log, or the log lost what they contain.
     #[error("the {model} model does not belong to this log: {reason}; rebuild it")]
     NotOurLog {
@@ -124,11 +129,12 @@ pub struct Projections {
 }
 
 impl Projections {
-    /// Opens or creates the tables in `settings.folder` and starts following `log`.
+    /// Opens or creates the tables and starts following `log`.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Storage`] if the tables cannot be opened. A checkpoint that does not
+    /// [`EngineError::Place`] if there is no place for them, and [`EngineError::Storage`] if those of
+    /// a model cannot be opened. A checkpoint that does not
     /// belong to this log is not an error here: its worker stops and [`Projections::status`]
     /// says why.
     pub async fn start(
@@ -146,13 +152,12 @@ impl Projections {
         guard: Guard,
     ) -> Result<Self, EngineError> {
         let changes = broadcast::Sender::new(CHANGES_MAX);
-        let failed = |it| EngineError::storage(Model::ALL[0], it);
-        std::fs::create_dir_all(&settings.folder).map_err(failed)?;
-        let live = Live::open(&settings.folder).await;
-        let live = Arc::new(live.map_err(|it| EngineError::storage(Model::ALL[0], it))?);
+        let failed = |it| EngineError::Place(Box::new(it));
+        let database = Database::open(&settings.tables).await.map_err(failed)?;
+        let live = Arc::new(Live::open(&database).await.map_err(failed)?);
         let batch_max = settings.batch_max;
         let tools = Tools { log, keyring, changes, live, batch_max, guard };
-        let generations = Generations::open(settings, &tools).await?;
+        let generations = Generations::open(&settings, database, &tools).await?;
         Ok(Self { tools, generations: Arc::new(generations) })
     }
 

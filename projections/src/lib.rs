@@ -24,6 +24,9 @@ mod read_models;
 mod scope;
 mod sealed;
 mod store;
+mod tables;
+#[cfg(any(test, feature = "temporary"))]
+pub mod temporary;
 #[cfg(test)]
 mod testing;
 
@@ -33,3 +36,4 @@ pub use engine::{EngineError, Projections, Settings};
 pub use error::{NotYetVisible, ReadError};
 pub use model::Model;
 pub use read_models::ReadModels;
+pub use tables::{PostgresTables, Tables};

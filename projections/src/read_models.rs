@@ -72,10 +72,20 @@ impl ReadModels {
     /// A connection to read `model` with, out of the share of `tenant`. For reads of several
     /// statements; say [`Reader::finish`] after the last.
     pub(crate) async fn reader(&self, model: Model, tenant: TenantId) -> Result<Reader, ReadError> {
+        self.reader_of(model, tenant, tenant).await
+    }
+
+    /// The same to read what is another tenant's, `of`, out of the share of `tenant`.
+    pub(crate) async fn reader_of(
+        &self,
+        model: Model,
+        tenant: TenantId,
+        of: TenantId,
+    ) -> Result<Reader, ReadError> {
         if let Some(events_behind) = self.set(model).unfilled() {
             return Err(NotYetVisible { model, events_behind, retry_after: RETRY_AFTER }.into());
         }
-        let reader = self.set(model).readers.acquire(tenant.0).await;
+        let reader = self.set(model).readers.acquire_of(tenant.0, of.0).await;
         reader.map_err(ReadError::fault(model))
     }
 
@@ -83,10 +93,10 @@ impl ReadModels {
     pub(crate) async fn rows<T>(
         &self,
         model: Model,
-        Scoped { tenant, sql }: Scoped,
+        Scoped { tenant, of, sql }: Scoped,
         read: impl Fn(&Row) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, ReadError> {
-        let mut reader = self.reader(model, tenant).await?;
+        let mut reader = self.reader_of(model, tenant, of).await?;
         let rows = self.rows_with(&mut reader, model, sql, read).await?;
         reader.finish();
         Ok(rows)

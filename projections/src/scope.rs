@@ -22,10 +22,13 @@ pub(crate) fn tenant(
     }
 }
 
-/// A statement that answers rows of one tenant only, and is run out of that tenant's share.
+/// A statement that answers rows of one tenant only, and is run out of a tenant's share.
 #[derive(Clone, Debug)]
 pub(crate) struct Scoped {
+    /// Whose share it is run out of.
     pub(crate) tenant: TenantId,
+    /// Whose rows it answers.
+    pub(crate) of: TenantId,
     pub(crate) sql: Sql,
 }
 
@@ -53,6 +56,6 @@ pub(crate) fn select(
     Ok(tenant(principal, permission)?.map(|tenant| {
         let mut sql = Sql::new(select);
         sql.push(" WHERE tenant = ").bind(tenant.0);
-        Scoped { tenant, sql }
+        Scoped { tenant, of: tenant, sql }
     }))
 }

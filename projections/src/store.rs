@@ -1,26 +1,26 @@
-//! The only place that speaks to the database: statements, rows, bulk writes, table files.
+//! The only place that speaks to the database: statements, rows, bulk writes, where tables are.
 //!
 //! Models write portable SQL (`$1` placeholders, no features of one database) and hand over
-//! [`Value`]s; everything that differs between databases is in this module. It does *not* know
-//! what any table means.
+//! [`Value`]s; everything that differs between databases is in this module, [`file`] for SQLite
+//! and [`postgres`] for PostgreSQL. It does *not* know what any table means.
 
 pub(crate) mod bulk;
+mod connection;
 mod file;
+mod place;
+pub(crate) mod postgres;
 mod readers;
 mod row;
 mod sql;
 
-pub(crate) use file::{
-    Access, Durability, begin, connect, define, has_table, make_durable, remove, set_durability,
+pub(crate) use connection::{
+    Connection, Durability, begin, define, gather_statistics, has_table, make_durable,
+    set_durability, take_turns,
 };
+pub(crate) use place::{Access, Database, Place};
 pub(crate) use readers::{Bounds, Reader, Readers};
 pub(crate) use row::Row;
 pub(crate) use sql::{LIST_MAX, Sql, Value};
-
-/// A connection of the database in use.
-pub(crate) type Connection = sqlx::SqliteConnection;
-/// A transaction of the database in use.
-pub(crate) type Transaction<'c> = sqlx::SqliteTransaction<'c>;
 
 /// The database failed, or holds what no version of a model wrote.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,21 @@ pub(crate) enum StoreError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+    /// The folder of the tables cannot be used.
+    #[error(transparent)]
+    Folder(#[from] std::io::Error),
+    /// The database is not fit for tables; the text says what has to be done.
+    #[error("{problem}")]
+    Unfit {
+        /// What is wrong with it, and the remedy.
+        problem: String,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    /// A read took longer than it may.
+    #[error("the read was stopped, since it took too long")]
+    OutOfTime,
     /// A stored value is not what its column holds.
     #[error("column {column} of the answer does not hold {expected}")]
     Value {
@@ -50,7 +65,13 @@ impl StoreError {
     /// Whether the statement was interrupted.
     pub(crate) fn is_interrupted(&self) -> bool {
         const SQLITE_INTERRUPT: &str = "9";
-        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
-        error.code().is_some_and(|it| it == SQLITE_INTERRUPT)
+        const POSTGRES_QUERY_CANCELED: &str = "57014";
+        match self {
+            Self::OutOfTime => true,
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|it| it == SQLITE_INTERRUPT || it == POSTGRES_QUERY_CANCELED),
+            _ => false,
+        }
     }
 }

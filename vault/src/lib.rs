@@ -18,6 +18,8 @@ pub mod port;
 pub mod root;
 pub mod sqlite;
 pub mod subject_keys;
+#[cfg(any(test, feature = "temporary"))]
+pub mod temporary;
 pub mod tenant_keys;
 
 mod cache;

@@ -6,13 +6,17 @@ use event_log::{EventLog, MemoryLog, Partition};
 use serde_json::json;
 
 use super::*;
+use crate::temporary::{Kind, Temporary, on_each_kind};
 use crate::testing::{History, actor, keyring, tenant};
 use crate::{Projections, Settings};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-#[tokio::test]
-async fn days_count_entities_people_and_commands() {
+on_each_kind! {
+    days_count_entities_people_and_commands
+}
+
+async fn days_count_entities_people_and_commands(on: Kind) {
     let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
@@ -32,8 +36,8 @@ async fn days_count_entities_people_and_commands() {
     history.update(tenant(1), &component("b"), None).await;
     let position = history.append().await;
 
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { batch_max: 2, ..Settings::new(folder.path()) };
+    let place = Temporary::new(on).await;
+    let settings = Settings { batch_max: 2, ..place.settings() };
     let projections = Projections::start(settings, log, keyring).await.unwrap();
     let models = projections.models();
     models.wait_for(&[Model::Analytics], Partition(0), position, PATIENCE).await.unwrap();

@@ -6,8 +6,9 @@ use domain::{Event, meter, usage};
 use event_log::{EventLog, MemoryLog};
 
 use super::*;
+use crate::Projections;
+use crate::temporary::{Kind, Temporary, on_each_kind};
 use crate::testing::{BEGIN, History, actor, keyring, tenant};
-use crate::{Projections, Settings};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -19,8 +20,11 @@ fn recorded() -> Event {
     Event::Usage(usage::Event::Recorded { entries: vec![], others: vec![], consumed: vec![] })
 }
 
-#[tokio::test]
-async fn every_event_is_found_by_all_that_stands_around_it() {
+on_each_kind! {
+    every_event_is_found_by_all_that_stands_around_it
+}
+
+async fn every_event_is_found_by_all_that_stands_around_it(on: Kind) {
     let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
@@ -30,8 +34,8 @@ async fn every_event_is_found_by_all_that_stands_around_it() {
     history.event(tenant(1), stream, archived());
     history.event(tenant(2), stream, archived());
     let position = history.append().await;
-    let folder = tempfile::tempdir().unwrap();
-    let projections = Projections::start(Settings::new(folder.path()), log, keyring).await.unwrap();
+    let place = Temporary::new(on).await;
+    let projections = Projections::start(place.settings(), log, keyring).await.unwrap();
     let models = projections.models();
     models.wait_for(&[Model::Audit], Partition(0), position, PATIENCE).await.unwrap();
 

@@ -124,7 +124,8 @@ pub async fn count(
     let Some(tenant) = tenant_of(principal, seller)? else { return Ok(0) };
     let mut sql = Sql::new("SELECT count(*) FROM plans WHERE tenant = ");
     sql.bind(tenant.0);
-    models.count(Model::Billing, Scoped { tenant: principal.tenant(), sql }).await
+    let scoped = Scoped { tenant: principal.tenant(), of: tenant, sql };
+    models.count(Model::Billing, scoped).await
 }
 
 /// Whose plans the principal reads; none if it may read none.
@@ -151,7 +152,7 @@ async fn fetch(
 ) -> Result<Vec<Plan>, ReadError> {
     let fault = ReadError::fault(Model::Billing);
     // Whoever reads it, not whose it is: the operator's plans are read by everybody.
-    let mut reader = models.reader(Model::Billing, principal.tenant()).await?;
+    let mut reader = models.reader_of(Model::Billing, principal.tenant(), tenant).await?;
     let mut snapshot = store::begin(&mut reader).await.map_err(fault)?;
     let rows = sql.fetch(&mut snapshot).await.map_err(fault)?;
     let plans: Result<Vec<_>, _> = rows.iter().map(read).collect();

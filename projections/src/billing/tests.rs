@@ -18,31 +18,32 @@ use uuid::Uuid;
 
 use super::*;
 use crate::page::Window;
+use crate::temporary::{Kind, Temporary, on_each_kind};
 use crate::testing::{BEGIN, History, actor, keyring, tenant};
 use crate::{Model, Projections, ReadError, ReadModels, Settings};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 struct World {
-    _folder: tempfile::TempDir,
     history: History,
     projections: Projections,
+    _place: Temporary,
 }
 
 impl World {
-    async fn new(batch_max: usize) -> Self {
-        Self::set(|settings| settings.batch_max = batch_max).await
+    async fn new(kind: Kind, batch_max: usize) -> Self {
+        Self::set(kind, |settings| settings.batch_max = batch_max).await
     }
 
-    async fn set(change: impl FnOnce(&mut Settings)) -> Self {
+    async fn set(kind: Kind, change: impl FnOnce(&mut Settings)) -> Self {
         let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
         let keyring = keyring().await;
         let history = History::new(log.clone(), &keyring).await;
-        let folder = tempfile::tempdir().unwrap();
-        let mut settings = Settings::new(folder.path());
+        let place = Temporary::new(kind).await;
+        let mut settings = place.settings();
         change(&mut settings);
         let projections = Projections::start(settings, log, keyring).await.unwrap();
-        Self { _folder: folder, history, projections }
+        Self { history, projections, _place: place }
     }
 
     async fn read(&mut self) -> ReadModels {
@@ -103,9 +104,19 @@ fn question(at_sequence: Option<u64>) -> UsageQuery {
     UsageQuery { customers, meters, from: begin(), to: begin() + TimeDelta::days(3), at_sequence }
 }
 
-#[tokio::test]
-async fn totals_are_exact_and_answer_the_same_for_ever() {
-    let mut world = World::new(3).await;
+on_each_kind! {
+    totals_are_exact_and_answer_the_same_for_ever
+    completeness_moves_with_the_tenants_own_events_and_is_repeated
+    series_are_the_totals_spread_over_time
+    a_report_says_when_it_would_be_too_long
+    a_read_that_takes_too_long_says_so
+    customers_show_their_names_until_they_are_erased
+    plans_and_subscriptions_keep_what_happened
+    meters_are_found_by_key
+}
+
+async fn totals_are_exact_and_answer_the_same_for_ever(on: Kind) {
+    let mut world = World::new(on, 3).await;
     let at = |minutes| begin() + TimeDelta::minutes(minutes);
     let mut answers = Vec::new();
     for number in 0..12_i64 {
@@ -142,9 +153,8 @@ async fn totals_are_exact_and_answer_the_same_for_ever() {
     world.projections.stop().await;
 }
 
-#[tokio::test]
-async fn completeness_moves_with_the_tenants_own_events_and_is_repeated() {
-    let mut world = World::new(8_192).await;
+async fn completeness_moves_with_the_tenants_own_events_and_is_repeated(on: Kind) {
+    let mut world = World::new(on, 8_192).await;
     for _ in 0..5 {
         world.history.now += TimeDelta::seconds(50);
         world.history.event(tenant(1), Stream::Usage, recorded(vec![]));
@@ -163,9 +173,8 @@ async fn completeness_moves_with_the_tenants_own_events_and_is_repeated() {
     world.projections.stop().await;
 }
 
-#[tokio::test]
-async fn series_are_the_totals_spread_over_time() {
-    let mut world = World::new(8_192).await;
+async fn series_are_the_totals_spread_over_time(on: Kind) {
+    let mut world = World::new(on, 8_192).await;
     let at = |hours| begin() + TimeDelta::hours(hours);
     let entries = [0, 0, 5, 25, 71, 72].map(|it| entry(customer(1), "api.calls", at(it), "2"));
     world.history.event(tenant(1), Stream::Usage, recorded(entries.to_vec()));
@@ -202,9 +211,8 @@ async fn series_are_the_totals_spread_over_time() {
     world.projections.stop().await;
 }
 
-#[tokio::test]
-async fn a_report_says_when_it_would_be_too_long() {
-    let mut world = World::new(8_192).await;
+async fn a_report_says_when_it_would_be_too_long(on: Kind) {
+    let mut world = World::new(on, 8_192).await;
     let most = i64::try_from(usage::SPANS_MAX).unwrap();
     let hour = |it| entry(customer(1), "api.calls", begin() + TimeDelta::hours(it), "1");
     for first in (0..most).step_by(1_000) {
@@ -235,9 +243,8 @@ async fn a_report_says_when_it_would_be_too_long() {
     world.projections.stop().await;
 }
 
-#[tokio::test]
-async fn a_read_that_takes_too_long_says_so() {
-    let mut world = World::set(|it| it.read_time_max = std::time::Duration::ZERO).await;
+async fn a_read_that_takes_too_long_says_so(on: Kind) {
+    let mut world = World::set(on, |it| it.read_time_max = std::time::Duration::ZERO).await;
     let hour = |it| entry(customer(1), "api.calls", begin() + TimeDelta::hours(it), "1");
     world.history.event(tenant(1), Stream::Usage, recorded((0..1_000).map(hour).collect()));
     let models = world.read().await;
@@ -257,9 +264,8 @@ async fn personal(history: &History, text: &str) -> (SubjectId, domain::personal
     (subject, personal)
 }
 
-#[tokio::test]
-async fn customers_show_their_names_until_they_are_erased() {
-    let mut world = World::new(2).await;
+async fn customers_show_their_names_until_they_are_erased(on: Kind) {
+    let mut world = World::new(on, 2).await;
     let (subject, name) = personal(&world.history, "Ada Ltd").await;
     let (_, contact) = personal(&world.history, "ada@example.com").await;
     let opened = customer::Event::Opened {
@@ -304,9 +310,8 @@ async fn customers_show_their_names_until_they_are_erased() {
     world.projections.stop().await;
 }
 
-#[tokio::test]
-async fn plans_and_subscriptions_keep_what_happened() {
-    let mut world = World::new(1).await;
+async fn plans_and_subscriptions_keep_what_happened(on: Kind) {
+    let mut world = World::new(on, 1).await;
     let (plan, id) = (PlanId(Uuid::from_u128(1)), SubscriptionId(Uuid::from_u128(2)));
     for (version, name) in [(1, "Basic"), (2, "Basic 2")] {
         let event = plan::Event::VersionPublished { version, terms: terms(name) };
@@ -370,9 +375,8 @@ async fn plans_and_subscriptions_keep_what_happened() {
     world.projections.stop().await;
 }
 
-#[tokio::test]
-async fn meters_are_found_by_key() {
-    let mut world = World::new(8_192).await;
+async fn meters_are_found_by_key(on: Kind) {
+    let mut world = World::new(on, 8_192).await;
     let id = MeterId(Uuid::from_u128(3));
     let defined = meter::Event::Defined {
         key: key("api.calls"),

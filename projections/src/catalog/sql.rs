@@ -53,7 +53,7 @@ impl Visible {
 
     /// `sql`, which answers what this shows, with whose it is.
     pub(super) fn scoping(&self, sql: Sql) -> Scoped {
-        Scoped { tenant: self.tenant, sql }
+        Scoped { tenant: self.tenant, of: self.tenant, sql }
     }
 
     /// Whether nothing of the tenant is hidden.

@@ -21,6 +21,7 @@ use super::history::Detail;
 use super::sql::Visible;
 use super::*;
 use crate::page::{Page, Window};
+use crate::temporary::{Kind, Temporary, on_each_kind};
 use crate::testing::{History, actor, keyring, tenant};
 use crate::{Model, Projections, ReadModels, Settings};
 
@@ -28,18 +29,18 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A catalog that follows a history.
 struct World {
-    folder: tempfile::TempDir,
+    place: Temporary,
     keyring: Keyring,
     log: Arc<dyn EventLog>,
     history: History,
 }
 
 impl World {
-    async fn new() -> Self {
+    async fn new(kind: Kind) -> Self {
         let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
         let keyring = keyring().await;
         let history = History::new(log.clone(), &keyring).await;
-        Self { folder: tempfile::tempdir().unwrap(), keyring, log, history }
+        Self { place: Temporary::new(kind).await, keyring, log, history }
     }
 
     /// Appends what is pending and waits until the catalog has it.
@@ -49,7 +50,7 @@ impl World {
     }
 
     async fn follow(&self, position: Position, batch_max: usize) -> (Projections, ReadModels) {
-        let settings = Settings { batch_max, ..Settings::new(self.folder.path()) };
+        let settings = Settings { batch_max, ..self.place.settings() };
         let (log, keyring) = (self.log.clone(), self.keyring.clone());
         let projections = Projections::start(settings, log, keyring).await.unwrap();
         let models = projections.models();
@@ -122,9 +123,18 @@ async fn found(models: &ReadModels, filter: Filter) -> Vec<String> {
     page.into_nodes().map(|it| it.name).collect()
 }
 
-#[tokio::test]
-async fn filters_find_what_backstage_finds() {
-    let mut world = World::new().await;
+on_each_kind! {
+    filters_find_what_backstage_finds
+    predicates_find_what_backstage_finds
+    an_entity_is_shown_whole
+    relations_stand_in_both_directions_and_may_dangle
+    search_ranks_names_before_prose
+    facets_count_values_in_their_own_case
+    a_scope_hides_rows_totals_and_far_ends
+}
+
+async fn filters_find_what_backstage_finds(on: Kind) {
+    let mut world = World::new(on).await;
     zoo(&mut world.history).await;
     let (projections, models) = world.read().await;
     let table: &[(&[&str], &[&str])] = &[
@@ -156,9 +166,8 @@ async fn filters_find_what_backstage_finds() {
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn predicates_find_what_backstage_finds() {
-    let mut world = World::new().await;
+async fn predicates_find_what_backstage_finds(on: Kind) {
+    let mut world = World::new(on).await;
     zoo(&mut world.history).await;
     let (projections, models) = world.read().await;
     let table = [
@@ -193,9 +202,8 @@ async fn predicates_find_what_backstage_finds() {
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn an_entity_is_shown_whole() {
-    let mut world = World::new().await;
+async fn an_entity_is_shown_whole(on: Kind) {
+    let mut world = World::new(on).await;
     let location = LocationId(Uuid::from_u128(7));
     let target = "https://example.com/catalog-info.yaml".to_owned();
     let event = location::Event::Registered { kind: LocationKind::Url, target };
@@ -235,9 +243,8 @@ async fn an_entity_is_shown_whole() {
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn relations_stand_in_both_directions_and_may_dangle() {
-    let mut world = World::new().await;
+async fn relations_stand_in_both_directions_and_may_dangle(on: Kind) {
+    let mut world = World::new(on).await;
     zoo(&mut world.history).await;
     let (projections, models) = world.read().await;
     let references =
@@ -307,9 +314,8 @@ async fn relations_stand_in_both_directions_and_may_dangle() {
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn search_ranks_names_before_prose() {
-    let mut world = World::new().await;
+async fn search_ranks_names_before_prose(on: Kind) {
+    let mut world = World::new(on).await;
     zoo(&mut world.history).await;
     let spec = json!({ "type": "service", "lifecycle": "x", "owner": "team-b" });
     world.history.register(tenant(1), &entity("Component", "shop-front", &spec), None).await;
@@ -337,9 +343,8 @@ async fn search_ranks_names_before_prose() {
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn facets_count_values_in_their_own_case() {
-    let mut world = World::new().await;
+async fn facets_count_values_in_their_own_case(on: Kind) {
+    let mut world = World::new(on).await;
     zoo(&mut world.history).await;
     let (projections, models) = world.read().await;
     let keys = ["kind", "metadata.tags", "relations.ownedBy", "unknown"].map(str::to_owned);
@@ -380,9 +385,8 @@ async fn facets_count_values_in_their_own_case() {
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn a_scope_hides_rows_totals_and_far_ends() {
-    let mut world = World::new().await;
+async fn a_scope_hides_rows_totals_and_far_ends(on: Kind) {
+    let mut world = World::new(on).await;
     zoo(&mut world.history).await;
     let (projections, models) = world.read().await;
     let owned = Predicate::OwnedBy("group:default/team-a".to_owned());

@@ -105,11 +105,11 @@ pub(crate) async fn apply(
                 for it in unfit.values().filter(|it| !parked.contains(&it.tenant)) {
                     park(&mut transaction, set.model, partition, it).await?;
                 }
-                transaction.commit().await.map_err(StoreError::from)?;
+                transaction.commit().await?;
                 return Ok(Outcome::Applied { place: next, changes });
             }
             Err(ApplyError::Unfit(found)) => {
-                transaction.rollback().await.map_err(StoreError::from)?;
+                transaction.rollback().await?;
                 unfit = first_of_each(unfit.into_values().chain([found]));
             }
             Err(error) => return Err(error),

@@ -1,21 +1,20 @@
 //! Which table sets there are, and how a rebuilt one takes the place of another.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::live::{self, Live};
-use crate::engine::table_set::{Progress, Stage, TableSet, file_name};
+use crate::engine::live::Live;
+use crate::engine::table_set::{Progress, Stage, TableSet, set_name};
 use crate::engine::worker::{Tools, Workers};
 use crate::engine::{EngineError, Settings};
 use crate::model::Model;
 use crate::read_models::ReadModels;
-use crate::store::{Bounds, StoreError};
+use crate::store::{Bounds, Database, StoreError};
 
 /// The table sets of every model.
 #[derive(Debug)]
 pub(crate) struct Generations {
-    folder: PathBuf,
+    database: Database,
     readers: Bounds,
     live: Arc<Live>,
     state: Mutex<State>,
@@ -32,20 +31,23 @@ struct State {
 
 impl Generations {
     /// Opens the live generation of every model and starts following the log.
-    pub(crate) async fn open(settings: Settings, tools: &Tools) -> Result<Self, EngineError> {
-        let Settings { folder, readers_max: connections_max, .. } = settings;
-        let readers = Bounds { connections_max, time_max: settings.read_time_max };
+    pub(crate) async fn open(
+        settings: &Settings,
+        database: Database,
+        tools: &Tools,
+    ) -> Result<Self, EngineError> {
+        let Settings { readers_max: connections_max, read_time_max: time_max, .. } = *settings;
+        let readers = Bounds { connections_max, time_max };
         let failed = |model| move |it| EngineError::storage(model, it);
         let mut sets = Vec::with_capacity(Model::ALL.len());
         let mut workers = BTreeMap::new();
         for model in Model::ALL {
-            let chosen = chosen(&folder, &tools.live, model).await.map_err(failed(model))?;
-            let file = chosen.map(|it| file_name(model, it));
-            live::remove_others(&folder, model, file.as_deref())
-                .map_err(|it| EngineError::storage(model, it))?;
+            let chosen = chosen(&database, &tools.live, model).await.map_err(failed(model))?;
+            let name = chosen.map(|it| set_name(model, it));
+            remove_others(&database, model, name.as_deref()).await.map_err(failed(model))?;
             let log = tools.log.as_ref();
             let stage = chosen.map_or(Stage::Filling, |_| Stage::Filled);
-            let set = TableSet::open(&folder, model, chosen.unwrap_or(1), log, readers, stage);
+            let set = TableSet::open(&database, model, chosen.unwrap_or(1), log, readers, stage);
             let set = Arc::new(set.await?);
             set.make_live();
             workers.insert(model, Workers::start(&set, tools));
@@ -55,7 +57,7 @@ impl Generations {
             ReadModels::new(sets, &tools.keyring, tools.log.incarnation(), settings.read_bytes_max);
         let state = Mutex::new(State { read_models, workers, building: None });
         let live = tools.live.clone();
-        Ok(Self { folder, readers, live, state, rebuilding: tokio::sync::Mutex::new(()) })
+        Ok(Self { database, readers, live, state, rebuilding: tokio::sync::Mutex::new(()) })
     }
 
     /// What a request that begins now reads.
@@ -84,7 +86,7 @@ impl Generations {
         let old = self.read_models().set(model).clone();
         let log = tools.log.as_ref();
         let (generation, stage) = (old.generation + 1, Stage::Filling);
-        let next = TableSet::open(&self.folder, model, generation, log, self.readers, stage);
+        let next = TableSet::open(&self.database, model, generation, log, self.readers, stage);
         let next = Arc::new(next.await?);
         self.state().building = Some(next.clone());
         let workers = Workers::start(&next, tools);
@@ -146,13 +148,23 @@ impl Generations {
 
 /// The generation that answers requests. None if it was never filled or is lost: then the first
 /// does, and is filled meanwhile.
-async fn chosen(folder: &Path, live: &Live, model: Model) -> Result<Option<u64>, StoreError> {
+async fn chosen(database: &Database, live: &Live, model: Model) -> Result<Option<u64>, StoreError> {
     let Some(generation) = live.generation(model).await? else { return Ok(None) };
-    if folder.join(file_name(model, generation)).exists() {
+    if database.place(set_name(model, generation)).exists().await? {
         return Ok(Some(generation));
     }
     live.forget(model).await?;
     Ok(None)
+}
+
+/// Removes every table set of `model` but the live one, if there is one: left by an earlier
+/// version, or half filled when the process ended.
+async fn remove_others(
+    database: &Database,
+    model: Model,
+    live: Option<&str>,
+) -> Result<(), StoreError> {
+    database.remove_others(&format!("{model}-v"), live).await
 }
 
 /// The position after the last one that readers of a partition may have seen. Tables that do not

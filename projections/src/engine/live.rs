@@ -1,23 +1,18 @@
-//! Which generation of each model answers requests: one row per model, in a file of its own.
-
-use std::path::Path;
+//! Which generation of each model answers requests: one row per model, in a place of its own.
 
 use tokio::sync::Mutex;
 
 use crate::model::Model;
-use crate::store::{self, Access, Connection, Durability, Sql, StoreError};
-
-/// The file's name in the folder.
-const FILE: &str = "projections.db";
+use crate::store::{self, Access, Connection, Database, Durability, Sql, StoreError};
 
 /// The rows.
 #[derive(Debug)]
 pub(crate) struct Live(Mutex<Connection>);
 
 impl Live {
-    pub(crate) async fn open(folder: &Path) -> Result<Self, StoreError> {
-        let mut connection = store::connect(&folder.join(FILE), Access::Write).await?;
-        // What is chosen or forgotten here decides whether a file of unsynced rows may be read.
+    pub(crate) async fn open(database: &Database) -> Result<Self, StoreError> {
+        let mut connection = database.choice().connect(Access::Write).await?;
+        // What is chosen or forgotten here decides whether tables of unsynced rows may be read.
         store::set_durability(&mut connection, Durability::Full).await?;
         let table = "CREATE TABLE IF NOT EXISTS live (
             model TEXT NOT NULL,
@@ -25,7 +20,10 @@ impl Live {
             generation BIGINT NOT NULL,
             PRIMARY KEY (model, schema_version)
         )";
-        store::define(&mut connection, table).await?;
+        let mut transaction = store::begin(&mut connection).await?;
+        store::take_turns(&mut transaction).await?;
+        store::define(&mut transaction, table).await?;
+        transaction.commit().await?;
         Ok(Self(Mutex::new(connection)))
     }
 
@@ -56,22 +54,4 @@ impl Live {
         sql.execute(&mut *self.0.lock().await).await?;
         Ok(())
     }
-}
-
-/// Removes every table set of `model` in `folder` but the live one, if there is one: left by an
-/// earlier version, or half filled when the process ended.
-pub(crate) fn remove_others(
-    folder: &Path,
-    model: Model,
-    live: Option<&str>,
-) -> std::io::Result<()> {
-    let begin = format!("{model}-v");
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|it| it.to_str()) else { continue };
-        if name.starts_with(&begin) && name.ends_with(".db") && Some(name) != live {
-            store::remove(&path)?;
-        }
-    }
-    Ok(())
 }

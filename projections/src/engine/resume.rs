@@ -84,12 +84,12 @@ async fn step(
             Ok(changes) => {
                 let stuck = unfit.filter(|it| it.position <= upto);
                 let step = conclude(&mut transaction, parked, stuck, read, upto).await?;
-                transaction.commit().await.map_err(StoreError::from)?;
+                transaction.commit().await?;
                 tools.tell(set, changes);
                 return Ok(step);
             }
             Err(ApplyError::Unfit(found)) => {
-                transaction.rollback().await.map_err(StoreError::from)?;
+                transaction.rollback().await?;
                 unfit = Some(found);
             }
             Err(error) => return Err(error.into()),

@@ -1,8 +1,7 @@
-//! One generation of one model: its file, its connections, how far it is.
+//! One generation of one model: where it is, its connections, how far it is.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +14,10 @@ use crate::engine::EngineError;
 use crate::engine::live::Live;
 use crate::engine::status::ParkedTenant;
 use crate::model::Model;
-use crate::store::{self, Access, Bounds, Connection, Durability, Readers, Sql, StoreError};
+use crate::store::{
+    self, Access, Bounds, Connection, Database, Durability, Place as Tables, Readers, Sql,
+    StoreError,
+};
 
 /// The tables every set has beside those of its model.
 const OWN_TABLES: [&str; 2] = [
@@ -32,7 +34,7 @@ const OWN_TABLES: [&str; 2] = [
         position BIGINT NOT NULL,
         at BIGINT NOT NULL,
         reason TEXT NOT NULL
-    )",
+    ) /* operators */",
 ];
 
 /// What stands for the position of a partition of which nothing was applied yet.
@@ -69,7 +71,7 @@ pub(crate) struct TableSet {
     pub model: Model,
     pub generation: u64,
     pub readers: Readers,
-    path: PathBuf,
+    tables: Tables,
     writer: tokio::sync::Mutex<Connection>,
     progress: watch::Sender<Vec<Progress>>,
     /// By partition, the end of the log that has to be reached before the set is filled.
@@ -88,7 +90,7 @@ impl fmt::Debug for TableSet {
 impl TableSet {
     /// Opens the set, or creates it with every partition at its beginning.
     pub(crate) async fn open(
-        folder: &Path,
+        database: &Database,
         model: Model,
         generation: u64,
         log: &dyn event_log::EventLog,
@@ -96,7 +98,7 @@ impl TableSet {
         stage: Stage,
     ) -> Result<Self, EngineError> {
         let failed = |it| EngineError::storage(model, it);
-        let made = Self::make(folder, model, generation, log, readers).await;
+        let made = Self::make(database, model, generation, log, readers).await;
         let mut set = made.map_err(failed)?;
         if stage == Stage::Filling {
             for partition in (0..log.partitions()).map(Partition) {
@@ -115,14 +117,14 @@ impl TableSet {
     }
 
     async fn make(
-        folder: &Path,
+        database: &Database,
         model: Model,
         generation: u64,
         log: &dyn event_log::EventLog,
         readers: Bounds,
     ) -> Result<Self, StoreError> {
-        let path = folder.join(file_name(model, generation));
-        let mut writer = store::connect(&path, Access::Write).await?;
+        let tables = database.place(set_name(model, generation));
+        let mut writer = tables.connect(Access::Write).await?;
         create_tables(&mut writer, model).await?;
         for partition in 0..log.partitions() {
             let mut sql = Sql::new(
@@ -135,8 +137,8 @@ impl TableSet {
         let set = Self {
             model,
             generation,
-            readers: Readers::new(&path, readers),
-            path,
+            readers: Readers::new(tables.clone(), readers),
+            tables,
             writer: tokio::sync::Mutex::new(writer),
             progress: watch::Sender::new(Vec::new()),
             to_fill: Mutex::default(),
@@ -225,6 +227,7 @@ impl TableSet {
         for index in self.model.schema().indexes {
             store::define(&mut writer, index).await?;
         }
+        store::gather_statistics(&mut writer).await?;
         store::set_durability(&mut writer, Durability::Ordered).await?;
         let last = Sql::new("UPDATE checkpoints SET at = at");
         store::make_durable(&mut writer, last).await?;
@@ -281,7 +284,7 @@ impl TableSet {
         self.live.store(true, Ordering::Release);
     }
 
-    /// Removes the file once nobody reads it any more.
+    /// Removes the tables once nobody reads them any more.
     pub(crate) fn retire(&self) {
         self.live.store(false, Ordering::Release);
         self.retired.store(true, Ordering::Release);
@@ -290,10 +293,8 @@ impl TableSet {
 
 impl Drop for TableSet {
     fn drop(&mut self) {
-        if self.retired.load(Ordering::Acquire)
-            && let Err(error) = store::remove(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "an old table set stays behind");
+        if self.retired.load(Ordering::Acquire) {
+            self.tables.remove();
         }
     }
 }
@@ -349,17 +350,18 @@ pub(crate) fn parked_tenant(model: Model, row: &store::Row) -> Result<ParkedTena
     })
 }
 
-/// What the file of a generation is called.
-pub(crate) fn file_name(model: Model, generation: u64) -> String {
-    format!("{model}-v{}-g{generation}.db", model.schema().version)
+/// What a generation is called.
+pub(crate) fn set_name(model: Model, generation: u64) -> String {
+    format!("{model}-v{}-g{generation}", model.schema().version)
 }
 
 async fn create_tables(connection: &mut Connection, model: Model) -> Result<(), StoreError> {
     let mut transaction = store::begin(connection).await?;
+    store::take_turns(&mut transaction).await?;
     if !store::has_table(&mut transaction, "checkpoints").await? {
         for table in OWN_TABLES.iter().chain(model.schema().tables) {
             store::define(&mut transaction, table).await?;
         }
     }
-    Ok(transaction.commit().await?)
+    transaction.commit().await
 }

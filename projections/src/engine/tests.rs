@@ -1,4 +1,3 @@
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::catalog::{Filter, Selection};
 use crate::engine::change::EntityFate;
 use crate::engine::status::GenerationState;
 use crate::page::Window;
+use crate::temporary::{Kind, Temporary, on_each_kind};
 use crate::testing::{History, actor, keyring, tenant};
 
 /// Far more than anything here needs.
@@ -24,12 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const READERS: crate::store::Bounds =
     crate::store::Bounds { connections_max: 1, time_max: PATIENCE };
 
-fn settings(folder: &Path) -> Settings {
-    Settings { batch_max: 64, ..Settings::new(folder) }
+fn settings(place: &Temporary) -> Settings {
+    Settings { batch_max: 64, ..place.settings() }
 }
 
-async fn start(folder: &Path, log: &Arc<dyn EventLog>, keyring: &Keyring) -> Projections {
-    Projections::start(settings(folder), log.clone(), keyring.clone()).await.unwrap()
+async fn start(place: &Temporary, log: &Arc<dyn EventLog>, keyring: &Keyring) -> Projections {
+    Projections::start(settings(place), log.clone(), keyring.clone()).await.unwrap()
+}
+
+async fn database(place: &Temporary) -> Database {
+    Database::open(&place.tables()).await.unwrap()
 }
 
 fn member(tenant: TenantId) -> Principal {
@@ -57,13 +61,26 @@ async fn entities_of(models: &ReadModels, tenant: TenantId) -> u64 {
     entities::count(models, &member(tenant), &everything).await.unwrap()
 }
 
-#[tokio::test]
-async fn what_is_appended_becomes_visible_to_its_tenant_alone() {
-    let (folder, log) =
-        (tempfile::tempdir().unwrap(), Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>);
+on_each_kind! {
+    what_is_appended_becomes_visible_to_its_tenant_alone
+    a_restart_goes_on_where_it_stopped
+    tables_of_another_log_are_refused_until_they_are_rebuilt
+    a_log_that_lost_its_end_stops_the_worker
+    two_workers_on_one_partition_apply_every_batch_once
+    without_the_comparison_two_workers_count_twice
+    an_event_that_cannot_be_applied_parks_its_tenant_and_nobody_else
+    a_tenant_that_is_resumed_has_missed_nothing
+    a_rebuild_under_load_never_shows_less_than_before
+    waiting_in_vain_says_by_how_much
+    an_operator_reads_no_tenants_catalog
+}
+
+async fn what_is_appended_becomes_visible_to_its_tenant_alone(on: Kind) {
+    let place = Temporary::new(on).await;
+    let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
-    let projections = start(folder.path(), &log, &keyring).await;
+    let projections = start(&place, &log, &keyring).await;
     let mut changes = projections.changes();
     history.register(tenant(1), &component("web"), None).await;
     let position = history.append().await;
@@ -79,14 +96,13 @@ async fn what_is_appended_becomes_visible_to_its_tenant_alone() {
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn a_restart_goes_on_where_it_stopped() {
-    let (folder, log) =
-        (tempfile::tempdir().unwrap(), Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>);
+async fn a_restart_goes_on_where_it_stopped(on: Kind) {
+    let place = Temporary::new(on).await;
+    let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
     for round in 0..3 {
-        let projections = start(folder.path(), &log, &keyring).await;
+        let projections = start(&place, &log, &keyring).await;
         for number in 0..100 {
             history.register(tenant(1), &component(&format!("c{round}-{number}")), None).await;
         }
@@ -97,16 +113,15 @@ async fn a_restart_goes_on_where_it_stopped() {
     }
 }
 
-#[tokio::test]
-async fn tables_of_another_log_are_refused_until_they_are_rebuilt() {
-    let folder = tempfile::tempdir().unwrap();
+async fn tables_of_another_log_are_refused_until_they_are_rebuilt(on: Kind) {
+    let place = Temporary::new(on).await;
     let keyring = keyring().await;
     for (round, refused) in [(1, None), (2, Some("incarnation"))] {
         let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
         let mut history = History::new(log.clone(), &keyring).await;
         history.register(tenant(1), &component(&format!("c{round}")), None).await;
         let position = history.append().await;
-        let projections = start(folder.path(), &log, &keyring).await;
+        let projections = start(&place, &log, &keyring).await;
         if let Some(reason) = refused {
             let mut progress = projections.models().set(Model::Catalog).progress();
             let stopped = progress.wait_for(|it| it[0].stopped.is_some()).await.unwrap();
@@ -126,26 +141,25 @@ async fn tables_of_another_log_are_refused_until_they_are_rebuilt() {
     }
 }
 
-#[tokio::test]
-async fn a_log_that_lost_its_end_stops_the_worker() {
-    let folder = tempfile::tempdir().unwrap();
+async fn a_log_that_lost_its_end_stops_the_worker(on: Kind) {
+    let place = Temporary::new(on).await;
     let keyring = keyring().await;
     let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let mut history = History::new(log.clone(), &keyring).await;
     history.register(tenant(1), &component("web"), None).await;
     let position = history.append().await;
-    let projections = start(folder.path(), &log, &keyring).await;
+    let projections = start(&place, &log, &keyring).await;
     visible(&projections, position).await;
     projections.stop().await;
     for (sql, reason) in [
         ("UPDATE checkpoints SET event = 'evt_other'", "another one there"),
         ("UPDATE checkpoints SET position = 1000", "the log ends at"),
     ] {
-        let path = folder.path().join("audit-v1-g1.db");
-        let mut tables = crate::store::connect(&path, crate::store::Access::Write).await.unwrap();
+        let tables = database(&place).await.place(table_set::set_name(Model::Audit, 1));
+        let mut tables = tables.connect(crate::store::Access::Write).await.unwrap();
         crate::store::Sql::new(sql).execute(&mut tables).await.unwrap();
         drop(tables);
-        let projections = start(folder.path(), &log, &keyring).await;
+        let projections = start(&place, &log, &keyring).await;
         let mut progress = projections.models().set(Model::Audit).progress();
         let stopped = progress.wait_for(|it| it[0].stopped.is_some()).await.unwrap();
         let said = stopped[0].stopped.clone().unwrap();
@@ -155,9 +169,9 @@ async fn a_log_that_lost_its_end_stops_the_worker() {
     }
 }
 
-/// Two engines on one folder, fed 10,000 batches; returns the commands the analytics counted.
-async fn count_with_two_workers(guard: Guard, batches: u64) -> u64 {
-    let folder = tempfile::tempdir().unwrap();
+/// Two engines on one place, fed 10,000 batches; returns the commands the analytics counted.
+async fn count_with_two_workers(on: Kind, guard: Guard, batches: u64) -> u64 {
+    let place = Temporary::new(on).await;
     let keyring = keyring().await;
     let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let mut history = History::new(log.clone(), &keyring).await;
@@ -169,12 +183,13 @@ async fn count_with_two_workers(guard: Guard, batches: u64) -> u64 {
         }
     }
     let log_end = log.end(Partition(0)).await.unwrap();
+    let database = database(&place).await;
     let set = |generation| {
         let log = log.clone();
-        let folder = folder.path().to_owned();
+        let database = database.clone();
         async move {
             table_set::TableSet::open(
-                &folder,
+                &database,
                 Model::Analytics,
                 generation,
                 log.as_ref(),
@@ -188,7 +203,7 @@ async fn count_with_two_workers(guard: Guard, batches: u64) -> u64 {
     };
     // The same file, opened twice, each with a connection and a worker of its own.
     let sets = [set(1).await, set(1).await];
-    let live = Arc::new(live::Live::open(folder.path()).await.unwrap());
+    let live = Arc::new(live::Live::open(&database).await.unwrap());
     let tools = worker::Tools {
         live,
         log: log.clone(),
@@ -209,24 +224,21 @@ async fn count_with_two_workers(guard: Guard, batches: u64) -> u64 {
         it.stop().await;
     }
     let mut reader = sets[0].readers.acquire(tenant(1).0).await.unwrap();
-    let count = crate::store::Sql::new("SELECT sum(commands) FROM days");
+    let count = crate::store::Sql::new("SELECT CAST(sum(commands) AS BIGINT) FROM days");
     count.fetch_optional(&mut reader).await.unwrap().unwrap().count(0).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_workers_on_one_partition_apply_every_batch_once() {
-    assert_eq!(count_with_two_workers(Guard::CompareAndSet, 10_000).await, 10_000);
+async fn two_workers_on_one_partition_apply_every_batch_once(on: Kind) {
+    assert_eq!(count_with_two_workers(on, Guard::CompareAndSet, 10_000).await, 10_000);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_comparison_two_workers_count_twice() {
-    assert!(count_with_two_workers(Guard::SetOnly, 1_000).await > 1_000);
+async fn without_the_comparison_two_workers_count_twice(on: Kind) {
+    assert!(count_with_two_workers(on, Guard::SetOnly, 1_000).await > 1_000);
 }
 
-#[tokio::test]
-async fn an_event_that_cannot_be_applied_parks_its_tenant_and_nobody_else() {
-    let (folder, log) =
-        (tempfile::tempdir().unwrap(), Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>);
+async fn an_event_that_cannot_be_applied_parks_its_tenant_and_nobody_else(on: Kind) {
+    let place = Temporary::new(on).await;
+    let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
     history.register(tenant(1), &component("before"), None).await;
@@ -235,7 +247,7 @@ async fn an_event_that_cannot_be_applied_parks_its_tenant_and_nobody_else() {
     history.register(tenant(1), &component("after"), None).await;
     history.register(tenant(2), &component("other"), None).await;
     let first = history.append().await;
-    let projections = start(folder.path(), &log, &keyring).await;
+    let projections = start(&place, &log, &keyring).await;
     let models = visible(&projections, first).await;
     assert_eq!(entities_of(&models, tenant(1)).await, 1);
     assert_eq!(entities_of(&models, tenant(2)).await, 1);
@@ -260,10 +272,9 @@ async fn an_event_that_cannot_be_applied_parks_its_tenant_and_nobody_else() {
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn a_tenant_that_is_resumed_has_missed_nothing() {
-    let (folder, log) =
-        (tempfile::tempdir().unwrap(), Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>);
+async fn a_tenant_that_is_resumed_has_missed_nothing(on: Kind) {
+    let place = Temporary::new(on).await;
+    let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
     for number in 0..300 {
@@ -272,7 +283,7 @@ async fn a_tenant_that_is_resumed_has_missed_nothing() {
         }
     }
     let position = history.append().await;
-    let projections = start(folder.path(), &log, &keyring).await;
+    let projections = start(&place, &log, &keyring).await;
     let models = visible(&projections, position).await;
     // As if the very first event of the tenant had not been applied, nor any after it.
     let set = models.set(Model::Catalog);
@@ -302,13 +313,12 @@ async fn a_tenant_that_is_resumed_has_missed_nothing() {
     projections.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rebuild_under_load_never_shows_less_than_before() {
-    let (folder, log) =
-        (tempfile::tempdir().unwrap(), Arc::new(MemoryLog::new(2)) as Arc<dyn EventLog>);
+async fn a_rebuild_under_load_never_shows_less_than_before(on: Kind) {
+    let place = Temporary::new(on).await;
+    let log = Arc::new(MemoryLog::new(2)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
-    let projections = start(folder.path(), &log, &keyring).await;
+    let projections = start(&place, &log, &keyring).await;
     history.register(tenant(1), &component("first"), None).await;
     let mut position = history.append().await;
     visible(&projections, position).await;
@@ -349,23 +359,31 @@ async fn a_rebuild_under_load_never_shows_less_than_before() {
 
     // What a request holds stays readable; what nobody holds is gone.
     assert!(entities_of(&pinned, tenant(1)).await > 0);
-    assert!(folder.path().join("catalog-v1-g1.db").exists());
-    assert!(!folder.path().join("catalog-v1-g2.db").exists());
+    let database = database(&place).await;
+    let exists = async |generation| {
+        database.place(table_set::set_name(Model::Catalog, generation)).exists().await.unwrap()
+    };
+    let gone = async |generation| {
+        while exists(generation).await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone(2)).await.unwrap();
+    assert!(exists(1).await);
     drop(pinned);
-    assert!(!folder.path().join("catalog-v1-g1.db").exists());
+    tokio::time::timeout(PATIENCE, gone(1)).await.unwrap();
     projections.stop().await;
 
-    let projections = start(folder.path(), &log, &keyring).await;
+    let projections = start(&place, &log, &keyring).await;
     assert_eq!(entities_of(&projections.models(), tenant(1)).await, appended);
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn waiting_in_vain_says_by_how_much() {
-    let (folder, log) =
-        (tempfile::tempdir().unwrap(), Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>);
+async fn waiting_in_vain_says_by_how_much(on: Kind) {
+    let place = Temporary::new(on).await;
+    let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
-    let projections = start(folder.path(), &log, &keyring).await;
+    let projections = start(&place, &log, &keyring).await;
     let models = projections.models();
     let nothing = Duration::ZERO;
     let behind = models.wait_for(&[Model::Audit], Partition(0), event_log::Position(9), nothing);
@@ -374,12 +392,11 @@ async fn waiting_in_vain_says_by_how_much() {
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn an_operator_reads_no_tenants_catalog() {
-    let (folder, log) =
-        (tempfile::tempdir().unwrap(), Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>);
+async fn an_operator_reads_no_tenants_catalog(on: Kind) {
+    let place = Temporary::new(on).await;
+    let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
-    let projections = start(folder.path(), &log, &keyring).await;
+    let projections = start(&place, &log, &keyring).await;
     let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
     let everything = Selection::matching(Filter::everything());
     let models = projections.models();
@@ -389,3 +406,4 @@ async fn an_operator_reads_no_tenants_catalog() {
 }
 
 mod filling;
+mod isolation;

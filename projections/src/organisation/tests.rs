@@ -8,6 +8,7 @@ use event_log::{EventLog, MemoryLog, Partition};
 
 use super::*;
 use crate::page::Window;
+use crate::temporary::{Kind, Temporary, on_each_kind};
 use crate::testing::{History, actor, keyring, tenant};
 use crate::{Projections, Settings as EngineSettings};
 
@@ -31,8 +32,11 @@ fn registered(number: u128) -> directory::Event {
     }
 }
 
-#[tokio::test]
-async fn a_tenant_sees_itself_and_operators_see_the_directory() {
+on_each_kind! {
+    a_tenant_sees_itself_and_operators_see_the_directory
+}
+
+async fn a_tenant_sees_itself_and_operators_see_the_directory(on: Kind) {
     let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
@@ -62,8 +66,8 @@ async fn a_tenant_sees_itself_and_operators_see_the_directory() {
         history.event(tenant(1), Stream::Tenant(tenant(1)), AnyEvent::Tenant(event));
     }
     let position = history.append().await;
-    let folder = tempfile::tempdir().unwrap();
-    let engine_settings = EngineSettings { batch_max: 2, ..EngineSettings::new(folder.path()) };
+    let place = Temporary::new(on).await;
+    let engine_settings = EngineSettings { batch_max: 2, ..place.settings() };
     let projections = Projections::start(engine_settings, log, keyring).await.unwrap();
     let models = projections.models();
     models.wait_for(&[Model::Organisation], Partition(0), position, PATIENCE).await.unwrap();

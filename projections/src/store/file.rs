@@ -1,21 +1,58 @@
-//! Table sets as SQLite files.
+//! Table sets as SQLite files in a folder.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _};
+use sqlx::{ConnectOptions, SqliteConnection};
 
-use super::{Connection, Sql, StoreError, Transaction};
+use super::{Access, Connection, Durability, Sql, StoreError};
 
 /// How long a statement waits for another process's transaction. In seconds: 30.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    Read,
-    Write,
+/// A folder of table sets, one file each.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder(Arc<Path>);
+
+impl Folder {
+    /// Makes it, if it is not there.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        Ok(Self(path.into()))
+    }
+
+    /// The file of a set.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(format!("{name}.db"))
+    }
+
+    pub(super) async fn connect(
+        &self,
+        name: &str,
+        access: Access,
+    ) -> Result<SqliteConnection, StoreError> {
+        Ok(options(&self.path(name), access).connect().await?)
+    }
+
+    /// Removes the file and what belongs to it. Whoever still has it open can go on reading.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        remove(&self.path(name))
+    }
+
+    pub(super) fn remove_others(&self, beginning: &str, kept: Option<&str>) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.0)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|it| it.to_str());
+            let Some(name) = name.and_then(|it| it.strip_suffix(".db")) else { continue };
+            if name.starts_with(beginning) && Some(name) != kept {
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Tables can be filled again from the log, so a power cut may cost the last transactions; but
@@ -39,37 +76,30 @@ fn options(path: &Path, access: Access) -> SqliteConnectOptions {
     }
 }
 
-/// What a power cut may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// The whole file, which is then made again: for one that is being filled.
-    Disposable,
-    /// The last transactions.
-    Ordered,
-    /// Nothing.
-    Full,
-}
-
-/// Chooses what a power cut may cost from now on.
-pub(crate) async fn set_durability(
-    connection: &mut Connection,
-    durability: Durability,
-) -> Result<(), StoreError> {
-    // What is sorted on the way to an index may be larger than memory.
-    let pragmas = match durability {
-        Durability::Disposable => ["PRAGMA synchronous = off", "PRAGMA temp_store = file"],
-        Durability::Ordered => ["PRAGMA synchronous = normal", "PRAGMA temp_store = memory"],
-        Durability::Full => ["PRAGMA synchronous = full", "PRAGMA temp_store = memory"],
-    };
-    for it in pragmas {
-        Sql::new(it).execute(connection).await?;
+fn remove(path: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::remove_file(PathBuf::from(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => (),
+        }
     }
     Ok(())
 }
 
-/// Makes everything that was committed survive a power cut. `last` is a transaction since which
-/// [`Durability::Ordered`] was chosen: by it the database has something to sync.
-pub(crate) async fn make_durable(connection: &mut Connection, last: Sql) -> Result<(), StoreError> {
+/// How a connection is told what a power cut may cost.
+pub(super) fn durability(durability: Durability) -> [&'static str; 2] {
+    // What is sorted on the way to an index may be larger than memory.
+    match durability {
+        Durability::Disposable => ["PRAGMA synchronous = off", "PRAGMA temp_store = file"],
+        Durability::Ordered => ["PRAGMA synchronous = normal", "PRAGMA temp_store = memory"],
+        Durability::Full => ["PRAGMA synchronous = full", "PRAGMA temp_store = memory"],
+    }
+}
+
+/// Makes everything that was committed survive a power cut.
+pub(super) async fn make_durable(connection: &mut Connection, last: Sql) -> Result<(), StoreError> {
     /// How long to wait for readers of older states. In milliseconds: 20.
     const PAUSE: Duration = Duration::from_millis(20);
 
@@ -84,42 +114,7 @@ pub(crate) async fn make_durable(connection: &mut Connection, last: Sql) -> Resu
     }
 }
 
-/// One connection.
-pub(crate) async fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
-    Ok(options(path, access).connect().await?)
-}
-
-/// Removes the file and what belongs to it. Whoever still has it open can go on reading.
-pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match std::fs::remove_file(PathBuf::from(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => (),
-        }
-    }
-    Ok(())
-}
-
-/// Begins a transaction; dropping it undoes everything.
-pub(crate) async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
-    Ok(connection.begin().await?)
-}
-
-/// Whether there is a table of this name.
-pub(crate) async fn has_table(connection: &mut Connection, name: &str) -> Result<bool, StoreError> {
-    let mut sql = Sql::new("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ");
-    sql.bind(name);
-    Ok(sql.fetch_optional(connection).await?.is_some())
-}
-
-/// Runs a statement that makes a table or an index.
-///
-/// A table marked `/* clustered */` is kept in the order of its primary key where the database
-/// can do that: it has no rows apart from the key's tree. For tables of small rows.
-pub(crate) async fn define(connection: &mut Connection, text: &str) -> Result<(), StoreError> {
-    let text = text.replace("/* clustered */", "WITHOUT ROWID");
-    Sql::new(&text).execute(connection).await?;
-    Ok(())
+/// The statement that makes a table or an index.
+pub(super) fn definition(text: &str) -> String {
+    text.replace("/* clustered */", "WITHOUT ROWID")
 }

@@ -4,12 +4,12 @@
 //! A read has one connection from its first statement to its last. No tenant has more than its
 //! share of them at a time; whoever asks for more waits in a line of its own, so the common line
 //! never holds more of it than that share. A read that has run out of time, or that nobody waits
-//! for any more, is interrupted inside the database, between two of its instructions.
+//! for any more, is interrupted inside the database: SQLite asks between two instructions,
+//! PostgreSQL looks now and then whether its connection is still there.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-use super::{Access, Connection, StoreError, connect};
+use super::{Access, Connection, Place, StoreError};
 
 /// How often a running statement looks at the clock. In instructions of the database: 1,000,
 /// some 20 µs of work, so that looking costs nothing.
@@ -44,7 +44,7 @@ impl Bounds {
 
 /// The readers of one table set.
 pub(crate) struct Readers {
-    path: PathBuf,
+    place: Place,
     bounds: Bounds,
     room: Arc<Semaphore>,
     shares: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
@@ -53,14 +53,34 @@ pub(crate) struct Readers {
 
 impl fmt::Debug for Readers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Readers({})", self.path.display())
+        write!(f, "Readers({:?})", self.place)
     }
 }
 
 /// An open connection with what ends its statements.
 struct Open {
     connection: Connection,
-    deadline: Arc<Deadline>,
+    /// PostgreSQL is told for each read.
+    deadline: Option<Arc<Deadline>>,
+}
+
+impl Open {
+    fn interrupt_in(&self, left: Duration) {
+        if let Some(deadline) = &self.deadline {
+            deadline.set(left);
+        }
+    }
+
+    /// Begins a read of what `of` may see, which has to be over in `time`.
+    async fn begin(&mut self, of: Uuid, time: Duration) -> Result<(), StoreError> {
+        self.interrupt_in(time);
+        match &mut self.connection {
+            Connection::Sqlite(_) => Ok(()),
+            Connection::Postgres(session) => {
+                session.begin_read(of, tokio::time::Instant::now() + time).await
+            }
+        }
+    }
 }
 
 /// When the statements of a connection are interrupted.
@@ -86,9 +106,9 @@ impl Deadline {
 }
 
 impl Readers {
-    pub(crate) fn new(path: &Path, bounds: Bounds) -> Self {
+    pub(crate) fn new(place: Place, bounds: Bounds) -> Self {
         Self {
-            path: path.to_owned(),
+            place,
             bounds,
             room: Arc::new(Semaphore::new(bounds.connections_max as usize)),
             shares: Mutex::default(),
@@ -96,29 +116,48 @@ impl Readers {
         }
     }
 
-    /// A connection for one read of `tenant`. Its time begins now.
+    /// A connection for one read of what is `tenant`'s, out of its share. Its time begins now.
     pub(crate) async fn acquire(&self, tenant: Uuid) -> Result<Reader, StoreError> {
+        self.acquire_of(tenant, tenant).await
+    }
+
+    /// The same for one read of what is another's, `of`, out of the share of `tenant`.
+    pub(crate) async fn acquire_of(&self, tenant: Uuid, of: Uuid) -> Result<Reader, StoreError> {
         let share = self.share_of(tenant).acquire_owned().await;
         let share = share.expect("nobody closes a share");
         let room = self.room.clone().acquire_owned().await.expect("nobody closes the room");
-        let idle = locked(&self.idle).pop();
-        let open = match idle {
-            Some(open) => open,
-            None => self.open().await?,
-        };
-        open.deadline.set(self.bounds.time_max);
+        let open = self.open(of).await?;
         let idle = self.idle.clone();
-        Ok(Reader { open: Some(open), idle, finished: false, _held: (share, room) })
+        Ok(Reader { open: Some(open), idle, finished: false, held: Some((share, room)) })
     }
 
-    async fn open(&self) -> Result<Open, StoreError> {
-        let mut connection = connect(&self.path, Access::Read).await?;
+    async fn open(&self, of: Uuid) -> Result<Open, StoreError> {
+        let time = self.bounds.time_max;
+        let idle = locked(&self.idle).pop();
+        if let Some(mut open) = idle {
+            // A connection may have been lost while it rested.
+            match open.begin(of, time).await {
+                Ok(()) => return Ok(open),
+                Err(error) if error.is_interrupted() => return Err(error),
+                Err(_) => locked(&self.idle).clear(),
+            }
+        }
+        let mut open = self.connect().await?;
+        open.begin(of, time).await?;
+        Ok(open)
+    }
+
+    async fn connect(&self) -> Result<Open, StoreError> {
+        let mut connection = self.place.connect(Access::Read).await?;
+        let Connection::Sqlite(sqlite) = &mut connection else {
+            return Ok(Open { connection, deadline: None });
+        };
         let deadline = Deadline::new();
         let over = deadline.clone();
-        let mut handle = connection.lock_handle().await?;
+        let mut handle = sqlite.lock_handle().await?;
         handle.set_progress_handler(INSTRUCTIONS, move || !over.is_over());
         drop(handle);
-        Ok(Open { connection, deadline })
+        Ok(Open { connection, deadline: Some(deadline) })
     }
 
     fn share_of(&self, tenant: Uuid) -> Arc<Semaphore> {
@@ -144,7 +183,7 @@ pub(crate) struct Reader {
     open: Option<Open>,
     idle: Arc<Mutex<Vec<Open>>>,
     finished: bool,
-    _held: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    held: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
 impl Reader {
@@ -175,13 +214,32 @@ impl DerefMut for Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
-        if self.finished {
-            open.deadline.set(Duration::MAX);
-            locked(&self.idle).push(open);
-        } else {
-            open.deadline.set(Duration::ZERO);
+        match &open.connection {
+            Connection::Sqlite(_) if self.finished => {
+                open.interrupt_in(Duration::MAX);
+                locked(&self.idle).push(open);
+            }
+            Connection::Sqlite(_) => open.interrupt_in(Duration::ZERO),
+            Connection::Postgres(_) if self.finished => {
+                // What is read is known, so nobody waits for the end of its transaction.
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    runtime.spawn(rest(open, self.idle.clone(), self.held.take()));
+                }
+            }
+            // The server sees that nobody is connected any more.
+            Connection::Postgres(_) => (),
         }
     }
+}
+
+/// Ends the read of a connection, so that another can begin.
+async fn rest<H: Send>(mut open: Open, idle: Arc<Mutex<Vec<Open>>>, held: H) {
+    if let Connection::Postgres(session) = &mut open.connection
+        && session.end_read().await.is_ok()
+    {
+        locked(&idle).push(open);
+    }
+    drop(held);
 }
 
 #[cfg(test)]

@@ -4,22 +4,32 @@ use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row as _, Sqlite, Type};
+use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 use uuid::Uuid;
 
 use super::StoreError;
 
 /// One row of an answer.
 pub(crate) struct Row {
-    row: SqliteRow,
+    row: Stored,
     /// What was copied out of it. In bytes.
     copied: AtomicUsize,
 }
 
+enum Stored {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
 impl Row {
-    pub(super) fn new(row: SqliteRow) -> Self {
-        Self { row, copied: AtomicUsize::new(0) }
+    pub(super) fn of_sqlite(row: SqliteRow) -> Self {
+        Self { row: Stored::Sqlite(row), copied: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn of_postgres(row: PgRow) -> Self {
+        Self { row: Stored::Postgres(row), copied: AtomicUsize::new(0) }
     }
 
     /// How much text was copied out of it so far. In bytes.
@@ -27,11 +37,14 @@ impl Row {
         self.copied.load(Ordering::Relaxed)
     }
 
-    fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(
-        &'r self,
-        column: usize,
-    ) -> Result<T, StoreError> {
-        Ok(self.row.try_get_unchecked(column)?)
+    fn get<'r, T>(&'r self, column: usize) -> Result<T, StoreError>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
+    {
+        Ok(match &self.row {
+            Stored::Sqlite(row) => row.try_get_unchecked(column)?,
+            Stored::Postgres(row) => row.try_get_unchecked(column)?,
+        })
     }
 
     pub(crate) fn uuid(&self, column: usize) -> Result<Uuid, StoreError> {

@@ -89,12 +89,24 @@ impl From<u64> for Value {
     }
 }
 
-/// A statement under construction.
+/// A statement under construction. Which database it is for is known when it runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sql {
     text: String,
-    arguments: SqliteArguments,
-    bound: usize,
+    /// What the placeholders stand for, from `$1` on. That of a list stands for its first value.
+    pub(super) values: Vec<Value>,
+    pub(super) lists: Vec<List>,
+}
+
+/// A list of values. SQLite has it written out, PostgreSQL takes it as one.
+#[derive(Clone, Debug)]
+pub(super) struct List {
+    /// Where it stands in the text, right behind `IN `.
+    pub at: usize,
+    /// The number of its placeholder; none if it is empty.
+    pub number: Option<usize>,
+    /// All but the first.
+    pub rest: Vec<Value>,
 }
 
 impl Sql {
@@ -111,65 +123,83 @@ impl Sql {
 
     /// Goes on with a placeholder for `value`.
     pub(crate) fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
-        let placeholder = self.reserve(value);
-        self.text.push_str(&placeholder);
-        self
-    }
-
-    /// Binds `value` and returns its placeholder, to be pushed any number of times.
-    pub(crate) fn reserve(&mut self, value: impl Into<Value>) -> String {
         self.add(value.into());
-        format!("${}", self.bound)
+        let number = self.values.len();
+        self.push(&format!("${number}"))
     }
 
-    /// Goes on with a parenthesised list of `values`. Its length is padded to a power of two by
-    /// repeating the last, so that few different statements have to be prepared. Whoever calls
-    /// sees to it that there are at most [`LIST_MAX`]; a longer list is not padded.
+    /// Goes on with a list of `values`, right behind `IN `. Whoever calls sees to it that there
+    /// are at most [`LIST_MAX`].
     pub(crate) fn bind_list<V: Into<Value>>(
         &mut self,
         values: impl IntoIterator<Item = V>,
     ) -> &mut Self {
-        let mut values: Vec<Value> = values.into_iter().map(Into::into).collect();
-        if let Some(last) = values.last().cloned() {
-            let padded = values.len().next_power_of_two().min(LIST_MAX);
-            values.resize(padded.max(values.len()), last);
-        }
-        self.text.push('(');
-        for (index, value) in values.into_iter().enumerate() {
-            self.text.push_str(if index == 0 { "" } else { "," });
-            self.bind(value);
-        }
-        self.text.push(')');
+        debug_assert!(self.text.ends_with(IN), "{}", self.text);
+        let mut values = values.into_iter().map(Into::into);
+        let number = values.next().map(|first| {
+            self.add(first);
+            self.values.len()
+        });
+        self.lists.push(List { at: self.text.len(), number, rest: values.collect() });
         self
-    }
-
-    /// Makes room for so many values.
-    pub(crate) fn expect(&mut self, count: usize) {
-        self.arguments.reserve(count, 0);
     }
 
     /// Binds `value` without writing its placeholder.
     pub(crate) fn add(&mut self, value: Value) {
-        let arguments = &mut self.arguments;
-        let added = match value {
-            Value::Id(it) => arguments.add(it),
-            Value::OptionalId(it) => arguments.add(it),
-            Value::Text(it) => arguments.add(it),
-            Value::Shared(it) => arguments.add(it),
-            Value::OptionalText(it) => arguments.add(it),
-            Value::Integer(it) => arguments.add(it),
-            Value::OptionalInteger(it) => arguments.add(it),
-        };
-        added.expect("texts, ids and integers can always be bound");
-        self.bound += 1;
+        self.values.push(value);
+    }
+
+    /// As SQLite takes it. The length of a list is padded to a power of two by repeating its last
+    /// value, so that few different statements have to be prepared.
+    pub(super) fn for_sqlite(self) -> (String, SqliteArguments) {
+        let Self { mut text, values, lists } = self;
+        let mut arguments = SqliteArguments::default();
+        let lengths = lists.iter().map(|it| List::padded(it.rest.len()));
+        arguments.reserve(values.len() + lengths.sum::<usize>(), 0);
+        let mut bound = values.len();
+        values.into_iter().for_each(|it| add(&mut arguments, it));
+        let (mut written, mut whole) = (0, String::new());
+        for List { at, number, mut rest } in lists {
+            if let Some(last) = rest.last().cloned() {
+                rest.resize(List::padded(rest.len()), last);
+            }
+            whole.push_str(&text[written..at]);
+            whole.push('(');
+            written = at;
+            if let Some(number) = number {
+                whole.push_str(&format!("${number}"));
+            }
+            for it in rest {
+                bound += 1;
+                whole.push_str(&format!(",${bound}"));
+                add(&mut arguments, it);
+            }
+            whole.push(')');
+        }
+        if written > 0 {
+            whole.push_str(&text[written..]);
+            text = whole;
+        }
+        (text, arguments)
+    }
+
+    /// Its text without the lists, and where they stand in it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Runs it and returns the rows it answers.
     pub(crate) async fn fetch(self, connection: &mut Connection) -> Result<Vec<Row>, StoreError> {
         self.trace();
-        let text = AssertSqlSafe(self.text).into_sql_str();
-        let rows = sqlx::query_with(text, self.arguments).fetch_all(connection).await?;
-        Ok(rows.into_iter().map(Row::new).collect())
+        match connection {
+            Connection::Sqlite(connection) => {
+                let (text, arguments) = self.for_sqlite();
+                let text = AssertSqlSafe(text).into_sql_str();
+                let rows = sqlx::query_with(text, arguments).fetch_all(connection).await?;
+                Ok(rows.into_iter().map(Row::of_sqlite).collect())
+            }
+            Connection::Postgres(session) => session.fetch(self.for_postgres()).await,
+        }
     }
 
     /// Runs it and returns the row it answers, if any.
@@ -178,8 +208,17 @@ impl Sql {
         connection: &mut Connection,
     ) -> Result<Option<Row>, StoreError> {
         self.trace();
-        let text = AssertSqlSafe(self.text).into_sql_str();
-        Ok(sqlx::query_with(text, self.arguments).fetch_optional(connection).await?.map(Row::new))
+        match connection {
+            Connection::Sqlite(connection) => {
+                let (text, arguments) = self.for_sqlite();
+                let text = AssertSqlSafe(text).into_sql_str();
+                let row = sqlx::query_with(text, arguments).fetch_optional(connection).await?;
+                Ok(row.map(Row::of_sqlite))
+            }
+            Connection::Postgres(session) => {
+                Ok(session.fetch(self.for_postgres()).await?.into_iter().next())
+            }
+        }
     }
 
     /// Runs it and hands over each row as it comes, until that is enough.
@@ -189,14 +228,20 @@ impl Sql {
         mut take: impl FnMut(&Row) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         self.trace();
-        let text = AssertSqlSafe(self.text).into_sql_str();
-        let mut rows = sqlx::query_with(text, self.arguments).fetch(connection);
-        while let Some(row) = rows.try_next().await? {
-            if take(&Row::new(row))?.is_break() {
-                break;
+        match connection {
+            Connection::Sqlite(connection) => {
+                let (text, arguments) = self.for_sqlite();
+                let text = AssertSqlSafe(text).into_sql_str();
+                let mut rows = sqlx::query_with(text, arguments).fetch(connection);
+                while let Some(row) = rows.try_next().await? {
+                    if take(&Row::of_sqlite(row))?.is_break() {
+                        break;
+                    }
+                }
+                Ok(())
             }
+            Connection::Postgres(session) => session.each(self.for_postgres(), take).await,
         }
-        Ok(())
     }
 
     /// Tells whoever listens that a statement reads, so that they can be counted.
@@ -206,10 +251,40 @@ impl Sql {
 
     /// Runs it and returns how many rows it changed.
     pub(crate) async fn execute(self, connection: &mut Connection) -> Result<u64, StoreError> {
-        let text = AssertSqlSafe(self.text).into_sql_str();
-        let done = sqlx::query_with(text, self.arguments).execute(connection).await?;
-        Ok(done.rows_affected())
+        match connection {
+            Connection::Sqlite(connection) => {
+                let (text, arguments) = self.for_sqlite();
+                let text = AssertSqlSafe(text).into_sql_str();
+                let done = sqlx::query_with(text, arguments).execute(connection).await?;
+                Ok(done.rows_affected())
+            }
+            Connection::Postgres(session) => session.execute(self.for_postgres()).await,
+        }
     }
+}
+
+/// What stands before a list.
+pub(super) const IN: &str = " IN ";
+
+impl List {
+    /// How many values it has behind the first where it is padded and has so many.
+    fn padded(rest: usize) -> usize {
+        (rest + 1).next_power_of_two().min(LIST_MAX).saturating_sub(1).max(rest)
+    }
+}
+
+/// Binds a value for SQLite.
+pub(super) fn add(arguments: &mut SqliteArguments, value: Value) {
+    let added = match value {
+        Value::Id(it) => arguments.add(it),
+        Value::OptionalId(it) => arguments.add(it),
+        Value::Text(it) => arguments.add(it),
+        Value::Shared(it) => arguments.add(it),
+        Value::OptionalText(it) => arguments.add(it),
+        Value::Integer(it) => arguments.add(it),
+        Value::OptionalInteger(it) => arguments.add(it),
+    };
+    added.expect("texts, ids and integers can always be bound");
 }
 
 #[cfg(test)]

@@ -43,10 +43,15 @@ async fn rows(models: &ReadModels) -> Vec<crate::store::Row> {
     rows
 }
 
-#[tokio::test]
-async fn usage_belongs_to_the_entity_it_names_in_whatever_case() {
+on_each_kind! {
+    usage_belongs_to_the_entity_it_names_in_whatever_case
+    made_up_references_leave_no_more_rows_than_entries_and_no_names
+    questions_about_entities_are_bounded_like_those_about_customers
+}
+
+async fn usage_belongs_to_the_entity_it_names_in_whatever_case(on: Kind) {
     for batch_max in [1, 8_192] {
-        let mut world = World::new(batch_max).await;
+        let mut world = World::new(on, batch_max).await;
         let at = |hours| begin() + TimeDelta::hours(hours);
         let mut storage = for_entity("Component:Default/Web", at(2), "7");
         (storage.meter, storage.customer) = (key("a.storage"), customer(2));
@@ -96,9 +101,8 @@ async fn usage_belongs_to_the_entity_it_names_in_whatever_case() {
     }
 }
 
-#[tokio::test]
-async fn made_up_references_leave_no_more_rows_than_entries_and_no_names() {
-    let mut world = World::new(8_192).await;
+async fn made_up_references_leave_no_more_rows_than_entries_and_no_names(on: Kind) {
+    let mut world = World::new(on, 8_192).await;
     let hostile = ["", "web", "a/b", ":", "api:default/", "api:pet store", "api:default/a/b"];
     let long = format!("component:default/{}", "x".repeat(64));
     let mut texts: Vec<String> = hostile.map(str::to_owned).to_vec();
@@ -124,9 +128,8 @@ async fn made_up_references_leave_no_more_rows_than_entries_and_no_names() {
     world.projections.stop().await;
 }
 
-#[tokio::test]
-async fn questions_about_entities_are_bounded_like_those_about_customers() {
-    let mut world = World::new(8_192).await;
+async fn questions_about_entities_are_bounded_like_those_about_customers(on: Kind) {
+    let mut world = World::new(on, 8_192).await;
     let entities = ids(&world, &[WEB, API]).await;
     let hour = |it| for_entity(WEB, begin() + TimeDelta::hours(it), "1");
     let most = i64::try_from(usage::SPANS_MAX).unwrap();

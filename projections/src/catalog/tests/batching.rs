@@ -1,6 +1,7 @@
 //! Whatever the batches, the tables are the same; and every change is told.
 
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::engine;
@@ -65,8 +66,13 @@ async fn tell(history: &mut History, happenings: &[Happening]) {
     }
 }
 
+on_each_kind! {
+    the_tables_do_not_depend_on_how_events_are_batched
+    a_change_of_a_location_is_told_for_the_entities_that_follow_it
+}
+
 /// Every row of every table, sorted, without what depends on how events were batched.
-async fn dump(models: &ReadModels) -> Vec<String> {
+async fn dump(kind: Kind, models: &ReadModels) -> Vec<String> {
     let mut reader = models.reader(Model::Catalog, tenant(1)).await.unwrap();
     let mut all = Vec::new();
     for (table, columns) in [
@@ -82,6 +88,10 @@ async fn dump(models: &ReadModels) -> Vec<String> {
         ("locations", "hex(id), kind, target, sequence"),
     ] {
         let columns = columns.replace(", ", " || '|' || ");
+        let columns = match kind {
+            Kind::Sqlite => columns,
+            Kind::Postgres => columns.replace("hex(", "("),
+        };
         let columns = columns.replace("descriptor", "coalesce(descriptor, '')");
         let columns = columns.replace("original", "coalesce(original, '')");
         let sql = format!("SELECT {columns} FROM {table} ORDER BY 1");
@@ -92,43 +102,46 @@ async fn dump(models: &ReadModels) -> Vec<String> {
     all
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
-
-    #[test]
-    fn the_tables_do_not_depend_on_how_events_are_batched(
-        happenings in proptest::collection::vec(happening(), 1..60),
-        batch_max in 1..20_usize,
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (small, whole) = runtime.block_on(async {
-            let mut world = World::new().await;
-            tell(&mut world.history, &happenings).await;
-            if world.history.pending() == 0 {
-                return (Vec::new(), Vec::new());
-            }
-            let position = world.history.append().await;
-            let (projections, models) = world.follow(position, batch_max).await;
-            let small = dump(&models).await;
-            projections.stop().await;
-            drop(models);
-            world.folder = tempfile::tempdir().unwrap();
-            let (projections, models) = world.follow(position, 8_192).await;
-            let whole = dump(&models).await;
-            projections.stop().await;
-            (small, whole)
-        });
+async fn the_tables_do_not_depend_on_how_events_are_batched(on: Kind) {
+    let both = async |happenings: &[Happening], batch_max| {
+        let mut world = World::new(on).await;
+        tell(&mut world.history, happenings).await;
+        if world.history.pending() == 0 {
+            return (Vec::new(), Vec::new());
+        }
+        let position = world.history.append().await;
+        let (projections, models) = world.follow(position, batch_max).await;
+        let small = dump(on, &models).await;
+        projections.stop().await;
+        drop(models);
+        world.place = Temporary::new(on).await;
+        let (projections, models) = world.follow(position, 8_192).await;
+        let whole = dump(on, &models).await;
+        projections.stop().await;
+        (small, whole)
+    };
+    let check = |(happenings, batch_max): (Vec<Happening>, usize)| {
+        let runtime = tokio::runtime::Handle::current();
+        let comparing = || runtime.block_on(both(&happenings, batch_max));
+        let (small, whole) = tokio::task::block_in_place(comparing);
         let differs = |one: &[String], other: &[String]| -> Vec<String> {
             one.iter().filter(|it| !other.contains(it)).cloned().collect()
         };
         prop_assert_eq!(differs(&small, &whole), differs(&whole, &small));
         prop_assert_eq!(small.len(), whole.len());
-    }
+        Ok(())
+    };
+    let strategy = (proptest::collection::vec(happening(), 1..60), 1..20_usize);
+    let cases = match on {
+        Kind::Sqlite => 12,
+        // Two databases are made for each.
+        Kind::Postgres => 3,
+    };
+    TestRunner::new(ProptestConfig::with_cases(cases)).run(&strategy, check).unwrap();
 }
 
-#[tokio::test]
-async fn a_change_of_a_location_is_told_for_the_entities_that_follow_it() {
-    let mut world = World::new().await;
+async fn a_change_of_a_location_is_told_for_the_entities_that_follow_it(on: Kind) {
+    let mut world = World::new(on).await;
     tell(&mut world.history, &[Happening::Put(0, 1), Happening::Put(1, 1)]).await;
     let (projections, models) = world.read().await;
     let mut changes = projections.changes();

@@ -11,27 +11,32 @@ use crate::store::Sql;
 /// Every row of the tables that are searched.
 async fn searched(models: &ReadModels) -> Vec<String> {
     let mut all = Vec::new();
-    let mut reader = models.reader(Model::Catalog, tenant(1)).await.unwrap();
+    let mut writer = models.set(Model::Catalog).writer().await;
     for (table, columns) in [
-        ("search", "hex(tenant), key, known, value, reference, leads, coalesce(original,'-')"),
-        ("words", "hex(tenant), word, reference, weight, '', '', ''"),
-        ("relations", "hex(tenant), source, kind_key, target, stated_by, kind, ''"),
+        ("search", "key, known, value, reference, leads, coalesce(original,'-')"),
+        ("words", "word, reference, weight, '', '', ''"),
+        ("relations", "source, kind_key, target, stated_by, kind, ''"),
     ] {
         let columns = columns.replace(", ", " || '/' || ");
-        let rows = Sql::new(&format!("SELECT {columns} FROM {table}")).fetch(&mut reader).await;
-        all.extend(rows.unwrap().iter().map(|it| format!("{table}: {}", it.text(0).unwrap())));
+        let sql = Sql::new(&format!("SELECT tenant, {columns} FROM {table}"));
+        for row in sql.fetch(&mut writer).await.unwrap() {
+            all.push(format!("{table}: {} {}", row.uuid(0).unwrap(), row.text(1).unwrap()));
+        }
     }
-    reader.finish();
     all.sort_unstable();
     all
 }
 
-#[tokio::test]
-async fn what_is_searched_is_the_same_derived_event_by_event_and_at_the_end() {
-    let mut world = World::new().await;
+on_each_kind! {
+    what_is_searched_is_the_same_derived_event_by_event_and_at_the_end
+    nothing_is_read_from_tables_that_were_never_complete
+}
+
+async fn what_is_searched_is_the_same_derived_event_by_event_and_at_the_end(on: Kind) {
+    let mut world = World::new(on).await;
     let log = world.log.clone();
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { batch_max: 1, ..Settings::new(folder.path()) };
+    let place = Temporary::new(on).await;
+    let settings = Settings { batch_max: 1, ..place.settings() };
     // It is complete before anything happens, so it follows event by event.
     let following = Projections::start(settings, log, world.keyring.clone()).await.unwrap();
     zoo(&mut world.history).await;
@@ -122,14 +127,13 @@ impl EventLog for Impeded {
     }
 }
 
-#[tokio::test]
-async fn nothing_is_read_from_tables_that_were_never_complete() {
+async fn nothing_is_read_from_tables_that_were_never_complete(on: Kind) {
     for impediment in [Impediment::Hangs, Impediment::IsDamaged] {
-        let mut world = World::new().await;
+        let mut world = World::new(on).await;
         zoo(&mut world.history).await;
         let position = world.history.append().await;
         world.log = Arc::new(Impeded { log: world.log.clone(), impediment });
-        let settings = Settings::new(world.folder.path());
+        let settings = world.place.settings();
         let (log, keyring) = (world.log.clone(), world.keyring.clone());
         let projections = Projections::start(settings, log, keyring).await.unwrap();
         let models = projections.models();

@@ -2,9 +2,12 @@
 
 use super::*;
 
-#[tokio::test]
-async fn foreign_and_missing_look_the_same_to_every_reader() {
-    let mut world = World::new().await;
+on_each_kind! {
+    foreign_and_missing_look_the_same_to_every_reader
+}
+
+async fn foreign_and_missing_look_the_same_to_every_reader(on: Kind) {
+    let mut world = World::new(on).await;
     zoo(&mut world.history).await;
     let (projections, models) = world.read().await;
     let own = entities::find(&models, &member(), "component:default/web").await.unwrap().unwrap();

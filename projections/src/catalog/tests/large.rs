@@ -31,9 +31,14 @@ async fn shown(models: &ReadModels) -> (Value, Vec<Option<Value>>) {
     (document, versions.into_nodes().map(|it| it.descriptor.clone()).collect())
 }
 
-#[tokio::test]
-async fn all_of_it_is_shown_now_and_of_then_also_after_a_rebuild() {
-    let mut world = World::new().await;
+on_each_kind! {
+    all_of_it_is_shown_now_and_of_then_also_after_a_rebuild
+    content_that_is_lost_or_of_another_tenant_parks_its_tenant_and_nobody_else
+    one_operation_reads_so_much_and_no_more
+}
+
+async fn all_of_it_is_shown_now_and_of_then_also_after_a_rebuild(on: Kind) {
+    let mut world = World::new(on).await;
     let (first, second) = (api(1024 * 1024, "first"), api(1024 * 1024, "second"));
     world.history.register(tenant(1), &first, None).await;
     world.history.update(tenant(1), &second, None).await;
@@ -46,13 +51,12 @@ async fn all_of_it_is_shown_now_and_of_then_also_after_a_rebuild() {
         assert_eq!(versions, [Some(second.clone()), Some(first.clone())]);
         projections.stop().await;
         // Again from nothing.
-        world.folder = tempfile::tempdir().unwrap();
+        world.place = Temporary::new(on).await;
     }
 }
 
-#[tokio::test]
-async fn content_that_is_lost_or_of_another_tenant_parks_its_tenant_and_nobody_else() {
-    let mut world = World::new().await;
+async fn content_that_is_lost_or_of_another_tenant_parks_its_tenant_and_nobody_else(on: Kind) {
+    let mut world = World::new(on).await;
     let large = api(300_000, "it");
     world.history.register(tenant(1), &large, None).await;
     world.keyring.blobs().remove_tenant(tenant(1)).await.unwrap();
@@ -83,9 +87,8 @@ async fn content_that_is_lost_or_of_another_tenant_parks_its_tenant_and_nobody_e
     projections.stop().await;
 }
 
-#[tokio::test]
-async fn one_operation_reads_so_much_and_no_more() {
-    let mut world = World::new().await;
+async fn one_operation_reads_so_much_and_no_more(on: Kind) {
+    let mut world = World::new(on).await;
     let (each, beyond) = (400_000, 5);
     let mut references = Vec::new();
     for index in 0..beyond {
@@ -95,8 +98,7 @@ async fn one_operation_reads_so_much_and_no_more() {
         world.history.register(tenant(1), &api, None).await;
     }
     let position = world.history.append().await;
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { read_bytes_max: 2_000_000, ..Settings::new(folder.path()) };
+    let settings = Settings { read_bytes_max: 2_000_000, ..world.place.settings() };
     let (log, keyring) = (world.log.clone(), world.keyring.clone());
     let projections = Projections::start(settings, log, keyring).await.unwrap();
     let models = projections.models();

@@ -3,9 +3,12 @@
 use super::*;
 use crate::page::Take;
 
-#[tokio::test]
-async fn pages_in_every_order_and_direction_show_each_entity_once() {
-    let mut world = World::new().await;
+on_each_kind! {
+    pages_in_every_order_and_direction_show_each_entity_once
+}
+
+async fn pages_in_every_order_and_direction_show_each_entity_once(on: Kind) {
+    let mut world = World::new(on).await;
     for number in 0..23 {
         let mut spec = json!({ "lifecycle": "x", "owner": "a" });
         if number % 3 != 0 {

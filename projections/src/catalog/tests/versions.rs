@@ -4,9 +4,12 @@ use super::*;
 use crate::catalog::history::{self, VersionKind};
 use crate::page::Window;
 
-#[tokio::test]
-async fn history_keeps_every_version_and_forgets_the_erased() {
-    let mut world = World::new().await;
+on_each_kind! {
+    history_keeps_every_version_and_forgets_the_erased
+}
+
+async fn history_keeps_every_version_and_forgets_the_erased(on: Kind) {
+    let mut world = World::new(on).await;
     zoo(&mut world.history).await;
     let jane = entity(
         "User",

@@ -56,13 +56,14 @@ async fn after(
         sql.push(" WHERE (tenant, reference) > (").bind(tenant.0);
         sql.push(", ").bind(reference.as_str()).push(")");
     }
-    sql.push(" ORDER BY tenant, reference");
+    sql.push(" ORDER BY tenant, reference LIMIT ");
+    sql.bind(i64::try_from(ENTITIES_MAX).expect("it is small"));
     let (mut part, mut bytes) = (Vec::new(), 0);
     let reading = sql.each(connection, |row| {
         let stored = (TenantId(row.uuid(0)?), row.text(1)?, row.text(2)?);
         bytes += stored.2.len();
         part.push(stored);
-        let full = part.len() >= ENTITIES_MAX || bytes >= BYTES_MAX;
+        let full = bytes >= BYTES_MAX;
         Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     });
     reading.await?;

@@ -1,9 +1,15 @@
+use super::sqlite::alternatives;
 use super::*;
-use crate::store::{Access, connect, define};
+use crate::store::{Access, Database, Sql, define};
+use crate::temporary::{Kind, Temporary, on_each_kind};
 
-async fn table(folder: &tempfile::TempDir) -> Connection {
-    let path = folder.path().join("test.db");
-    let mut connection = connect(&path, Access::Write).await.unwrap();
+async fn connect(place: &Temporary) -> Connection {
+    let database = Database::open(&place.tables()).await.unwrap();
+    database.place("test".to_owned()).connect(Access::Write).await.unwrap()
+}
+
+async fn table(place: &Temporary) -> Connection {
+    let mut connection = connect(place).await;
     let text = "CREATE TABLE t (
         a BIGINT NOT NULL, b TEXT NOT NULL, c BIGINT, PRIMARY KEY (a, b)) /* clustered */";
     define(&mut connection, text).await.unwrap();
@@ -16,10 +22,14 @@ fn rows(count: usize) -> Rows<2> {
     rows
 }
 
-#[tokio::test]
-async fn many_rows_are_written_found_and_removed() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut connection = table(&folder).await;
+on_each_kind! {
+    many_rows_are_written_found_and_removed
+    rows_that_begin_with_one_id_or_with_several_are_written_whole
+}
+
+async fn many_rows_are_written_found_and_removed(on: Kind) {
+    let place = Temporary::new(on).await;
+    let mut connection = table(&place).await;
     let insert = "INSERT INTO t (a, b)";
     for count in [0, 1, 2, 3, 127, 128, 129, 5_000] {
         rows(count).insert(&mut connection, insert, "").await.unwrap();
@@ -37,8 +47,8 @@ async fn many_rows_are_written_found_and_removed() {
 
 #[tokio::test]
 async fn keys_are_looked_up_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut connection = table(&folder).await;
+    let place = Temporary::new(Kind::Sqlite).await;
+    let mut connection = table(&place).await;
     let key = whole(&["a", "b"]);
     for (text, condition, looked_up) in [
         ("SELECT c FROM t", key.as_str(), "(a=? AND b=?)"),
@@ -54,10 +64,9 @@ async fn keys_are_looked_up_whole() {
     }
 }
 
-#[tokio::test]
-async fn rows_that_begin_with_one_id_or_with_several_are_written_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut connection = connect(&folder.path().join("test.db"), Access::Write).await.unwrap();
+async fn rows_that_begin_with_one_id_or_with_several_are_written_whole(on: Kind) {
+    let place = Temporary::new(on).await;
+    let mut connection = connect(&place).await;
     let text = "CREATE TABLE t (a UUID NOT NULL, b BIGINT NOT NULL, c TEXT,
         PRIMARY KEY (a, b)) /* clustered */";
     define(&mut connection, text).await.unwrap();

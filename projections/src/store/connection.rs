@@ -1,0 +1,172 @@
+//! A connection to either database, and what is asked of one beside statements.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use sqlx::{Database, Sqlite, SqliteConnection};
+use sqlx_core::transaction::TransactionManager;
+
+use super::postgres::{self, Session};
+use super::{Sql, StoreError, file};
+
+/// A connection of the database in use.
+pub(crate) enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(Box<Session>),
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+type SqliteTransactions = <Sqlite as Database>::TransactionManager;
+
+/// A transaction; dropping it undoes everything.
+pub(crate) struct Transaction<'c> {
+    connection: &'c mut Connection,
+    /// Whether it is still to be ended here. One inside of a read ends with the read.
+    open: bool,
+}
+
+impl Deref for Transaction<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl DerefMut for Transaction<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection
+    }
+}
+
+/// Begins a transaction; dropping it undoes everything.
+pub(crate) async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    let open = match connection {
+        Connection::Sqlite(connection) => {
+            SqliteTransactions::begin(connection, None).await?;
+            true
+        }
+        Connection::Postgres(session) => session.begin().await?,
+    };
+    Ok(Transaction { connection, open })
+}
+
+impl Transaction<'_> {
+    /// Makes everything since its beginning visible, at once.
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        match &mut *self.connection {
+            Connection::Sqlite(connection) => SqliteTransactions::commit(connection).await?,
+            Connection::Postgres(session) => session.commit().await?,
+        }
+        self.open = false;
+        Ok(())
+    }
+
+    /// Undoes everything since its beginning.
+    pub(crate) async fn rollback(mut self) -> Result<(), StoreError> {
+        match &mut *self.connection {
+            Connection::Sqlite(connection) => SqliteTransactions::rollback(connection).await?,
+            Connection::Postgres(session) => session.rollback().await?,
+        }
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        match &mut *self.connection {
+            _ if !self.open => (),
+            Connection::Sqlite(connection) => SqliteTransactions::start_rollback(connection),
+            Connection::Postgres(session) => session.start_rollback(),
+        }
+    }
+}
+
+/// What a power cut may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// The whole set, which is then made again: for one that is being filled.
+    Disposable,
+    /// The last transactions.
+    Ordered,
+    /// Nothing.
+    Full,
+}
+
+/// Chooses what a power cut may cost from now on.
+pub(crate) async fn set_durability(
+    connection: &mut Connection,
+    durability: Durability,
+) -> Result<(), StoreError> {
+    if let Connection::Postgres(session) = connection {
+        return session.set_durability(durability).await;
+    }
+    for it in file::durability(durability) {
+        Sql::new(it).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Makes everything that was committed survive a power cut. `last` is a transaction since which
+/// [`Durability::Ordered`] was chosen: by it the database has something to sync.
+pub(crate) async fn make_durable(connection: &mut Connection, last: Sql) -> Result<(), StoreError> {
+    match connection {
+        Connection::Sqlite(_) => file::make_durable(connection, last).await,
+        Connection::Postgres(_) => postgres::make_durable(connection, last).await,
+    }
+}
+
+/// Lets the database look at the tables, which have just been filled, so that it can plan.
+pub(crate) async fn gather_statistics(connection: &mut Connection) -> Result<(), StoreError> {
+    match connection {
+        Connection::Sqlite(_) => Ok(()),
+        Connection::Postgres(_) => postgres::gather_statistics(connection).await,
+    }
+}
+
+/// Waits until no other process is making tables; until the end of the transaction none will.
+pub(crate) async fn take_turns(transaction: &mut Connection) -> Result<(), StoreError> {
+    match transaction {
+        // A file has one writer at a time anyway.
+        Connection::Sqlite(_) => Ok(()),
+        Connection::Postgres(_) => postgres::take_turns(transaction).await,
+    }
+}
+
+/// Whether there is a table of this name.
+pub(crate) async fn has_table(connection: &mut Connection, name: &str) -> Result<bool, StoreError> {
+    let mut sql = Sql::new(match connection {
+        Connection::Sqlite(_) => "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ",
+        Connection::Postgres(_) => {
+            "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = "
+        }
+    });
+    sql.bind(name);
+    Ok(sql.fetch_optional(connection).await?.is_some())
+}
+
+/// Runs a statement that makes a table or an index.
+///
+/// A table marked `/* clustered */` is kept in the order of its primary key where the database
+/// can do that: it has no rows apart from the key's tree. For tables of small rows. Where the
+/// database knows who reads, a table with a column `tenant` shows each tenant its own rows only,
+/// and one marked `/* operators */` shows them to operators only.
+pub(crate) async fn define(connection: &mut Connection, text: &str) -> Result<(), StoreError> {
+    match connection {
+        Connection::Sqlite(_) => {
+            Sql::new(&file::definition(text)).execute(connection).await?;
+        }
+        Connection::Postgres(session) => {
+            for text in session.definition(text) {
+                Sql::new(&text).execute(connection).await?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Where table sets are: files of a folder, or schemas of a PostgreSQL database.
+
+#[cfg(test)]
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::file::Folder;
+use super::postgres::{self, Postgres};
+use super::{Connection, StoreError};
+use crate::Tables;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Where all table sets are.
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    Folder(Folder),
+    Postgres(Arc<Postgres>),
+}
+
+/// Where one set of tables is, or the list of those that were chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    database: Database,
+    name: String,
+}
+
+/// What the tables that say which sets were chosen are called.
+const CHOICE: &str = "projections";
+
+impl Database {
+    /// Opens it, and makes sure that it can be used.
+    pub(crate) async fn open(tables: &Tables) -> Result<Self, StoreError> {
+        match tables {
+            Tables::Folder(path) => Ok(Self::Folder(Folder::open(path)?)),
+            Tables::Postgres(settings) => {
+                Ok(Self::Postgres(Arc::new(Postgres::open(settings).await?)))
+            }
+        }
+    }
+
+    /// The set of tables of this name, which may be there or not.
+    pub(crate) fn place(&self, name: String) -> Place {
+        Place { database: self.clone(), name }
+    }
+
+    /// Where it is said which sets were chosen.
+    pub(crate) fn choice(&self) -> Place {
+        self.place(CHOICE.to_owned())
+    }
+
+    /// Removes every set of tables whose name begins so, but `kept`, and but those that another
+    /// process is using.
+    pub(crate) async fn remove_others(
+        &self,
+        beginning: &str,
+        kept: Option<&str>,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Folder(folder) => Ok(folder.remove_others(beginning, kept)?),
+            Self::Postgres(database) => database.remove_others(beginning, kept).await,
+        }
+    }
+}
+
+impl Place {
+    /// One connection. Whoever may write makes the place first, and keeps others from removing it
+    /// for as long as it is connected.
+    pub(crate) async fn connect(&self, access: Access) -> Result<Connection, StoreError> {
+        match &self.database {
+            Database::Folder(folder) => {
+                Ok(Connection::Sqlite(folder.connect(&self.name, access).await?))
+            }
+            Database::Postgres(database) => {
+                let purpose = match access {
+                    Access::Read => postgres::Purpose::Read,
+                    Access::Write => postgres::Purpose::Write,
+                };
+                let session = database.connect(&self.name, purpose).await?;
+                Ok(Connection::Postgres(Box::new(session)))
+            }
+        }
+    }
+
+    /// Whether it was ever made.
+    pub(crate) async fn exists(&self) -> Result<bool, StoreError> {
+        match &self.database {
+            Database::Folder(folder) => Ok(folder.path(&self.name).exists()),
+            Database::Postgres(database) => database.exists(&self.name).await,
+        }
+    }
+
+    /// Removes it, unless another process is using it. Whoever in this process still reads from
+    /// it goes on reading in a folder, and has to be done in PostgreSQL.
+    pub(crate) fn remove(&self) {
+        match &self.database {
+            Database::Folder(folder) => {
+                if let Err(error) = folder.remove(&self.name) {
+                    tracing::warn!(tables = self.name, %error, "old tables stay behind");
+                }
+            }
+            Database::Postgres(database) => database.clone().remove_soon(self.name.clone()),
+        }
+    }
+
+    /// The file, if it is one.
+    #[cfg(test)]
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match &self.database {
+            Database::Folder(folder) => Some(folder.path(&self.name)),
+            Database::Postgres(_) => None,
+        }
+    }
+}

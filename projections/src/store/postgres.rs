@@ -1,0 +1,223 @@
+//! Table sets as schemas of a PostgreSQL database.
+//!
+//! Their owner writes. Whoever reads does so in a role that owns nothing, and says for which
+//! tenant at the beginning of its transaction; row-level security shows it nothing else. Whoever
+//! may write to a set holds a lock that is shared, by which another process sees that it must not
+//! remove the set: locks end with their connection, so a process that dies keeps nothing.
+
+mod definition;
+mod fitness;
+mod session;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr};
+use tokio::sync::Mutex;
+
+use super::{Connection, Sql, StoreError};
+use crate::tables::PostgresTables;
+
+pub(crate) use session::Session;
+
+/// What the names of all our schemas begin with.
+const SCHEMAS: &str = "callboard_";
+
+/// How long to wait for what others hold before a set of tables is left to them. In
+/// milliseconds: 10,000.
+const LOCK_TIMEOUT_MS: u32 = 10_000;
+
+/// How long to wait for what others hold at a start: long enough for the connections of a process
+/// that has just ended. In milliseconds: 1,000.
+const START_TIMEOUT_MS: u32 = 1_000;
+
+/// How often the server looks whether anybody still waits for an answer. In milliseconds: 20.
+const CONNECTION_CHECK_MS: u32 = 20;
+
+/// What stands for the making of schemas, tables and roles among advisory locks.
+const MAKING: i64 = 0x6361_6c6c_626f;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    Write,
+}
+
+/// A PostgreSQL database with table sets.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    options: PgConnectOptions,
+    reader_role: Arc<str>,
+    /// Looks after schemas.
+    caretaker: Mutex<Session>,
+}
+
+impl Postgres {
+    /// Connects, and makes sure that everything is there.
+    pub(super) async fn open(settings: &PostgresTables) -> Result<Self, StoreError> {
+        let options = fitness::options(&settings.url)?;
+        // What is compiled for a long query costs more than any of ours takes.
+        let options = options.application_name("callboard").statement_cache_capacity(256);
+        let options = options.options([("jit", "off")]);
+        fitness::check(&options, &settings.reader_role).await?;
+        let reader_role = settings.reader_role.as_str().into();
+        let caretaker = Mutex::new(Session::connect(options.clone(), None, &reader_role).await?);
+        Ok(Self { options, reader_role, caretaker })
+    }
+
+    pub(super) async fn connect(
+        &self,
+        name: &str,
+        purpose: Purpose,
+    ) -> Result<Session, StoreError> {
+        let schema = schema(name);
+        let options = self.options.clone().options([("search_path", &schema)]);
+        match purpose {
+            Purpose::Read => {
+                let options = options.options([("role", &*self.reader_role)]).options([
+                    ("client_connection_check_interval", CONNECTION_CHECK_MS.to_string()),
+                    ("default_transaction_read_only", "on".to_owned()),
+                ]);
+                Session::connect(options, None, &self.reader_role).await
+            }
+            Purpose::Write => {
+                let mut session =
+                    Session::connect(options, Some(schema.clone()), &self.reader_role).await?;
+                self.make(&schema, &mut session).await?;
+                Ok(session)
+            }
+        }
+    }
+
+    /// Makes a schema, which `session` holds already, if it is not there.
+    async fn make(&self, schema: &str, session: &mut Session) -> Result<(), StoreError> {
+        session.begin().await?;
+        for text in [
+            format!("SELECT pg_advisory_xact_lock({MAKING})"),
+            format!("CREATE SCHEMA IF NOT EXISTS {schema}"),
+            format!("GRANT USAGE ON SCHEMA {schema} TO {}", self.reader_role),
+        ] {
+            session.execute((text, PgArguments::default())).await?;
+        }
+        session.commit().await
+    }
+
+    pub(super) async fn exists(&self, name: &str) -> Result<bool, StoreError> {
+        let mut sql = Sql::new("SELECT 1 FROM pg_namespace WHERE nspname = ");
+        sql.bind(schema(name));
+        Ok(!self.caretaker.lock().await.fetch(sql.for_postgres()).await?.is_empty())
+    }
+
+    pub(super) async fn remove_others(
+        &self,
+        beginning: &str,
+        kept: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let mut caretaker = self.caretaker.lock().await;
+        let mut sql =
+            Sql::new("SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, ");
+        sql.bind(schema(beginning)).push(")");
+        let kept = kept.map(schema);
+        for row in caretaker.fetch(sql.for_postgres()).await? {
+            let schema = row.text(0)?;
+            if Some(&schema) == kept.as_ref() {
+                continue;
+            }
+            match drop_schema(&mut caretaker, &schema, START_TIMEOUT_MS).await {
+                Err(error) if is_locked(&error) => {
+                    tracing::info!(tables = schema, "another process uses these tables; they stay");
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a set of tables once nobody uses it any more. If another process goes on using it,
+    /// that one removes it, or whoever starts next.
+    pub(super) fn remove_soon(self: Arc<Self>, name: String) {
+        let removing = async move {
+            if let Err(error) = self.remove(&schema(&name)).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(tables = name, error, "old tables stay until a process starts");
+            }
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(removing);
+        }
+    }
+
+    async fn remove(&self, schema: &str) -> Result<(), StoreError> {
+        drop_schema(&mut *self.caretaker.lock().await, schema, LOCK_TIMEOUT_MS).await
+    }
+}
+
+/// Whether a lock was not to be had in time.
+fn is_locked(error: &StoreError) -> bool {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let StoreError::Database(sqlx::Error::Database(error)) = error else { return false };
+    error.code().is_some_and(|it| it == LOCK_NOT_AVAILABLE)
+}
+
+/// Drops a schema that nobody uses, waiting so long for whoever does.
+async fn drop_schema(
+    session: &mut Session,
+    schema: &str,
+    timeout_ms: u32,
+) -> Result<(), StoreError> {
+    session.begin().await?;
+    for text in [
+        format!("SET LOCAL lock_timeout = {timeout_ms}"),
+        format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema}', 0))"),
+        format!("DROP SCHEMA IF EXISTS {schema} CASCADE"),
+    ] {
+        if let Err(error) = session.execute((text, PgArguments::default())).await {
+            session.rollback().await?;
+            return Err(error);
+        }
+    }
+    session.commit().await
+}
+
+/// The schema of a set: a name of ours, so it needs no quotes.
+fn schema(name: &str) -> String {
+    format!("{SCHEMAS}{}", name.replace('-', "_"))
+}
+
+/// Runs a statement that nothing a caller said is part of.
+async fn run(connection: &mut PgConnection, text: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(text).into_sql_str()).execute(connection).await?;
+    Ok(())
+}
+
+/// `text` as PostgreSQL can hold it: without the one character it cannot.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { text.into() }
+}
+
+/// Makes everything that was committed survive a power cut: the log is synced up to `last`.
+pub(super) async fn make_durable(connection: &mut Connection, last: Sql) -> Result<(), StoreError> {
+    let mut transaction = super::begin(connection).await?;
+    Sql::new("SET LOCAL synchronous_commit = on").execute(&mut transaction).await?;
+    last.execute(&mut transaction).await?;
+    transaction.commit().await
+}
+
+/// Without statistics the plans of the first minutes are guesses.
+pub(super) async fn gather_statistics(connection: &mut Connection) -> Result<(), StoreError> {
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()";
+    for row in Sql::new(tables).fetch(connection).await? {
+        Sql::new(&format!("ANALYZE {}", row.text(0)?)).execute(connection).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn take_turns(transaction: &mut Connection) -> Result<(), StoreError> {
+    Sql::new(&format!("SELECT pg_advisory_xact_lock({MAKING})")).execute(transaction).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! One connection to PostgreSQL, which is made again after it broke.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::{
+    Arguments, AssertSqlSafe, ConnectOptions, Database, PgConnection, Postgres, SqlSafeStr,
+};
+use sqlx_core::transaction::TransactionManager;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::definition::TENANT;
+use super::{clean, run};
+use crate::store::sql::{IN, List, Sql, Value};
+use crate::store::{Durability, Row, StoreError};
+
+/// A text and what it binds.
+pub(crate) type Statement = (String, PgArguments);
+
+type Transactions = <Postgres as Database>::TransactionManager;
+
+/// One connection to PostgreSQL.
+pub(crate) struct Session {
+    connection: PgConnection,
+    options: PgConnectOptions,
+    /// The schema that nobody may remove while this is connected.
+    holds: Option<String>,
+    reader_role: Arc<str>,
+    durability: Durability,
+    /// Whether it has to be made again.
+    broken: bool,
+    /// While it is used for a read, when that has to be over. A read is one transaction.
+    deadline: Option<Instant>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session(holds {:?})", self.holds)
+    }
+}
+
+impl Session {
+    pub(super) async fn connect(
+        options: PgConnectOptions,
+        holds: Option<String>,
+        reader_role: &Arc<str>,
+    ) -> Result<Self, StoreError> {
+        let durability = Durability::Ordered;
+        let connection = connect(&options, holds.as_deref(), durability).await?;
+        let reader_role = reader_role.clone();
+        let (broken, deadline) = (false, None);
+        Ok(Self { connection, options, holds, reader_role, durability, broken, deadline })
+    }
+
+    pub(super) fn reader_role(&self) -> &str {
+        &self.reader_role
+    }
+
+    /// Makes the connection again if it broke. What was going on in it is lost.
+    async fn ready(&mut self) -> Result<(), StoreError> {
+        if self.broken && Transactions::get_transaction_depth(&self.connection) == 0 {
+            let made = connect(&self.options, self.holds.as_deref(), self.durability).await?;
+            self.connection = made;
+            self.broken = false;
+        }
+        Ok(())
+    }
+
+    /// Passes `result` on, and remembers if the connection is of no more use.
+    fn noted<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::Database(error)) = &result {
+            self.broken |= breaks(error);
+        }
+        result
+    }
+
+    pub(in crate::store) async fn fetch(
+        &mut self,
+        statement: Statement,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.ready().await?;
+        let fetching = query(statement).fetch_all(&mut self.connection);
+        let rows = within(self.deadline, async { Ok(fetching.await?) }).await;
+        let rows = self.noted(rows)?;
+        Ok(rows.into_iter().map(Row::of_postgres).collect())
+    }
+
+    pub(in crate::store) async fn each(
+        &mut self,
+        statement: Statement,
+        mut take: impl FnMut(&Row) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.ready().await?;
+        let mut rows = query(statement).fetch(&mut self.connection);
+        let taking = async {
+            while let Some(row) = rows.try_next().await? {
+                if take(&Row::of_postgres(row))?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let taken = within(self.deadline, taking).await;
+        drop(rows);
+        self.noted(taken)
+    }
+
+    pub(in crate::store) async fn execute(
+        &mut self,
+        statement: Statement,
+    ) -> Result<u64, StoreError> {
+        self.ready().await?;
+        let executing = query(statement).execute(&mut self.connection);
+        let done = within(self.deadline, async { Ok(executing.await?) }).await;
+        Ok(self.noted(done)?.rows_affected())
+    }
+
+    /// Begins a transaction, and says whether it did: a read is one already.
+    pub(in crate::store) async fn begin(&mut self) -> Result<bool, StoreError> {
+        if self.deadline.is_some() {
+            return Ok(false);
+        }
+        self.ready().await?;
+        let begun = Transactions::begin(&mut self.connection, None).await;
+        self.noted(begun.map_err(StoreError::from))?;
+        Ok(true)
+    }
+
+    pub(in crate::store) async fn commit(&mut self) -> Result<(), StoreError> {
+        if self.deadline.is_some() {
+            return Ok(());
+        }
+        let done = Transactions::commit(&mut self.connection).await;
+        self.noted(done.map_err(StoreError::from))
+    }
+
+    pub(in crate::store) async fn rollback(&mut self) -> Result<(), StoreError> {
+        if self.deadline.is_some() {
+            return Ok(());
+        }
+        let done = Transactions::rollback(&mut self.connection).await;
+        self.noted(done.map_err(StoreError::from))
+    }
+
+    pub(in crate::store) fn start_rollback(&mut self) {
+        Transactions::start_rollback(&mut self.connection);
+    }
+
+    /// Begins a read of what `tenant` may see, all of it as it is now.
+    pub(in crate::store) async fn begin_read(
+        &mut self,
+        tenant: Uuid,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let text = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL {TENANT} = '{tenant}'"
+        );
+        let text = AssertSqlSafe(text).into_sql_str();
+        let begun = Transactions::begin(&mut self.connection, Some(text));
+        within(Some(deadline), async { Ok(begun.await?) }).await?;
+        self.deadline = Some(deadline);
+        Ok(())
+    }
+
+    /// Ends a read. Whoever comes next says anew for whom it reads.
+    pub(in crate::store) async fn end_read(&mut self) -> Result<(), StoreError> {
+        self.deadline = None;
+        self.rollback().await
+    }
+
+    pub(in crate::store) async fn set_durability(
+        &mut self,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
+        self.durability = durability;
+        self.execute((synchronous_commit(durability).to_owned(), PgArguments::default())).await?;
+        Ok(())
+    }
+}
+
+async fn connect(
+    options: &PgConnectOptions,
+    holds: Option<&str>,
+    durability: Durability,
+) -> Result<PgConnection, StoreError> {
+    let mut connection = options.connect().await?;
+    if let Some(schema) = holds {
+        let text = "SELECT pg_advisory_lock_shared(hashtextextended($1, 0))";
+        sqlx::query(text).bind(schema).execute(&mut connection).await?;
+        run(&mut connection, synchronous_commit(durability).to_owned()).await?;
+    }
+    Ok(connection)
+}
+
+/// The order of transactions survives a crash of the server either way.
+fn synchronous_commit(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Disposable | Durability::Ordered => "SET synchronous_commit = off",
+        Durability::Full => "SET synchronous_commit = on",
+    }
+}
+
+/// Whether a connection is of no more use after `error`.
+fn breaks(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+        // The server is going down, or the connection is lost.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|it| it.starts_with("57P") || it.starts_with("08"))
+        }
+        sqlx::Error::BeginFailed => true,
+        _ => false,
+    }
+}
+
+async fn within<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match deadline {
+        None => work.await,
+        Some(at) => tokio::time::timeout_at(at, work).await.unwrap_or(Err(StoreError::OutOfTime)),
+    }
+}
+
+fn query((text, arguments): Statement) -> sqlx::query::Query<'static, Postgres, PgArguments> {
+    sqlx::query_with(AssertSqlSafe(text).into_sql_str(), arguments)
+}
+
+impl Sql {
+    /// As PostgreSQL takes it: a list is one array.
+    pub(in crate::store) fn for_postgres(mut self) -> Statement {
+        let mut arguments = PgArguments::default();
+        let (mut whole, mut written) = (String::new(), 0);
+        let lists = std::mem::take(&mut self.lists);
+        for List { at, number, .. } in &lists {
+            let text = &self.text()[written..*at];
+            whole.push_str(text.strip_suffix(IN).unwrap_or(text));
+            match number {
+                Some(number) => whole.push_str(&format!(" = ANY(${number})")),
+                None => whole.push_str(" = ANY('{}')"),
+            }
+            written = *at;
+        }
+        whole.push_str(&self.text()[written..]);
+        let mut lists = lists.into_iter().filter(|it| it.number.is_some()).peekable();
+        for (index, value) in self.values.into_iter().enumerate() {
+            match lists.next_if(|it| it.number == Some(index + 1)) {
+                Some(list) => add_list(&mut arguments, value, list.rest),
+                None => add(&mut arguments, value),
+            }
+        }
+        (whole, arguments)
+    }
+}
+
+fn add(arguments: &mut PgArguments, value: Value) {
+    let added = match value {
+        Value::Id(it) => arguments.add(it),
+        Value::OptionalId(it) => arguments.add(it),
+        Value::Text(it) => arguments.add(clean(&it)),
+        Value::Shared(it) => arguments.add(clean(&it)),
+        Value::OptionalText(it) => arguments.add(it.as_deref().map(clean)),
+        Value::Integer(it) => arguments.add(it),
+        Value::OptionalInteger(it) => arguments.add(it),
+    };
+    added.expect("texts, ids and integers can always be bound");
+}
+
+/// Binds an array. All values of a list are of one kind.
+fn add_list(arguments: &mut PgArguments, first: Value, rest: Vec<Value>) {
+    let all = std::iter::once(first).chain(rest);
+    let (mut ids, mut texts, mut integers) = (Vec::new(), Vec::new(), Vec::new());
+    for value in all {
+        match value {
+            Value::Id(it) => ids.push(it),
+            Value::OptionalId(it) => ids.extend(it),
+            Value::Text(it) => texts.push(clean(&it).into_owned()),
+            Value::Shared(it) => texts.push(clean(&it).into_owned()),
+            Value::OptionalText(it) => texts.extend(it.as_deref().map(|it| clean(it).into_owned())),
+            Value::Integer(it) => integers.push(it),
+            Value::OptionalInteger(it) => integers.extend(it),
+        }
+    }
+    let added = match (ids.is_empty(), integers.is_empty()) {
+        (false, _) => arguments.add(ids),
+        (_, false) => arguments.add(integers),
+        (true, true) => arguments.add(texts),
+    };
+    added.expect("texts, ids and integers can always be bound");
+}

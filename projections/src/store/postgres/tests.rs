@@ -1,0 +1,104 @@
+use sqlx::{ConnectOptions, PgConnection};
+
+use super::*;
+use crate::Tables;
+use crate::store::{Access, Database, define};
+use crate::temporary::{Kind, Temporary, on_postgres};
+
+on_postgres! {
+    who_cannot_be_used_is_named_with_a_remedy
+    a_text_holds_anything_but_the_one_character_it_cannot
+    a_connection_that_was_lost_is_made_again
+    tables_that_another_process_uses_are_not_removed
+}
+
+async fn settings(on: Kind) -> (Temporary, PostgresTables) {
+    let place = Temporary::new(on).await;
+    let Tables::Postgres(settings) = place.tables() else { panic!("it is PostgreSQL") };
+    (place, settings)
+}
+
+async fn connected(settings: &PostgresTables) -> PgConnection {
+    fitness::options(&settings.url).unwrap().connect().await.unwrap()
+}
+
+async fn who_cannot_be_used_is_named_with_a_remedy(on: Kind) {
+    let (_place, settings) = settings(on).await;
+    let refused = async |url: &str, role: &str| {
+        let reader_role = role.to_owned();
+        let error = Postgres::open(&PostgresTables { url: url.to_owned(), reader_role }).await;
+        let error = error.unwrap_err().to_string();
+        assert!(!error.contains(&settings.url), "{error}");
+        error
+    };
+    let (url, reader) = (settings.url.as_str(), settings.reader_role.as_str());
+    let wrong = url.replacen(":callboard_test", ":secret_callboard_test", 1);
+    for (url, reader, said) in [
+        ("mysql://here", reader, "expected an address like"),
+        (&wrong, reader, "check the address, the password and that the server runs"),
+        (url, "Reader", "expected a role of lower-case letters"),
+        (url, "pg_write_server_files", "GRANT pg_write_server_files TO"),
+        (url, "callboard_nobody", "CREATE ROLE callboard_nobody NOLOGIN"),
+    ] {
+        let error = refused(url, reader).await;
+        assert!(error.contains(said), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    let owner = fitness::options(url).unwrap().get_username().to_owned();
+    assert!(refused(url, &owner).await.contains("name another one"));
+    let mut connection = connected(&settings).await;
+    let revoke = format!("REVOKE CREATE ON DATABASE {owner} FROM {owner}");
+    run(&mut connection, revoke).await.unwrap();
+    assert!(refused(url, reader).await.contains("GRANT CREATE ON DATABASE"));
+    assert!(!format!("{settings:?}").contains(&owner));
+}
+
+async fn table(place: &Temporary) -> (Database, Connection) {
+    let database = Database::open(&place.tables()).await.unwrap();
+    let mut writer = database.place("test".to_owned()).connect(Access::Write).await.unwrap();
+    define(&mut writer, "CREATE TABLE t (a TEXT NOT NULL)").await.unwrap();
+    (database, writer)
+}
+
+async fn a_text_holds_anything_but_the_one_character_it_cannot(on: Kind) {
+    let (place, _) = settings(on).await;
+    let (_, mut writer) = table(&place).await;
+    let mut insert = Sql::new("INSERT INTO t (a) VALUES (");
+    insert.bind("nothing\0here").push(")");
+    insert.execute(&mut writer).await.unwrap();
+    let mut rows = crate::store::bulk::Rows::default();
+    rows.push(["a\0b".into()]);
+    rows.insert(&mut writer, "INSERT INTO t (a)", "").await.unwrap();
+    let mut find = Sql::new("SELECT a FROM t WHERE a IN ");
+    find.bind_list(["nothing\0here", "a\0b"]).push(" ORDER BY a");
+    let found = find.fetch(&mut writer).await.unwrap();
+    let found: Vec<_> = found.iter().map(|it| it.text(0).unwrap()).collect();
+    assert_eq!(found, ["a\u{fffd}b", "nothing\u{fffd}here"]);
+}
+
+async fn a_connection_that_was_lost_is_made_again(on: Kind) {
+    let (place, settings) = settings(on).await;
+    let (_, mut writer) = table(&place).await;
+    let mut other = connected(&settings).await;
+    for _ in 0..3 {
+        let text = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        run(&mut other, text.to_owned()).await.unwrap();
+        let count = || Sql::new("SELECT count(*) FROM t");
+        assert!(count().fetch(&mut writer).await.is_err(), "it was lost");
+        assert_eq!(count().fetch(&mut writer).await.unwrap().len(), 1);
+    }
+}
+
+async fn tables_that_another_process_uses_are_not_removed(on: Kind) {
+    let (place, _) = settings(on).await;
+    let (database, writer) = table(&place).await;
+    let tables = database.place("test".to_owned());
+    database.remove_others("te", None).await.unwrap();
+    assert!(tables.exists().await.unwrap());
+    drop(writer);
+    database.remove_others("te", Some("test")).await.unwrap();
+    assert!(tables.exists().await.unwrap(), "it is kept");
+    database.remove_others("te", None).await.unwrap();
+    assert!(!tables.exists().await.unwrap());
+}

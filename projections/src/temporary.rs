@@ -1,0 +1,97 @@
+//! Places for tables that go when they are dropped. Not for anything but tests.
+
+use tempfile::TempDir;
+use vault::temporary::TemporaryDatabase;
+
+use crate::{PostgresTables, Settings, Tables};
+
+/// What keeps tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Files in a folder.
+    Sqlite,
+    /// A database that the environment says where to make.
+    Postgres,
+}
+
+/// A place for tables that goes when this is dropped.
+#[derive(Debug)]
+pub struct Temporary(Kept);
+
+#[derive(Debug)]
+enum Kept {
+    Folder(TempDir),
+    Database(TemporaryDatabase),
+}
+
+impl Kind {
+    /// Whether places of this kind can be made here; says so if not.
+    #[must_use]
+    pub fn is_there(self) -> bool {
+        self == Self::Sqlite || TemporaryDatabase::can_be_made()
+    }
+}
+
+impl Temporary {
+    /// An empty place.
+    ///
+    /// # Panics
+    ///
+    /// If none can be made: a test cannot go on then.
+    pub async fn new(kind: Kind) -> Self {
+        Self(match kind {
+            Kind::Sqlite => Kept::Folder(TempDir::new().expect("a folder can be made")),
+            Kind::Postgres => Kept::Database(TemporaryDatabase::make().await),
+        })
+    }
+
+    /// Where that is.
+    #[must_use]
+    pub fn tables(&self) -> Tables {
+        match &self.0 {
+            Kept::Folder(folder) => Tables::Folder(folder.path().to_owned()),
+            Kept::Database(database) => Tables::Postgres(PostgresTables::new(database.url())),
+        }
+    }
+
+    /// The usual settings for tables there.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings { tables: self.tables(), ..Settings::new("") }
+    }
+}
+
+/// Makes a test on each kind of tables of each function.
+#[cfg(test)]
+macro_rules! on_each_kind {
+    ($($name:ident)*) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::temporary::Kind::Sqlite).await;
+            })*
+        }
+
+        crate::temporary::on_postgres! { $($name)* }
+    };
+}
+#[cfg(test)]
+pub(crate) use on_each_kind;
+
+/// Makes a test on PostgreSQL of each function, for those that only it can keep.
+#[cfg(test)]
+macro_rules! on_postgres {
+    ($($name:ident)*) => {
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let kind = crate::temporary::Kind::Postgres;
+                if kind.is_there() {
+                    super::$name(kind).await;
+                }
+            })*
+        }
+    };
+}
+#[cfg(test)]
+pub(crate) use on_postgres;
