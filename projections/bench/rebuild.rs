@@ -1,6 +1,7 @@
 //! How fast the read models are filled from the log, and how fast they answer.
 //!
-//! `cargo bench -p projections --bench rebuild -- [events]`. First every record is read and
+//! `cargo bench -p projections --bench rebuild -- [events] [postgres://…]`: with an address, whose
+//! database should be empty, into PostgreSQL instead of SQLite. First every record is read and
 //! decoded once, by one task, with nothing to apply: the baseline of the run. Then all models
 //! follow the same log into empty tables at once, as after their folder was deleted; then each is
 //! rebuilt alone; then all follow what is appended in small batches, as they do beside commands.
@@ -23,7 +24,7 @@ use event_log::{Attribute, EventLog, MemoryLog, Partition, Position};
 use hdrhistogram::Histogram;
 use projections::catalog::{Filter, Selection, entities};
 use projections::page::Window;
-use projections::{Model, Projections, Settings};
+use projections::{Model, PostgresTables, Projections, Settings, Tables};
 use serde_json::{Value, json};
 use testing::{History, actor, keyring, tenant};
 use uuid::Uuid;
@@ -56,7 +57,10 @@ async fn run(events: u64) {
     spent.row("bare decoding", events);
 
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings::new(folder.path());
+    let mut settings = Settings::new(folder.path());
+    if let Some(url) = std::env::args().find(|it| it.starts_with("postgres")) {
+        settings.tables = Tables::Postgres(PostgresTables::new(url));
+    }
     let spent = Spent::begin();
     let projections = Projections::start(settings, log, keyring).await.unwrap();
     let models = projections.models();
@@ -72,7 +76,7 @@ async fn run(events: u64) {
 
     println!("what                            p50 µs     p95 µs     p99 µs");
     lists(&projections).await;
-    let mut visible = Histogram::<u64>::new(3).unwrap();
+    let mut visible = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).unwrap();
     for number in 0..500 {
         let begin = Instant::now();
         history.register(tenant(0), &component(ENTITIES + number, 0), None).await;
@@ -155,8 +159,8 @@ async fn lists(projections: &Projections) {
         ("20 of an owner", vec!["relations.ownedBy=group:default/team-7"]),
     ] {
         let selection = Selection::matching(Filter::parse_sets(&sets).unwrap());
-        let mut listed = Histogram::<u64>::new(3).unwrap();
-        let mut counted = Histogram::<u64>::new(3).unwrap();
+        let mut listed = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).unwrap();
+        let mut counted = Histogram::<u64>::new_with_bounds(1, 60_000_000, 3).unwrap();
         for _ in 0..1_000 {
             let models = projections.models();
             let begin = Instant::now();

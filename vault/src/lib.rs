@@ -5,7 +5,7 @@
 //! **not** know events, commands or read models, and decides nothing about who may ask.
 //!
 //! Start at [`Keyring`], which the write and the read side use to name, seal and unseal;
-//! [`port`] is the contract every adapter keeps ([`sqlite`], [`memory`]), with `conformance` as
+//! [`port`] is the contract every adapter keeps ([`sqlite`], [`postgres`], [`memory`]), with `conformance` as
 //! the contract's test suite; [`Root`] is the one secret outside, under which all others are
 //! stored.
 
@@ -15,6 +15,7 @@ pub mod keyring;
 pub mod memory;
 pub mod opaque;
 pub mod port;
+pub mod postgres;
 pub mod root;
 pub mod sqlite;
 pub mod subject_keys;
@@ -26,6 +27,8 @@ mod cache;
 mod cipher;
 #[cfg(test)]
 mod conformance;
+mod slots;
+mod statements;
 
 pub use blob_store::{BLOB_BYTES_MAX, BlobError, BlobStore};
 pub use issuer::Issuer;
@@ -33,6 +36,7 @@ pub use keyring::{Keyring, KeyringError};
 pub use memory::MemoryVault;
 pub use opaque::NotOurs;
 pub use port::{BlobName, Blobs, CursorName, Cursors, Hold, Keys, VaultError};
+pub use postgres::PostgresVault;
 pub use root::{Root, RootError};
 pub use sqlite::SqliteVault;
 pub use subject_keys::{SealError, SubjectKeys};

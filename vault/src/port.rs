@@ -21,6 +21,14 @@ pub struct VaultError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// Names what was being done when the storage failed.
+pub(crate) fn failed<E>(doing: &'static str) -> impl FnOnce(E) -> VaultError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    move |source| VaultError { doing, source: Box::new(source) }
+}
+
 /// What a key is for, and whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyName {

@@ -1,7 +1,7 @@
 //! The vault in two SQLite files: one for what is small, one for blobs.
 //!
 //! Commits are synced to the disk before they return. Destroyed keys are overwritten in the
-//! file and cut out of its write-ahead log. The SQL is plain enough for PostgreSQL too.
+//! file and cut out of its write-ahead log.
 
 mod blobs;
 mod cursors;
@@ -16,7 +16,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use crate::port::VaultError;
+use crate::port::{VaultError, failed};
 
 /// How the tables came to be, in order. Never edited: what is new is appended.
 const MIGRATIONS: [&str; 2] = [
@@ -142,14 +142,6 @@ async fn migrate(pool: &SqlitePool, migrations: &[&'static str]) -> Result<(), s
         }
     }
     transaction.commit().await
-}
-
-/// Names what was being done when the storage failed.
-fn failed<E>(doing: &'static str) -> impl FnOnce(E) -> VaultError
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    move |source| VaultError { doing, source: Box::new(source) }
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use domain::id::TenantId;
 
-use super::{SqliteVault, failed};
-use crate::port::{CursorName, Cursors, Moved, VaultError};
+use super::SqliteVault;
+use crate::port::{CursorName, Cursors, Moved, VaultError, failed};
+use crate::statements;
 
 #[async_trait]
 impl Cursors for SqliteVault {
     async fn get(&self, name: &CursorName) -> Result<Option<String>, VaultError> {
-        sqlx::query_scalar("select value from cursors where tenant = $1 and name = $2")
+        sqlx::query_scalar(statements::CURSOR)
             .bind(name.tenant.0)
             .bind(&name.name)
             .fetch_optional(&self.pool)
@@ -24,10 +25,8 @@ impl Cursors for SqliteVault {
         next: &str,
     ) -> Result<Moved, VaultError> {
         let statement = match expected {
-            None => sqlx::query("insert into cursors values ($1, $2, $3) on conflict do nothing"),
-            Some(_) => sqlx::query(
-                "update cursors set value = $3 where tenant = $1 and name = $2 and value = $4",
-            ),
+            None => sqlx::query(statements::SET_CURSOR),
+            Some(_) => sqlx::query(statements::MOVE_CURSOR),
         };
         let statement = statement.bind(name.tenant.0).bind(&name.name).bind(next);
         let statement = match expected {
@@ -42,7 +41,7 @@ impl Cursors for SqliteVault {
     }
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        sqlx::query("delete from cursors where tenant = $1")
+        sqlx::query(statements::REMOVE_CURSORS)
             .bind(tenant.0)
             .execute(&self.pool)
             .await

@@ -1,14 +1,13 @@
 //! Keys: one row each; a destroyed one keeps its row without the key, so that it stays so.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use domain::id::{SubjectId, TenantId};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{SqliteVault, failed};
-use crate::port::{KeyName, Keys, Slot, VaultError, Wrapped};
+use super::SqliteVault;
+use crate::port::{KeyName, Keys, Slot, VaultError, Wrapped, failed};
+use crate::slots::{self, Rows};
 
 /// How many rows one statement names: 1,000, well below the limit on bound parameters.
 const ROWS_MAX: usize = 1_000;
@@ -104,11 +103,8 @@ async fn select(
     connection: &mut SqliteConnection,
     names: &[KeyName],
 ) -> Result<Vec<Option<Slot>>, sqlx::Error> {
-    let mut asked: Vec<_> =
-        names.iter().flat_map(|it| [Some(*it), it.parent()]).flatten().collect();
-    asked.sort_unstable();
-    asked.dedup();
-    let mut rows: HashMap<(Uuid, String, Uuid), Option<Vec<u8>>> = HashMap::new();
+    let asked = slots::asked(names);
+    let mut rows = Rows::new();
     for names in asked.chunks(ROWS_MAX) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "select tenant, purpose, id, wrapped from keys where (tenant, purpose, id) in (",
@@ -121,14 +117,5 @@ async fn select(
             query.push(")").build_query_as().fetch_all(&mut *connection).await?;
         rows.extend(found.into_iter().map(|(tenant, purpose, id, it)| ((tenant, purpose, id), it)));
     }
-    let slot = |name: KeyName| {
-        let (tenant, purpose, id) = name.parts();
-        let wrapped = rows.get(&(tenant, purpose.to_owned(), id))?;
-        Some(wrapped.clone().map_or(Slot::Destroyed, |it| Slot::Held(Wrapped(it))))
-    };
-    let resolve = |name: &KeyName| match name.parent().and_then(slot) {
-        Some(Slot::Destroyed) => Some(Slot::Destroyed),
-        Some(Slot::Held(_)) | None => slot(*name),
-    };
-    Ok(names.iter().map(resolve).collect())
+    Ok(slots::of(names, &rows))
 }

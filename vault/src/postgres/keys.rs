@@ -1,0 +1,137 @@
+//! Keys: one row each; a destroyed one keeps its row without the key, so that it stays so.
+//!
+//! Whoever destroys a tenant's keys waits for those who make some, and they for it: so none is
+//! made behind its back.
+
+use async_trait::async_trait;
+use domain::id::{SubjectId, TenantId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{PostgresVault, Turn};
+use crate::port::{KeyName, Keys, Slot, VaultError, Wrapped, failed};
+use crate::slots::{self, Rows};
+
+#[async_trait]
+impl Keys for PostgresVault {
+    async fn get(&self, names: &[KeyName]) -> Result<Vec<Option<Slot>>, VaultError> {
+        let failed = failed("reading keys");
+        let mut connection = match self.pool.acquire().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(failed(error)),
+        };
+        select(&mut connection, names).await.map_err(failed)
+    }
+
+    async fn get_or_create(
+        &self,
+        candidates: &[(KeyName, Wrapped)],
+    ) -> Result<Vec<Slot>, VaultError> {
+        self.try_create(candidates).await.map_err(failed("creating keys"))
+    }
+
+    async fn destroy_subject(
+        &self,
+        tenant: TenantId,
+        subject: SubjectId,
+    ) -> Result<(), VaultError> {
+        let name = KeyName::Subject(tenant, subject);
+        self.try_destroy(name).await.map_err(failed("destroying a subject's key"))
+    }
+
+    async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
+        let name = KeyName::Tenant(tenant);
+        self.try_destroy(name).await.map_err(failed("destroying a tenant's keys"))
+    }
+}
+
+impl PostgresVault {
+    async fn try_create(
+        &self,
+        candidates: &[(KeyName, Wrapped)],
+    ) -> Result<Vec<Slot>, sqlx::Error> {
+        let names: Vec<_> = candidates.iter().map(|it| it.0).collect();
+        let mut transaction = self.pool.begin().await?;
+        // In an order, so that no two wait for each other.
+        let mut tenants: Vec<Uuid> = names.iter().map(|it| it.parts().0).collect();
+        tenants.sort_unstable();
+        tenants.dedup();
+        for tenant in tenants {
+            sqlx::query("select pg_advisory_xact_lock_shared(hashtextextended($1::text, $2))")
+                .bind(tenant)
+                .bind(Turn::Keys as i64)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let before = select(&mut transaction, &names).await?;
+        let missing = candidates.iter().zip(&before).filter(|it| it.1.is_none());
+        let mut missing: Vec<_> = missing.map(|it| it.0).collect();
+        // Stable: of two candidates for one name the first is stored.
+        missing.sort_by_key(|it| it.0);
+        let mut wrapped: Vec<&[u8]> = Vec::with_capacity(missing.len());
+        wrapped.extend(missing.iter().map(|it| it.1.0.as_slice()));
+        let (tenants, purposes, ids) = columns(missing.iter().map(|it| it.0));
+        sqlx::query("insert into keys select * from unnest($1, $2, $3, $4) on conflict do nothing")
+            .bind(tenants)
+            .bind(purposes)
+            .bind(ids)
+            .bind(wrapped)
+            .execute(&mut *transaction)
+            .await?;
+        let after = select(&mut transaction, &names).await?;
+        transaction.commit().await?;
+        after.into_iter().collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+    }
+
+    async fn try_destroy(&self, name: KeyName) -> Result<(), sqlx::Error> {
+        let (tenant, purpose, id) = name.parts();
+        let mut transaction = self.in_turn(Turn::Keys, TenantId(tenant)).await?;
+        sqlx::query(
+            "insert into keys values ($1, $2, $3, null)
+             on conflict (tenant, purpose, id) do update set wrapped = null",
+        )
+        .bind(tenant)
+        .bind(purpose)
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
+        if let KeyName::Tenant(_) = name {
+            sqlx::query("delete from keys where tenant = $1 and purpose = 'subject'")
+                .bind(tenant)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        // Older versions of rows go; their bytes stay until the space is used again, and in what
+        // the server archives. Like a copy in a backup they are of no use without the root key.
+        sqlx::query("vacuum keys").execute(&self.pool).await?;
+        Ok(())
+    }
+}
+
+type Columns = (Vec<Uuid>, Vec<&'static str>, Vec<Uuid>);
+
+fn columns(names: impl Iterator<Item = KeyName>) -> Columns {
+    let (mut tenants, mut purposes, mut ids) = Columns::default();
+    for (tenant, purpose, id) in names.map(KeyName::parts) {
+        tenants.push(tenant);
+        purposes.push(purpose);
+        ids.push(id);
+    }
+    (tenants, purposes, ids)
+}
+
+/// The slots of `names`, in order, with what follows from their parents.
+async fn select(
+    connection: &mut PgConnection,
+    names: &[KeyName],
+) -> Result<Vec<Option<Slot>>, sqlx::Error> {
+    let (tenants, purposes, ids) = columns(slots::asked(names).into_iter());
+    let text = "select tenant, purpose, id, wrapped from keys
+        join unnest($1, $2, $3) as asked (t, p, i) on tenant = t and purpose = p and id = i";
+    let found = sqlx::query_as(text).bind(tenants).bind(purposes).bind(ids);
+    let found: Vec<(Uuid, String, Uuid, Option<Vec<u8>>)> = found.fetch_all(connection).await?;
+    let found = found.into_iter();
+    let rows: Rows = found.map(|(tenant, purpose, id, it)| ((tenant, purpose, id), it)).collect();
+    Ok(slots::of(names, &rows))
+}

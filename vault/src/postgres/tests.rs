@@ -1,0 +1,127 @@
+use std::sync::Arc;
+
+use domain::id::SubjectId;
+use uuid::Uuid;
+
+use super::PostgresVault;
+use crate::conformance::{ACME, GLOBEX};
+use crate::port::{CursorName, Cursors, KeyName, Keys, Slot, Wrapped};
+use crate::temporary::TemporaryDatabase;
+
+async fn open(database: &TemporaryDatabase) -> PostgresVault {
+    PostgresVault::open(database.url(), 4).await.unwrap()
+}
+
+mod on_postgres {
+    use super::*;
+
+    mod contract {
+        use super::*;
+
+        crate::conformance::conformance_tests!({
+            if !TemporaryDatabase::can_be_made() {
+                return;
+            }
+            let database = TemporaryDatabase::make().await;
+            (Arc::new(open(&database).await), database)
+        });
+    }
+
+    macro_rules! tests {
+        ($($name:ident)*) => {
+            $(#[tokio::test]
+            async fn $name() {
+                if TemporaryDatabase::can_be_made() {
+                    super::$name(&TemporaryDatabase::make().await).await;
+                }
+            })*
+        };
+    }
+
+    tests! {
+        everything_is_there_after_reopening
+        two_processes_creating_the_same_keys_agree
+        who_makes_keys_and_who_destroys_the_tenant_do_not_pass_each_other
+        readers_of_read_models_have_no_rights_here
+        what_cannot_be_opened_is_named
+    }
+}
+
+async fn everything_is_there_after_reopening(database: &TemporaryDatabase) {
+    let vault = open(database).await;
+    let subject = SubjectId(Uuid::from_u128(7));
+    let names = [KeyName::Tenant(ACME), KeyName::Subject(ACME, subject)];
+    vault.get_or_create(&names.map(|it| (it, Wrapped(vec![9; 61])))).await.unwrap();
+    vault.destroy_subject(ACME, subject).await.unwrap();
+    let cursor = CursorName { tenant: ACME, name: "tail".into() };
+    vault.advance(&cursor, None, "41").await.unwrap();
+    vault.close().await;
+    let vault = open(database).await;
+    let slots = Keys::get(&vault, &names).await.unwrap();
+    assert_eq!(slots, [Some(Slot::Held(Wrapped(vec![9; 61]))), Some(Slot::Destroyed)]);
+    assert_eq!(Cursors::get(&vault, &cursor).await.unwrap().as_deref(), Some("41"));
+}
+
+async fn two_processes_creating_the_same_keys_agree(database: &TemporaryDatabase) {
+    let vaults = [Arc::new(open(database).await), Arc::new(open(database).await)];
+    for round in 0..20_u128 {
+        let name =
+            |tenant, it| KeyName::Subject(tenant, SubjectId(Uuid::from_u128(round << 64 | it)));
+        let names: Vec<_> = (0..8).flat_map(|it| [name(ACME, it), name(GLOBEX, it)]).collect();
+        let creators = [0_u8, 1, 2, 3].map(|creator| {
+            let vault = Arc::clone(&vaults[usize::from(creator % 2)]);
+            let wrapped = |it: &KeyName| (*it, Wrapped(vec![creator; 61]));
+            let mut candidates: Vec<_> = names.iter().map(wrapped).collect();
+            // In whatever order they are asked for.
+            candidates.rotate_left(usize::from(creator) * 3);
+            tokio::spawn(async move { vault.get_or_create(&candidates).await.unwrap() })
+        });
+        for it in futures::future::join_all(creators).await {
+            it.unwrap();
+        }
+        let slots = Keys::get(&*vaults[0], &names).await.unwrap();
+        assert_eq!(Keys::get(&*vaults[1], &names).await.unwrap(), slots);
+        assert!(slots.iter().all(Option::is_some));
+    }
+}
+
+/// However it falls out, no bytes of a key of a destroyed tenant are left.
+async fn who_makes_keys_and_who_destroys_the_tenant_do_not_pass_each_other(
+    database: &TemporaryDatabase,
+) {
+    let vault = Arc::new(open(database).await);
+    for round in 0..20_u128 {
+        let tenant = domain::id::TenantId(Uuid::from_u128(100 + round));
+        let maker = vault.clone();
+        let names = (0..50).map(|it| KeyName::Subject(tenant, SubjectId(Uuid::from_u128(it))));
+        let candidates: Vec<_> = names.map(|it| (it, Wrapped(vec![1; 61]))).collect();
+        let making = tokio::spawn(async move { maker.get_or_create(&candidates).await.unwrap() });
+        vault.destroy_tenant(tenant).await.unwrap();
+        making.await.unwrap();
+        let left = "select count(*) from keys where tenant = $1 and wrapped is not null";
+        let left = sqlx::query_scalar::<_, i64>(left).bind(tenant.0);
+        assert_eq!(left.fetch_one(&vault.pool).await.unwrap(), 0);
+    }
+}
+
+async fn readers_of_read_models_have_no_rights_here(database: &TemporaryDatabase) {
+    let vault = open(database).await;
+    let mut connection = vault.pool.acquire().await.unwrap();
+    sqlx::query("select * from keys").execute(&mut *connection).await.unwrap();
+    sqlx::query("set role callboard_reader").execute(&mut *connection).await.unwrap();
+    for table in ["keys", "cursors", "blobs", "loose_blobs", "blob_holds"] {
+        let text = sqlx::AssertSqlSafe(format!("select * from callboard_vault.{table}"));
+        let refused = sqlx::query(text).execute(&mut *connection).await.unwrap_err();
+        assert!(refused.to_string().contains("permission denied"), "{refused}");
+    }
+}
+
+async fn what_cannot_be_opened_is_named(database: &TemporaryDatabase) {
+    let wrong = database.url().replacen(":callboard", ":secret_callboard", 1);
+    for (url, doing) in [("nowhere", "reading the address"), (&wrong, "connecting to its database")]
+    {
+        let error = PostgresVault::open(url, 1).await.unwrap_err();
+        let said = format!("{error} {error:?}");
+        assert!(said.contains(doing) && !said.contains("secret"), "{said}");
+    }
+}
