@@ -41,7 +41,7 @@ mod tests;
 mod writer;
 
 pub use config::{KafkaConfig, Mechanism, Password, Security, Tls};
-pub use setup::{BrokenPromise, SetupError, check, init};
+pub use setup::{BrokenPromise, Found, SetupError, check, init};
 
 use ends::Ends;
 use reader::KafkaReader;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::error::KafkaError;
@@ -15,6 +16,9 @@ use crate::port::{LogError, Partition, Position, Reader, Recorded};
 
 /// How many messages are taken in one go before other tasks get a turn.
 const GO_MAX: usize = 256;
+
+/// How long the rest of a command may take to come before it is asked for.
+const REST_MAX: Duration = Duration::from_secs(2);
 
 /// A reader at a place of a partition.
 #[derive(Debug)]
@@ -116,6 +120,23 @@ impl KafkaReader {
         Ok(())
     }
 
+    /// Makes sure that there is more of a command that has begun: a command is committed as a
+    /// whole, so if the log ends within it, the rest will never come.
+    async fn check_rest(&mut self) -> Result<(), LogError> {
+        let Some((last, (n, m))) = self.ready.back().map(|it| it.position).zip(self.due) else {
+            return Ok(());
+        };
+        let (shared, partition) = (self.shared.clone(), self.partition);
+        let end =
+            blocking(move || shared.ends.find(&shared.scanner, &shared.events, partition)).await?;
+        if end > last.next() {
+            return Ok(());
+        }
+        let offset = i64::try_from(last.0).expect("it was an offset");
+        let reason = format!("a command is torn: record {n}/{m} of it is due, and the log ends");
+        Err(self.damaged(offset, reason))
+    }
+
     fn damaged(&mut self, offset: i64, reason: String) -> LogError {
         self.lease = None;
         let place =
@@ -142,9 +163,14 @@ impl Reader for KafkaReader {
                 return Err(LogError::Closed);
             }
             self.open().await?;
-            if self.take(records_max.max(1))? {
-                tokio::task::yield_now().await;
-                continue;
+            match self.take(records_max.max(1)) {
+                Ok(true) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                // What is wrong comes after what is ready, and will be met again.
+                Err(error) if self.whole == 0 => return Err(error),
+                Ok(false) | Err(_) => (),
             }
             if self.whole > 0 {
                 return Ok(self.hand_out(records_max));
@@ -153,6 +179,9 @@ impl Reader for KafkaReader {
             tokio::select! {
                 () = lease.changed() => (),
                 () = self.shared.closed() => (),
+                () = tokio::time::sleep(REST_MAX), if self.due.is_some() => {
+                    self.check_rest().await?;
+                }
             }
         }
     }

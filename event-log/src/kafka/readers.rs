@@ -119,6 +119,12 @@ impl Readers {
         consumers.push(pooled.clone());
         Ok(pooled)
     }
+
+    /// How many consumers there are.
+    #[cfg(test)]
+    pub(super) fn consumers(&self) -> usize {
+        lock(&self.consumers).len()
+    }
 }
 
 /// A partition that is fetched for one reader, until it is dropped.

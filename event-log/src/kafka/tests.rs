@@ -4,23 +4,21 @@
 //! `CALLBOARD_TEST_KAFKA` does not name one.
 
 mod cluster;
+mod on_kafka;
+mod proxy;
+mod raw;
 
-mod on_kafka {
-    use std::sync::Arc;
-
-    use super::cluster::{self, Topics};
-    use crate::kafka::KafkaLog;
-
-    /// An empty log on topics of its own.
-    async fn log() -> (Arc<KafkaLog>, Topics) {
-        let topics = cluster::topics(2).await;
-        (Arc::new(KafkaLog::open(topics.config.clone()).await.unwrap()), topics)
-    }
-
-    crate::conformance_tests!({
-        if !cluster::is_there() {
-            return;
-        }
-        log().await
-    });
+#[test]
+fn a_password_does_not_show() {
+    let password = super::Password::new("open sesame".to_owned());
+    let security = super::Security::Sasl {
+        tls: None,
+        mechanism: super::Mechanism::Plain,
+        user: "ali".to_owned(),
+        password,
+    };
+    let config = super::KafkaConfig { security, ..cluster::somewhere("nowhere:1".to_owned()) };
+    let shown = format!("{config:?} {:?}", config.producer("id"));
+    assert!(shown.contains("ali") && !shown.contains("sesame"), "{shown}");
+    assert_eq!(config.producer("id").get("sasl.password"), Some("open sesame"));
 }

@@ -1,35 +1,42 @@
 //! The broker that tests run against, and topics that go away with the test.
 
+use std::io::Write as _;
+
 use rdkafka::admin::{AdminClient, AdminOptions};
+use xtask::services::kafka::Distribution;
+use xtask::services::{KAFKA, KAFKA_LIBS};
 
 use crate::kafka::logging::Logging;
-use crate::kafka::{KafkaConfig, Security, init};
-
-/// Where the brokers are, if there are any.
-pub(super) fn bootstrap() -> Option<String> {
-    std::env::var("CALLBOARD_TEST_KAFKA").ok().filter(|it| !it.is_empty())
-}
+use crate::kafka::{KafkaConfig, KafkaLog, Security, init};
 
 /// Whether there is a broker to test on; says so if not.
 pub(super) fn is_there() -> bool {
-    let there = bootstrap().is_some();
-    if !there {
-        #[expect(clippy::print_stderr, reason = "a test that shows nothing should say so")]
-        {
-            eprintln!("skipped: CALLBOARD_TEST_KAFKA names no broker");
-        }
-    }
-    there
+    given(KAFKA).is_some()
 }
 
-/// How to reach a log that no other test has.
-pub(super) fn config() -> KafkaConfig {
-    KafkaConfig {
-        bootstrap: bootstrap().expect("the test asked before"),
-        prefix: format!("test-{}.", crate::identity::random_hex()),
-        replication: 1,
-        security: Security::Plaintext,
+/// What brokers of a test's own are started from.
+pub(super) fn distribution() -> Option<Distribution> {
+    given(KAFKA_LIBS).map(Distribution::at)
+}
+
+fn given(variable: &str) -> Option<String> {
+    let value = std::env::var(variable).ok().filter(|it| !it.is_empty());
+    if value.is_none() {
+        // Nobody may be reading.
+        drop(writeln!(std::io::stderr(), "skipped: `{variable}` is not set"));
     }
+    value
+}
+
+/// How to reach a log that no other test has, on the broker that is shared.
+pub(super) fn config() -> KafkaConfig {
+    somewhere(given(KAFKA).expect("the test asked before"))
+}
+
+/// The same on other brokers.
+pub(super) fn somewhere(bootstrap: String) -> KafkaConfig {
+    let prefix = format!("test-{}.", crate::identity::random_hex());
+    KafkaConfig { bootstrap, prefix, replication: 1, security: Security::Plaintext }
 }
 
 /// A new log of this many partitions.
@@ -42,6 +49,13 @@ pub(super) async fn topics(partitions: u32) -> Topics {
 /// The topics of one test. Dropping it removes them.
 pub(super) struct Topics {
     pub(super) config: KafkaConfig,
+}
+
+impl Topics {
+    /// The log on these topics, as another process would open it.
+    pub(super) async fn open(&self) -> KafkaLog {
+        KafkaLog::open(self.config.clone()).await.unwrap()
+    }
 }
 
 impl Drop for Topics {

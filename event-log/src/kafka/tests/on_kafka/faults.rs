@@ -1,0 +1,110 @@
+//! Answers that get lost, and brokers that go away, on a broker of the test's own.
+
+use xtask::services::kafka::{Cluster, Plan};
+
+use crate::conformance::command;
+use crate::kafka::tests::cluster;
+use crate::kafka::tests::proxy::{END_TRANSACTION, INIT_PRODUCER, Proxy};
+use crate::kafka::{KafkaConfig, KafkaLog, init};
+use crate::port::{AppendError, EventLog, LogError, Partition, Position};
+
+const PARTITION: Partition = Partition(0);
+
+/// A broker that is reached through a proxy only, and a log on it.
+struct Behind {
+    cluster: Cluster,
+    proxy: Proxy,
+    config: KafkaConfig,
+}
+
+impl Behind {
+    async fn start() -> Option<Self> {
+        let distribution = cluster::distribution()?;
+        let proxy = Proxy::start();
+        let advertised = format!("PLAINTEXT://{}", proxy.address());
+        let starting = tokio::task::spawn_blocking(move || {
+            Plan::new(1).with("advertised.listeners", &advertised).start(&distribution)
+        });
+        let cluster = starting.await.unwrap().unwrap();
+        proxy.forward_to(cluster.broker(0).address());
+        let config = cluster::somewhere(proxy.address());
+        init(&config, 1).await.unwrap();
+        Some(Self { cluster, proxy, config })
+    }
+
+    async fn open(&self) -> KafkaLog {
+        KafkaLog::open(self.config.clone()).await.unwrap()
+    }
+}
+
+/// How many records there are.
+async fn count(log: &KafkaLog) -> usize {
+    let end = log.end(PARTITION).await.unwrap();
+    let mut reader = log.read(PARTITION, Position::START).await.unwrap();
+    let (mut count, mut reached) = (0, Position::START);
+    while reached < end {
+        let found = reader.next(100).await.unwrap();
+        reached = found.last().unwrap().position.next();
+        count += found.len();
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_ends_well_with_another_producer_or_is_unknown() {
+    let Some(behind) = Behind::start().await else { return };
+    let (log, proxy) = (behind.open().await, &behind.proxy);
+    let mut writer = log.claim(PARTITION).await.unwrap();
+    // The control: where nothing is lost, the producer stays.
+    let before = proxy.seen(INIT_PRODUCER);
+    for number in 0..3 {
+        writer.append(command(1 + 2 * number, 2)).await.unwrap();
+    }
+    assert_eq!(proxy.seen(INIT_PRODUCER), before);
+
+    proxy.lose(END_TRANSACTION, 1);
+    writer.append(command(7, 2)).await.unwrap();
+    writer.append(command(9, 2)).await.unwrap();
+    assert!(proxy.seen(INIT_PRODUCER) > before, "there is another producer");
+    assert_eq!(count(&log).await, 10);
+
+    // No answer comes until the deadline, although the first request has ended the transaction.
+    proxy.lose(END_TRANSACTION, 1000);
+    let unknown = writer.append(command(11, 2)).await;
+    assert!(matches!(unknown, Err(AppendError::Unknown(LogError::Storage { .. }))), "{unknown:?}");
+    let after = writer.append(command(100, 2)).await;
+    assert!(matches!(after, Err(AppendError::Fenced)), "{after:?}");
+    proxy.lose(END_TRANSACTION, 0);
+    let mut writer = log.claim(PARTITION).await.unwrap();
+    assert_eq!(count(&log).await, 12, "it was committed, and once");
+    writer.append(command(13, 2)).await.unwrap();
+    assert_eq!(count(&behind.open().await).await, 14);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_goes_and_comes_back_leaves_a_log_that_goes_on() {
+    let Some(behind) = Behind::start().await else { return };
+    let log = behind.open().await;
+    let mut writer = log.claim(PARTITION).await.unwrap();
+    writer.append(command(1, 2)).await.unwrap();
+    let mut follower = log.read(PARTITION, Position::START).await.unwrap();
+    assert_eq!(follower.next(10).await.unwrap().len(), 2);
+
+    tokio::task::block_in_place(|| behind.cluster.broker(0).kill().unwrap());
+    let lost = writer.append(command(100, 2)).await;
+    let Err(AppendError::Refused(error) | AppendError::Unknown(error)) = lost else {
+        panic!("nobody can have taken it: {lost:?}")
+    };
+    assert!(error.to_string().contains("writing a transaction of"), "{error}");
+    let claimed = log.claim(PARTITION).await.map(drop).unwrap_err().to_string();
+    assert!(claimed.contains("claiming `"), "{claimed}");
+    let end = log.end(PARTITION).await.unwrap_err().to_string();
+    assert!(end.contains("asking where"), "{end}");
+
+    tokio::task::block_in_place(|| behind.cluster.broker(0).restart().unwrap());
+    let mut writer = log.claim(PARTITION).await.unwrap();
+    writer.append(command(3, 2)).await.unwrap();
+    // The same reader, over the same consumer.
+    assert_eq!(follower.next(10).await.unwrap()[0].record, command(3, 2)[0]);
+    assert_eq!(count(&log).await, 4);
+}
