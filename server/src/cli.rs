@@ -63,6 +63,15 @@ pub(crate) enum Command {
     /// Look after the read models.
     #[command(subcommand)]
     Projections(Projections),
+    /// Look after the log's topics on a Kafka cluster.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard kafka init
+  callboard kafka init --partitions 4 --replication 1
+  callboard kafka init --check"
+    )]
+    Kafka(Kafka),
     /// Check this machine, the settings and the data folder.
     Doctor,
     /// Measure this machine and Callboard on it, against the targets of the design.
@@ -199,6 +208,24 @@ pub(crate) enum Projections {
         /// Which tenant.
         #[command(flatten)]
         tenant: ForTenant,
+    },
+}
+
+/// What can be done with a Kafka cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Kafka {
+    /// Make the topics that are missing, and check all of them: nothing that is there is changed.
+    Init {
+        /// How many partitions the log has. Fixed once it exists.
+        #[arg(long, default_value_t = 64)]
+        partitions: u32,
+        /// On how many brokers every record is kept; the setting `log.kafka.replication` if not
+        /// given.
+        #[arg(long)]
+        replication: Option<u32>,
+        /// Make nothing.
+        #[arg(long, conflicts_with = "partitions")]
+        check: bool,
     },
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod import;
+pub(crate) mod kafka;
 pub(crate) mod projections;
 pub(crate) mod tenant;
 pub(crate) mod token;

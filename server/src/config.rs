@@ -10,6 +10,10 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+mod kafka;
+
+pub(crate) use kafka::Kafka;
+
 /// The commented defaults, as built in.
 pub(crate) const DEFAULTS: &str = include_str!("../config.default.toml");
 
@@ -40,7 +44,7 @@ pub(crate) struct Config {
     pub http: Http,
     /// Limits of the GraphQL door.
     pub graphql: Graphql,
-    /// The embedded log.
+    /// The log.
     pub log: Log,
     /// The write side.
     pub commands: Commands,
@@ -96,14 +100,28 @@ pub(crate) struct Graphql {
     pub batch_max: usize,
 }
 
-/// The embedded log.
+/// The log.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Log {
-    /// How many partitions it has.
+    /// Where events are kept.
+    pub kind: LogKind,
+    /// How many partitions the embedded log has.
     pub partitions: u32,
     /// The size of one segment file, in bytes.
     pub segment_bytes: u64,
+    /// The cluster.
+    pub kafka: Kafka,
+}
+
+/// Where events are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogKind {
+    /// In the data folder.
+    Embedded,
+    /// On a cluster.
+    Kafka,
 }
 
 /// The write side.
@@ -215,17 +233,11 @@ fn merge(table: &mut Table, layer: Table, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sets the one key that an environment variable names: `CALLBOARD_HTTP_LISTEN` is `http.listen`.
+/// Sets the one key that an environment variable names: `CALLBOARD_HTTP_LISTEN` is `http.listen`,
+/// `CALLBOARD_LOG_KAFKA_USER` is `log.kafka.user`.
 fn set(table: &mut Table, name: &str, text: &str) -> Result<()> {
     let path = name.trim_start_matches(PREFIX).to_lowercase();
-    if let Some(slot @ Value::String(_)) = table.get_mut(&path) {
-        *slot = Value::String(text.to_owned());
-        return Ok(());
-    }
-    let slot = path
-        .split_once('_')
-        .and_then(|(section, key)| table.get_mut(section)?.as_table_mut()?.get_mut(key));
-    match slot {
+    match slot(table, &path) {
         Some(slot @ Value::String(_)) => *slot = Value::String(text.to_owned()),
         Some(slot @ Value::Integer(_)) => {
             let number =
@@ -235,6 +247,15 @@ fn set(table: &mut Table, name: &str, text: &str) -> Result<()> {
         Some(_) | None => bail!("unknown setting; `callboard config --defaults` lists all"),
     }
     Ok(())
+}
+
+/// The value at `path`, a key or a section and what is in it. Names of sections have no `_`.
+fn slot<'a>(table: &'a mut Table, path: &str) -> Option<&'a mut Value> {
+    if table.contains_key(path) {
+        return table.get_mut(path);
+    }
+    let (section, rest) = path.split_once('_')?;
+    slot(table.get_mut(section)?.as_table_mut()?, rest)
 }
 
 #[cfg(test)]

@@ -71,6 +71,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Events(what) => command::events::run(&config, format, what).await,
         Command::Projections(what) => command::projections::run(&config, format, what).await,
         Command::Bench(options) => command::bench::run(&config, format, options).await,
+        Command::Kafka(what) => command::kafka::run(&config, format, what).await,
         Command::Doctor => command::doctor::run(&config, format).await,
         Command::Config { .. } => {
             output::result(format, &config, |it| toml::to_string(it).unwrap_or_default())

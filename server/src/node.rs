@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use commands::{Commands, SystemClock, Values};
-use event_log::EventLog;
 use event_log::embedded::{self, EmbeddedLog};
+use event_log::{EventLog, KafkaLog};
 use projections::Projections;
 use query_api::Context;
 use vault::{Keyring, Root, SqliteVault};
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, LogKind};
 use crate::folder::Folder;
 
 /// How many events one transaction of a projection applies at most.
@@ -37,7 +37,7 @@ impl Node {
     ///
     /// If another process has the folder, or something in it cannot be opened.
     pub(crate) async fn start(config: &Config, folder: &Folder) -> Result<Self> {
-        let log = Self::open_log(config, folder)?;
+        let log = Self::open_log(config, folder).await?;
         let keyring = open_keyring(folder).await?;
         let commands = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),
@@ -72,7 +72,17 @@ impl Node {
         Ok(Self { commands, projections, context, keyring })
     }
 
-    fn open_log(config: &Config, folder: &Folder) -> Result<Arc<dyn EventLog>> {
+    async fn open_log(config: &Config, folder: &Folder) -> Result<Arc<dyn EventLog>> {
+        match config.log.kind {
+            LogKind::Embedded => Self::open_embedded(config, folder),
+            LogKind::Kafka => {
+                let log = KafkaLog::open(config.log.kafka.cluster()?).await;
+                Ok(Arc::new(log.context("could not open the log on Kafka")?))
+            }
+        }
+    }
+
+    fn open_embedded(config: &Config, folder: &Folder) -> Result<Arc<dyn EventLog>> {
         let settings = embedded::Settings {
             partitions: config.log.partitions,
             segment_bytes_max: config.log.segment_bytes,

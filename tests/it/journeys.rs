@@ -3,6 +3,7 @@
 mod demo;
 mod folders;
 mod imports;
+mod kafka;
 mod readme;
 mod traces;
 mod usage;

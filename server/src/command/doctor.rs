@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use event_log::embedded::{self, Depth, EmbeddedLog, Verified};
+use event_log::kafka;
 use event_log::{EventLog, Partition};
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, LogKind};
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::node::open_keyring;
@@ -41,7 +42,10 @@ pub(crate) async fn run(config: &Config, format: Format) -> Result<()> {
         Err(error) => findings.push(bad("data folder", error.to_string())),
         Ok(folder) => {
             findings.push(vault(&folder).await);
-            findings.push(log(&folder));
+            findings.push(match config.log.kind {
+                LogKind::Embedded => log(&folder),
+                LogKind::Kafka => cluster(config).await,
+            });
         }
     }
     findings.push(address(config));
@@ -88,6 +92,20 @@ fn log(folder: &Folder) -> Finding {
         }
         Err(error) => bad("log", error.to_string()),
         Ok(log) => verified(&log),
+    }
+}
+
+/// Checks that the cluster keeps its promises.
+async fn cluster(config: &Config) -> Finding {
+    let found = match config.log.kafka.cluster() {
+        Ok(cluster) => kafka::check(&cluster).await.map_err(anyhow::Error::from),
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(found) => {
+            good("log", format!("{} partitions on Kafka; every promise is kept", found.partitions))
+        }
+        Err(error) => bad("log", format!("{error:#}")),
     }
 }
 

@@ -52,3 +52,50 @@ fn a_setting_that_does_not_exist_or_fit_is_named_with_its_source() {
 fn the_command_lines_own_variables_are_not_settings() {
     Config::layered(None, variables(&[("CALLBOARD_TOKEN", "secret")])).unwrap();
 }
+
+#[test]
+fn a_section_within_a_section_can_be_set_by_the_environment() {
+    let file = Some(("my.toml", "[log.kafka]\nbootstrap = \"a:1\"\nprefix = \"mine.\"\n"));
+    let set = [("CALLBOARD_LOG_KIND", "kafka"), ("CALLBOARD_LOG_KAFKA_BOOTSTRAP", "b:2")];
+    let config = Config::layered(file, variables(&set)).unwrap();
+    assert_eq!(config.log.kind, LogKind::Kafka);
+    let kafka = config.log.kafka.cluster().unwrap();
+    assert_eq!((kafka.bootstrap.as_str(), kafka.prefix.as_str()), ("b:2", "mine."));
+    refused(None, &[("CALLBOARD_LOG_KAFKA", "x")], "unknown setting");
+    refused(None, &[("CALLBOARD_LOG_KAFKA_BROKERS", "x")], "unknown setting");
+    refused(None, &[("CALLBOARD_LOG_KIND", "paper")], "unknown variant `paper`");
+}
+
+#[test]
+fn a_password_comes_from_a_file_or_the_environment_and_is_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    std::fs::write(&path, "from a file\n").unwrap();
+    let sasl = ("CALLBOARD_LOG_KAFKA_SECURITY", "sasl_tls");
+    let user = ("CALLBOARD_LOG_KAFKA_USER", "ali");
+    let file = ("CALLBOARD_LOG_KAFKA_PASSWORD_FILE", path.to_str().unwrap());
+    let given = ("CALLBOARD_LOG_KAFKA_PASSWORD", "open sesame");
+    for (set, password) in
+        [([sasl, user, file], "from a file"), ([sasl, user, given], "open sesame")]
+    {
+        let config = Config::layered(None, variables(&set)).unwrap();
+        let cluster = config.log.kafka.cluster().unwrap();
+        let event_log::kafka::Security::Sasl { password: found, .. } = &cluster.security else {
+            panic!("{cluster:?}")
+        };
+        assert_eq!(*found, event_log::kafka::Password::new(password.to_owned()));
+        for shown in [format!("{config:?}{cluster:?}"), toml::to_string(&config).unwrap()] {
+            assert!(!shown.contains(password), "{shown}");
+        }
+    }
+    let cluster = |set: &[(&str, &str)]| {
+        let config = Config::layered(None, variables(set)).unwrap();
+        format!("{:#}", config.log.kafka.cluster().unwrap_err())
+    };
+    assert!(cluster(&[sasl, given]).contains("`log.kafka.user`"));
+    assert!(cluster(&[sasl, user]).contains("`log.kafka.password_file`"));
+    assert!(cluster(&[sasl, user, file, given]).contains("both"));
+    let certificate = ("CALLBOARD_LOG_KAFKA_CERTIFICATE_FILE", "x");
+    let tls = ("CALLBOARD_LOG_KAFKA_SECURITY", "tls");
+    assert!(cluster(&[tls, certificate]).contains("`log.kafka.key_file`"));
+}
