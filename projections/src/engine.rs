@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use domain::id::TenantId;
 use event_log::EventLog;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use vault::Keyring;
 
@@ -56,6 +57,8 @@ pub struct Settings {
     pub read_time_max: Duration,
     /// What one operation may read and say. In bytes.
     pub read_bytes_max: usize,
+    /// Where the tables are filled; none for where the engine is started.
+    pub filled_on: Option<Handle>,
 }
 
 impl Settings {
@@ -68,6 +71,7 @@ impl Settings {
             readers_max: 4,
             read_time_max: READ_TIME_MAX,
             read_bytes_max: READ_BYTES_MAX,
+            filled_on: None,
         }
     }
 }
@@ -126,6 +130,7 @@ const CHANGES_MAX: usize = 4_096;
 pub struct Projections {
     tools: Tools,
     generations: Arc<Generations>,
+    filled_on: Handle,
 }
 
 impl Projections {
@@ -156,9 +161,14 @@ impl Projections {
         let database = Database::open(&settings.tables).await.map_err(failed)?;
         let live = Arc::new(Live::open(&database).await.map_err(failed)?);
         let batch_max = settings.batch_max;
+        let filled_on = settings.filled_on.clone().unwrap_or_else(Handle::current);
         let tools = Tools { log, keyring, changes, live, batch_max, guard };
-        let generations = Generations::open(&settings, database, &tools).await?;
-        Ok(Self { tools, generations: Arc::new(generations) })
+        let opening = tools.clone();
+        // The connections that write are opened there too, since their threads take after it.
+        let generations =
+            filled_on.spawn(async move { Generations::open(&settings, database, &opening).await });
+        let generations = generations.await.map_err(|it| EngineError::Place(Box::new(it)))??;
+        Ok(Self { tools, generations: Arc::new(generations), filled_on })
     }
 
     /// What a request that begins now reads.
@@ -198,7 +208,8 @@ impl Projections {
     /// [`EngineError`]; then the live generation stays in place.
     pub async fn rebuild(&self, model: Model) -> Result<(), EngineError> {
         let (generations, tools) = (self.generations.clone(), self.tools.clone());
-        let rebuilding = tokio::spawn(async move { generations.rebuild(model, &tools).await });
+        let rebuilding = async move { generations.rebuild(model, &tools).await };
+        let rebuilding = self.filled_on.spawn(rebuilding);
         rebuilding.await.map_err(|it| EngineError::storage(model, it))?
     }
 

@@ -9,7 +9,7 @@ use event_log::{Partition, Position};
 use vault::Keyring;
 
 use crate::allowance::Allowance;
-use crate::engine::table_set::{Stage, TableSet};
+use crate::engine::table_set::{Progress, Stage, TableSet};
 use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
 use crate::model::Model;
 use crate::scope::Scoped;
@@ -182,5 +182,30 @@ impl ReadModels {
             }
         }
         Ok(())
+    }
+
+    /// Waits until every model shows `position` of `partition`, at most `patience`. One that has
+    /// stopped there or is being filled is not waited for.
+    pub async fn wait_for_followers(
+        &self,
+        partition: Partition,
+        position: Position,
+        patience: Duration,
+    ) {
+        let all_show = async {
+            for set in &self.pinned.sets {
+                let mut progress = set.progress();
+                let shows = |all: &Vec<Progress>| {
+                    let Some(it) = all.get(partition.0 as usize) else { return true };
+                    it.stopped.is_some()
+                        || set.stage() == Stage::Filling
+                        || it.applied.as_ref().is_some_and(|it| it.position >= position)
+                };
+                // A set that is gone has shown what it will.
+                let _ = progress.wait_for(shows).await;
+            }
+        };
+        // Who runs out of patience goes on as well.
+        let _ = tokio::time::timeout(patience, all_show).await;
     }
 }

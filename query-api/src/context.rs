@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_graphql::Data;
 use axum::http::HeaderMap;
-use commands::Commands;
+use commands::{CommandError, Commands, Outcome, Request};
 use domain::Principal;
 use event_log::EventLog;
 use projections::{Model, Projections, ReadModels};
@@ -15,6 +15,7 @@ use vault::Keyring;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
 use crate::opaque::{self, Place};
+use crate::pace::Pace;
 use crate::streams::Tails;
 use crate::trace;
 
@@ -32,6 +33,7 @@ struct Inner {
     projections: Arc<Projections>,
     log: Arc<dyn EventLog>,
     tails: Tails,
+    pace: Pace,
     keyring: Keyring,
     visibility_wait: Duration,
 }
@@ -52,8 +54,8 @@ impl Context {
         keyring: Keyring,
         visibility_wait: Duration,
     ) -> Self {
-        let tails = Tails::default();
-        let inner = Inner { commands, projections, log, tails, keyring, visibility_wait };
+        let (tails, pace) = (Tails::default(), Pace::default());
+        let inner = Inner { commands, projections, log, tails, pace, keyring, visibility_wait };
         Self { inner: Arc::new(inner) }
     }
 
@@ -61,6 +63,25 @@ impl Context {
     #[must_use]
     pub fn commands(&self) -> &Commands {
         &self.inner.commands
+    }
+
+    /// Asks the write side for a change, at the pace at which this tenant's changes are shown.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Commands::submit`].
+    pub async fn submit(
+        &self,
+        principal: &Principal,
+        request: Request,
+    ) -> Result<Outcome, CommandError> {
+        let (pace, tenant) = (&self.inner.pace, principal.tenant());
+        pace.keep(tenant, &self.inner.projections.models()).await;
+        let outcome = self.inner.commands.submit(principal, request).await?;
+        if !outcome.events.is_empty() {
+            pace.wrote(tenant, outcome.partition, outcome.position);
+        }
+        Ok(outcome)
     }
 
     /// The engine of the read side.

@@ -15,6 +15,7 @@ pub mod error;
 pub mod limits;
 pub mod loaders;
 pub mod opaque;
+mod pace;
 pub mod rest;
 pub mod schema;
 pub mod streams;

@@ -126,6 +126,9 @@ impl Site {
             _folder: folder,
         };
         site.operator = site.member(TenantId::SYSTEM);
+        while site.get(&site.operator, "/readyz").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
         site.a = site.register("alpha").await;
         site.b = site.register("bravo").await;
         site

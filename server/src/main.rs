@@ -4,6 +4,7 @@
 //! running process, [`import`] and [`demo`] bring data in through the same doors and commands as
 //! anybody's.
 
+mod background;
 mod bench;
 mod cli;
 mod command;

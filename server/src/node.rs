@@ -6,20 +6,25 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use commands::{Commands, SystemClock, Values};
 use event_log::embedded::{self, EmbeddedLog};
-use event_log::{EventLog, KafkaLog};
+use event_log::{EventLog, KafkaLog, Partition, Position};
 use projections::Projections;
 use query_api::Context;
 use vault::{Keyring, Root, SqliteVault};
 
+use crate::background::Background;
 use crate::config::{Config, Environment, LogKind};
 use crate::folder::Folder;
 
 /// How many events one transaction of a projection applies at most.
 pub(crate) const PROJECTION_BATCH_MAX: usize = 5_000;
 
+/// How long to wait until everything is shown. In seconds: 60.
+const SHOWN_TIME_MAX: Duration = Duration::from_secs(60);
+
 /// A running node.
 #[derive(Debug)]
 pub(crate) struct Node {
+    log: Arc<dyn EventLog>,
     /// The write side.
     pub commands: Commands,
     /// The read side.
@@ -28,6 +33,8 @@ pub(crate) struct Node {
     pub context: Context,
     /// The keys.
     pub keyring: Keyring,
+    /// Where the read models are filled.
+    background: Background,
 }
 
 impl Node {
@@ -55,7 +62,9 @@ impl Node {
         let commands = Commands::start(log.clone(), keyring.clone(), clock, commands)
             .await
             .context("the write side did not start")?;
+        let background = Background::start().context("no threads for the read side")?;
         let projections = projections::Settings {
+            filled_on: Some(background.handle().clone()),
             batch_max: PROJECTION_BATCH_MAX,
             readers_max: config.reads.connections_max.get(),
             read_time_max: Duration::from_millis(config.reads.time_max_ms.get()),
@@ -68,8 +77,8 @@ impl Node {
         let projections = Arc::new(projections);
         let wait = Duration::from_millis(config.http.visibility_wait_ms);
         let context =
-            Context::new(commands.clone(), projections.clone(), log, keyring.clone(), wait);
-        Ok(Self { commands, projections, context, keyring })
+            Context::new(commands.clone(), projections.clone(), log.clone(), keyring.clone(), wait);
+        Ok(Self { log, commands, projections, context, keyring, background })
     }
 
     async fn open_log(config: &Config, folder: &Folder) -> Result<Arc<dyn EventLog>> {
@@ -92,6 +101,20 @@ impl Node {
         Ok(Arc::new(log))
     }
 
+    /// Waits until every read model shows what has been written so far, for a minute at most.
+    ///
+    /// # Errors
+    ///
+    /// If the log cannot say where it ends.
+    pub(crate) async fn shows_all(&self) -> Result<()> {
+        for partition in (0..self.log.partitions()).map(Partition) {
+            let Some(last) = self.log.end(partition).await?.0.checked_sub(1) else { continue };
+            let models = self.projections.models();
+            models.wait_for_followers(partition, Position(last), SHOWN_TIME_MAX).await;
+        }
+        Ok(())
+    }
+
     /// Stops taking commands, lets the last ones end, and stops following the log.
     pub(crate) async fn stop(self) {
         self.commands.stop().await;
@@ -99,6 +122,7 @@ impl Node {
         if let Ok(projections) = Arc::try_unwrap(self.projections) {
             projections.stop().await;
         }
+        drop(self.background);
     }
 }
 

@@ -5,7 +5,7 @@ use domain::id::TenantId;
 use event_log::{EventLog, Partition, Position};
 
 use crate::engine::EngineError;
-use crate::engine::table_set::TableSet;
+use crate::engine::table_set::{Stage, TableSet};
 use crate::model::Model;
 
 /// One generation of one model.
@@ -19,6 +19,8 @@ pub struct ModelStatus {
     pub generation: u64,
     /// Whether it answers requests.
     pub state: GenerationState,
+    /// Whether it ever had all that the log had. Until then nothing is read from it.
+    pub complete: bool,
     /// How far it is on each partition.
     pub partitions: Vec<PartitionStatus>,
     /// The tenants that wait for somebody to look.
@@ -94,6 +96,7 @@ pub(crate) async fn of(set: &TableSet, log: &dyn EventLog) -> Result<ModelStatus
         schema: set.model.schema().version,
         generation: set.generation,
         state,
+        complete: set.stage() == Stage::Filled,
         partitions,
         parked,
     })

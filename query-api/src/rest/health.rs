@@ -26,11 +26,12 @@ pub(super) struct Readiness {
 #[serde(rename_all = "camelCase")]
 struct ModelReadiness {
     model: &'static str,
+    complete: bool,
     events_behind: u64,
     stopped: bool,
 }
 
-/// 200 once every read model follows the log closely enough, else 503.
+/// 200 once every read model is complete and follows the log closely enough, else 503.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -44,9 +45,12 @@ pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readine
     let mut models = Vec::new();
     for model in live {
         let stopped = model.partitions.iter().any(|it| it.stopped.is_some());
-        ready &= !stopped && model.partitions.iter().all(|it| it.time_behind <= lag_max);
+        let complete = model.complete;
+        ready &= complete && !stopped;
+        ready &= model.partitions.iter().all(|it| it.time_behind <= lag_max);
         let events_behind = model.partitions.iter().map(|it| it.events_behind).sum();
-        models.push(ModelReadiness { model: model.model.name(), events_behind, stopped });
+        let model = model.model.name();
+        models.push(ModelReadiness { model, complete, events_behind, stopped });
     }
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(Readiness { ready, models }))

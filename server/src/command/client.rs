@@ -1,11 +1,12 @@
 //! A client of the doors of a running server, for the command line.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use domain::id::{ActorId, TenantId};
 use outbound::{Client, Limits, Reach, Request, Response, StreamedResponse};
+use query_api::context::POSITION_HEADER;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ use crate::node::open_keyring;
 
 /// How long one request may take. In seconds: 60.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long to wait until something written is shown. In seconds: 60.
+const VISIBLE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How large an answer may be. In bytes: 64 MiB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -45,6 +49,12 @@ struct GraphqlError {
     message: String,
     #[serde(default)]
     extensions: Value,
+}
+
+impl GraphqlError {
+    fn code(&self) -> Option<&str> {
+        self.extensions["code"].as_str()
+    }
 }
 
 /// A tenant as the directory names it.
@@ -168,16 +178,44 @@ impl Api {
         query: &str,
         variables: Value,
     ) -> Result<T> {
-        let body = serde_json::to_vec(&json!({"query": query, "variables": variables}))?;
-        let request = Request::post(self.base.join("/graphql")?, "application/json", body);
-        let response = self.send(tenant, request).await?;
-        let answer: GraphqlAnswer =
-            serde_json::from_slice(&response.body).context("the server answered no GraphQL")?;
+        let answer = self.ask(tenant, self.question(query, &variables)?).await?;
         if let Some(error) = answer.errors.first() {
-            return Err(refusal(&error.message, error.extensions["code"].as_str()));
+            return Err(refusal(&error.message, error.code()));
         }
         let data = answer.data.context("the server answered nothing")?;
         Ok(serde_json::from_value(data)?)
+    }
+
+    /// Waits until the catalog shows what was written at `position`, and says whether it does.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not answer, or refuses.
+    pub(crate) async fn shows(&self, tenant: TenantId, position: &str) -> Result<bool> {
+        let began = Instant::now();
+        let query = "{ entities(first: 1) { pageInfo { hasNextPage } } }";
+        loop {
+            let question = self.question(query, &Value::Null)?;
+            let question = question.with_header(POSITION_HEADER, position);
+            let answer = self.ask(tenant, question).await?;
+            let Some(error) = answer.errors.first() else { return Ok(true) };
+            if error.code() != Some("NOT_YET_VISIBLE") {
+                return Err(refusal(&error.message, error.code()));
+            }
+            if began.elapsed() > VISIBLE_TIME_MAX {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn question(&self, query: &str, variables: &Value) -> Result<Request> {
+        let body = serde_json::to_vec(&json!({"query": query, "variables": variables}))?;
+        Ok(Request::post(self.base.join("/graphql")?, "application/json", body))
+    }
+
+    async fn ask(&self, tenant: TenantId, question: Request) -> Result<GraphqlAnswer> {
+        let response = self.send(tenant, question).await?;
+        serde_json::from_slice(&response.body).context("the server answered no GraphQL")
     }
 
     /// Sends a request to another door, for `tenant`, and reads its JSON.

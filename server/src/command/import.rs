@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::import::{self, Effect, Report};
 use crate::output::{self, Format};
 
-/// Imports catalog files and prints what became of them.
+/// Imports catalog files, waits until the catalog shows them, and prints what became of them.
 ///
 /// # Errors
 ///
@@ -26,6 +26,11 @@ pub(crate) async fn run(config: &Config, format: Format, options: &Import) -> Re
     let effect = if options.dry_run { Effect::DryRun } else { Effect::Commit };
     let progress = progress(format);
     let report = import::submit(&api, tenant, collected, effect, &progress).await?;
+    if let Some(position) = report.position.as_deref().filter(|_| effect == Effect::Commit)
+        && !api.shows(tenant, position).await?
+    {
+        output::problem("everything is stored; the catalog is behind and shows it later");
+    }
     progress.finish_and_clear();
     output::result(format, &report, text)?;
     match report.rejected.len() {
@@ -47,7 +52,7 @@ fn progress(format: Format) -> ProgressBar {
 }
 
 fn text(report: &Report) -> String {
-    let Report { files, created, updated, unchanged, skipped, rejected } = report;
+    let Report { files, created, updated, unchanged, skipped, rejected, .. } = report;
     let lines = rejected
         .iter()
         .map(|it| format!("rejected  {}:{}: {}\n", it.origin.file, it.origin.line, it.reason));

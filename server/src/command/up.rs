@@ -41,6 +41,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let node = Node::start(config, &folder).await?;
     if purpose == Purpose::Demo {
         demo::seed::seed(&node, &Demo::new(Utc::now().date_naive())).await?;
+        node.shows_all().await?;
     }
     let listener = TcpListener::bind(address)
         .await

@@ -32,6 +32,9 @@ pub(crate) struct Report {
     pub skipped: Vec<Origin>,
     /// What was not imported, and why.
     pub rejected: Vec<Rejection>,
+    /// Whoever reads from here on sees everything that was imported.
+    #[serde(skip)]
+    pub position: Option<String>,
 }
 
 /// Whether an import changes anything.
@@ -47,7 +50,13 @@ pub(crate) enum Effect {
 #[serde(rename_all = "camelCase")]
 struct Applied {
     changes: Vec<Change>,
+    outcome: Option<Accepted>,
     user_errors: Vec<UserError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Accepted {
+    position: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,6 +158,7 @@ async fn apply(
         }
         let applied = ask(api, tenant, changes, effect).await?;
         report.count(&applied.changes);
+        report.position = applied.outcome.map(|it| it.position).or(report.position.take());
         if applied.user_errors.is_empty() {
             continue;
         }
@@ -206,7 +216,7 @@ async fn ask(api: &Api, tenant: TenantId, changes: Vec<Value>, effect: Effect) -
     }
     let query = "mutation($input: ApplyEntitiesInput!, $options: CommandOptions) {
         applyEntities(input: $input, options: $options) {
-            changes { effect } userErrors { message path }
+            changes { effect } outcome { position } userErrors { message path }
         }
     }";
     let options = json!({"preview": effect == Effect::DryRun});

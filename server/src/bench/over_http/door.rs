@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use outbound::{Client, Limits, Reach, Request};
+use query_api::context::POSITION_HEADER;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -27,6 +28,20 @@ impl Door {
     /// The same doors over connections of their own.
     pub(super) fn apart(&self) -> Self {
         Self { client: client(), ..self.clone() }
+    }
+
+    /// Says something and reads at its position.
+    pub(super) async fn round(&self, number: u64) -> Result<()> {
+        let position = self.apply(number, 1).await?;
+        let query = json!({"query": "{ entities(first: 1) { totalCount } }"});
+        let request = Request::post(
+            self.base.join("/graphql")?,
+            "application/json",
+            serde_json::to_vec(&query)?,
+        );
+        let answer = self.send(request.with_header(POSITION_HEADER, &position)).await?;
+        answer["data"]["entities"]["totalCount"].as_u64().with_context(|| format!("{answer}"))?;
+        Ok(())
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<Value> {
@@ -55,7 +70,8 @@ impl Door {
         Ok(answer["data"].clone())
     }
 
-    pub(super) async fn apply(&self, first: u64, count: u64) -> Result<()> {
+    /// Writes so many entities; their position.
+    pub(super) async fn apply(&self, first: u64, count: u64) -> Result<String> {
         let changes = (first..first + count).map(|number| {
             json!({"put": {"descriptor": {
                 "apiVersion": "backstage.io/v1alpha1", "kind": "Component",
@@ -65,13 +81,14 @@ impl Door {
         });
         let input = json!({"changes": changes.collect::<Vec<_>>()});
         let query = "mutation($input: ApplyEntitiesInput!) {
-            applyEntities(input: $input) { userErrors { message } }
+            applyEntities(input: $input) { outcome { position } userErrors { message } }
         }";
         let answer = self.graphql(query, json!({"input": input})).await?;
-        match answer["applyEntities"]["userErrors"].get(0) {
-            None => Ok(()),
-            Some(error) => bail!("an entity was refused: {error}"),
+        if let Some(error) = answer["applyEntities"]["userErrors"].get(0) {
+            bail!("an entity was refused: {error}");
         }
+        let position = answer["applyEntities"]["outcome"]["position"].as_str();
+        Ok(position.context("the server names a position")?.to_owned())
     }
 
     pub(super) async fn usage(&self, caller: usize, times: u64) -> Result<()> {
