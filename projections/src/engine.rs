@@ -65,8 +65,14 @@ impl Settings {
     /// The usual settings for tables in `folder`.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self::on(Tables::Folder(folder.into()))
+    }
+
+    /// The usual settings for these tables.
+    #[must_use]
+    pub fn on(tables: Tables) -> Self {
         Self {
-            tables: Tables::Folder(folder.into()),
+            tables,
             batch_max: 8_192,
             readers_max: 4,
             read_time_max: READ_TIME_MAX,

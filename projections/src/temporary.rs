@@ -57,7 +57,7 @@ impl Temporary {
     /// The usual settings for tables there.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings { tables: self.tables(), ..Settings::new("") }
+        Settings::on(self.tables())
     }
 }
 

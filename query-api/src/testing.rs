@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use commands::{Commands, SystemClock};
 use domain::id::{ActorId, TenantId};
-use event_log::{EventLog, MemoryLog};
+use event_log::{EventLog, MemoryLog, Partition, Position};
 use outbound::{Client, Limits as ClientLimits, Reach, Request};
-use projections::Projections;
+use projections::temporary::{Kind, Temporary};
+use projections::{Model, Projections};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -46,6 +47,7 @@ pub(crate) struct Site {
     pub(crate) shutdown: CancellationToken,
     client: Client,
     _folder: TempDir,
+    _place: Temporary,
 }
 
 /// Somebody with a token.
@@ -54,6 +56,29 @@ pub(crate) struct Member {
     pub(crate) tenant: TenantId,
     pub(crate) token: String,
 }
+
+/// Makes a test of each function with the read models on each kind of tables.
+macro_rules! on_each_kind {
+    ($($name:ident)*) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(projections::temporary::Kind::Sqlite).await;
+            })*
+        }
+
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                let kind = projections::temporary::Kind::Postgres;
+                if kind.is_there() {
+                    super::$name(kind).await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_each_kind;
 
 /// An answer.
 #[derive(Clone, Debug)]
@@ -78,6 +103,12 @@ impl Reply {
 impl Site {
     /// An empty site but for the tenants `alpha` (A) and `bravo` (B), which are on one partition.
     pub(crate) async fn start() -> Self {
+        Self::start_on(Kind::Sqlite).await
+    }
+
+    /// The same with its read models there.
+    pub(crate) async fn start_on(kind: Kind) -> Self {
+        let place = Temporary::new(kind).await;
         let folder = TempDir::new().unwrap();
         let root = Root::from_hex(&"07".repeat(32), "the test").unwrap();
         let keyring = Keyring::open(Arc::new(MemoryVault::default()), root).await.unwrap();
@@ -86,10 +117,7 @@ impl Site {
         let clock = Arc::new(SystemClock);
         let commands =
             Commands::start(log.clone(), keyring.clone(), clock, settings).await.unwrap();
-        let settings = projections::Settings {
-            read_bytes_max: READ_BYTES_MAX,
-            ..projections::Settings::new(folder.path().join("models"))
-        };
+        let settings = projections::Settings { read_bytes_max: READ_BYTES_MAX, ..place.settings() };
         let projections = Projections::start(settings, log.clone(), keyring.clone()).await;
         let projections = Arc::new(projections.unwrap());
         let sides = (commands.clone(), projections.clone());
@@ -124,6 +152,7 @@ impl Site {
             shutdown,
             client: Client::new(Reach::Loopback, limits),
             _folder: folder,
+            _place: place,
         };
         site.operator = site.member(TenantId::SYSTEM);
         while site.get(&site.operator, "/readyz").await.status != 200 {
@@ -131,6 +160,10 @@ impl Site {
         }
         site.a = site.register("alpha").await;
         site.b = site.register("bravo").await;
+        let models = site.projections.models();
+        let end = site.log.end(Partition(0)).await.unwrap();
+        let last = Position(end.0 - 1);
+        models.wait_for(&Model::ALL, Partition(0), last, SOON).await.unwrap();
         site
     }
 

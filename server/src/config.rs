@@ -4,15 +4,19 @@
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 mod kafka;
+mod secret;
+mod storage;
 
 pub(crate) use kafka::Kafka;
+pub(crate) use secret::Secret;
+pub(crate) use storage::{Kind as StorageKind, Storage};
 
 /// The commented defaults, as built in.
 pub(crate) const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -64,14 +68,6 @@ pub(crate) enum Environment {
     Development,
     /// Serving others.
     Production,
-}
-
-/// Where everything is kept.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Storage {
-    /// The one data folder.
-    pub folder: PathBuf,
 }
 
 /// The doors.

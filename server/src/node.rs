@@ -9,10 +9,10 @@ use event_log::embedded::{self, EmbeddedLog};
 use event_log::{EventLog, KafkaLog, Partition, Position};
 use projections::Projections;
 use query_api::Context;
-use vault::{Keyring, Root, SqliteVault};
+use vault::{Blobs, Keyring, Keys, PostgresVault, Root, SqliteVault};
 
 use crate::background::Background;
-use crate::config::{Config, Environment, LogKind};
+use crate::config::{Config, Environment, LogKind, StorageKind};
 use crate::folder::Folder;
 
 /// How many events one transaction of a projection applies at most.
@@ -45,7 +45,7 @@ impl Node {
     /// If another process has the folder, or something in it cannot be opened.
     pub(crate) async fn start(config: &Config, folder: &Folder) -> Result<Self> {
         let log = Self::open_log(config, folder).await?;
-        let keyring = open_keyring(folder).await?;
+        let keyring = open_keyring(config, folder).await?;
         let commands = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),
             waiting_requests_max: config.commands.waiting_per_tenant_max,
@@ -69,7 +69,7 @@ impl Node {
             readers_max: config.reads.connections_max.get(),
             read_time_max: Duration::from_millis(config.reads.time_max_ms.get()),
             read_bytes_max: config.reads.bytes_max,
-            ..projections::Settings::new(folder.models())
+            ..projections::Settings::on(config.storage.tables(folder.models())?)
         };
         let projections = Projections::start(projections, log.clone(), keyring.clone())
             .await
@@ -126,13 +126,34 @@ impl Node {
     }
 }
 
-/// The keys of the installation in `folder`.
+/// The keys of the installation in `folder`, from wherever the settings say the vault is.
 ///
 /// # Errors
 ///
 /// If the root key or the vault cannot be opened.
-pub(crate) async fn open_keyring(folder: &Folder) -> Result<Keyring> {
-    let root = Root::open_or_create(&folder.root_key()).context("the root key cannot be used")?;
+pub(crate) async fn open_keyring(config: &Config, folder: &Folder) -> Result<Keyring> {
+    match config.storage.vault {
+        StorageKind::Sqlite => open_keyring_in(folder).await,
+        StorageKind::Postgresql => {
+            let postgresql = &config.storage.postgresql;
+            let connections_max = postgresql.vault_connections_max.get();
+            let vault = PostgresVault::open(&postgresql.url("vault")?, connections_max).await;
+            open(folder, vault.context("the vault cannot be opened")?).await
+        }
+    }
+}
+
+/// The same where the vault is in the folder too.
+///
+/// # Errors
+///
+/// If the root key or the vault cannot be opened.
+pub(crate) async fn open_keyring_in(folder: &Folder) -> Result<Keyring> {
     let vault = SqliteVault::open(&folder.vault()).await.context("the vault cannot be opened")?;
+    open(folder, vault).await
+}
+
+async fn open(folder: &Folder, vault: impl Keys + Blobs + 'static) -> Result<Keyring> {
+    let root = Root::open_or_create(&folder.root_key()).context("the root key cannot be used")?;
     Keyring::open(Arc::new(vault), root).await.context("the keys cannot be opened")
 }

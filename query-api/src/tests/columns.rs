@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::seeded::{apply, put};
-use crate::testing::{READ_BYTES_MAX, Site};
+use crate::testing::{READ_BYTES_MAX, Site, on_each_kind};
+use projections::temporary::Kind;
 
 /// What is asked of a field that has fields of its own.
 fn below(field: &str) -> &'static str {
@@ -20,9 +21,13 @@ fn below(field: &str) -> &'static str {
     }
 }
 
-#[tokio::test]
-async fn a_field_says_the_same_alone_in_a_list_as_on_its_page() {
-    let site = Site::start().await;
+on_each_kind! {
+    a_field_says_the_same_alone_in_a_list_as_on_its_page
+    what_is_said_again_and_again_counts_each_time
+}
+
+async fn a_field_says_the_same_alone_in_a_list_as_on_its_page(on: Kind) {
+    let site = Site::start_on(on).await;
     let locate =
         "mutation { registerLocation(input: {kind: URL, target: \"https://example.org/c\"}) {
         location userErrors { code } } }";
@@ -69,9 +74,8 @@ async fn a_field_says_the_same_alone_in_a_list_as_on_its_page() {
     }
 }
 
-#[tokio::test]
-async fn what_is_said_again_and_again_counts_each_time() {
-    let site = Site::start().await;
+async fn what_is_said_again_and_again_counts_each_time(on: Kind) {
+    let site = Site::start_on(on).await;
     let text = "x".repeat(400_000);
     let large = json!({
         "apiVersion": "backstage.io/v1alpha1", "kind": "API", "metadata": { "name": "large" },

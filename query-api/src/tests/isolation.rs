@@ -10,7 +10,8 @@ use outbound::Request;
 use serde_json::{Value, json};
 
 use super::seeded::{Seeded, apply, component, put, seed};
-use crate::testing::{Member, Site};
+use crate::testing::{Member, Site, on_each_kind};
+use projections::temporary::Kind;
 
 /// A and B, both filled.
 struct Ground {
@@ -19,8 +20,8 @@ struct Ground {
     b: Seeded,
 }
 
-async fn ground() -> Ground {
-    let site = Site::start().await;
+async fn ground(on: Kind) -> Ground {
+    let site = Site::start_on(on).await;
     let a = seed(&site, &site.a, "amber").await;
     let b = seed(&site, &site.b, "birch").await;
     Ground { site, a, b }
@@ -112,9 +113,19 @@ fn days() -> String {
 /// Fields whose answers hold no texts of a tenant: what they show is compared instead.
 const WITHOUT_TEXTS: [&str; 4] = ["viewer", "tenant", "tenants", "analytics"];
 
-#[tokio::test]
-async fn every_query_field_shows_a_tenant_its_own_and_nothing_else() {
-    let Ground { site, a, b } = ground().await;
+on_each_kind! {
+    every_query_field_shows_a_tenant_its_own_and_nothing_else
+    a_tenant_without_texts_of_its_own_still_sees_only_itself
+    a_foreign_id_looks_like_one_that_does_not_exist
+    tokens_and_cursors_open_nothing_elsewhere
+    an_entity_of_the_same_name_has_the_usage_of_its_own_tenant
+    an_idempotency_key_is_known_to_its_tenant_only
+    nobody_changes_what_is_another_tenants
+    every_rest_route_shows_a_tenant_its_own_and_nothing_else
+}
+
+async fn every_query_field_shows_a_tenant_its_own_and_nothing_else(on: Kind) {
+    let Ground { site, a, b } = ground(on).await;
     let cases = queries(&a);
     for (field, document) in &cases {
         let ask = async |who: &Member, position: &str| {
@@ -138,9 +149,8 @@ async fn every_query_field_shows_a_tenant_its_own_and_nothing_else() {
     assert_eq!(covered, fields, "every field of the query type needs a case here");
 }
 
-#[tokio::test]
-async fn a_tenant_without_texts_of_its_own_still_sees_only_itself() {
-    let Ground { site, a, b } = ground().await;
+async fn a_tenant_without_texts_of_its_own_still_sees_only_itself(on: Kind) {
+    let Ground { site, a, b } = ground(on).await;
     let own = async |who: &Member, position: &str, document: &str| {
         site.seen(who, position, document).await
     };
@@ -174,9 +184,8 @@ async fn node_ids(site: &Site, who: &Member, seeded: &Seeded) -> Vec<String> {
     ids.map(|it| it.as_str().unwrap().to_owned()).collect()
 }
 
-#[tokio::test]
-async fn a_foreign_id_looks_like_one_that_does_not_exist() {
-    let Ground { site, a, .. } = ground().await;
+async fn a_foreign_id_looks_like_one_that_does_not_exist(on: Kind) {
+    let Ground { site, a, .. } = ground(on).await;
     let ids = node_ids(&site, &site.a, &a).await;
     assert!(ids.len() > 15, "one of every type, got {}", ids.len());
     let document = "query($id: ID!) { node(id: $id) { __typename id } }";
@@ -200,9 +209,8 @@ async fn possible_nodes(site: &Site) -> BTreeSet<String> {
     types.iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
 }
 
-#[tokio::test]
-async fn tokens_and_cursors_open_nothing_elsewhere() {
-    let Ground { site, a, .. } = ground().await;
+async fn tokens_and_cursors_open_nothing_elsewhere(on: Kind) {
+    let Ground { site, a, .. } = ground(on).await;
     let foreign = site.graphql_after(&site.b, Some(&a.position), "{ tenant { slug } }", json!({}));
     assert_eq!(foreign.await["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
     site.seen(&site.a, &a.position, "{ tenant { slug } }").await;
@@ -236,9 +244,8 @@ async fn tokens_and_cursors_open_nothing_elsewhere() {
     }
 }
 
-#[tokio::test]
-async fn an_entity_of_the_same_name_has_the_usage_of_its_own_tenant() {
-    let Ground { site, a, .. } = ground().await;
+async fn an_entity_of_the_same_name_has_the_usage_of_its_own_tenant(on: Kind) {
+    let Ground { site, a, .. } = ground(on).await;
     let applied = apply(&site, &site.b, json!([put(&component("amber-service", "birch"), None)]));
     let applied = applied.await;
     let at_b = applied["outcome"]["position"].as_str().unwrap();
@@ -250,9 +257,8 @@ async fn an_entity_of_the_same_name_has_the_usage_of_its_own_tenant() {
     assert_eq!(own["entity"]["usage"]["meters"], json!([{ "meter": "amber.requests" }]));
 }
 
-#[tokio::test]
-async fn an_idempotency_key_is_known_to_its_tenant_only() {
-    let site = Site::start().await;
+async fn an_idempotency_key_is_known_to_its_tenant_only(on: Kind) {
+    let site = Site::start_on(on).await;
     let meter = "mutation($key: String!) {
         defineMeter(input: {key: $key, name: \"M\", unit: \"u\", aggregation: SUM},
             options: {idempotencyKey: \"the-same\"}) {
@@ -269,9 +275,8 @@ async fn an_idempotency_key_is_known_to_its_tenant_only() {
     assert_eq!(other["defineMeter"]["userErrors"][0]["code"], "IDEMPOTENCY_KEY_REUSED");
 }
 
-#[tokio::test]
-async fn nobody_changes_what_is_another_tenants() {
-    let Ground { site, a, .. } = ground().await;
+async fn nobody_changes_what_is_another_tenants(on: Kind) {
+    let Ground { site, a, .. } = ground(on).await;
     let Seeded { location, customer, plan, subscription, .. } = &a;
     let mutations = [
         ("deregisterLocation", format!("location: \"{location}\"")),
@@ -304,9 +309,8 @@ async fn nobody_changes_what_is_another_tenants() {
     );
 }
 
-#[tokio::test]
-async fn every_rest_route_shows_a_tenant_its_own_and_nothing_else() {
-    let Ground { site, a, b } = ground().await;
+async fn every_rest_route_shows_a_tenant_its_own_and_nothing_else(on: Kind) {
+    let Ground { site, a, b } = ground(on).await;
     let range = "from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z";
     let routes = [
         "/api/v1/events?limit=1000".to_owned(),

@@ -8,7 +8,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::seeded::{apply, component, put};
-use crate::testing::{Member, Site, soon};
+use crate::testing::{Member, Site, on_each_kind, soon};
+use projections::temporary::Kind;
 
 type Socket =
     tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
@@ -45,9 +46,15 @@ async fn subscribe(socket: &mut Socket, document: &str) {
     assert_eq!(receive(socket).await["type"], "pong");
 }
 
-#[tokio::test]
-async fn an_entity_that_changed_is_told_to_its_tenant() {
-    let site = Site::start().await;
+on_each_kind! {
+    an_entity_that_changed_is_told_to_its_tenant
+    a_change_shows_what_a_rebuilt_generation_holds
+    events_are_streamed_from_any_sequence_on
+    a_forged_token_opens_no_socket
+}
+
+async fn an_entity_that_changed_is_told_to_its_tenant(on: Kind) {
+    let site = Site::start_on(on).await;
     let document = "subscription { entityChanged(matching: {filter: [\"kind=component\"]}) {
         reference change entity { title } } }";
     let mut a = connect(&site, &site.a).await;
@@ -75,9 +82,8 @@ async fn an_entity_that_changed_is_told_to_its_tenant() {
     assert_eq!(told["payload"]["data"]["entityChanged"], expected);
 }
 
-#[tokio::test]
-async fn a_change_shows_what_a_rebuilt_generation_holds() {
-    let site = Site::start().await;
+async fn a_change_shows_what_a_rebuilt_generation_holds(on: Kind) {
+    let site = Site::start_on(on).await;
     let mut socket = connect(&site, &site.a).await;
     let document = "subscription { entityChanged { entity { owners { targetReference } } } }";
     subscribe(&mut socket, document).await;
@@ -93,9 +99,8 @@ async fn a_change_shows_what_a_rebuilt_generation_holds() {
     }
 }
 
-#[tokio::test]
-async fn events_are_streamed_from_any_sequence_on() {
-    let site = Site::start().await;
+async fn events_are_streamed_from_any_sequence_on(on: Kind) {
+    let site = Site::start_on(on).await;
     let open = async |who: &Member| {
         let document = "subscription { events(afterSequence: 0) { sequence type body } }";
         let body = json!({ "query": document }).to_string();
@@ -125,9 +130,8 @@ async fn events_are_streamed_from_any_sequence_on() {
     }
 }
 
-#[tokio::test]
-async fn a_forged_token_opens_no_socket() {
-    let site = Site::start().await;
+async fn a_forged_token_opens_no_socket(on: Kind) {
+    let site = Site::start_on(on).await;
     let mut request = format!("ws://{}/graphql", site.address).into_client_request().unwrap();
     let protocol = "graphql-transport-ws".parse().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", protocol);

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::seeded::{apply, component, put, seed};
-use crate::testing::{Member, SOON, Site};
+use crate::testing::{Member, SOON, Site, on_each_kind};
+use projections::temporary::Kind;
 
 /// Fields of a payload that every mutation has.
 const PAYLOAD: &str = "outcome { commandId position sequence remembered events { type } } \
@@ -134,9 +135,15 @@ impl Steps<'_> {
     }
 }
 
-#[tokio::test]
-async fn every_operation_can_be_asked_for() {
-    let site = Site::start().await;
+on_each_kind! {
+    every_operation_can_be_asked_for
+    a_change_is_made_only_to_what_was_expected
+    a_repeated_request_answers_what_it_answered
+    a_single_page_shows_an_entity_with_everything_around_it
+}
+
+async fn every_operation_can_be_asked_for(on: Kind) {
+    let site = Site::start_on(on).await;
     let mut steps = Steps { site: &site, done: BTreeSet::new() };
     steps.directory().await;
     steps.catalog().await;
@@ -224,9 +231,8 @@ async fn what_the_caller_must_mend_is_named_by_code_and_path() {
     assert_eq!(denied["errors"][0]["extensions"]["code"], "FORBIDDEN");
 }
 
-#[tokio::test]
-async fn a_change_is_made_only_to_what_was_expected() {
-    let site = Site::start().await;
+async fn a_change_is_made_only_to_what_was_expected(on: Kind) {
+    let site = Site::start_on(on).await;
     let rename = |options: &str| format!("name: \"New\", options: {{{options}}}");
     for (expected, code) in [
         ("expectedRevision: {exact: 9}", "REVISION_CONFLICT"),
@@ -254,9 +260,8 @@ async fn a_change_is_made_only_to_what_was_expected() {
     );
 }
 
-#[tokio::test]
-async fn a_repeated_request_answers_what_it_answered() {
-    let site = Site::start().await;
+async fn a_repeated_request_answers_what_it_answered(on: Kind) {
+    let site = Site::start_on(on).await;
     let open = "input: {role: CUSTOMER, name: \"Once\"}, options: {idempotencyKey: \"k-1\"}";
     let first = run(&site, &site.a, "openCustomer", open, "created").await;
     let again = run(&site, &site.a, "openCustomer", open, "created").await;
@@ -274,9 +279,8 @@ async fn a_repeated_request_answers_what_it_answered() {
     assert_eq!(customers["customers"]["totalCount"], 2, "itself and the one");
 }
 
-#[tokio::test]
-async fn a_single_page_shows_an_entity_with_everything_around_it() {
-    let site = Site::start().await;
+async fn a_single_page_shows_an_entity_with_everything_around_it(on: Kind) {
+    let site = Site::start_on(on).await;
     let seeded = seed(&site, &site.a, "cedar").await;
     let document = "{ entity(reference: \"component:default/cedar-service\") {
         title owners { target { title } }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use vault::Keyring;
 
 use crate::folder::{Folder, Purpose};
-use crate::node::open_keyring;
+use crate::node::open_keyring_in;
 
 /// How long a tenant may take to come into being. In seconds: 10.
 const CREATED_MAX: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ impl InProcess {
         let folder = Folder::open(folder, Purpose::Serve)?;
         let log: Arc<dyn EventLog> =
             Arc::new(EmbeddedLog::open(folder.log(), Settings::default())?);
-        let keyring = open_keyring(&folder).await?;
+        let keyring = open_keyring_in(&folder).await?;
         let settings = commands::Settings::new(folder.identities());
         let clock = Arc::new(SystemClock);
         let commands = Commands::start(log.clone(), keyring.clone(), clock, settings).await?;

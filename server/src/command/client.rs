@@ -91,7 +91,7 @@ impl Api {
         Ok(Self {
             base: Url::parse(&base).context("the address of the server")?,
             client: Client::new(Reach::Loopback, limits),
-            keyring: open_keyring(&folder).await?,
+            keyring: open_keyring(config, &folder).await?,
             lifetime: Duration::from_secs(config.tokens.lifetime_seconds),
         })
     }

@@ -41,7 +41,7 @@ pub(crate) async fn run(config: &Config, format: Format) -> Result<()> {
     match Folder::existing(&config.storage.folder) {
         Err(error) => findings.push(bad("data folder", error.to_string())),
         Ok(folder) => {
-            findings.push(vault(&folder).await);
+            findings.push(vault(config, &folder).await);
             findings.push(match config.log.kind {
                 LogKind::Embedded => log(&folder),
                 LogKind::Kafka => cluster(config).await,
@@ -72,8 +72,8 @@ fn bad(what: &'static str, detail: String) -> Finding {
     Finding { what, verdict: Verdict::Bad, detail }
 }
 
-async fn vault(folder: &Folder) -> Finding {
-    match open_keyring(folder).await {
+async fn vault(config: &Config, folder: &Folder) -> Finding {
+    match open_keyring(config, folder).await {
         Ok(keyring) => {
             good("vault", format!("opens; tokens are signed by {}", keyring.issuer().key_id()))
         }

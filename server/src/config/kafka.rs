@@ -1,11 +1,12 @@
 //! The section `log.kafka`, and what it says to `event-log`.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use event_log::kafka::{self, KafkaConfig, Password, Tls};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
 
 /// The cluster that holds the log.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -61,29 +62,6 @@ pub(crate) enum Mechanism {
     /// SCRAM with SHA-512.
     #[serde(rename = "scram_sha_512")]
     ScramSha512,
-}
-
-/// A text that is never shown.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    fn shown(&self) -> &'static str {
-        if self.0.is_empty() { "" } else { "(hidden)" }
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.shown())
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.shown())
-    }
 }
 
 impl Kafka {

@@ -99,3 +99,25 @@ fn a_password_comes_from_a_file_or_the_environment_and_is_never_shown() {
     let tls = ("CALLBOARD_LOG_KAFKA_SECURITY", "tls");
     assert!(cluster(&[tls, certificate]).contains("`log.kafka.key_file`"));
 }
+
+#[test]
+fn the_database_is_named_only_where_it_is_needed_and_its_address_never_shown() {
+    let url = "postgres://me:hush@db/callboard";
+    let tables = |pairs: &[(&str, &str)]| {
+        let config = Config::layered(None, variables(pairs)).unwrap();
+        let shown = format!("{config:?} {}", toml::to_string(&config).unwrap());
+        assert!(!shown.contains("hush"), "{shown}");
+        config.storage.tables("models".into()).map_err(|it| format!("{it:#}"))
+    };
+    let read_models = ("CALLBOARD_STORAGE_READ_MODELS", "postgresql");
+    let given = ("CALLBOARD_STORAGE_POSTGRESQL_URL", url);
+    assert!(matches!(tables(&[given]), Ok(projections::Tables::Folder(_))));
+    assert!(matches!(tables(&[read_models, given]), Ok(projections::Tables::Postgres(_))));
+    let missing = tables(&[read_models]).unwrap_err();
+    assert!(missing.contains("CALLBOARD_STORAGE_POSTGRESQL_URL"), "{missing}");
+    let file = ("CALLBOARD_STORAGE_POSTGRESQL_URL_FILE", "/nowhere/url");
+    let unread = tables(&[read_models, file]).unwrap_err();
+    assert!(unread.contains("could not read `storage.postgresql.url_file`"), "{unread}");
+    assert!(tables(&[read_models, given, file]).unwrap_err().contains("set one"));
+    refused(None, &[("CALLBOARD_STORAGE_VAULT", "mysql")], "unknown variant `mysql`");
+}
