@@ -185,7 +185,7 @@ impl ReadModels {
     }
 
     /// Waits until every model shows `position` of `partition`, at most `patience`. One that has
-    /// stopped there or is being filled is not waited for.
+    /// stopped there, is being filled or was replaced is not waited for.
     pub async fn wait_for_followers(
         &self,
         partition: Partition,
@@ -198,10 +198,11 @@ impl ReadModels {
                 let shows = |all: &Vec<Progress>| {
                     let Some(it) = all.get(partition.0 as usize) else { return true };
                     it.stopped.is_some()
+                        || !set.is_live()
                         || set.stage() == Stage::Filling
                         || it.applied.as_ref().is_some_and(|it| it.position >= position)
                 };
-                // A set that is gone has shown what it will.
+                // The set is pinned, so its sender is there.
                 let _ = progress.wait_for(shows).await;
             }
         };

@@ -1,7 +1,7 @@
 //! The only place that speaks to the database: statements, rows, bulk writes, where tables are.
 //!
 //! Models write portable SQL (`$1` placeholders, no features of one database) and hand over
-//! [`Value`]s; everything that differs between databases is in this module, [`file`] for SQLite
+//! [`Value`]s; everything that differs between databases is in this module, `file` for SQLite
 //! and [`postgres`] for PostgreSQL. It does *not* know what any table means.
 
 pub(crate) mod bulk;

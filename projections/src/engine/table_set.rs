@@ -288,6 +288,8 @@ impl TableSet {
     pub(crate) fn retire(&self) {
         self.live.store(false, Ordering::Release);
         self.retired.store(true, Ordering::Release);
+        // Who waits for it to show something waits in vain.
+        self.progress.send_modify(|_| ());
     }
 }
 

@@ -19,7 +19,7 @@ use crate::temporary::{Kind, Temporary, on_each_kind};
 use crate::testing::{History, actor, keyring, tenant};
 
 /// Far more than anything here needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 const READERS: crate::store::Bounds =
     crate::store::Bounds { connections_max: 1, time_max: PATIENCE };
@@ -229,7 +229,7 @@ async fn count_with_two_workers(on: Kind, guard: Guard, batches: u64) -> u64 {
 }
 
 async fn two_workers_on_one_partition_apply_every_batch_once(on: Kind) {
-    assert_eq!(count_with_two_workers(on, Guard::CompareAndSet, 2_000).await, 2_000);
+    assert_eq!(count_with_two_workers(on, Guard::CompareAndSet, 10_000).await, 10_000);
 }
 
 async fn without_the_comparison_two_workers_count_twice(on: Kind) {

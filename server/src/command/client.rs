@@ -24,6 +24,9 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long to wait until something written is shown. In seconds: 60.
 const VISIBLE_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// When to ask again whether it is. In milliseconds: 50.
+const VISIBLE_AGAIN: Duration = Duration::from_millis(50);
+
 /// How large an answer may be. In bytes: 64 MiB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -205,6 +208,7 @@ impl Api {
             if began.elapsed() > VISIBLE_TIME_MAX {
                 return Ok(false);
             }
+            tokio::time::sleep(VISIBLE_AGAIN).await;
         }
     }
 

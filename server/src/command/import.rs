@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::import::{self, Effect, Report};
 use crate::output::{self, Format};
 
-/// Imports catalog files, waits until the catalog shows them, and prints what became of them.
+/// Imports catalog files, prints what became of them, and waits until the catalog shows them.
 ///
 /// # Errors
 ///
@@ -26,13 +26,13 @@ pub(crate) async fn run(config: &Config, format: Format, options: &Import) -> Re
     let effect = if options.dry_run { Effect::DryRun } else { Effect::Commit };
     let progress = progress(format);
     let report = import::submit(&api, tenant, collected, effect, &progress).await?;
+    progress.finish_and_clear();
+    output::result(format, &report, text)?;
     if let Some(position) = report.position.as_deref().filter(|_| effect == Effect::Commit)
-        && !api.shows(tenant, position).await?
+        && !api.shows(tenant, position).await.unwrap_or(false)
     {
         output::problem("everything is stored; the catalog is behind and shows it later");
     }
-    progress.finish_and_clear();
-    output::result(format, &report, text)?;
     match report.rejected.len() {
         0 => Ok(()),
         count => {
