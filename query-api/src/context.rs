@@ -82,7 +82,7 @@ impl Context {
         pace.keep(tenant, &self.inner.projections.models()).await;
         let outcome = self.inner.commands.submit(principal, request).await?;
         if !outcome.events.is_empty() {
-            pace.wrote(tenant, outcome.partition, outcome.position);
+            pace.wrote(tenant, outcome.partition, outcome.position, outcome.events.len());
         }
         Ok(outcome)
     }

@@ -1,12 +1,12 @@
 //! Keeps a tenant that writes a lot at the pace at which its writes are shown.
 //!
 //! The read models follow the log in order, so what one tenant writes ahead of them keeps the
-//! writes of its neighbours from being shown. Whoever has written several times since something
+//! writes of its neighbours from being shown. Whoever has written a number of events since one
 //! that is not shown after a moment therefore waits with the next request until that is. A tenant
 //! that writes now and then does not notice.
 //!
-//! It is a pace and no promise: it counts requests and not what they hold, nobody waits for a
-//! model that has stopped or is being filled, and nobody waits for long.
+//! It is a pace and no promise: requests that wait go on together, nobody waits for a model that
+//! has stopped or is being filled, and nobody waits for long.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,9 +21,9 @@ use tokio::time::Instant;
 /// some time longer than the read models let a crowd of events gather.
 const UNSEEN_MAX: Duration = Duration::from_millis(50);
 
-/// How many writes a tenant is ahead before it waits: 16. Beside a busy neighbour, whose events
+/// How many events a tenant is ahead before it waits: 16. Beside a busy neighbour, whose events
 /// come first, a few are unseen for no fault of its own.
-const AHEAD_MIN: u32 = 16;
+const AHEAD_MIN: usize = 16;
 
 /// The longest a request waits for that. In seconds: 2.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -41,13 +41,13 @@ struct Unseen {
     partition: Partition,
     position: Position,
     since: Instant,
-    /// How many writes there were from this one on.
-    writes: u32,
+    /// How many events it wrote from there on.
+    events: usize,
 }
 
 impl Unseen {
     fn is_too_far_ahead(&self) -> bool {
-        self.writes >= AHEAD_MIN && self.since.elapsed() > UNSEEN_MAX
+        self.events >= AHEAD_MIN && self.since.elapsed() > UNSEEN_MAX
     }
 }
 
@@ -63,15 +63,21 @@ impl Pace {
         }
     }
 
-    /// Notes that `tenant` has written at `position`.
-    pub(crate) fn wrote(&self, tenant: TenantId, partition: Partition, position: Position) {
+    /// Notes that `tenant` has written so many events, the last at `position`.
+    pub(crate) fn wrote(
+        &self,
+        tenant: TenantId,
+        partition: Partition,
+        position: Position,
+        events: usize,
+    ) {
         let mut all = self.lock();
         if all.len() >= REMEMBERED_MAX {
             all.retain(|_, it| it.since.elapsed() < PATIENCE);
         }
         let since = Instant::now();
-        let first = || Unseen { partition, position, since, writes: 0 };
-        all.entry(tenant).or_insert_with(first).writes += 1;
+        let first = || Unseen { partition, position, since, events: 0 };
+        all.entry(tenant).or_insert_with(first).events += events;
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Unseen>> {

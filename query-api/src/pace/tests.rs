@@ -19,12 +19,10 @@ async fn whoever_has_written_what_is_not_shown_waits_and_nobody_else_does() {
     let begin = Instant::now();
 
     pace.keep(hasty, &models).await;
-    pace.wrote(hasty, PARTITION, NEVER);
-    pace.wrote(quiet, PARTITION, NEVER);
+    pace.wrote(hasty, PARTITION, NEVER, 1);
+    pace.wrote(quiet, PARTITION, NEVER, 1);
     tokio::time::advance(UNSEEN_MAX).await;
-    for later in 1..u64::from(AHEAD_MIN) {
-        pace.wrote(hasty, PARTITION, Position(NEVER.0 + later));
-    }
+    pace.wrote(hasty, PARTITION, NEVER.next(), AHEAD_MIN - 1);
     pace.keep(hasty, &models).await;
     assert_eq!(begin.elapsed(), UNSEEN_MAX, "a moment is not long enough to wait");
 
@@ -32,7 +30,7 @@ async fn whoever_has_written_what_is_not_shown_waits_and_nobody_else_does() {
     let mut waiting = std::pin::pin!(pace.keep(hasty, &models));
     assert!(poll!(&mut waiting).is_pending(), "what it wrote first is not shown");
     pace.keep(quiet, &models).await;
-    assert_eq!(begin.elapsed(), UNSEEN_MAX + Duration::from_millis(1), "one write is no flood");
+    assert_eq!(begin.elapsed(), UNSEEN_MAX + Duration::from_millis(1), "one event is no flood");
     waiting.await;
     assert!(begin.elapsed() >= UNSEEN_MAX + PATIENCE, "but not for ever");
     pace.keep(hasty, &models).await;
@@ -44,9 +42,7 @@ async fn whoever_sees_what_it_wrote_does_not_wait() {
     let site = Site::start().await;
     let (models, pace) = (site.projections.models(), Pace::default());
     tokio::time::pause();
-    for _ in 0..AHEAD_MIN {
-        pace.wrote(site.a.tenant, PARTITION, Position::START);
-    }
+    pace.wrote(site.a.tenant, PARTITION, Position::START, AHEAD_MIN);
     tokio::time::advance(UNSEEN_MAX + Duration::from_millis(1)).await;
     let mut waiting = std::pin::pin!(pace.keep(site.a.tenant, &models));
     assert!(poll!(&mut waiting).is_ready());
