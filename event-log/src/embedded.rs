@@ -22,9 +22,10 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use bytes::BytesMut;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::limits;
+use crate::membership::{Alone, Announced, Membership, Owners};
 use crate::port::{ClaimError, EventLog, LogError, Partition, Position, Reader, Snapshot, Writer};
 
 mod appender;
@@ -86,6 +87,7 @@ impl Default for Settings {
 pub struct EmbeddedLog {
     identity: Identity,
     partitions: Vec<Handle>,
+    announced: Announced,
     torn_tails: Vec<TornTail>,
     // Last, so that it is let go of after the threads have stopped.
     _lock: Box<dyn Lock>,
@@ -125,8 +127,9 @@ impl EmbeddedLog {
             _ => failed("locking", folder)(error),
         })?;
         let identity = Identity::open_or_create(&**files, folder, settings.partitions)?;
-        let mut log =
-            Self { identity, partitions: Vec::new(), torn_tails: Vec::new(), _lock: lock };
+        let announced = Announced::nothing(identity.partitions);
+        let (partitions, torn_tails) = (Vec::new(), Vec::new());
+        let mut log = Self { identity, partitions, announced, torn_tails, _lock: lock };
         for partition in (0..log.identity.partitions).map(Partition) {
             let place = folder.join(partition.to_string());
             files.create_folder(&place).map_err(failed("creating", &place))?;
@@ -170,6 +173,7 @@ impl EventLog for EmbeddedLog {
             shared: handle.shared.clone(),
             snapshots: handle.snapshots.clone(),
             requests: handle.requests.clone(),
+            announced: self.announced.clone(),
             epoch,
             begun: Arc::default(),
         }))
@@ -193,6 +197,14 @@ impl EventLog for EmbeddedLog {
         let snapshots = self.handle(partition)?.snapshots.clone();
         let loaded = tokio::task::spawn_blocking(move || snapshots.load()).await;
         loaded.map_err(|_| LogError::Closed)?
+    }
+
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        Ok(Alone::of(self.identity.partitions))
+    }
+
+    fn owners(&self) -> watch::Receiver<Owners> {
+        self.announced.subscribe()
     }
 }
 

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::limits;
+use crate::membership::{Alone, Announced, Membership, Owners};
 use crate::port::{ClaimError, EventLog, LogError, Partition, Position, Reader, Snapshot, Writer};
 
 mod appending;
@@ -71,6 +72,7 @@ struct Shared {
     ends: Ends,
     /// After the last record that this process has written to each partition of the snapshots.
     known_snapshots: Vec<AtomicI64>,
+    announced: Announced,
     closed: watch::Receiver<bool>,
 }
 
@@ -102,6 +104,7 @@ impl KafkaLog {
             readers: Readers::start(config.clone())?,
             ends: Ends::new(partitions),
             known_snapshots: (0..partitions).map(|_| AtomicI64::new(0)).collect(),
+            announced: Announced::nothing(partitions),
             closed,
             config,
         };
@@ -164,6 +167,14 @@ impl EventLog for KafkaLog {
             snapshots::newest(&shared.scanner, &shared.snapshots, partition, known)
         })
         .await
+    }
+
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        Ok(Alone::of(self.partitions))
+    }
+
+    fn owners(&self) -> watch::Receiver<Owners> {
+        self.shared.announced.subscribe()
     }
 }
 

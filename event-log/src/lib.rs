@@ -5,8 +5,9 @@
 //!
 //! Start at [`port`] for the contract every adapter keeps, at [`record`] for what one entry is,
 //! and at [`chain`] for how tampering shows. Adapters: [`memory`] (tests), [`embedded`] (one
-//! machine, segment files), [`kafka`] (a cluster, any number of processes). `conformance` is the contract as a test suite; an adapter is done
-//! when it passes.
+//! machine, segment files), [`kafka`] (a cluster, any number of processes). [`membership`] is how
+//! processes share the partitions out. `conformance` is the contract as a test suite; an adapter
+//! is done when it passes.
 
 pub mod chain;
 #[cfg(any(test, feature = "conformance"))]
@@ -15,6 +16,7 @@ pub mod embedded;
 mod identity;
 pub mod kafka;
 mod limits;
+pub mod membership;
 pub mod memory;
 pub mod port;
 pub mod record;
@@ -23,6 +25,7 @@ pub mod trace;
 pub use chain::Link;
 pub use embedded::EmbeddedLog;
 pub use kafka::KafkaLog;
+pub use membership::{Handover, Membership, Owners, Turn};
 pub use memory::MemoryLog;
 pub use port::{
     AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,

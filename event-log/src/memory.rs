@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::limits;
+use crate::membership::{Alone, Announced, Membership, Owners};
 use crate::port::{
     AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,
     Snapshot, SnapshotChunk, SnapshotWriter, Writer,
@@ -31,6 +32,7 @@ pub struct MemoryLog {
     incarnation: Arc<str>,
     partitions: Arc<[Arc<Shared>]>,
     faults: Faults,
+    announced: Announced,
 }
 
 impl MemoryLog {
@@ -41,6 +43,7 @@ impl MemoryLog {
             incarnation: crate::identity::random_hex().into(),
             partitions: (0..partitions).map(|it| Arc::new(Shared::new(Partition(it)))).collect(),
             faults: Faults::default(),
+            announced: Announced::nothing(partitions),
         }
     }
 
@@ -69,8 +72,8 @@ impl EventLog for MemoryLog {
         let shared = self.partition(partition).ok_or(ClaimError::NoSuchPartition(partition))?;
         let epoch = shared.state().fence();
         let faults = self.faults.clone();
-        let begun = Arc::default();
-        Ok(Box::new(MemoryWriter { shared: shared.clone(), epoch, faults, begun }))
+        let (begun, announced) = (Arc::default(), self.announced.clone());
+        Ok(Box::new(MemoryWriter { shared: shared.clone(), epoch, faults, begun, announced }))
     }
 
     async fn read(
@@ -96,6 +99,14 @@ impl EventLog for MemoryLog {
         let shared = self.partition(partition).ok_or(LogError::NoSuchPartition(partition))?;
         let state = shared.state();
         Ok(state.snapshot.as_ref().map(Merged::to_snapshot))
+    }
+
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        Ok(Alone::of(self.partitions()))
+    }
+
+    fn owners(&self) -> watch::Receiver<Owners> {
+        self.announced.subscribe()
     }
 }
 
@@ -182,6 +193,7 @@ struct MemoryWriter {
     faults: Faults,
     /// How many snapshots it has begun.
     begun: Arc<AtomicU64>,
+    announced: Announced,
 }
 
 impl Shared {
@@ -212,6 +224,12 @@ impl Writer for MemoryWriter {
 
     async fn barrier(&mut self) -> Result<(), AppendError> {
         self.shared.owned(self.epoch).map(drop)
+    }
+
+    async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        let _state = self.shared.owned(self.epoch)?;
+        self.announced.put(self.shared.partition, address);
+        Ok(())
     }
 
     fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {

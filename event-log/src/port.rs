@@ -7,7 +7,9 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
+use crate::membership::{Membership, Owners};
 use crate::record::Record;
 
 /// A partition: the unit of order, ownership and fencing.
@@ -185,6 +187,16 @@ pub trait EventLog: fmt::Debug + Send + Sync {
     ///
     /// [`LogError`] if it cannot be read. A damaged snapshot is not an error but none at all.
     async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError>;
+
+    /// Takes part in owning the partitions. A log that one process has to itself gives it all.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if the log cannot be reached.
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError>;
+
+    /// Where each partition is served, as far as this process has heard.
+    fn owners(&self) -> watch::Receiver<Owners>;
 }
 
 /// The only writer of one partition, until another claims it.
@@ -212,6 +224,14 @@ pub trait Writer: fmt::Debug + Send {
     ///
     /// As for [`Writer::append`], with nothing to be known about what was written.
     async fn barrier(&mut self) -> Result<(), AppendError>;
+
+    /// Tells every process that shares the log that this partition is served at `address`. A
+    /// writer that was fenced cannot.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Writer::barrier`].
+    async fn announce(&mut self, address: &str) -> Result<(), AppendError>;
 
     /// Begins a snapshot of the state at `upto`, to be written beside this writer's appends, and
     /// returns at once. Voids one that was begun before and not finished.

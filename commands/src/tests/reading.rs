@@ -8,9 +8,10 @@ use domain::id::TenantId;
 use domain::operation::Operation;
 use event_log::memory::Fault;
 use event_log::{
-    ClaimError, EventLog, LogError, MemoryLog, Partition, Position, Reader, Recorded, Snapshot,
-    Writer,
+    ClaimError, EventLog, LogError, Membership, MemoryLog, Owners, Partition, Position, Reader,
+    Recorded, Snapshot, Writer,
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::installation::{Installation, SOON, operator};
@@ -63,6 +64,14 @@ impl EventLog for CutLog {
 
     async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
         self.log.snapshot(partition).await
+    }
+
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        self.log.join().await
+    }
+
+    fn owners(&self) -> watch::Receiver<Owners> {
+        self.log.owners()
     }
 }
 

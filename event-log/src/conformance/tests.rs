@@ -4,12 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::tells_by_a_barrier_who_is_the_writer;
 use super::{Log, appends_beside_a_snapshot, shows_a_snapshot_once_it_is_finished};
 use super::{fences_snapshots_of_the_earlier_writer, fences_the_earlier_writer};
 use super::{loses_nothing_when_a_pending_read_is_dropped, never_splits_a_command};
+use crate::membership::{Membership, Owners};
 use crate::memory::MemoryLog;
 use crate::port::{
     AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,
@@ -77,6 +78,14 @@ impl EventLog for Flawed {
     async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
         self.log.snapshot(partition).await
     }
+
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        self.log.join().await
+    }
+
+    fn owners(&self) -> watch::Receiver<Owners> {
+        self.log.owners()
+    }
 }
 
 #[derive(Debug)]
@@ -91,6 +100,10 @@ impl Writer for SharedWriter {
 
     async fn barrier(&mut self) -> Result<(), AppendError> {
         self.0.lock().await.as_mut().unwrap().barrier().await
+    }
+
+    async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        self.0.lock().await.as_mut().unwrap().announce(address).await
     }
 
     fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {

@@ -20,6 +20,7 @@ use super::partition::{Open, Part, Shared, Stored};
 use super::segment::{Segment, SparseIndex};
 use super::snapshots::{Claim, EmbeddedSnapshot, Snapshots};
 use crate::limits;
+use crate::membership::Announced;
 use crate::port::{AppendError, Batch, LogError, Position, Recorded, SnapshotWriter, Writer};
 use crate::record::Record;
 
@@ -245,6 +246,7 @@ pub(super) struct EmbeddedWriter {
     pub(super) shared: Arc<Shared>,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) requests: Sender<Request>,
+    pub(super) announced: Announced,
     pub(super) epoch: u64,
     /// How many snapshots it has begun.
     pub(super) begun: Arc<AtomicU64>,
@@ -272,6 +274,12 @@ impl Writer for EmbeddedWriter {
 
     async fn barrier(&mut self) -> Result<(), AppendError> {
         if self.snapshots.is_claimed_by(self.epoch) { Ok(()) } else { Err(AppendError::Fenced) }
+    }
+
+    async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        self.barrier().await?;
+        self.announced.put(self.shared.location.partition, address);
+        Ok(())
     }
 
     fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {

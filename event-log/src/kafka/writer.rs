@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 use super::Shared;
 use super::appending::Appending;
 use crate::limits;
+use crate::membership::Announced;
 use crate::port::{
     AppendError, Batch, ClaimError, LogError, Partition, Position, SnapshotChunk, SnapshotWriter,
     Writer,
@@ -48,7 +49,7 @@ pub(super) async fn claim(
     let (requests, todo) = mpsc::channel(WAITING_MAX);
     let (reply, claimed) = oneshot::channel();
     let begun = Arc::<AtomicU64>::default();
-    let last = begun.clone();
+    let (last, announced) = (begun.clone(), shared.announced.clone());
     std::thread::Builder::new()
         .name(format!("kafka-write-{partition}"))
         .spawn(move || match Appending::claim(shared, partition, last) {
@@ -61,11 +62,12 @@ pub(super) async fn claim(
         })
         .map_err(|source| LogError::Storage { doing: "starting a thread".to_owned(), source })?;
     claimed.await.map_err(|_| LogError::Closed)??;
-    Ok(Box::new(KafkaWriter { partition, requests, begun }))
+    Ok(Box::new(KafkaWriter { announced, partition, requests, begun }))
 }
 
 #[derive(Debug)]
 struct KafkaWriter {
+    announced: Announced,
     partition: Partition,
     requests: mpsc::Sender<Request>,
     /// How many snapshots it has begun.
@@ -90,6 +92,12 @@ impl Writer for KafkaWriter {
 
     async fn barrier(&mut self) -> Result<(), AppendError> {
         ask(&self.requests, |reply| Request::Barrier { reply }).await
+    }
+
+    async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        self.barrier().await?;
+        self.announced.put(self.partition, address);
+        Ok(())
     }
 
     fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {

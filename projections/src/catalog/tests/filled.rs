@@ -1,7 +1,8 @@
 //! The tables that are searched, derived on the way and at the end.
 
 use async_trait::async_trait;
-use event_log::{ClaimError, LogError, Reader, Recorded, Snapshot, Writer};
+use event_log::{ClaimError, LogError, Membership, Owners, Reader, Recorded, Snapshot, Writer};
+use tokio::sync::watch;
 
 use super::*;
 use crate::ReadError;
@@ -124,6 +125,12 @@ impl EventLog for Impeded {
     }
     async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
         self.log.snapshot(partition).await
+    }
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        self.log.join().await
+    }
+    fn owners(&self) -> watch::Receiver<Owners> {
+        self.log.owners()
     }
 }
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use domain::id::TenantId;
 use event_log::{
-    ClaimError, Draft, EventLog, Link, LogError, MemoryLog, Partition, Position, Reader, Record,
-    Recorded, Snapshot, Writer,
+    ClaimError, Draft, EventLog, Link, LogError, Membership, MemoryLog, Owners, Partition,
+    Position, Reader, Record, Recorded, Snapshot, Writer,
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{Records, Source};
@@ -72,6 +73,12 @@ impl EventLog for Watched {
     }
     async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
         self.log.snapshot(partition).await
+    }
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        self.log.join().await
+    }
+    fn owners(&self) -> watch::Receiver<Owners> {
+        self.log.owners()
     }
 }
 
