@@ -9,6 +9,12 @@ use anyhow::{Context, Result, bail};
 /// The file that marks a folder as a demo's.
 const DEMO_MARK: &str = "DEMO";
 
+/// What the root key's file is called, where it is in the folder.
+const ROOT_KEY: &str = "root.key";
+
+/// What every process that served from the folder has left in it.
+const IDENTITIES: &str = "identities";
+
 /// What a folder is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -20,7 +26,10 @@ pub(crate) enum Purpose {
 
 /// A data folder.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    root_key: PathBuf,
+}
 
 impl Folder {
     /// Opens the folder at `path` for `purpose`, creating it if it is not there.
@@ -51,7 +60,7 @@ impl Folder {
             ),
             Purpose::Demo | Purpose::Serve => {}
         }
-        Ok(Self(path.to_owned()))
+        Ok(Self::at(path))
     }
 
     /// The folder of an installation that is there already.
@@ -60,41 +69,52 @@ impl Folder {
     ///
     /// If there is none.
     pub(crate) fn existing(path: &Path) -> Result<Self> {
-        let folder = Self(path.to_owned());
-        if !folder.root_key().exists() {
+        if !path.join(ROOT_KEY).exists() && !path.join(IDENTITIES).exists() {
             bail!("`{}` is not a data folder; `callboard up` makes one", path.display());
         }
-        Ok(folder)
+        Ok(Self::at(path))
+    }
+
+    fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), root_key: path.join(ROOT_KEY) }
+    }
+
+    /// The same folder, with the root key in `file` unless that is empty.
+    pub(crate) fn with_root_key(mut self, file: &Path) -> Self {
+        if !file.as_os_str().is_empty() {
+            file.clone_into(&mut self.root_key);
+        }
+        self
     }
 
     /// The folder itself.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The log's files.
     pub(crate) fn log(&self) -> PathBuf {
-        self.0.join("log")
+        self.path.join("log")
     }
 
     /// The vault's database.
     pub(crate) fn vault(&self) -> PathBuf {
-        self.0.join("vault.db")
+        self.path.join("vault.db")
     }
 
     /// The one secret that is not in the vault.
     pub(crate) fn root_key(&self) -> PathBuf {
-        self.0.join("root.key")
+        self.root_key.clone()
     }
 
     /// The read models' tables.
     pub(crate) fn models(&self) -> PathBuf {
-        self.0.join("models")
+        self.path.join("models")
     }
 
     /// The usage identities' files.
     pub(crate) fn identities(&self) -> PathBuf {
-        self.0.join("identities")
+        self.path.join(IDENTITIES)
     }
 }
 
@@ -129,5 +149,17 @@ mod tests {
         refused(&real, Purpose::Demo, "not a demo's");
         Folder::existing(&real).unwrap();
         assert!(Folder::existing(&demo).is_err());
+    }
+
+    #[test]
+    fn a_root_key_elsewhere_leaves_the_rest_where_it_is() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Folder::open(path.path(), Purpose::Serve).unwrap();
+        assert_eq!(folder.clone().with_root_key(Path::new("")).root_key(), folder.root_key());
+        let elsewhere = folder.with_root_key(Path::new("/elsewhere/key"));
+        assert_eq!(elsewhere.root_key(), Path::new("/elsewhere/key"));
+        fs::create_dir(elsewhere.identities()).unwrap();
+        assert!(!path.path().join(ROOT_KEY).exists());
+        Folder::existing(path.path()).unwrap();
     }
 }

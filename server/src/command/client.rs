@@ -15,7 +15,6 @@ use vault::Keyring;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::folder::Folder;
 use crate::node::open_keyring;
 
 /// How long one request may take. In seconds: 60.
@@ -88,7 +87,7 @@ impl Api {
     ///
     /// If there is no data folder, or its keys cannot be opened.
     pub(crate) async fn open(config: &Config) -> Result<Self> {
-        let folder = Folder::existing(&config.storage.folder)?;
+        let folder = config.storage.existing()?;
         let base = format!("http://{}", from_here(config.http.listen));
         let limits = Limits { time: REQUEST_TIME_MAX, body_bytes: ANSWER_BYTES_MAX, redirects: 0 };
         Ok(Self {

@@ -38,7 +38,7 @@ pub(crate) async fn run(config: &Config, format: Format) -> Result<()> {
         verdict: Verdict::Good,
         detail: format!("read; the data folder is `{}`", config.storage.folder.display()),
     }];
-    match Folder::existing(&config.storage.folder) {
+    match config.storage.existing() {
         Err(error) => findings.push(bad("data folder", error.to_string())),
         Ok(folder) => {
             findings.push(vault(config, &folder).await);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::client;
 use crate::config::{Config, Environment};
 use crate::demo::{self, Demo};
-use crate::folder::{Folder, Purpose};
+use crate::folder::Purpose;
 use crate::node::Node;
 use crate::output;
 
@@ -36,7 +36,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     if purpose == Purpose::Demo && !address.ip().is_loopback() {
         bail!("a demo listens on this machine only, and `{address}` is not a loopback address");
     }
-    let folder = Folder::open(&config.storage.folder, purpose)?;
+    let folder = config.storage.open(purpose)?;
     let metrics = recorder()?;
     let node = Node::start(config, &folder).await?;
     if purpose == Purpose::Demo {

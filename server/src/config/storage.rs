@@ -8,6 +8,7 @@ use projections::{PostgresTables, Tables};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
+use crate::folder::{Folder, Purpose};
 
 /// Where everything is kept.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -15,6 +16,8 @@ use super::Secret;
 pub(crate) struct Storage {
     /// The one data folder.
     pub folder: PathBuf,
+    /// Where the root key is, if not in the folder.
+    pub root_key_file: PathBuf,
     /// Where the read models are.
     pub read_models: Kind,
     /// Where the vault is.
@@ -48,6 +51,24 @@ pub(crate) struct Postgresql {
 }
 
 impl Storage {
+    /// The data folder, made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Folder::open`].
+    pub(crate) fn open(&self, purpose: Purpose) -> Result<Folder> {
+        Ok(Folder::open(&self.folder, purpose)?.with_root_key(&self.root_key_file))
+    }
+
+    /// The data folder of an installation that is there already.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub(crate) fn existing(&self) -> Result<Folder> {
+        Ok(Folder::existing(&self.folder)?.with_root_key(&self.root_key_file))
+    }
+
     /// Where the read models' tables are, if not in `folder`.
     ///
     /// # Errors
