@@ -46,6 +46,9 @@ pub(crate) enum Trouble {
     /// Trying again may help.
     #[error(transparent)]
     Passing(#[from] ApplyError),
+    /// It panicked; trying again may help.
+    #[error("following panicked")]
+    Panicked,
 }
 
 impl From<StoreError> for Trouble {
@@ -60,6 +63,7 @@ impl Trouble {
         match self {
             Self::Final(error) => error,
             Self::Passing(error) => EngineError::storage(model, error),
+            Self::Panicked => EngineError::storage(model, self),
         }
     }
 }

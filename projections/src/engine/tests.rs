@@ -407,3 +407,4 @@ async fn an_operator_reads_no_tenants_catalog(on: Kind) {
 
 mod filling;
 mod isolation;
+mod panics;

@@ -1,9 +1,11 @@
 //! Follows one partition for one table set.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::{Attribute, EventLog, LogError, Partition, Position, Reader, Recorded, trace};
+use futures::FutureExt as _;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -121,6 +123,12 @@ async fn fill(
     Ok(records)
 }
 
+/// What following comes to; a panic is a trouble like another, since nothing of a batch that was
+/// not committed is kept.
+async fn caught(following: impl Future<Output = Result<(), Trouble>>) -> Result<(), Trouble> {
+    AssertUnwindSafe(following).catch_unwind().await.unwrap_or(Err(Trouble::Panicked))
+}
+
 struct Worker {
     set: Arc<TableSet>,
     tools: Tools,
@@ -133,7 +141,7 @@ impl Worker {
         let mut pause = PAUSE_MIN;
         while !*self.stop.borrow() {
             let before = self.set.progress().borrow()[self.partition.0 as usize].applied.clone();
-            let trouble = match self.follow().await {
+            let trouble = match caught(self.follow()).await {
                 Ok(()) => return,
                 Err(trouble) => trouble,
             };
