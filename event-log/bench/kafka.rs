@@ -3,28 +3,21 @@
 //! `cargo bench -p event-log --bench kafka -- host:port [seconds]`. Both
 //! append batches of the same records, with the same headers, one transaction after the other, in
 //! turns, each to a topic of its own on the same cluster: ratios within a run mean something,
-//! absolute figures only on an idle machine. The processor time is that of this process; the bare
-//! producer's includes waiting busily for its deliveries, so it is no measure of ours. Each row ends
-//! with how fast the log is read back.
+//! absolute figures only on an idle machine. The processor time is that of this process. Each row
+//! ends with how fast the log is read back.
 
 #![expect(clippy::print_stdout, reason = "printing figures is what this program does")]
 
 use std::time::{Duration, Instant};
 
-use event_log::kafka::{KafkaConfig, KafkaLog, Security, init};
+use event_log::kafka::{BareProducer, KafkaConfig, KafkaLog, Security, init};
 use event_log::{Attribute, Draft, EventLog, Link, Partition, Position, Record};
-use rdkafka::ClientConfig;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
 /// Length of the canonical form of every event. In bytes.
 const EVENT_BYTES: usize = 300;
 
 /// How often the log and the baseline take turns in a row.
 const TURNS: u32 = 5;
-
-/// How long a call into the client may take.
-const CALL_MAX: Duration = Duration::from_secs(30);
 
 const PARTITION: Partition = Partition(0);
 
@@ -48,7 +41,7 @@ fn main() {
 async fn row(bootstrap: &str, size: usize, turn: Duration) {
     let (ours, theirs) = (topics(bootstrap).await, topics(bootstrap).await);
     let log = KafkaLog::open(ours).await.expect("the log opens");
-    let bare = Bare::connect(&theirs);
+    let bare = BareProducer::connect(&theirs).expect("the coordinator answers");
     let batch = vec![event(); size];
     let (mut row, mut baseline) = (Figures::default(), Figures::default());
     for _ in 0..TURNS {
@@ -62,7 +55,7 @@ async fn row(bootstrap: &str, size: usize, turn: Duration) {
         }
         meter.stop(&mut row);
         drop(writer);
-        tokio::task::block_in_place(|| bare.repeat(&batch, turn, &mut baseline));
+        tokio::task::block_in_place(|| repeat(&bare, &batch, turn, &mut baseline));
     }
     let events = row.latencies.len() * size;
     let started = Instant::now();
@@ -86,6 +79,18 @@ async fn row(bootstrap: &str, size: usize, turn: Duration) {
         rate * 100 / bare,
         cpu * 100 / bare_cpu,
     );
+}
+
+/// Has the bare producer append `batch` again and again for a turn.
+fn repeat(bare: &BareProducer, batch: &[Record], turn: Duration, figures: &mut Figures) {
+    let until = Instant::now() + turn;
+    let meter = Meter::start();
+    while Instant::now() < until {
+        let asked = Instant::now();
+        bare.append(batch).expect("it is committed");
+        figures.latencies.push(asked.elapsed());
+    }
+    meter.stop(figures);
 }
 
 /// One decimal of a microsecond.
@@ -160,61 +165,4 @@ fn event() -> Record {
     let value = vec![b'x'; EVENT_BYTES - bytes];
     let draft = Draft { value: &value, ..empty };
     Record::seal(&draft, Link::GENESIS, None).expect("it is small")
-}
-
-/// A transactional producer, and nothing around it.
-struct Bare {
-    producer: ThreadedProducer<DefaultProducerContext>,
-    topic: String,
-}
-
-impl Bare {
-    fn connect(config: &KafkaConfig) -> Self {
-        let mut client = ClientConfig::new();
-        client
-            .set("bootstrap.servers", &config.bootstrap)
-            .set("transactional.id", format!("{}bare", config.prefix))
-            .set("compression.type", "zstd")
-            .set("linger.ms", "0")
-            .set("batch.num.messages", "100000");
-        let producer: ThreadedProducer<_> = client.create().expect("the settings fit");
-        producer.init_transactions(CALL_MAX).expect("the coordinator answers");
-        Self { producer, topic: format!("{}events", config.prefix) }
-    }
-
-    fn repeat(&self, batch: &[Record], turn: Duration, figures: &mut Figures) {
-        let until = Instant::now() + turn;
-        let meter = Meter::start();
-        while Instant::now() < until {
-            let asked = Instant::now();
-            self.transact(batch);
-            figures.latencies.push(asked.elapsed());
-        }
-        meter.stop(figures);
-    }
-
-    fn transact(&self, batch: &[Record]) {
-        self.producer.begin_transaction().expect("nothing is open");
-        for record in batch {
-            let value = record.value();
-            let key = record.attribute(Attribute::Tenant);
-            let message = BaseRecord::to(&self.topic).partition(0).key(key).payload(&value[..]);
-            let message = message.headers(headers(record));
-            self.producer.send(message).map_err(|it| it.0).expect("there is room");
-        }
-        // The binding would wait 100 ms if anything were in flight when it commits.
-        while self.producer.in_flight_count() > 0 {
-            std::thread::yield_now();
-        }
-        self.producer.commit_transaction(CALL_MAX).expect("it is committed");
-    }
-}
-
-fn headers(record: &Record) -> OwnedHeaders {
-    let headers = OwnedHeaders::new_with_capacity(Attribute::ALL.len() + 1);
-    let attributes = Attribute::ALL.iter().map(|it| (it.header(), record.attribute(*it)));
-    let headers =
-        attributes.fold(headers, |it, (key, value)| it.insert(Header { key, value: Some(value) }));
-    let link = record.link().to_string();
-    headers.insert(Header { key: "ce_chain", value: Some(&link) })
 }

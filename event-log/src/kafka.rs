@@ -26,6 +26,7 @@ use crate::membership::{Alone, Announced, Membership, Owners};
 use crate::port::{ClaimError, EventLog, LogError, Partition, Position, Reader, Snapshot, Writer};
 
 mod appending;
+mod bare;
 mod config;
 mod ends;
 mod failure;
@@ -41,6 +42,7 @@ mod snapshots;
 mod tests;
 mod writer;
 
+pub use bare::BareProducer;
 pub use config::{KafkaConfig, Mechanism, Password, Security, Tls};
 pub use setup::{BrokenPromise, Found, SetupError, check, init};
 

@@ -5,6 +5,7 @@
 //! target is printed as missed.
 
 mod child;
+mod cluster;
 mod identities;
 mod in_process;
 mod load;
@@ -101,7 +102,12 @@ pub(crate) async fn run(config: &Config, options: &Bench) -> Result<Vec<Row>> {
     let parent = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = parent.join(format!("callboard-bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
-    let rows = rows(config, &scratch, &Extent::of(options)).await;
+    let extent = Extent::of(options);
+    let rows = if options.kafka {
+        on_cluster(config, &scratch, &extent).await
+    } else {
+        rows(config, &scratch, &extent).await
+    };
     std::fs::remove_dir_all(&scratch)?;
     rows
 }
@@ -116,6 +122,12 @@ async fn rows(config: &Config, scratch: &Path, extent: &Extent) -> Result<Vec<Ro
     let (folder, count) = (scratch.join("identities"), extent.identities);
     std::fs::create_dir_all(&folder)?;
     rows.push(tokio::task::spawn_blocking(move || identities::measured(&folder, count)).await??);
+    Ok(rows)
+}
+
+async fn on_cluster(config: &Config, scratch: &Path, extent: &Extent) -> Result<Vec<Row>> {
+    let mut rows = vec![tokio::task::spawn_blocking(yardstick::row).await??];
+    rows.extend(cluster::rows(config, scratch, extent).await?);
     Ok(rows)
 }
 

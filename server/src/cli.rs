@@ -77,7 +77,8 @@ pub(crate) enum Command {
     /// Measure this machine and Callboard on it, against the targets of the design.
     #[command(after_help = "Examples:
   callboard bench
-  callboard bench --seconds 30 --json")]
+  callboard bench --seconds 30 --json
+  CALLBOARD_LOG_KAFKA_REPLICATION=1 callboard bench --kafka")]
     Bench(Bench),
     /// Print the settings in force, without secrets.
     Config {
@@ -239,6 +240,11 @@ pub(crate) struct Bench {
     /// 100 million usage identities. Takes about 20 minutes and 6 GB of disk.
     #[arg(long)]
     pub thorough: bool,
+    /// Measure what needs a Kafka cluster and a PostgreSQL database instead: those of
+    /// `log.kafka` and, if `storage.read_models` is "postgresql", `storage.postgresql`. Give it
+    /// an empty database; its topics begin with `bench-` behind `log.kafka.prefix`, and stay.
+    #[arg(long)]
+    pub kafka: bool,
     /// Where the data of the run is kept while it runs; the system's temporary folder if not
     /// given.
     #[arg(long)]

@@ -81,13 +81,7 @@ impl Server {
     ///
     /// If the system does not say.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name in parentheses may hold blanks; user and system time are fields 14 and 15.
-        let after = stat.rsplit_once(')').context("the system says something else")?.1;
-        let fields: Vec<&str> = after.split_whitespace().collect();
-        let ticks = |index: usize| fields.get(index).and_then(|it| it.parse::<u64>().ok());
-        let ticks = ticks(11).zip(ticks(12)).context("the system says something else")?;
-        Ok(Duration::from_millis((ticks.0 + ticks.1) * TICK_MS))
+        processor_time_of(&self.child.id().to_string())
     }
 
     /// How much memory it holds once it has had nothing to do for a while. In MiB.
@@ -111,6 +105,21 @@ impl Server {
         let kib = line.and_then(|it| it.split_whitespace().next()).and_then(|it| it.parse().ok());
         kib.map(|it: u64| it / 1024).context("the system says something else")
     }
+}
+
+/// How much processor time a process has used: one with this number, or `self`.
+///
+/// # Errors
+///
+/// If the system does not say.
+pub(crate) fn processor_time_of(process: &str) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name in parentheses may hold blanks; user and system time are fields 14 and 15.
+    let after = stat.rsplit_once(')').context("the system says something else")?.1;
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let ticks = |index: usize| fields.get(index).and_then(|it| it.parse::<u64>().ok());
+    let ticks = ticks(11).zip(ticks(12)).context("the system says something else")?;
+    Ok(Duration::from_millis((ticks.0 + ticks.1) * TICK_MS))
 }
 
 impl Drop for Server {

@@ -1,5 +1,4 @@
-//! A write side in this process, on an embedded log of its own: what rows stand on that go
-//! through no door.
+//! A write side in this process, on a log of its own: what rows stand on that go through no door.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,8 +36,16 @@ impl InProcess {
     /// If a part does not start.
     pub(crate) async fn start(folder: &Path) -> Result<Self> {
         let folder = Folder::open(folder, Purpose::Serve)?;
-        let log: Arc<dyn EventLog> =
-            Arc::new(EmbeddedLog::open(folder.log(), Settings::default())?);
+        let log = EmbeddedLog::open(folder.log(), Settings::default())?;
+        Self::with(folder, Arc::new(log)).await
+    }
+
+    /// Starts one on `log`, with the rest in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// If a part does not start.
+    pub(crate) async fn with(folder: Folder, log: Arc<dyn EventLog>) -> Result<Self> {
         let keyring = open_keyring_in(&folder).await?;
         let settings = commands::Settings::new(folder.identities());
         let clock = Arc::new(SystemClock);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use commands::{Commands, Request};
 use domain::calendar::{Interval, Unit};
 use domain::customer::Role;
@@ -16,7 +16,7 @@ use domain::operation::{EntityChange, ExpectedRevision, Operation, UsageEntry};
 use domain::plan::Terms;
 use domain::{Event, Principal};
 use event_log::{Attribute, EventLog, Partition, Position};
-use projections::{Model, Projections};
+use projections::{Model, Projections, Tables};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -48,6 +48,16 @@ const READ_MAX: usize = 8_192;
 /// How long the read models may take. In seconds: 3,600.
 const REBUILT_MAX: Duration = Duration::from_secs(3_600);
 
+/// How fast read models are to be rebuilt, and where.
+pub(crate) struct Target {
+    /// What is measured.
+    pub what: &'static str,
+    /// The target in words.
+    pub words: &'static str,
+    /// What it comes to in events a second.
+    pub rate_min: u64,
+}
+
 /// Writes `events` of 88 % usage of two entries, 11 % entities, and 1 % subscriptions into
 /// `folder`, and rebuilds all read models from them.
 ///
@@ -55,34 +65,58 @@ const REBUILT_MAX: Duration = Duration::from_secs(3_600);
 ///
 /// If a part does not start, or an event is refused.
 pub(crate) async fn rebuilt(folder: &Path, events: u64) -> Result<Row> {
-    let InProcess { folder, log, keyring, commands } = filled(folder, events).await?;
+    let write_side = InProcess::start(folder).await?;
+    let tables = Tables::Folder(write_side.folder.models());
+    let target = Target {
+        what: "all read models from mixed events",
+        words: "1M in <= 20 s",
+        rate_min: 50_000,
+    };
+    rebuilt_in(write_side, tables, events, &target).await
+}
+
+/// The same with the log of `write_side`, into `tables`.
+///
+/// # Errors
+///
+/// If a part does not start, or an event is refused.
+pub(crate) async fn rebuilt_in(
+    write_side: InProcess,
+    tables: Tables,
+    events: u64,
+    target: &Target,
+) -> Result<Row> {
+    fill(&write_side, events).await?;
+    let InProcess { log, keyring, commands, .. } = write_side;
     commands.stop().await;
     drop(commands);
-    let last = log.end(Partition(0)).await?.0.checked_sub(1).context("the log has events")?;
-    let bare = decode_all(log.as_ref(), last + 1).await?;
+    let (count, bare) = decode_all(log.as_ref()).await?;
 
     let began = Instant::now();
     let settings = projections::Settings {
         batch_max: PROJECTION_BATCH_MAX,
-        ..projections::Settings::new(folder.models())
+        ..projections::Settings::on(tables)
     };
-    let projections = Projections::start(settings, log, keyring).await?;
+    let projections = Projections::start(settings, log.clone(), keyring).await?;
     let models = projections.models();
-    models.wait_for(&Model::ALL, Partition(0), Position(last), REBUILT_MAX).await?;
+    for partition in (0..log.partitions()).map(Partition) {
+        if let Some(last) = log.end(partition).await?.0.checked_sub(1) {
+            models.wait_for(&Model::ALL, partition, Position(last), REBUILT_MAX).await?;
+        }
+    }
     let took = began.elapsed();
     drop(models);
     projections.stop().await;
-    let seconds_max = events.div_ceil(50_000);
     Ok(Row {
-        what: "all read models from mixed events",
-        measured: format!("{} events in {}, {}/s", last + 1, seconds(took), rate(last + 1, took)),
+        what: target.what,
+        measured: format!("{count} events in {}, {}/s", seconds(took), rate(count, took)),
         baseline: format!(
             "reading and decoding them once: {} ({} %)",
             seconds(bare),
             percent(micros(bare), micros(took))
         ),
-        target: "1M in <= 20 s",
-        verdict: Verdict::of_part(took <= Duration::from_secs(seconds_max), events, 1_000_000),
+        target: target.words,
+        verdict: Verdict::of_part(rate(count, took) >= target.rate_min, events, 1_000_000),
     })
 }
 
@@ -94,9 +128,8 @@ fn micros(it: Duration) -> u64 {
     u64::try_from(it.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A write side that has been asked for everything.
-async fn filled(folder: &Path, events: u64) -> Result<InProcess> {
-    let write_side = InProcess::start(folder).await?;
+/// Asks for everything.
+async fn fill(write_side: &InProcess, events: u64) -> Result<()> {
     let mut members = Vec::with_capacity(TENANTS);
     for number in 0..TENANTS {
         let member = tenant(&write_side.commands, &format!("mixed-{number}")).await?;
@@ -105,8 +138,7 @@ async fn filled(folder: &Path, events: u64) -> Result<InProcess> {
         }
         members.push(member);
     }
-    let began_at = write_side.log.end(Partition(0)).await?.0;
-    let next = Arc::new(AtomicU64::new(began_at));
+    let next = Arc::new(AtomicU64::new(1));
     let callers = (0..CALLERS).map(|caller| {
         let (commands, next) = (write_side.commands.clone(), next.clone());
         let tenant = caller % TENANTS;
@@ -115,7 +147,7 @@ async fn filled(folder: &Path, events: u64) -> Result<InProcess> {
     for caller in callers.collect::<Vec<_>>() {
         caller.await??;
     }
-    Ok(write_side)
+    Ok(())
 }
 
 /// Asks for one event after the other until there are `events`.
@@ -225,17 +257,21 @@ fn put(number: u64) -> Operation {
     }
 }
 
-/// What every rebuild has to do at least: read each record and decode it.
-async fn decode_all(log: &dyn EventLog, events: u64) -> Result<Duration> {
-    let began = Instant::now();
-    let mut reader = log.read(Partition(0), Position::START).await?;
-    let mut left = events;
-    while left > 0 {
-        for it in reader.next(READ_MAX).await? {
-            let name = it.record.attribute(Attribute::Type);
-            std::hint::black_box(Event::decode(name, &it.record.value())?);
-            left -= 1;
+/// What every rebuild has to do at least: read each record and decode it. Returns how many there
+/// were too.
+async fn decode_all(log: &dyn EventLog) -> Result<(u64, Duration)> {
+    let (began, mut count) = (Instant::now(), 0);
+    for partition in (0..log.partitions()).map(Partition) {
+        let (mut next, end) = (Position::START, log.end(partition).await?);
+        let mut reader = log.read(partition, next).await?;
+        while next < end {
+            for it in reader.next(READ_MAX).await? {
+                let name = it.record.attribute(Attribute::Type);
+                std::hint::black_box(Event::decode(name, &it.record.value())?);
+                next = it.position.next();
+                count += 1;
+            }
         }
     }
-    Ok(began.elapsed())
+    Ok((count, began.elapsed()))
 }

@@ -80,7 +80,7 @@ async fn saturate(
     Ok((count, began.elapsed()))
 }
 
-fn register(number: u64) -> Operation {
+pub(super) fn register(number: u64) -> Operation {
     let descriptor = json!({
         "apiVersion": "backstage.io/v1alpha1", "kind": "Component",
         "metadata": {"name": format!("c-{number}")},
@@ -92,7 +92,7 @@ fn register(number: u64) -> Operation {
 }
 
 /// Records as they were just written, as many as callers waited.
-async fn sample(log: &dyn EventLog) -> Result<Vec<Record>> {
+pub(super) async fn sample(log: &dyn EventLog) -> Result<Vec<Record>> {
     let mut reader = log.read(Partition(0), Position::START).await?;
     let mut records = Vec::new();
     while records.len() < CALLERS * 2 {
