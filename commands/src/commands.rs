@@ -1,5 +1,6 @@
 //! The handle through which everybody asks the write side.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use domain::principal::{Denied, Principal, Scope};
 use domain::subscription::{Sold, Subscription};
 use domain::tenant::{Standing, Tenant};
 use event_log::{EventLog, Partition};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 use vault::Keyring;
@@ -20,6 +22,7 @@ use crate::large::Underway;
 use crate::owner::envelope::{Answer, Envelope, Reply};
 use crate::owner::inbox::Refused;
 use crate::owner::{Owner, OwnerHandle, Parts, StartError};
+use crate::peers::Cause;
 use crate::prepare::{self, Ask, Context, NoTerms, Prepared, TermsSource};
 use crate::request::{CommandError, IdempotencyKey, Outcome, Request};
 use crate::settings::Settings;
@@ -47,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) views: Arc<Views>,
     /// Content of requests that is stored and not named yet.
     pub(crate) underway: Underway,
+    /// The partitions that are owned here.
+    owned: watch::Sender<BTreeSet<Partition>>,
     followers: Mutex<JoinSet<()>>,
     running: Mutex<JoinSet<()>>,
 }
@@ -79,6 +84,7 @@ impl Commands {
             triggers.push(to_follow);
             running.spawn(owner.run());
         }
+        let owned = owners.iter().map(|it: &OwnerHandle| it.partition).collect();
         let commands = Self(Arc::new(Inner {
             log,
             keyring,
@@ -87,6 +93,7 @@ impl Commands {
             owners,
             views,
             underway: Underway::default(),
+            owned: watch::Sender::new(owned),
             followers: Mutex::default(),
             running: Mutex::new(running),
         }));
@@ -191,6 +198,23 @@ impl Commands {
             return self.0.owners.get(SYSTEM_PARTITION).map(|it| it.partition);
         }
         self.0.views.directory().entry(tenant).map(|it| Partition(it.partition))
+    }
+
+    /// The partitions that are owned by this process, as that changes.
+    #[must_use]
+    pub fn owned(&self) -> watch::Receiver<BTreeSet<Partition>> {
+        self.0.owned.subscribe()
+    }
+
+    /// Does what follows from an event for a tenant whose partition is owned here, and returns
+    /// once that is durable: for peers that follow the partition the event is in.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::NotOwner`] if the tenant's partition is owned elsewhere; others if it is
+    /// not known to be durable.
+    pub async fn react_to(&self, cause: Cause) -> Result<(), CommandError> {
+        reactions::react_to(self, cause).await
     }
 
     /// Waits until a registered tenant exists in its own partition, at most so long.

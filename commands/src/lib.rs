@@ -16,6 +16,7 @@ mod idempotency;
 pub mod identities;
 mod large;
 mod owner;
+pub mod peers;
 mod prepare;
 mod reactions;
 pub mod record;
@@ -30,6 +31,7 @@ mod views;
 pub use clock::{Clock, SystemClock};
 pub use commands::Commands;
 pub use owner::StartError;
+pub use peers::{Cause, Peers};
 pub use request::{CommandError, EventSummary, IdempotencyKey, Mode, Outcome, Request};
 pub use settings::{Settings, Values};
 

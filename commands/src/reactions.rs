@@ -39,12 +39,13 @@ use vault::KeyringError;
 
 use crate::commands::Commands;
 use crate::owner::Triggers;
+use crate::peers::Cause;
 use crate::record::ReadError;
 use crate::request::CommandError;
 #[cfg(test)]
 use crate::settings::Sabotage;
 pub(crate) use effects::is_trigger;
-use effects::reacting;
+use effects::{carry_out, reacting};
 use lanes::Lanes;
 
 /// How many records are looked at at once.
@@ -172,6 +173,44 @@ impl Follower {
         self.lanes.enter(all);
         Ok(())
     }
+}
+
+/// Does what follows from an event for one target that is owned here.
+pub(crate) async fn react_to(commands: &Commands, cause: Cause) -> Result<(), CommandError> {
+    let Cause { source, position, target } = cause;
+    caught(async {
+        let log = &commands.inner().log;
+        // A reader would wait for what is not there.
+        if position >= log.end(source).await? {
+            return Err(CommandError::Unavailable(format!(
+                "there is nothing at position {position} of partition {source} yet"
+            ))
+            .into());
+        }
+        let mut reader = log.read(source, position).await?;
+        for recorded in reader.next(1).await?.iter().filter(|it| it.position == position) {
+            for reacting in reacting(commands, recorded).await? {
+                if reacting.target == target {
+                    carry_out(commands, source, &reacting).await?;
+                }
+            }
+        }
+        Ok(())
+    })
+    .await
+    .map_err(|error| match error {
+        FollowError::Command(error) => error,
+        error => {
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(
+                partition = source.0,
+                position = position.0,
+                error = cause,
+                "no reaction"
+            );
+            CommandError::Unavailable(error.to_string())
+        }
+    })
 }
 
 /// What following comes to; a panic is a failure like another: what was reacted to is known, and

@@ -179,6 +179,9 @@ pub enum CommandError {
     /// The log cannot take anything at present; nothing was written. The operator must act.
     #[error("nothing can be recorded at present: {0}")]
     Unavailable(String),
+    /// Another process owns the partition; nothing was done here.
+    #[error("partition {0} is owned by another process")]
+    NotOwner(Partition),
     /// Whether it took effect is unknown; asking again with the same key is safe.
     #[error("the outcome of the request is unknown; repeat it with the same idempotency key")]
     Unknown,

@@ -2,9 +2,12 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use domain::catalog::KindSet;
 use domain::tenant;
+
+use crate::peers::Peers;
 
 /// What the write side needs to be told. [`Settings::new`] suits a small machine.
 #[derive(Clone, Debug)]
@@ -33,12 +36,16 @@ pub struct Settings {
     pub tenants: tenant::Settings,
     /// Whether values are stored encrypted under their tenant's key.
     pub values: Values,
+    /// Where other processes reach this one; announced for every partition that is owned here.
+    pub address: Option<String>,
+    /// The owners in other processes, if there are any.
+    pub peers: Option<Arc<dyn Peers>>,
     /// A step that is left out, to show that a test would notice.
     #[cfg(test)]
     pub(crate) sabotage: Option<Sabotage>,
     /// How often following panics from now on.
     #[cfg(test)]
-    pub(crate) panics: std::sync::Arc<std::sync::atomic::AtomicU32>,
+    pub(crate) panics: Arc<std::sync::atomic::AtomicU32>,
 }
 
 /// Steps that tests leave out.
@@ -119,10 +126,12 @@ impl Settings {
             remembered_in_common_max: 1 << 20,
             snapshot_every: NonZeroU64::new(50_000).expect("it is not zero"),
             values: Values::default(),
+            address: None,
+            peers: None,
             #[cfg(test)]
             sabotage: None,
             #[cfg(test)]
-            panics: std::sync::Arc::default(),
+            panics: Arc::default(),
         }
     }
 

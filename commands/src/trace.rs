@@ -66,6 +66,7 @@ fn kind(error: &CommandError) -> (&'static str, bool) {
         CommandError::TooManyKeys { .. } => ("TOO_MANY_KEYS", false),
         CommandError::Busy { .. } => ("BUSY", false),
         CommandError::Unavailable(_) => ("UNAVAILABLE", true),
+        CommandError::NotOwner(_) => ("NOT_OWNER", false),
         CommandError::Unknown => ("UNKNOWN", true),
         CommandError::Fault(_) => ("FAULT", true),
     }

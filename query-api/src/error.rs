@@ -84,7 +84,9 @@ impl ApiError {
             Self::Command(CommandError::KeyReused(_)) => "IDEMPOTENCY_KEY_REUSED",
             Self::Command(CommandError::Busy { .. }) => "BUSY",
             Self::Command(CommandError::TooManyKeys { .. }) => "TOO_MANY_KEYS",
-            Self::Command(CommandError::Unavailable(_)) => "UNAVAILABLE",
+            Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_)) => {
+                "UNAVAILABLE"
+            }
             Self::Command(CommandError::Unknown) => "OUTCOME_UNKNOWN",
             Self::Command(CommandError::Fault(_))
             | Self::Read(ReadError::Fault { .. })
@@ -136,7 +138,9 @@ impl ApiError {
             Self::Command(
                 CommandError::Busy { retry_after } | CommandError::TooManyKeys { retry_after },
             ) => Some(*retry_after),
-            Self::Command(CommandError::Unavailable(_)) => Some(UNAVAILABLE_RETRY_AFTER),
+            Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_)) => {
+                Some(UNAVAILABLE_RETRY_AFTER)
+            }
             Self::Read(ReadError::NotYetVisible(it)) => Some(it.retry_after),
             _ => None,
         }
