@@ -6,8 +6,8 @@
 //!
 //! # Why a lane per target is safe
 //!
-//! A target's owner notes, per tenant, reaction and source partition, the last position handled
-//! and ignores what is at or below it. So of one (target, reaction, source partition) an earlier
+//! A target's owner notes, per tenant, reaction and source tenant, the last event handled and
+//! ignores what is at or before it. So of one (target, reaction, source tenant) an earlier
 //! effect must be durable before a later one is asked for, else it would be lost; between two of
 //! them there is no such order. A follower has one source partition, and a lane one target: it
 //! waits for each effect before the next, so the order holds, and even between reactions to

@@ -49,8 +49,8 @@ pub fn events() -> Vec<Event> {
     events.push(Event::Usage(of_usage()));
     events.push(Event::Reaction(reaction::Event::Advanced {
         reaction: Reaction::FollowDirectory,
-        source_partition: 0,
-        source_position: 41,
+        source_tenant: TenantId::SYSTEM,
+        source_sequence: 41,
     }));
     let verdicts = vec![(998, Verdict::Duplicate), (2, Verdict::Conflict)];
     events.push(Event::Request(request::Event::Noted { verdicts }));

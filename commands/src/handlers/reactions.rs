@@ -30,10 +30,10 @@ impl Decision<'_, '_> {
     /// An effect that the rules forbid is done with too: it will never be allowed, and what
     /// follows it must not wait for ever.
     pub(super) fn react(&mut self, react: &React) -> Result<(), Refusal> {
-        let React { reaction, source_partition, source_position, effect } = react;
+        let React { reaction, source_tenant, source_sequence, effect } = react;
         let reactions = self.overlay.reactions(self.tenant);
         let is_new =
-            reactions.is_none_or(|it| it.is_new(*reaction, *source_partition, *source_position));
+            reactions.is_none_or(|it| it.is_new(*reaction, *source_tenant, *source_sequence));
         #[cfg(test)]
         let is_new = is_new || self.around.sabotage == Some(Sabotage::ReactAlways);
         if !is_new {
@@ -59,8 +59,8 @@ impl Decision<'_, '_> {
 
     /// Notes that a source event is done with.
     pub(crate) fn advance(&mut self, react: &React) -> Result<(), Refusal> {
-        let React { reaction, source_partition, source_position, .. } = *react;
-        let event = reaction::Event::Advanced { reaction, source_partition, source_position };
+        let React { reaction, source_tenant, source_sequence, .. } = *react;
+        let event = reaction::Event::Advanced { reaction, source_tenant, source_sequence };
         self.happen(Stream::Reactions, domain::Event::Reaction(event))
     }
 

@@ -216,8 +216,8 @@ pub(crate) struct Usage {
 #[derive(Debug)]
 pub(crate) struct React {
     pub(crate) reaction: Reaction,
-    pub(crate) source_partition: u32,
-    pub(crate) source_position: u64,
+    pub(crate) source_tenant: TenantId,
+    pub(crate) source_sequence: u64,
     pub(crate) effect: Effect,
 }
 

@@ -4,7 +4,7 @@ use domain::customer::Role;
 use domain::id::{ActorId, CustomerId, EventId, LocationId, TenantId};
 use domain::reaction::Reaction;
 use domain::{Event, Stream, directory, location, tenant};
-use event_log::{Attribute, Partition, Position, Recorded};
+use event_log::{Attribute, Position, Recorded};
 use vault::KeyringError;
 
 use super::FollowError;
@@ -32,8 +32,18 @@ pub(super) struct Reacting {
     pub(super) target: TenantId,
     /// Where its cause is in the partition that is followed.
     pub(super) position: Position,
-    cause: EventId,
+    cause: Cause,
     wanted: Wanted,
+}
+
+/// The event that something follows from.
+#[derive(Clone, Copy, Debug)]
+struct Cause {
+    id: EventId,
+    /// Whose it is.
+    tenant: TenantId,
+    /// Which of its tenant's.
+    sequence: u64,
 }
 
 /// An effect that was not prepared yet.
@@ -77,7 +87,8 @@ pub(super) async fn reacting(
         return Ok(Vec::new());
     }
     let header = Header::of(record)?;
-    let Header { tenant, stream, id: cause, .. } = header;
+    let Header { tenant, stream, id, sequence, .. } = header;
+    let cause = Cause { id, tenant, sequence };
     let react = |reaction, target, wanted| Reacting {
         reaction,
         target,
@@ -147,18 +158,14 @@ impl Wanted {
 }
 
 /// Asks the target for the effect, as often as it takes to do all of it.
-pub(super) async fn carry_out(
-    commands: &Commands,
-    source: Partition,
-    reacting: &Reacting,
-) -> Result<(), FollowError> {
-    let Reacting { reaction, target, position, cause, wanted } = reacting;
+pub(super) async fn carry_out(commands: &Commands, reacting: &Reacting) -> Result<(), FollowError> {
+    let Reacting { reaction, target, cause, wanted, .. } = reacting;
     let (reaction, target) = (*reaction, *target);
     let owner = commands.owner_of(target)?;
-    let (source_partition, source_position) = (source.0, position.0);
+    let (source_tenant, source_sequence) = (cause.tenant, cause.sequence);
     let handled = owner.read(move |state| {
         let reactions = state.reactions(target);
-        reactions.is_some_and(|it| !it.is_new(reaction, source_partition, source_position))
+        reactions.is_some_and(|it| !it.is_new(reaction, source_tenant, source_sequence))
     });
     let handled = handled.await.ok_or(FollowError::Stopping)?;
     #[cfg(test)]
@@ -178,10 +185,10 @@ pub(super) async fn carry_out(
     let mut part = 0;
     while let Some(begin) = from.take() {
         let effect = wanted.effect(commands, &keys, begin);
-        let name = format!("{reaction:?}/{source}/{position}/{part}");
+        let name = format!("{reaction:?}/{source_tenant}/{source_sequence}/{part}");
         let command = keys.command_id(ActorId::SYSTEM, "reaction", &name);
-        let ask_for = Ask::React(React { reaction, source_partition, source_position, effect });
-        let prepared = internal(keyring, target, command, Some(*cause), ask_for).await?;
+        let ask_for = Ask::React(React { reaction, source_tenant, source_sequence, effect });
+        let prepared = internal(keyring, target, command, Some(cause.id), ask_for).await?;
         match ask(owner, prepared).await?.0 {
             Answer::Done(_) => {}
             Answer::Partly { resume } => {

@@ -159,7 +159,7 @@ impl Shared {
         };
         #[cfg(test)]
         self.commands.inner().settings.panic_if_asked();
-        carry_out(&self.commands, self.source, reacting).await
+        carry_out(&self.commands, reacting).await
     }
 
     #[cfg_attr(not(test), expect(clippy::unused_self, reason = "tests need it"))]

@@ -83,7 +83,7 @@ enum HeldV1 {
     Subscription(SubscriptionV1),
     Meter(StandingV1, Option<DefinitionV1>),
     Usage(Vec<Consumption>),
-    Reactions(Vec<(Reaction, u32, u64)>),
+    Reactions(Vec<(Reaction, TenantId, u64)>),
     Requests,
 }
 
@@ -468,14 +468,10 @@ fn restore_meter(
     })
 }
 
-fn restore_reactions(handled: &[(Reaction, u32, u64)]) -> Reactions {
+fn restore_reactions(handled: &[(Reaction, TenantId, u64)]) -> Reactions {
     let mut reactions = Reactions::default();
-    for (reaction, source_partition, source_position) in handled.iter().copied() {
-        reactions.evolve(&reaction::Event::Advanced {
-            reaction,
-            source_partition,
-            source_position,
-        });
+    for (reaction, source_tenant, source_sequence) in handled.iter().copied() {
+        reactions.evolve(&reaction::Event::Advanced { reaction, source_tenant, source_sequence });
     }
     reactions
 }

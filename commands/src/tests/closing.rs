@@ -111,8 +111,8 @@ async fn who_stops_between_two_things_that_follow_from_one_event_does_the_second
     let closed = installation.submit(&acme, Operation::CloseTenant).await.unwrap();
     let ask_for = Ask::React(React {
         reaction: Reaction::EndSubscriptions,
-        source_partition: closed.partition.0,
-        source_position: closed.position.0,
+        source_tenant: acme.tenant(),
+        source_sequence: closed.sequence,
         effect: Effect::EndSubscriptions { from: 0 },
     });
     let command = CommandId(Uuid::now_v7());

@@ -1,26 +1,29 @@
 use super::*;
 
-fn advanced(reaction: Reaction, source_partition: u32, source_position: u64) -> Event {
-    Event::Advanced { reaction, source_partition, source_position }
+const OTHER: TenantId = TenantId(uuid::Uuid::from_u128(1));
+const SYSTEM: TenantId = TenantId::SYSTEM;
+
+fn advanced(reaction: Reaction, source_sequence: u64) -> Event {
+    Event::Advanced { reaction, source_tenant: SYSTEM, source_sequence }
 }
 
 #[test]
-fn a_source_event_is_handled_once_per_reaction_and_partition() {
+fn a_source_event_is_handled_once_per_reaction_and_tenant() {
     let mut reactions = Reactions::default();
     let directory = Reaction::FollowDirectory;
-    assert!(reactions.is_new(directory, 0, 0));
-    reactions.evolve(&advanced(directory, 0, 7));
-    assert!(!reactions.is_new(directory, 0, 7));
-    assert!(!reactions.is_new(directory, 0, 3));
-    assert!(reactions.is_new(directory, 0, 8));
-    assert!(reactions.is_new(directory, 1, 7), "another partition counts for itself");
-    assert!(reactions.is_new(Reaction::FollowLocation, 0, 7), "another reaction, too");
+    assert!(reactions.is_new(directory, SYSTEM, 0));
+    reactions.evolve(&advanced(directory, 7));
+    assert!(!reactions.is_new(directory, SYSTEM, 7));
+    assert!(!reactions.is_new(directory, SYSTEM, 3));
+    assert!(reactions.is_new(directory, SYSTEM, 8));
+    assert!(reactions.is_new(directory, OTHER, 7), "another tenant counts for itself");
+    assert!(reactions.is_new(Reaction::FollowLocation, SYSTEM, 7), "another reaction, too");
 }
 
 #[test]
 fn what_was_handled_stays_handled() {
     let mut reactions = Reactions::default();
-    reactions.evolve(&advanced(Reaction::FollowLocation, 0, 7));
-    reactions.evolve(&advanced(Reaction::FollowLocation, 0, 3));
-    assert!(!reactions.is_new(Reaction::FollowLocation, 0, 7));
+    reactions.evolve(&advanced(Reaction::FollowLocation, 7));
+    reactions.evolve(&advanced(Reaction::FollowLocation, 3));
+    assert!(!reactions.is_new(Reaction::FollowLocation, SYSTEM, 7));
 }
