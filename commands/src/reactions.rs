@@ -191,7 +191,7 @@ pub(crate) async fn react_to(commands: &Commands, cause: Cause) -> Result<(), Co
         for recorded in reader.next(1).await?.iter().filter(|it| it.position == position) {
             for reacting in reacting(commands, recorded).await? {
                 if reacting.target == target {
-                    carry_out(commands, source, &reacting).await?;
+                    carry_out(commands, &reacting).await?;
                 }
             }
         }
