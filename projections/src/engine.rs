@@ -10,29 +10,35 @@ pub(crate) mod fact;
 pub(crate) mod fold;
 mod generations;
 mod live;
+mod observer;
 mod resume;
+pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod table_set;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::TenantId;
-use event_log::EventLog;
+use event_log::{EventLog, Partition};
 use tokio::runtime::Handle;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
 use vault::Keyring;
 
 use crate::model::Model;
 use crate::read_models::ReadModels;
-use crate::store::Database;
+use crate::store::{Access, Database};
 use crate::tables::Tables;
 use batch::Guard;
 use change::Change;
 use generations::Generations;
 use live::Live;
+use observer::Observer;
+use share::Share;
 use status::{ModelStatus, ParkedTenant};
 use worker::Tools;
 
@@ -49,6 +55,9 @@ const READ_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct Settings {
     /// Where the tables are.
     pub tables: Tables,
+    /// The partitions whose tables this process writes, as that changes; none for all of them. Only
+    /// for tables that several processes share: files are written by whoever reads them.
+    pub written: Option<watch::Receiver<BTreeSet<Partition>>>,
     /// The most events one transaction applies.
     pub batch_max: usize,
     /// The connections that readers of one model share.
@@ -73,6 +82,7 @@ impl Settings {
     pub fn on(tables: Tables) -> Self {
         Self {
             tables,
+            written: None,
             batch_max: 8_192,
             readers_max: 4,
             read_time_max: READ_TIME_MAX,
@@ -137,6 +147,8 @@ pub struct Projections {
     tools: Tools,
     generations: Arc<Generations>,
     filled_on: Handle,
+    /// Where several processes share the tables.
+    observer: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
 
 impl Projections {
@@ -168,13 +180,27 @@ impl Projections {
         let live = Arc::new(Live::open(&database).await.map_err(failed)?);
         let batch_max = settings.batch_max;
         let filled_on = settings.filled_on.clone().unwrap_or_else(Handle::current);
-        let tools = Tools { log, keyring, changes, live, batch_max, guard };
+        let written = settings.written.clone().filter(|_| database.is_shared());
+        let share = Share::of(written);
+        let tools = Tools { log, keyring, changes, live, batch_max, share, guard };
         let opening = tools.clone();
+        let choice = database.is_shared().then(|| database.choice());
         // The connections that write are opened there too, since their threads take after it.
         let generations =
             filled_on.spawn(async move { Generations::open(&settings, database, &opening).await });
         let generations = generations.await.map_err(|it| EngineError::Place(Box::new(it)))??;
-        Ok(Self { tools, generations: Arc::new(generations), filled_on })
+        let generations = Arc::new(generations);
+        let observer = match choice {
+            None => None,
+            Some(choice) => {
+                let connection = choice.connect(Access::Write).await.map_err(failed)?;
+                let observer = Observer::new(&generations, tools.clone(), connection);
+                let stop = watch::Sender::new(false);
+                let task = filled_on.spawn(observer.run(stop.subscribe()));
+                Some((stop, task))
+            }
+        };
+        Ok(Self { tools, generations, filled_on, observer })
     }
 
     /// What a request that begins now reads.
@@ -236,6 +262,11 @@ impl Projections {
 
     /// Stops every worker after its running transaction.
     pub async fn stop(self) {
+        if let Some((stop, task)) = self.observer {
+            stop.send_replace(true);
+            // One that panicked is stopped as well.
+            let _ = task.await;
+        }
         self.generations.stop().await;
     }
 }
