@@ -15,6 +15,7 @@ mod resume;
 pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod table_set;
+pub(crate) mod teller;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -40,6 +41,7 @@ use live::Live;
 use observer::Observer;
 use share::Share;
 use status::{ModelStatus, ParkedTenant};
+use teller::{Teller, Told};
 use worker::Tools;
 
 /// The longest one read may take unless the settings say otherwise. In seconds: 5, a thousand
@@ -147,8 +149,25 @@ pub struct Projections {
     tools: Tools,
     generations: Arc<Generations>,
     filled_on: Handle,
+    teller: Attendant,
     /// Where several processes share the tables.
-    observer: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+    observer: Option<Attendant>,
+}
+
+/// A task that goes on until it is told to stop, or nobody is there to tell it.
+#[derive(Debug)]
+struct Attendant {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Attendant {
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "a task beside the projections did not end well");
+        }
+    }
 }
 
 impl Projections {
@@ -174,7 +193,7 @@ impl Projections {
         keyring: Keyring,
         guard: Guard,
     ) -> Result<Self, EngineError> {
-        let changes = broadcast::Sender::new(CHANGES_MAX);
+        let told = Told::nothing(log.partitions(), CHANGES_MAX);
         let failed = |it| EngineError::Place(Box::new(it));
         let database = Database::open(&settings.tables).await.map_err(failed)?;
         let live = Arc::new(Live::open(&database).await.map_err(failed)?);
@@ -182,7 +201,7 @@ impl Projections {
         let filled_on = settings.filled_on.clone().unwrap_or_else(Handle::current);
         let written = settings.written.clone().filter(|_| database.is_shared());
         let share = Share::of(written);
-        let tools = Tools { log, keyring, changes, live, batch_max, share, guard };
+        let tools = Tools { log, keyring, told, live, batch_max, share, guard };
         let opening = tools.clone();
         let choice = database.is_shared().then(|| database.choice());
         // The connections that write are opened there too, since their threads take after it.
@@ -197,10 +216,13 @@ impl Projections {
                 let observer = Observer::new(&generations, tools.clone(), connection);
                 let stop = watch::Sender::new(false);
                 let task = filled_on.spawn(observer.run(stop.subscribe()));
-                Some((stop, task))
+                Some(Attendant { stop, task })
             }
         };
-        Ok(Self { tools, generations, filled_on, observer })
+        let stop = watch::Sender::new(false);
+        let teller = Teller::new(&generations, tools.clone());
+        let teller = Attendant { task: filled_on.spawn(teller.run(stop.subscribe())), stop };
+        Ok(Self { tools, generations, filled_on, teller, observer })
     }
 
     /// What a request that begins now reads.
@@ -213,7 +235,7 @@ impl Projections {
     /// that falls behind is told so by the channel and must read afresh.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.tools.changes.subscribe()
+        self.tools.told.listen()
     }
 
     /// How far every generation of every model is.
@@ -262,10 +284,9 @@ impl Projections {
 
     /// Stops every worker after its running transaction.
     pub async fn stop(self) {
-        if let Some((stop, task)) = self.observer {
-            stop.send_replace(true);
-            // One that panicked is stopped as well.
-            let _ = task.await;
+        self.teller.stop().await;
+        if let Some(observer) = self.observer {
+            observer.stop().await;
         }
         self.generations.stop().await;
     }

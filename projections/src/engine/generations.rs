@@ -57,6 +57,9 @@ impl Generations {
         for model in Model::ALL {
             let set = Arc::new(open_live(&database, model, tools, readers).await?);
             set.make_live();
+            if Tools::is_told(&set) {
+                tools.told.begin(&set);
+            }
             workers.insert(model, Workers::start(&set, tools));
             sets.push(set);
         }
@@ -170,6 +173,9 @@ impl Generations {
             state.workers.insert(next.model, Workers::start(next, tools));
             drop(state);
             old.retire();
+            if Tools::is_told(next) {
+                tools.told.seen_in(next);
+            }
             Ok(())
         };
         let exchanged = exchanged.await;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::engine::generations::Generations;
 use crate::engine::table_set::{TableSet, checkpoint};
+use crate::engine::teller::after;
 use crate::engine::worker::Tools;
 use crate::model::Model;
 use crate::store::{Connection, Row, Sql, StoreError};
@@ -66,7 +67,7 @@ impl Observer {
             let only = self.turn().await;
             let Some(generations) = self.generations.upgrade() else { return };
             if only.is_none() {
-                let listening = self.tools.changes.receiver_count() > 0;
+                let listening = self.tools.told.somebody_listens();
                 let every = if listening { LISTEN_EVERY } else { LOOK_EVERY };
                 self.due = Instant::now() + every;
             }
@@ -127,7 +128,12 @@ impl Observer {
     /// Takes note of how far a set is.
     fn learn(&self, set: &Arc<TableSet>, row: &Row) -> Result<(), StoreError> {
         let (partition, checkpoint) = (Partition(row.number(1)?), checkpoint(row, 2)?);
-        if set.learn(partition, checkpoint) {
+        let upto = after(checkpoint.place.as_ref());
+        let to_settle = set.learn(partition, checkpoint);
+        if Tools::is_told(set) {
+            self.tools.told.seen(partition, upto);
+        }
+        if to_settle {
             let (set, live) = (set.clone(), self.tools.live.clone());
             tokio::spawn(async move {
                 if let Err(error) = set.settle_now(&live).await {

@@ -212,7 +212,7 @@ async fn count_with_two_workers(on: Kind, guard: Guard, batches: u64) -> u64 {
         live,
         log: log.clone(),
         keyring,
-        changes: broadcast::Sender::new(16),
+        told: Told::nothing(1, 16),
         batch_max: 1,
         share: share::Share::default(),
         guard,
@@ -412,5 +412,6 @@ async fn an_operator_reads_no_tenants_catalog(on: Kind) {
 
 mod filling;
 mod isolation;
+mod listening;
 mod panics;
 mod processes;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use event_log::{Attribute, EventLog, LogError, Partition, Position, Reader, Recorded, trace};
 use futures::FutureExt as _;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
@@ -20,6 +20,8 @@ use crate::engine::fold::{ApplyError, Trouble};
 use crate::engine::live::Live;
 use crate::engine::share::Share;
 use crate::engine::table_set::{Checkpoint, Place, TableSet};
+use crate::engine::teller::{Told, after};
+use crate::model::Model;
 use crate::store::StoreError;
 
 /// How long to wait before trying again after the storage failed, at first and at most.
@@ -48,7 +50,7 @@ const FILLING_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) struct Tools {
     pub log: Arc<dyn EventLog>,
     pub keyring: Keyring,
-    pub changes: broadcast::Sender<Change>,
+    pub told: Told,
     pub live: Arc<Live>,
     pub batch_max: usize,
     pub share: Share,
@@ -63,10 +65,14 @@ impl Tools {
 
     /// Says what became visible, if requests are answered from `set`.
     pub(crate) fn tell(&self, set: &TableSet, changes: Vec<Change>) {
-        for change in changes.into_iter().filter(|_| set.is_live()) {
-            // Nobody listening is not an error.
-            let _ = self.changes.send(change);
+        if set.is_live() {
+            self.told.tell(changes);
         }
+    }
+
+    /// Whether listeners are told of what happens to `set`.
+    pub(crate) fn is_told(set: &TableSet) -> bool {
+        set.is_live() && set.model == Model::Catalog
     }
 }
 
@@ -299,7 +305,10 @@ impl Worker {
         // Who waits for the last event sees tables that are filled.
         self.committed(Some(&place)).await?;
         self.set.reached(self.partition, place.clone());
-        self.tools.tell(&self.set, visible);
+        if Tools::is_told(&self.set) {
+            let (from, upto) = (after(checkpoint.place.as_ref()), place.position.next());
+            self.tools.told.applied(self.partition, from, upto, visible);
+        }
         Ok(Some(place))
     }
 
@@ -317,6 +326,9 @@ impl Worker {
     fn note_overtaken(&self, checkpoint: &Checkpoint) {
         if let Some(place) = &checkpoint.place {
             self.set.reached(self.partition, place.clone());
+            if Tools::is_told(&self.set) {
+                self.tools.told.seen(self.partition, place.position.next());
+            }
         }
     }
 

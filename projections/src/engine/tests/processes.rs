@@ -12,18 +12,18 @@ use crate::store::{Access, Sql};
 use crate::temporary::on_postgres;
 
 /// A log of two partitions with a tenant each, the first on the first, and a database.
-struct World {
+pub(super) struct World {
     place: Temporary,
     log: Arc<dyn EventLog>,
     keyring: Keyring,
-    history: History,
+    pub(super) history: History,
     second: Box<dyn Writer>,
 }
 
 /// One process.
-struct Process {
-    projections: Projections,
-    written: watch::Sender<BTreeSet<Partition>>,
+pub(super) struct Process {
+    pub(super) projections: Projections,
+    pub(super) written: watch::Sender<BTreeSet<Partition>>,
 }
 
 fn partitions(numbers: &[u32]) -> BTreeSet<Partition> {
@@ -31,7 +31,7 @@ fn partitions(numbers: &[u32]) -> BTreeSet<Partition> {
 }
 
 impl World {
-    async fn new(on: Kind) -> Self {
+    pub(super) async fn new(on: Kind) -> Self {
         let place = Temporary::new(on).await;
         let log = Arc::new(MemoryLog::new(2)) as Arc<dyn EventLog>;
         let keyring = keyring().await;
@@ -41,7 +41,12 @@ impl World {
     }
 
     /// Appends so many entities of the tenant of `partition`, and answers where that ends.
-    async fn register(&mut self, partition: u32, prefix: &str, count: usize) -> Position {
+    pub(super) async fn register(
+        &mut self,
+        partition: u32,
+        prefix: &str,
+        count: usize,
+    ) -> Position {
         for number in 0..count {
             let name = component(&format!("{prefix}-{number}"));
             self.history.register(tenant(u128::from(partition) + 1), &name, None).await;
@@ -53,7 +58,7 @@ impl World {
     }
 
     /// A process that writes these partitions.
-    async fn process(&self, written: &[u32]) -> Process {
+    pub(super) async fn process(&self, written: &[u32]) -> Process {
         self.process_with(written, settings(&self.place)).await
     }
 
@@ -72,7 +77,7 @@ impl World {
 }
 
 impl Process {
-    async fn shows(&self, partition: u32, position: Position) -> ReadModels {
+    pub(super) async fn shows(&self, partition: u32, position: Position) -> ReadModels {
         let models = self.projections.models();
         let partition = Partition(partition);
         models.wait_for(&Model::ALL, partition, position, PATIENCE).await.unwrap();
@@ -135,9 +140,7 @@ async fn whoever_does_not_look_sees_nothing_of_others(on: Kind) {
     let mut world = World::new(on).await;
     let owner = world.process(&[0, 1]).await;
     let mut blind = world.process(&[]).await;
-    let (stop, task) = blind.projections.observer.take().unwrap();
-    stop.send_replace(true);
-    task.await.unwrap();
+    blind.projections.observer.take().unwrap().stop().await;
     let end = world.register(0, "a", 1).await;
     owner.shows(0, end).await;
     let models = blind.projections.models();
