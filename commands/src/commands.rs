@@ -268,7 +268,7 @@ impl Commands {
     /// Who decides for `tenant`.
     pub(crate) fn owner_of(&self, tenant: TenantId) -> Result<&OwnerHandle, CommandError> {
         let partition = self.partition_of(tenant).ok_or_else(|| CommandError::Rejected {
-            code: "TENANT_NOT_FOUND",
+            code: "TENANT_NOT_FOUND".into(),
             reason: format!("there is no tenant {tenant}"),
         })?;
         let index = usize::try_from(partition.0).expect("a partition's number is small");

@@ -94,7 +94,8 @@ fn outcome(
             _ => {}
         }
         if !is_note(&event) {
-            outcome.events.push(EventSummary { id, stream, revision, name: event.name() });
+            let name = event.name().into();
+            outcome.events.push(EventSummary { id, stream, revision, name });
         }
     }
     Ok(found.expect("a reader returns at least one record"))

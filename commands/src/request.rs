@@ -1,5 +1,10 @@
 //! What is asked of the write side, and what it answers.
+//!
+//! A process that does not own a tenant's partition passes the request on to the one that does, so
+//! all of it can be said in JSON, and nothing is lost on the way (`tests/wire.rs`). Processes of
+//! two versions may talk to each other: a field is added with a default, and nothing is renamed.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,10 +16,12 @@ use domain::usage::Verdict;
 use domain::violation;
 pub use domain::violation::Violation;
 use event_log::{Partition, Position};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// One request to change something.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Request {
     /// What is wanted.
     pub operation: Operation,
@@ -46,7 +53,8 @@ impl Request {
 }
 
 /// Whether a decision takes effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Mode {
     /// It is appended and answered once it is durable.
     Commit,
@@ -57,7 +65,8 @@ pub enum Mode {
 /// A client's name for a request: 1 to 255 visible ASCII characters.
 ///
 /// Scoped to (tenant, principal, operation). The outcome is kept for seven days.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct IdempotencyKey(Box<str>);
 
 /// Why a text is not an idempotency key.
@@ -77,6 +86,20 @@ impl std::str::FromStr for IdempotencyKey {
     }
 }
 
+impl TryFrom<String> for IdempotencyKey {
+    type Error = IdempotencyKeyError;
+
+    fn try_from(text: String) -> Result<Self, IdempotencyKeyError> {
+        text.parse()
+    }
+}
+
+impl From<IdempotencyKey> for String {
+    fn from(key: IdempotencyKey) -> Self {
+        key.0.into()
+    }
+}
+
 impl IdempotencyKey {
     /// The text.
     #[must_use]
@@ -86,14 +109,17 @@ impl IdempotencyKey {
 }
 
 /// What became of a request that was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Outcome {
     /// The request's identity; the same for a repetition with the same key.
     pub command: CommandId,
     /// The partition that decided it.
+    #[serde(with = "PartitionNumber")]
     pub partition: Partition,
     /// A reader that has come past this position sees everything the decision rests on. For a
     /// request without events, where it was noted or, without a key, the last position before it.
+    #[serde(with = "PositionNumber")]
     pub position: Position,
     /// The tenant's last sequence after the request.
     pub sequence: u64,
@@ -108,7 +134,8 @@ pub struct Outcome {
 }
 
 /// Whether an outcome is fresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Repetition {
     /// It was decided now.
     First,
@@ -117,7 +144,8 @@ pub enum Repetition {
 }
 
 /// One event of an outcome, without its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EventSummary {
     /// Its identity; nil in a preview.
     pub id: EventId,
@@ -126,11 +154,12 @@ pub struct EventSummary {
     /// Its place in the stream, from 1.
     pub revision: u64,
     /// Its type without the prefix: `<noun>.<fact>.v<N>`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
 }
 
 /// Why a request had no effect. The variants say who must act.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum CommandError {
     /// The caller may not ask for this.
     #[error(transparent)]
@@ -142,7 +171,7 @@ pub enum CommandError {
     #[error("{reason}")]
     Rejected {
         /// A stable code in upper case, say `PLAN_RETIRED`.
-        code: &'static str,
+        code: Cow<'static, str>,
         /// Why, in full.
         reason: String,
     },
@@ -181,7 +210,7 @@ pub enum CommandError {
     Unavailable(String),
     /// Another process owns the partition; nothing was done here.
     #[error("partition {0} is owned by another process")]
-    NotOwner(Partition),
+    NotOwner(#[serde(with = "PartitionNumber")] Partition),
     /// Whether it took effect is unknown; asking again with the same key is safe.
     #[error("the outcome of the request is unknown; repeat it with the same idempotency key")]
     Unknown,
@@ -189,6 +218,16 @@ pub enum CommandError {
     #[error("internal fault while deciding {0}")]
     Fault(CommandId),
 }
+
+/// A partition in JSON, of which `event-log` knows nothing.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Partition")]
+struct PartitionNumber(u32);
+
+/// A position in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Position")]
+struct PositionNumber(u64);
 
 impl CommandError {
     /// One thing is malformed.

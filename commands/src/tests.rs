@@ -14,3 +14,4 @@ mod requests;
 pub(crate) mod scenario;
 mod sizes;
 mod snapshots;
+mod wire;

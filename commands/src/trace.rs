@@ -56,11 +56,11 @@ pub(crate) fn end(span: &Span, outcome: &Result<Outcome, CommandError>) {
 }
 
 /// What kind of error it is, and whether it is a failure of ours rather than an answer.
-fn kind(error: &CommandError) -> (&'static str, bool) {
+fn kind(error: &CommandError) -> (&str, bool) {
     match error {
         CommandError::Denied(_) => ("DENIED", false),
         CommandError::Invalid(_) => ("INVALID", false),
-        CommandError::Rejected { code, .. } => (*code, false),
+        CommandError::Rejected { code, .. } => (code, false),
         CommandError::Conflict { .. } => ("CONFLICT", false),
         CommandError::KeyReused(_) => ("KEY_REUSED", false),
         CommandError::TooManyKeys { .. } => ("TOO_MANY_KEYS", false),

@@ -2,10 +2,14 @@
 //!
 //! An operation says what is wanted in the caller's words (references, keys, plain text). The
 //! write side turns it into commands of aggregates, adding identities, digests and facts.
+//!
+//! Processes pass operations on to one another as JSON and never store them. Two versions of
+//! Callboard may talk to each other, so a field is added with a default, and nothing is renamed.
 
 mod shape;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 pub use self::shape::{CONTACT_MAX, CUSTOMER_NAME_MAX};
 use crate::customer::Role;
@@ -24,7 +28,8 @@ use crate::violation::Violation;
 pub const ENTITY_CHANGES_MAX: usize = 500;
 
 /// What is wanted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Operation {
     /// Reserve a slug and create a tenant. For operators.
     RegisterTenant {
@@ -194,7 +199,8 @@ pub enum Operation {
 }
 
 /// One change of an [`Operation::ApplyEntities`].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum EntityChange {
     /// Register the entity, or update it if it is there.
     Put {
@@ -215,7 +221,8 @@ pub enum EntityChange {
 }
 
 /// What must be true of a stream for a command to be decided (optimistic concurrency).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ExpectedRevision {
     /// Anything.
     #[default]
@@ -229,7 +236,8 @@ pub enum ExpectedRevision {
 }
 
 /// When a cancelled subscription ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum CancelWhen {
     /// At once.
     Now,
@@ -238,7 +246,8 @@ pub enum CancelWhen {
 }
 
 /// Usage as a caller reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct UsageEntry {
     /// The system that observed it.
     pub source: String,

@@ -4,6 +4,10 @@
 //! handlers ask it for a [`Scope`], never for a bare yes, so that a partial permission needs no
 //! new code in them. It does *not* verify credentials.
 
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::id::{ActorId, TenantId};
 
 /// Somebody acting for one tenant.
@@ -68,7 +72,7 @@ impl Principal {
 }
 
 /// The caller may not ask for this.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("permission `{}` is required", permission.name())]
 pub struct Denied {
     /// What was missing.
@@ -128,6 +132,32 @@ macro_rules! permissions {
             }
         }
     };
+}
+
+impl Serialize for Permission {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Permission {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::text::deserialize(deserializer)
+    }
+}
+
+/// Why a text is not a permission.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a permission like `entity.read`, got `{0}`")]
+pub struct PermissionError(String);
+
+impl FromStr for Permission {
+    type Err = PermissionError;
+
+    fn from_str(text: &str) -> Result<Self, PermissionError> {
+        let found = Self::ALL.iter().find(|it| it.name() == text);
+        found.copied().ok_or_else(|| PermissionError(text.chars().take(64).collect()))
+    }
 }
 
 permissions! {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::id::{
     CustomerId, EntityId, IdError, LocationId, MeterId, PlanId, SubscriptionId, TenantId,
 };
@@ -78,6 +80,18 @@ impl FromStr for Stream {
             MeterId::PREFIX => text.parse().map(Self::Meter),
             _ => Err(IdError { prefix: "stream", got: text.chars().take(64).collect() }),
         }
+    }
+}
+
+impl Serialize for Stream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Stream {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::text::deserialize(deserializer)
     }
 }
 

@@ -67,7 +67,7 @@ impl ApiError {
 
     /// The code, for programs; it never changes its meaning.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Denied(_)
             | Self::Read(ReadError::Denied(_))

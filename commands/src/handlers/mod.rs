@@ -103,7 +103,7 @@ impl From<IdentitiesError> for Refusal {
 
 /// A refusal by the rules.
 pub(crate) fn rejected(code: &'static str, reason: &dyn std::fmt::Display) -> Refusal {
-    Refusal::Caller(CommandError::Rejected { code, reason: reason.to_string() })
+    Refusal::Caller(CommandError::Rejected { code: code.into(), reason: reason.to_string() })
 }
 
 impl<'d, 's> Decision<'d, 's> {

@@ -250,7 +250,7 @@ impl<'s> Batch<'s> {
             Err(Refusal::Caller(CommandError::Rejected { code, reason }))
                 if let Ask::React(react) = &prepared.ask =>
             {
-                tracing::warn!(?react, code, reason, "a reaction was rejected");
+                tracing::warn!(?react, %code, reason, "a reaction was rejected");
                 decision.overlay.roll_back();
                 decision = Decision::new(&mut self.overlay, &around, prepared.tenant);
                 decision.advance(react)?;
@@ -272,7 +272,7 @@ impl<'s> Batch<'s> {
                     self.write(prepared, stream, revision, event, (index + 1, count))?
                 }
             };
-            let (stream, revision, name) = (it.stream, it.revision, it.event.name());
+            let (stream, revision, name) = (it.stream, it.revision, it.event.name().into());
             if !is_note(&it.event) {
                 events.push(EventSummary { id, stream, revision, name });
             }
@@ -338,5 +338,5 @@ fn unwritten(error: &WriteError) -> Refusal {
             error.to_string()
         }
     };
-    Refusal::Caller(CommandError::Rejected { code: "TOO_LARGE", reason })
+    Refusal::Caller(CommandError::Rejected { code: "TOO_LARGE".into(), reason })
 }

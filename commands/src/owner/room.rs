@@ -56,5 +56,5 @@ fn too_large(Room { records, bytes }: Room) -> CommandError {
         "the request would record {records} events of {bytes} bytes at once, at most \
          {RECORDS_MAX} events and {BYTES_MAX} bytes fit; ask for less at a time"
     );
-    CommandError::Rejected { code: "TOO_LARGE", reason }
+    CommandError::Rejected { code: "TOO_LARGE".into(), reason }
 }

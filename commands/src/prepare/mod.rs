@@ -196,7 +196,7 @@ pub(crate) enum NoTerms {
 impl From<NoTerms> for CommandError {
     fn from(missing: NoTerms) -> Self {
         match missing {
-            NoTerms::Rejected { code, reason } => Self::Rejected { code, reason },
+            NoTerms::Rejected { code, reason } => Self::Rejected { code: code.into(), reason },
             NoTerms::Unavailable(reason) => Self::Unavailable(reason),
         }
     }
@@ -338,7 +338,7 @@ pub(crate) async fn internal(
 pub(crate) fn keyring_error(error: &KeyringError) -> CommandError {
     match error {
         KeyringError::TenantErased(_) => {
-            CommandError::Rejected { code: "TENANT_ERASED", reason: error.to_string() }
+            CommandError::Rejected { code: "TENANT_ERASED".into(), reason: error.to_string() }
         }
         KeyringError::WrongRoot
         | KeyringError::Damaged(_)

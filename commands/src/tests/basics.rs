@@ -49,7 +49,10 @@ async fn an_entity_is_registered_updated_and_deregistered() {
     assert_eq!(nothing.position, first.position);
 
     let changed = installation.submit(&acme, put_described("web", "new")).await.unwrap();
-    assert_eq!((changed.events[0].name, changed.events[0].revision), ("entity.updated.v1", 2));
+    assert_eq!(
+        (changed.events[0].name.as_ref(), changed.events[0].revision),
+        ("entity.updated.v1", 2)
+    );
     assert_eq!(changed.sequence, first.sequence + 1);
     assert!(changed.position > first.position);
 
@@ -222,7 +225,7 @@ async fn until_rejected(installation: &Installation, who: &Principal, code: Opti
             Err(CommandError::Rejected { code, .. }) => Some(code),
             other => other.map(|_| None).unwrap(),
         };
-        if found == code {
+        if found.as_deref() == code {
             return;
         }
         tokio::task::yield_now().await;

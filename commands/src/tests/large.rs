@@ -240,7 +240,8 @@ async fn stored_while_suspended(sabotage: Option<Sabotage>) -> bool {
     let is_stored = content(&installation, &acme, name).await.is_some();
     drop(blocked);
     let answer = asked.await.unwrap();
-    let refused = matches!(answer, Err(CommandError::Rejected { code: "TENANT_SUSPENDED", .. }));
+    let refused =
+        matches!(&answer, Err(CommandError::Rejected { code, .. }) if code == "TENANT_SUSPENDED");
     assert!(refused, "{answer:?}");
     let reactivate = Operation::ReactivateTenant { tenant: acme.tenant() };
     installation.submit(&operator(), reactivate).await.unwrap();

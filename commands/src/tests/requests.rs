@@ -100,7 +100,9 @@ async fn sold_again(sabotage: Option<Sabotage>) -> Vec<Result<Repetition, &'stat
         let answer = installation.ask(&acme, keyed(operation, key)).await;
         answers.push(match answer {
             Ok(outcome) => Ok(outcome.repetition),
-            Err(CommandError::Rejected { code, .. }) => Err(code),
+            Err(CommandError::Rejected { code, .. }) if code == "PLAN_RETIRED" => {
+                Err("PLAN_RETIRED")
+            }
             Err(other) => panic!("{other:?}"),
         });
     }

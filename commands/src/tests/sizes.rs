@@ -102,10 +102,10 @@ async fn an_overfull_batch_would_fail_for_everybody() {
 async fn a_request_that_fits_no_batch_is_refused_alone() {
     let installation = Installation::new().await;
     let (large, small) = together(&installation, &[1, 9_000, 1]).await;
-    let [before, Err(CommandError::Rejected { code: "TOO_LARGE", reason }), after] = &large[..]
-    else {
+    let [before, Err(CommandError::Rejected { code, reason }), after] = &large[..] else {
         panic!("{large:?}");
     };
+    assert_eq!(code, "TOO_LARGE");
     assert!(reason.contains("9000 events") && reason.contains("at most 8192"), "{reason}");
     let (before, after) = (before.as_ref().unwrap(), after.as_ref().unwrap());
     assert_eq!(before + 1, *after, "nothing is left of it");

@@ -1,3 +1,5 @@
+mod wire;
+
 use super::*;
 
 const TENANT: TenantId = TenantId::from_digest([1; 16]);

@@ -1,5 +1,6 @@
 //! Refusals as problem documents (RFC 9457).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -23,7 +24,7 @@ pub struct Problem {
     /// What kind of problem it is, in words that never change.
     pub title: &'static str,
     /// A stable code, for programs.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What is wrong, with the value and the fix.
     pub detail: String,
     /// Each field that is wrong, if the problem is about fields.
@@ -49,9 +50,14 @@ fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S:
 
 impl Problem {
     /// A problem of this kind.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
         let title = status.canonical_reason().unwrap_or("Problem");
-        let (detail, errors, headers) = (detail.into(), Vec::new(), Vec::new());
+        let (code, detail) = (code.into(), detail.into());
+        let (errors, headers) = (Vec::new(), Vec::new());
         Self { status, title, code, detail, errors, headers }
     }
 
@@ -101,7 +107,7 @@ impl From<Refusal> for Problem {
 
 impl From<ApiError> for Problem {
     fn from(error: ApiError) -> Self {
-        let mut problem = Self::new(error.status(), error.code(), error.message());
+        let mut problem = Self::new(error.status(), error.code().to_owned(), error.message());
         if let ApiError::Command(CommandError::Invalid(violations)) = &error {
             let violations = violations.iter();
             let errors = violations

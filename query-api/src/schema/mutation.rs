@@ -193,21 +193,19 @@ fn asked(
 
 /// What the caller has to mend, if it is the caller who must act.
 fn user_errors(error: CommandError) -> Result<Vec<UserError>, CommandError> {
-    let code = |error: &CommandError| match error {
-        CommandError::Rejected { code, .. } => Some(*code),
-        CommandError::Conflict { .. } => Some("REVISION_CONFLICT"),
-        CommandError::KeyReused(_) => Some("IDEMPOTENCY_KEY_REUSED"),
-        _ => None,
-    };
     match error {
         CommandError::Invalid(violations) => Ok(violations
             .into_iter()
             .map(|it| user_error("BAD_USER_INPUT", it.message, Some(&it.field)))
             .collect()),
-        error => match code(&error) {
-            Some(code) => Ok(vec![user_error(code, &error, None)]),
-            None => Err(error),
-        },
+        CommandError::Rejected { code, reason } => Ok(vec![user_error(&code, reason, None)]),
+        error @ CommandError::Conflict { .. } => {
+            Ok(vec![user_error("REVISION_CONFLICT", error, None)])
+        }
+        error @ CommandError::KeyReused(_) => {
+            Ok(vec![user_error("IDEMPOTENCY_KEY_REUSED", error, None)])
+        }
+        error => Err(error),
     }
 }
 
@@ -217,7 +215,7 @@ fn outcome(request: &RequestContext, accepted: &Outcome) -> CommandOutcome {
         id: it.id.to_string(),
         stream: it.stream.to_string(),
         revision: Long(it.revision),
-        r#type: it.name.to_owned(),
+        r#type: it.name.clone().into_owned(),
     });
     CommandOutcome {
         command_id: accepted.command.to_string(),

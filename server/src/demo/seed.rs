@@ -58,7 +58,7 @@ async fn is_complete(node: &Node, tenant: &Tenant) -> Result<bool> {
     match node.commands.submit(&member, asked).await {
         Ok(outcome) => Ok(outcome.events.is_empty()),
         // Reserved, and the process ended before the tenant came into being.
-        Err(CommandError::Rejected { code: "TENANT_NOT_FOUND", .. }) => Ok(false),
+        Err(CommandError::Rejected { code, .. }) if code == "TENANT_NOT_FOUND" => Ok(false),
         Err(CommandError::Rejected { .. }) => Ok(true),
         Err(error) => Err(error).context("the demo could not be looked at"),
     }

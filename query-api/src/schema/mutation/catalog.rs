@@ -232,7 +232,7 @@ fn reference(change: &EntityChangeInput) -> String {
 fn effect(accepted: &Outcome, keys: &TenantKeys, reference: &str) -> EntityEffect {
     let stream = Stream::Entity(keys.entity_id(reference));
     let event = accepted.events.iter().find(|it| it.stream == stream);
-    let name = event.map(|it| it.name);
+    let name = event.map(|it| it.name.as_ref());
     let effect = match name {
         Some("entity.registered.v1") => EntityEffectKind::Created,
         Some("entity.deregistered.v1") => EntityEffectKind::Removed,
