@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::StreamExt;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header;
@@ -92,13 +92,7 @@ impl Client {
 
     async fn exchange(&self, request: Request) -> Result<Response, OutboundError> {
         let (host, answer) = self.follow(request).await?;
-        let text = |name| answer.headers().get(name).and_then(|it| it.to_str().ok());
-        let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
-        let retry_after =
-            text(header::RETRY_AFTER).and_then(|it| it.parse().ok()).map(Duration::from_secs);
-        let status = answer.status().as_u16();
-        let body = self.read(&host, answer).await?;
-        Ok(Response { status, content_type, retry_after, body })
+        read(&host, answer, self.limits.body_bytes).await
     }
 
     /// Follows redirects, each checked like the first address.
@@ -135,19 +129,6 @@ impl Client {
         sent.map_err(|source| self.refused(host).unwrap_or_else(|| connection(host, source)))
     }
 
-    async fn read(&self, host: &str, answer: reqwest::Response) -> Result<Bytes, OutboundError> {
-        let mut body = BytesMut::new();
-        let mut pieces = answer.bytes_stream();
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|source| connection(host, source))?;
-            if body.len() + piece.len() > self.limits.body_bytes {
-                return Err(OutboundError::TooLarge(self.limits.body_bytes));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body.freeze())
-    }
-
     /// Checks what can be checked before a name is resolved, and answers with the host.
     fn check(&self, url: &Url) -> Result<String, OutboundError> {
         let malformed = || OutboundError::Address(url.as_str().chars().take(256).collect());
@@ -175,6 +156,29 @@ impl Client {
         let (host, address) = refusals.swap_remove(index);
         Some(OutboundError::Forbidden { host, address })
     }
+}
+
+/// The whole answer, whose body may have so many bytes.
+pub(crate) async fn read(
+    host: &str,
+    answer: reqwest::Response,
+    bytes_max: usize,
+) -> Result<Response, OutboundError> {
+    let text = |name| answer.headers().get(name).and_then(|it| it.to_str().ok());
+    let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
+    let retry_after =
+        text(header::RETRY_AFTER).and_then(|it| it.parse().ok()).map(Duration::from_secs);
+    let status = answer.status().as_u16();
+    let mut body = BytesMut::new();
+    let mut pieces = answer.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|source| connection(host, source))?;
+        if body.len() + piece.len() > bytes_max {
+            return Err(OutboundError::TooLarge(bytes_max));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Response { status, content_type, retry_after, body: body.freeze() })
 }
 
 fn connection(host: &str, source: reqwest::Error) -> OutboundError {

@@ -17,7 +17,7 @@ use crate::store::{self, Connection, Row, Sql, StoreError};
 
 /// Days count from 1970-01-01.
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 2,
+    version: 1,
     tables: &[
         "CREATE TABLE days (
             tenant UUID NOT NULL,

@@ -28,7 +28,7 @@ pub use directory::{
 };
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 2,
+    version: 1,
     tables: &[
         "CREATE TABLE tenants (
             tenant UUID NOT NULL PRIMARY KEY,

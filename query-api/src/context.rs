@@ -8,16 +8,19 @@ use async_graphql::Data;
 use axum::http::HeaderMap;
 use commands::{CommandError, Commands, Mode, Outcome, Request};
 use domain::Principal;
-use event_log::EventLog;
+use event_log::{EventLog, Partition};
 use projections::{Model, Projections, ReadModels};
 use vault::Keyring;
 
+use crate::auth::Session;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
 use crate::opaque::{self, Place};
 use crate::pace::Pace;
+use crate::peers::Sender;
 use crate::streams::Tails;
 use crate::trace;
+use crate::turns::Turns;
 
 /// The request header that names a position the answer must have seen.
 pub const POSITION_HEADER: &str = "callboard-position";
@@ -33,7 +36,9 @@ struct Inner {
     projections: Arc<Projections>,
     log: Arc<dyn EventLog>,
     tails: Tails,
+    turns: Turns,
     pace: Pace,
+    peers: Option<Sender>,
     keyring: Keyring,
     visibility_wait: Duration,
 }
@@ -54,9 +59,29 @@ impl Context {
         keyring: Keyring,
         visibility_wait: Duration,
     ) -> Self {
-        let (tails, pace) = (Tails::default(), Pace::default());
-        let inner = Inner { commands, projections, log, tails, pace, keyring, visibility_wait };
+        let inner = Inner {
+            commands,
+            projections,
+            log,
+            tails: Tails::default(),
+            turns: Turns::of_this_machine(),
+            pace: Pace::default(),
+            peers: None,
+            keyring,
+            visibility_wait,
+        };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The same where other processes decide what this one does not own.
+    ///
+    /// # Panics
+    ///
+    /// If it is shared already.
+    #[must_use]
+    pub fn with_peers(mut self, peers: Sender) -> Self {
+        Arc::get_mut(&mut self.inner).expect("nobody has it yet").peers = Some(peers);
+        self
     }
 
     /// The write side.
@@ -65,12 +90,29 @@ impl Context {
         &self.inner.commands
     }
 
-    /// Asks the write side for a change, at the pace at which this tenant's changes are shown.
+    /// Asks the write side for a change, in whichever process that is.
     ///
     /// # Errors
     ///
     /// As for [`Commands::submit`].
     pub async fn submit(
+        &self,
+        session: &Session,
+        request: Request,
+    ) -> Result<Outcome, CommandError> {
+        match &self.inner.peers {
+            Some(peers) => peers.submit(self, session, request).await,
+            None => self.submit_here(&session.principal, request).await.map_err(alone),
+        }
+    }
+
+    /// Asks the write side of this process for a change, at the pace at which this tenant's
+    /// changes are shown.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Commands::submit`]; [`CommandError::NotOwner`] if another process decides.
+    pub(crate) async fn submit_here(
         &self,
         principal: &Principal,
         request: Request,
@@ -85,6 +127,15 @@ impl Context {
             pace.wrote(tenant, outcome.partition, outcome.position, outcome.events.len());
         }
         Ok(outcome)
+    }
+
+    /// Whether every partition is owned, here or by a process that this one can ask.
+    pub(crate) fn all_owned(&self) -> bool {
+        let Inner { peers, commands, log, .. } = self.inner.as_ref();
+        let Some(peers) = peers else { return true };
+        let here = commands.owned();
+        let here = here.borrow();
+        (0..log.partitions()).map(Partition).all(|it| here.contains(&it) || peers.knows(it))
     }
 
     /// The engine of the read side.
@@ -103,17 +154,22 @@ impl Context {
         &self.inner.tails
     }
 
+    /// Whose work goes on next at any door of this process.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.inner.turns
+    }
+
     /// The keys.
     #[must_use]
     pub fn keyring(&self) -> &Keyring {
         &self.inner.keyring
     }
 
-    /// What one operation of `principal` needs, as the headers of its request ask for it.
+    /// What one operation of `session` needs, as the headers of its request ask for it.
     #[must_use]
-    pub fn request(&self, principal: Principal, asked: Asked) -> RequestContext {
+    pub fn request(&self, session: Session, asked: Asked) -> RequestContext {
         let models = Mutex::new(self.inner.projections.models());
-        let inner = Requested { context: self.clone(), principal, models, asked };
+        let inner = Requested { context: self.clone(), session, models, asked };
         RequestContext { inner: Arc::new(inner) }
     }
 
@@ -122,6 +178,17 @@ impl Context {
     pub fn position_token(&self, principal: &Principal, place: &Place) -> String {
         let incarnation = self.inner.log.incarnation();
         opaque::seal_position(&self.inner.keyring, principal.tenant(), incarnation, place)
+    }
+}
+
+/// What it means to a process that knows no others that another one decides.
+fn alone(error: CommandError) -> CommandError {
+    match error {
+        CommandError::NotOwner(partition) => CommandError::Unavailable(format!(
+            "another process owns partition {partition}, and this one cannot ask it: the setting \
+             `cluster.listen` is empty"
+        )),
+        error => error,
     }
 }
 
@@ -134,7 +201,7 @@ pub struct RequestContext {
 #[derive(Debug)]
 struct Requested {
     context: Context,
-    principal: Principal,
+    session: Session,
     models: Mutex<ReadModels>,
     asked: Asked,
 }
@@ -173,7 +240,12 @@ impl RequestContext {
     /// Who asks.
     #[must_use]
     pub fn principal(&self) -> &Principal {
-        &self.inner.principal
+        &self.inner.session.principal
+    }
+
+    /// Who asks, with the credential.
+    pub(crate) fn session(&self) -> &Session {
+        &self.inner.session
     }
 
     /// The keys.
@@ -215,7 +287,7 @@ impl RequestContext {
     pub async fn read(&self, model: Model) -> Result<ReadModels, ApiError> {
         let models = self.models();
         if let Some(token) = &self.inner.asked.position {
-            let tenant = self.inner.principal.tenant();
+            let tenant = self.principal().tenant();
             let keyring = self.keyring();
             let Place { partition, position } =
                 opaque::open_position(keyring, tenant, models.incarnation(), token)?;
@@ -229,7 +301,7 @@ impl RequestContext {
     /// The token of `place` for this principal's tenant.
     #[must_use]
     pub fn position_token(&self, place: &Place) -> String {
-        self.inner.context.position_token(&self.inner.principal, place)
+        self.inner.context.position_token(self.principal(), place)
     }
 
     /// The W3C trace context of the request, if it has one.

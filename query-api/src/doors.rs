@@ -1,14 +1,14 @@
 //! All doors of one node, put together.
 
-mod bounded;
-mod observed;
+pub(crate) mod bounded;
+pub(crate) mod observed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
+use axum::serve::Listener;
 use axum::{Router, middleware};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::bounded::Bounds;
@@ -16,8 +16,7 @@ use crate::auth::Verifier;
 use crate::auth::verifier::GraphqlAuthenticator;
 use crate::context::Context;
 use crate::limits::Limits;
-use crate::turns::Turns;
-use crate::{rest, schema, transport};
+use crate::{peers, rest, schema, transport};
 
 /// What an operator sets about the doors.
 #[derive(Clone, Debug)]
@@ -46,18 +45,26 @@ impl Doors {
     /// # Errors
     ///
     /// If the listener fails.
-    pub async fn serve(
-        listener: TcpListener,
+    pub async fn serve<L>(
+        listener: L,
         router: Router,
         shutdown: CancellationToken,
-    ) -> std::io::Result<()> {
+    ) -> std::io::Result<()>
+    where
+        L: Listener<Addr: std::fmt::Debug>,
+    {
         axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
     }
 
-    /// The routes of every door. `metrics` renders what `/metrics` answers.
+    /// What other processes of the installation ask for; for a [`peers::PeerListener`] only.
+    pub fn between_processes(context: Context, settings: &Settings) -> Router {
+        peers::router(context, settings)
+    }
+
+    /// The routes of every public door. `metrics` renders what `/metrics` answers.
     pub fn router(context: Context, settings: &Settings, metrics: rest::RenderMetrics) -> Router {
         let verifier = Verifier::new(context.keyring().clone());
-        let turns = Turns::of_this_machine();
+        let turns = context.turns().clone();
         let authenticator = GraphqlAuthenticator {
             verifier: verifier.clone(),
             context: context.clone(),

@@ -5,8 +5,8 @@
 //! through the tenant-scoped reader in [`streams`] only.
 //!
 //! Start at [`Doors`]; [`schema`] is the GraphQL door's vocabulary and [`transport`] its wire,
-//! [`rest`] the doors for machines, [`auth`] the lock on all of them, and [`error`] the one
-//! place where errors become answers.
+//! [`rest`] the doors for machines, [`peers`] those between processes, [`auth`] the lock on all of
+//! them, and [`error`] the one place where errors become answers.
 
 pub mod auth;
 pub mod context;
@@ -16,6 +16,7 @@ pub mod limits;
 pub mod loaders;
 pub mod opaque;
 mod pace;
+pub mod peers;
 pub mod rest;
 pub mod schema;
 pub mod streams;

@@ -67,7 +67,7 @@ impl Door {
 
     /// What one operation of `session` needs.
     fn request(&self, session: &Session, headers: &HeaderMap) -> RequestContext {
-        self.context.request(session.principal.clone(), Asked::of(headers))
+        self.context.request(session.clone(), Asked::of(headers))
     }
 }
 
@@ -113,7 +113,7 @@ impl Doors {
 
 /// Reads the body of a request to its end, within the bound of its route. For handlers that
 /// have looked at the head: nothing is read for who may not ask.
-async fn read_body(request: Request) -> Result<Bytes, Problem> {
+pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
     Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let detail = "the body is too large; say less in one request";

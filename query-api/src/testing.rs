@@ -39,6 +39,7 @@ pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) keyring: Keyring,
+    pub(crate) context: Context,
     pub(crate) commands: Commands,
     pub(crate) projections: Arc<Projections>,
     pub(crate) operator: Member,
@@ -124,16 +125,9 @@ impl Site {
         let context = Context::new(sides.0, sides.1, log.clone(), keyring.clone(), SOON);
 
         let shutdown = CancellationToken::new();
-        let settings = Settings {
-            limits: Limits { complexity_max: 50_000, ..Limits::development() },
-            batch_max: 10,
-            body_bytes_max: 1024 * 1024,
-            graphiql: true,
-            ready_lag_max: Duration::from_secs(3600),
-            shutdown: shutdown.clone(),
-        };
+        let settings = self::settings(&shutdown);
         let metrics = RenderMetrics(Arc::new(|| "up 1\n".to_owned()));
-        let doors = Doors::router(context, &settings, metrics);
+        let doors = Doors::router(context.clone(), &settings, metrics);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, doors).await.unwrap() });
@@ -144,6 +138,7 @@ impl Site {
             address,
             log,
             keyring,
+            context,
             commands,
             projections,
             operator: nobody.clone(),
@@ -165,6 +160,11 @@ impl Site {
         let last = Position(end.0 - 1);
         models.wait_for(&Model::ALL, Partition(0), last, SOON).await.unwrap();
         site
+    }
+
+    /// The settings of its doors.
+    pub(crate) fn settings(&self) -> Settings {
+        self::settings(&self.shutdown)
     }
 
     /// Somebody new in a tenant.
@@ -269,6 +269,17 @@ impl Site {
         let request = authorized(who, request).with_header("accept", "text/event-stream");
         let response = self.client.stream(request).await.unwrap();
         EventStream { status: response.status, body: response.body, text: String::new() }
+    }
+}
+
+fn settings(shutdown: &CancellationToken) -> Settings {
+    Settings {
+        limits: Limits { complexity_max: 50_000, ..Limits::development() },
+        batch_max: 10,
+        body_bytes_max: 1024 * 1024,
+        graphiql: true,
+        ready_lag_max: Duration::from_secs(3600),
+        shutdown: shutdown.clone(),
     }
 }
 

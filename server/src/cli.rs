@@ -72,6 +72,14 @@ pub(crate) enum Command {
   callboard kafka init --check"
     )]
     Kafka(Kafka),
+    /// Prepare several processes to work together.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard cluster certificates certificates/ 127.0.0.1
+  callboard cluster certificates certificates/ node-1.internal node-2.internal"
+    )]
+    Cluster(Cluster),
     /// Check this machine, the settings and the data folder.
     Doctor,
     /// Measure this machine and Callboard on it, against the targets of the design.
@@ -227,6 +235,20 @@ pub(crate) enum Kafka {
         /// Make nothing.
         #[arg(long, conflicts_with = "partitions")]
         check: bool,
+    },
+}
+
+/// What can be done for several processes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// Make an authority and a certificate for each host, for development. In production, use an
+    /// authority of your own that signs for this installation and nothing else.
+    Certificates {
+        /// Where the files are made; none that is there is overwritten.
+        folder: PathBuf,
+        /// The host names or IP addresses of the processes.
+        #[arg(required = true)]
+        hosts: Vec<String>,
     },
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod import;

@@ -10,10 +10,12 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+mod cluster;
 mod kafka;
 mod secret;
 mod storage;
 
+pub(crate) use cluster::{Cluster, Membership};
 pub(crate) use kafka::Kafka;
 pub(crate) use secret::Secret;
 pub(crate) use storage::{Kind as StorageKind, Storage};
@@ -50,6 +52,8 @@ pub(crate) struct Config {
     pub graphql: Graphql,
     /// The log.
     pub log: Log,
+    /// The other processes of the installation.
+    pub cluster: Cluster,
     /// The write side.
     pub commands: Commands,
     /// The read side.

@@ -15,6 +15,7 @@ mod folder;
 mod import;
 mod node;
 mod output;
+mod peers;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Events(what) => command::events::run(&config, format, what).await,
         Command::Projections(what) => command::projections::run(&config, format, what).await,
         Command::Bench(options) => command::bench::run(&config, format, options).await,
+        Command::Cluster(what) => command::cluster::run(format, what),
         Command::Kafka(what) => command::kafka::run(&config, format, what).await,
         Command::Doctor => command::doctor::run(&config, format).await,
         Command::Config { .. } => {

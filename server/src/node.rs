@@ -9,11 +9,14 @@ use event_log::embedded::{self, EmbeddedLog};
 use event_log::{EventLog, KafkaLog, Partition, Position};
 use projections::Projections;
 use query_api::Context;
+use query_api::peers::{Identity, PeerListener, Sender};
 use vault::{Blobs, Keyring, Keys, PostgresVault, Root, SqliteVault};
 
 use crate::background::Background;
-use crate::config::{Config, Environment, LogKind, StorageKind};
+use crate::config::{Config, Environment, LogKind, Membership, StorageKind};
+use crate::failure::Failure;
 use crate::folder::Folder;
+use crate::peers::Peers;
 
 /// How many events one transaction of a projection applies at most.
 pub(crate) const PROJECTION_BATCH_MAX: usize = 5_000;
@@ -35,6 +38,8 @@ pub(crate) struct Node {
     pub keyring: Keyring,
     /// Where the read models are filled.
     background: Background,
+    /// Where other processes connect, if there are any; for whoever opens the doors.
+    pub listener: Option<PeerListener>,
 }
 
 impl Node {
@@ -44,7 +49,16 @@ impl Node {
     ///
     /// If another process has the folder, or something in it cannot be opened.
     pub(crate) async fn start(config: &Config, folder: &Folder) -> Result<Self> {
+        let membership =
+            config.membership().map_err(|error| Failure::Usage(format!("{error:#}")))?;
         let log = Self::open_log(config, folder).await?;
+        let (sender, listener) = match &membership {
+            Some(membership) => {
+                let (sender, listener) = connect(membership, log.as_ref()).await?;
+                (Some(sender), Some(listener))
+            }
+            None => (None, None),
+        };
         let keyring = open_keyring(config, folder).await?;
         let commands = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),
@@ -56,6 +70,8 @@ impl Node {
                 Environment::Development => Values::Plain,
                 Environment::Production => Values::Sealed,
             },
+            address: membership.map(|it| it.address),
+            peers: sender.clone().map(|it| Arc::new(it) as Arc<dyn commands::Peers>),
             ..commands::Settings::new(folder.identities())
         };
         let clock = Arc::new(SystemClock);
@@ -78,7 +94,11 @@ impl Node {
         let wait = Duration::from_millis(config.http.visibility_wait_ms);
         let context =
             Context::new(commands.clone(), projections.clone(), log.clone(), keyring.clone(), wait);
-        Ok(Self { log, commands, projections, context, keyring, background })
+        let context = match sender {
+            Some(sender) => context.with_peers(sender),
+            None => context,
+        };
+        Ok(Self { log, commands, projections, context, keyring, background, listener })
     }
 
     async fn open_log(config: &Config, folder: &Folder) -> Result<Arc<dyn EventLog>> {
@@ -124,6 +144,21 @@ impl Node {
         }
         drop(self.background);
     }
+}
+
+/// Begins to listen for other processes, before any of them can be told to ask this one.
+async fn connect(membership: &Membership, log: &dyn EventLog) -> Result<(Sender, PeerListener)> {
+    let identity = &membership.identity;
+    let peers = Peers::new(identity).context("other processes cannot be asked")?;
+    let shown = Identity {
+        authorities: &identity.authorities,
+        certificate: &identity.certificate,
+        key: &identity.key,
+    };
+    let listener = PeerListener::bind(membership.listen, shown)
+        .await
+        .context("other processes cannot be listened for (`cluster.listen`)")?;
+    Ok((Sender::new(log.owners(), Arc::new(peers)), listener))
 }
 
 /// The keys of the installation in `folder`, from wherever the settings say the vault is.

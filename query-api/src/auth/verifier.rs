@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use vault::Keyring;
 
-use super::token;
+use super::{Credential, token};
 use crate::context::{Asked, Context};
 use crate::transport::{Authenticator, Caller, Refusal};
 use crate::turns::{Turn, Turns};
@@ -27,6 +27,8 @@ pub struct Session {
     pub principal: Principal,
     /// When the credential ends.
     pub expires_at: DateTime<Utc>,
+    /// The credential, for the process that decides what is asked: it verifies it again.
+    pub credential: Credential,
 }
 
 impl Session {
@@ -89,7 +91,8 @@ impl Verifier {
         let claims = token::verify(self.keyring.issuer(), token)
             .map_err(|error| unauthenticated(&error.to_string()))?;
         let principal = Principal::member(claims.tenant, claims.actor);
-        let session = Session { principal, expires_at: claims.expires_at };
+        let credential = Credential::bearer(token);
+        let session = Session { principal, expires_at: claims.expires_at, credential };
         self.remember(token, &session);
         Ok(session)
     }
@@ -139,7 +142,7 @@ impl Caller for GraphqlCaller {
     }
 
     fn attach(&self, data: &mut Data) {
-        let request = self.context.request(self.session.principal.clone(), self.asked.clone());
+        let request = self.context.request(self.session.clone(), self.asked.clone());
         request.attach(data);
     }
 

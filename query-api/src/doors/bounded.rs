@@ -37,7 +37,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How much is served at a time.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     room: Arc<Semaphore>,
     shares: Streams,
     verifier: Verifier,
@@ -46,7 +46,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    pub(super) fn new(verifier: Verifier, turns: Turns) -> Self {
+    pub(crate) fn new(verifier: Verifier, turns: Turns) -> Self {
         Self {
             room: Arc::new(Semaphore::new(REQUESTS_MAX)),
             shares: Streams::new(TENANT_REQUESTS_MAX),
@@ -66,7 +66,7 @@ impl Bounds {
 /// Serves one request if there is room, and gives it up when it takes too long.
 ///
 /// Streams count only until their head is sent; they have bounds of their own.
-pub(super) async fn bound(State(bounds): State<Bounds>, request: Request, next: Next) -> Response {
+pub(crate) async fn bound(State(bounds): State<Bounds>, request: Request, next: Next) -> Response {
     let Ok(_room) = bounds.room.try_acquire() else {
         return busy("too many requests are being served; try again");
     };

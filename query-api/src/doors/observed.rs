@@ -23,7 +23,7 @@ const CAREFUL: [(HeaderName, &str); 5] = [
 ];
 
 /// Serves one request and tells how it went.
-pub(super) async fn observe(request: Request, next: Next) -> Response {
+pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let id = Uuid::now_v7();
     let method = method(request.method());
     // The pattern, not the path: paths hold identities, and are without number.

@@ -19,6 +19,8 @@ pub(super) async fn live() -> &'static str {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Readiness {
     ready: bool,
+    /// Whether every partition has an owner that this process can ask.
+    owned: bool,
     models: Vec<ModelReadiness>,
 }
 
@@ -31,7 +33,8 @@ struct ModelReadiness {
     stopped: bool,
 }
 
-/// 200 once every read model is complete and follows the log closely enough, else 503.
+/// 200 once every partition has an owner, and every read model is complete and follows the log
+/// closely enough; else 503.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -41,7 +44,8 @@ pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readine
     let status = door.context.projections().status().await.unwrap_or_default();
     let live = status.iter().filter(|it| it.state == GenerationState::Live);
     let lag_max = chrono::TimeDelta::from_std(door.ready_lag_max).unwrap_or(chrono::TimeDelta::MAX);
-    let mut ready = !status.is_empty() && !door.shutdown.is_cancelled();
+    let owned = door.context.all_owned();
+    let mut ready = owned && !status.is_empty() && !door.shutdown.is_cancelled();
     let mut models = Vec::new();
     for model in live {
         let stopped = model.partitions.iter().any(|it| it.stopped.is_some());
@@ -53,5 +57,5 @@ pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readine
         models.push(ModelReadiness { model, complete, events_behind, stopped });
     }
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(Readiness { ready, models }))
+    (code, Json(Readiness { ready, owned, models }))
 }

@@ -101,7 +101,7 @@ pub(super) async fn record(
         traceparent: crate::trace::of(&headers),
         ..Request::new(Operation::RecordUsage { entries })
     };
-    let outcome = door.context.submit(&session.principal, request).await?;
+    let outcome = door.context.submit(&session, request).await?;
     let place = Place { partition: outcome.partition, position: outcome.position };
     let position = door.context.position_token(&session.principal, &place);
     Ok(Json(recorded(ids, &outcome, position)))

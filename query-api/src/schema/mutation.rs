@@ -149,7 +149,7 @@ pub(super) async fn submit(
         Ok(asked) => asked,
         Err(error) => return Ok(refused(vec![error])),
     };
-    match request.shared().submit(request.principal(), asked).await {
+    match request.shared().submit(request.session(), asked).await {
         Ok(accepted) => {
             let outcome = Some(outcome(request, &accepted));
             Ok(Submitted { accepted: Some(accepted), outcome, user_errors: Vec::new() })

@@ -11,6 +11,7 @@ use query_api::rest::RenderMetrics;
 use query_api::{Doors, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::client;
@@ -38,7 +39,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     }
     let folder = config.storage.open(purpose)?;
     let metrics = recorder()?;
-    let node = Node::start(config, &folder).await?;
+    let mut node = Node::start(config, &folder).await?;
     if purpose == Purpose::Demo {
         demo::seed::seed(&node, &Demo::new(Utc::now().date_naive())).await?;
         node.shows_all().await?;
@@ -53,17 +54,31 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let router = Doors::router(node.context.clone(), &settings, render);
     announce(config, &node, purpose, &format!("http://{address}")).await?;
     let mut server = tokio::spawn(Doors::serve(listener, router, shutdown.clone()));
+    let closed_to_peers = CancellationToken::new();
+    let between = node.listener.take().map(|listener| {
+        let router = Doors::between_processes(node.context.clone(), &settings);
+        tokio::spawn(Doors::serve(listener, router, closed_to_peers.clone()))
+    });
     tokio::select! {
         ended = &mut server => ended??,
         told = interrupted() => told?,
     }
     tracing::info!("stopping");
     shutdown.cancel();
-    if tokio::time::timeout(DRAIN_MAX, server).await.is_err() {
-        tracing::warn!(waited_s = DRAIN_MAX.as_secs(), "some requests did not end in time");
+    drain(server).await;
+    if let Some(between) = between {
+        closed_to_peers.cancel();
+        drain(between).await;
     }
     node.stop().await;
     Ok(())
+}
+
+/// Waits until the requests at a door that was closed have ended, within bounds.
+async fn drain(door: JoinHandle<std::io::Result<()>>) {
+    if tokio::time::timeout(DRAIN_MAX, door).await.is_err() {
+        tracing::warn!(waited_s = DRAIN_MAX.as_secs(), "some requests did not end in time");
+    }
 }
 
 fn recorder() -> Result<PrometheusHandle> {

@@ -121,3 +121,43 @@ fn the_database_is_named_only_where_it_is_needed_and_its_address_never_shown() {
     assert!(tables(&[read_models, given, file]).unwrap_err().contains("set one"));
     refused(None, &[("CALLBOARD_STORAGE_VAULT", "mysql")], "unknown variant `mysql`");
 }
+
+#[test]
+fn a_process_that_is_one_of_several_says_how_it_is_reached_and_proves_who_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("any.pem");
+    std::fs::write(&path, "hush").unwrap();
+    let file = path.to_str().unwrap();
+    let complete = [
+        ("CALLBOARD_CLUSTER_LISTEN", "127.0.0.1:7421"),
+        ("CALLBOARD_LOG_KIND", "kafka"),
+        ("CALLBOARD_STORAGE_VAULT", "postgresql"),
+        ("CALLBOARD_CLUSTER_AUTHORITIES_FILE", file),
+        ("CALLBOARD_CLUSTER_CERTIFICATE_FILE", file),
+        ("CALLBOARD_CLUSTER_KEY_FILE", file),
+    ];
+    let membership = |changed: &[(&str, &str)]| {
+        let set = [&complete[..], changed].concat();
+        let config = Config::layered(None, variables(&set)).unwrap();
+        config.membership().map_err(|it| format!("{it:#}"))
+    };
+    let address = |changed: &[(&str, &str)]| membership(changed).unwrap().unwrap().address;
+    assert_eq!(address(&[]), "127.0.0.1:7421");
+    let named = ("CALLBOARD_CLUSTER_ADDRESS", "node-1.internal:7421");
+    let anywhere = ("CALLBOARD_CLUSTER_LISTEN", "0.0.0.0:7421");
+    assert_eq!(address(&[anywhere, named]), "node-1.internal:7421");
+    assert!(!format!("{:?}", membership(&[])).contains("hush"));
+    assert!(membership(&[("CALLBOARD_CLUSTER_LISTEN", "")]).unwrap().is_none(), "alone on Kafka");
+    for (changed, with) in [
+        (("CALLBOARD_LOG_KIND", "embedded"), "`log.kind` is \"embedded\""),
+        (("CALLBOARD_STORAGE_VAULT", "sqlite"), "`storage.vault` is \"sqlite\""),
+        (("CALLBOARD_CLUSTER_LISTEN", "node-1:7421"), "expected `cluster.listen`"),
+        (anywhere, "set `cluster.address`"),
+        (("CALLBOARD_CLUSTER_ADDRESS", "node-1"), "expected `cluster.address`"),
+        (("CALLBOARD_CLUSTER_KEY_FILE", ""), "needs `cluster.key_file`"),
+        (("CALLBOARD_CLUSTER_CERTIFICATE_FILE", "/nowhere/x"), "could not read `cluster.certifi"),
+    ] {
+        let error = membership(&[changed]).unwrap_err();
+        assert!(error.contains(with), "expected `{with}` in `{error}`");
+    }
+}

@@ -1,0 +1,185 @@
+//! Asks the owner of a partition, wherever it is, and waits for one where there is none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use commands::{Cause, CommandError, Mode, Outcome, Peers, Request};
+use event_log::{Owners, Partition};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{COMMANDS, Carried, Carrier, NotCarried, REACTIONS, WireCause};
+use crate::auth::{Credential, Session};
+use crate::context::Context;
+
+/// How long a request waits for somebody to own its partition. In seconds: 5, enough for a
+/// partition to be handed over; when an owner has died, it takes as long as nobody has noticed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// When to look again although nobody has announced anything: the owner may be back where it was.
+/// In milliseconds: 100.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// When a peer that serves too much may be asked again. In seconds: 1.
+const AFTER_BUSY: Duration = Duration::from_secs(1);
+
+/// Asks other processes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    owners: watch::Receiver<Owners>,
+    carrier: Arc<dyn Carrier>,
+}
+
+/// What became of asking another process once.
+enum Attempt<T> {
+    /// It answered.
+    Answered(Result<T, CommandError>),
+    /// Nobody there owns the partition, and nothing was done.
+    NotThere(String),
+    /// It may have done what was asked.
+    Lost,
+}
+
+impl Sender {
+    /// Asks those whom `owners` names.
+    #[must_use]
+    pub fn new(owners: watch::Receiver<Owners>, carrier: Arc<dyn Carrier>) -> Self {
+        Self { owners, carrier }
+    }
+
+    /// Submits `request` here if the partition of its tenant is owned here, else where it is.
+    ///
+    /// A request whose answer is lost is repeated only if that is safe.
+    pub(crate) async fn submit(
+        &self,
+        here: &Context,
+        session: &Session,
+        request: Request,
+    ) -> Result<Outcome, CommandError> {
+        let mut owners = self.owners.clone();
+        let until = Instant::now() + PATIENCE;
+        let (mut body, mut lost) = (None, false);
+        loop {
+            owners.mark_unchanged();
+            let decided = here.submit_here(&session.principal, request.clone()).await;
+            let Err(CommandError::NotOwner(partition)) = decided else { return decided };
+            let body = body.get_or_insert_with(|| {
+                Bytes::from(serde_json::to_vec(&request).expect("a request is plain data"))
+            });
+            let credential = Some(&session.credential);
+            let why = match self.attempt(partition, COMMANDS, credential, body.clone()).await {
+                Attempt::Answered(answer) => return answer,
+                Attempt::NotThere(why) => why,
+                Attempt::Lost => {
+                    lost = true;
+                    String::new()
+                }
+            };
+            if lost && !may_be_repeated(&request) {
+                return Err(CommandError::Unknown);
+            }
+            if Instant::now() >= until {
+                let unavailable = CommandError::Unavailable(why);
+                return Err(if lost { CommandError::Unknown } else { unavailable });
+            }
+            // Nobody announces anything any more: the log is closed.
+            if let Ok(Err(_closed)) = timeout(PAUSE, owners.changed()).await {
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Whether somebody has said that it serves `partition`.
+    pub(crate) fn knows(&self, partition: Partition) -> bool {
+        self.address(partition).is_some()
+    }
+
+    fn address(&self, partition: Partition) -> Option<Arc<str>> {
+        let index = usize::try_from(partition.0).expect("a partition's number is small");
+        self.owners.borrow().get(index).cloned().flatten()
+    }
+
+    /// Asks whoever has announced that it serves `partition`, once.
+    async fn attempt<T: DeserializeOwned>(
+        &self,
+        partition: Partition,
+        path: &str,
+        credential: Option<&Credential>,
+        body: Bytes,
+    ) -> Attempt<T> {
+        let Some(address) = self.address(partition) else {
+            return Attempt::NotThere(format!(
+                "no process has said where it serves partition {partition}; the setting \
+                 `cluster.listen` of its owner must not be empty"
+            ));
+        };
+        match self.carrier.carry(&address, path, credential, body).await {
+            Ok(carried) => read(&address, &carried),
+            Err(NotCarried::NotSent(why)) => Attempt::NotThere(format!(
+                "the owner of partition {partition} cannot be reached: {why}"
+            )),
+            Err(NotCarried::NoAnswer(why)) => {
+                tracing::warn!(peer.address = %address, why, "a peer gave no answer");
+                Attempt::Lost
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Peers for Sender {
+    async fn react(&self, owner: Partition, cause: Cause) -> Result<(), CommandError> {
+        let Cause { source, position, target } = cause;
+        let cause = WireCause { source: source.0, position: position.0, target };
+        let body = serde_json::to_vec(&cause).expect("a cause is plain data").into();
+        match self.attempt(owner, REACTIONS, None, body).await {
+            Attempt::Answered(answer) => answer,
+            Attempt::NotThere(why) => Err(CommandError::Unavailable(why)),
+            Attempt::Lost => Err(CommandError::Unknown),
+        }
+    }
+}
+
+/// Whether nothing happens twice when it is asked twice.
+fn may_be_repeated(request: &Request) -> bool {
+    request.idempotency_key.is_some() || request.mode == Mode::Preview
+}
+
+/// What a peer's refusal says.
+#[derive(Deserialize)]
+struct Refusal {
+    detail: String,
+}
+
+fn read<T: DeserializeOwned>(address: &str, carried: &Carried) -> Attempt<T> {
+    let detail = || match serde_json::from_slice::<Refusal>(&carried.body) {
+        Ok(refusal) => refusal.detail,
+        Err(_) => format!("status {}", carried.status),
+    };
+    let unavailable = |what: &str| {
+        let why = format!("the process at `{address}`, which decides this, {what}: {}", detail());
+        Attempt::Answered(Err(CommandError::Unavailable(why)))
+    };
+    match carried.status {
+        200 => match serde_json::from_slice(&carried.body) {
+            Ok(answer) => Attempt::Answered(answer),
+            Err(error) => {
+                let cause = &error as &dyn std::error::Error;
+                tracing::warn!(peer.address = address, error = cause, "no answer we understand");
+                Attempt::Lost
+            }
+        },
+        400 | 404 | 405 | 413 => unavailable("does not understand the request"),
+        401 => unavailable("does not accept the credential"),
+        421 => Attempt::NotThere(format!("`{address}`: {}", detail())),
+        503 => Attempt::Answered(Err(CommandError::Busy { retry_after: AFTER_BUSY })),
+        status => {
+            tracing::warn!(peer.address = address, status, "a peer failed");
+            Attempt::Lost
+        }
+    }
+}
