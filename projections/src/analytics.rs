@@ -17,7 +17,7 @@ use crate::store::{self, Connection, Row, Sql, StoreError};
 
 /// Days count from 1970-01-01.
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 1,
+    version: 2,
     tables: &[
         "CREATE TABLE days (
             tenant UUID NOT NULL,

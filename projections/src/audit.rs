@@ -23,7 +23,7 @@ use crate::store::{Connection, Row, Sql, StoreError, Value};
 /// Sequences and recorded times rise together within a tenant, as do the ids of events and
 /// commands nearly, so most of the indexes grow at their end.
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 1,
+    version: 2,
     tables: &["CREATE TABLE events (
             tenant UUID NOT NULL,
             sequence BIGINT NOT NULL,

@@ -30,7 +30,7 @@ use crate::engine::fold::{ApplyError, Schema};
 use crate::store::{Connection, Value};
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 4,
+    version: 5,
     tables: &[
         customers::CUSTOMERS,
         meters::METERS,

@@ -10,30 +10,38 @@ pub(crate) mod fact;
 pub(crate) mod fold;
 mod generations;
 mod live;
+mod observer;
 mod resume;
+pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod table_set;
+pub(crate) mod teller;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::TenantId;
-use event_log::EventLog;
+use event_log::{EventLog, Partition};
 use tokio::runtime::Handle;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
 use vault::Keyring;
 
 use crate::model::Model;
 use crate::read_models::ReadModels;
-use crate::store::Database;
+use crate::store::{Access, Database};
 use crate::tables::Tables;
 use batch::Guard;
 use change::Change;
 use generations::Generations;
 use live::Live;
+use observer::Observer;
+use share::Share;
 use status::{ModelStatus, ParkedTenant};
+use teller::{Teller, Told};
 use worker::Tools;
 
 /// The longest one read may take unless the settings say otherwise. In seconds: 5, a thousand
@@ -49,6 +57,9 @@ const READ_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct Settings {
     /// Where the tables are.
     pub tables: Tables,
+    /// The partitions whose tables this process writes, as that changes; none for all of them. Only
+    /// for tables that several processes share: files are written by whoever reads them.
+    pub written: Option<watch::Receiver<BTreeSet<Partition>>>,
     /// The most events one transaction applies.
     pub batch_max: usize,
     /// The connections that readers of one model share.
@@ -73,6 +84,7 @@ impl Settings {
     pub fn on(tables: Tables) -> Self {
         Self {
             tables,
+            written: None,
             batch_max: 8_192,
             readers_max: 4,
             read_time_max: READ_TIME_MAX,
@@ -137,6 +149,25 @@ pub struct Projections {
     tools: Tools,
     generations: Arc<Generations>,
     filled_on: Handle,
+    teller: Attendant,
+    /// Where several processes share the tables.
+    observer: Option<Attendant>,
+}
+
+/// A task that goes on until it is told to stop, or nobody is there to tell it.
+#[derive(Debug)]
+struct Attendant {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Attendant {
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "a task beside the projections did not end well");
+        }
+    }
 }
 
 impl Projections {
@@ -162,19 +193,36 @@ impl Projections {
         keyring: Keyring,
         guard: Guard,
     ) -> Result<Self, EngineError> {
-        let changes = broadcast::Sender::new(CHANGES_MAX);
+        let told = Told::nothing(log.partitions(), CHANGES_MAX);
         let failed = |it| EngineError::Place(Box::new(it));
         let database = Database::open(&settings.tables).await.map_err(failed)?;
         let live = Arc::new(Live::open(&database).await.map_err(failed)?);
         let batch_max = settings.batch_max;
         let filled_on = settings.filled_on.clone().unwrap_or_else(Handle::current);
-        let tools = Tools { log, keyring, changes, live, batch_max, guard };
+        let written = settings.written.clone().filter(|_| database.is_shared());
+        let share = Share::of(written);
+        let tools = Tools { log, keyring, told, live, batch_max, share, guard };
         let opening = tools.clone();
+        let choice = database.is_shared().then(|| database.choice());
         // The connections that write are opened there too, since their threads take after it.
         let generations =
             filled_on.spawn(async move { Generations::open(&settings, database, &opening).await });
         let generations = generations.await.map_err(|it| EngineError::Place(Box::new(it)))??;
-        Ok(Self { tools, generations: Arc::new(generations), filled_on })
+        let generations = Arc::new(generations);
+        let observer = match choice {
+            None => None,
+            Some(choice) => {
+                let connection = choice.connect(Access::Write).await.map_err(failed)?;
+                let observer = Observer::new(&generations, tools.clone(), connection);
+                let stop = watch::Sender::new(false);
+                let task = filled_on.spawn(observer.run(stop.subscribe()));
+                Some(Attendant { stop, task })
+            }
+        };
+        let stop = watch::Sender::new(false);
+        let teller = Teller::new(&generations, tools.clone());
+        let teller = Attendant { task: filled_on.spawn(teller.run(stop.subscribe())), stop };
+        Ok(Self { tools, generations, filled_on, teller, observer })
     }
 
     /// What a request that begins now reads.
@@ -187,7 +235,7 @@ impl Projections {
     /// that falls behind is told so by the channel and must read afresh.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.tools.changes.subscribe()
+        self.tools.told.listen()
     }
 
     /// How far every generation of every model is.
@@ -236,6 +284,10 @@ impl Projections {
 
     /// Stops every worker after its running transaction.
     pub async fn stop(self) {
+        self.teller.stop().await;
+        if let Some(observer) = self.observer {
+            observer.stop().await;
+        }
         self.generations.stop().await;
     }
 }

@@ -28,7 +28,7 @@ pub use directory::{
 };
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 1,
+    version: 2,
     tables: &[
         "CREATE TABLE tenants (
             tenant UUID NOT NULL PRIMARY KEY,

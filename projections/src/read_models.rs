@@ -9,6 +9,7 @@ use event_log::{Partition, Position};
 use vault::Keyring;
 
 use crate::allowance::Allowance;
+use crate::engine::share::Share;
 use crate::engine::table_set::{Progress, Stage, TableSet};
 use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
 use crate::model::Model;
@@ -34,6 +35,7 @@ struct Inner {
     incarnation: Arc<str>,
     /// What one operation may read and say.
     bytes_max: usize,
+    share: Share,
 }
 
 impl ReadModels {
@@ -42,9 +44,10 @@ impl ReadModels {
         keyring: &Keyring,
         incarnation: &str,
         bytes_max: usize,
+        share: Share,
     ) -> Self {
         let keyring = keyring.clone();
-        let pinned = Inner { sets, keyring, incarnation: incarnation.into(), bytes_max };
+        let pinned = Inner { sets, keyring, incarnation: incarnation.into(), bytes_max, share };
         Self { pinned: Arc::new(pinned), allowance: Arc::default() }
     }
 
@@ -165,13 +168,19 @@ impl ReadModels {
         patience: Duration,
     ) -> Result<(), NotYetVisible> {
         let deadline = tokio::time::Instant::now() + patience;
+        let mut wait = None;
         for model in models {
             let set = self.set(*model);
             let mut progress = set.progress();
-            let visible = progress.wait_for(|all| {
+            let shows = |all: &Vec<Progress>| {
                 let applied = all.get(partition.0 as usize).and_then(|it| it.applied.as_ref());
                 applied.is_some_and(|it| it.position >= position) && set.stage() == Stage::Filled
-            });
+            };
+            if shows(&progress.borrow()) {
+                continue;
+            }
+            wait = wait.or_else(|| self.pinned.share.wait(partition));
+            let visible = progress.wait_for(shows);
             if tokio::time::timeout_at(deadline, visible).await.is_err() {
                 let reached = self.position(*model, partition).map_or(0, |it| it.next().0);
                 return Err(NotYetVisible {
@@ -193,6 +202,7 @@ impl ReadModels {
         patience: Duration,
     ) {
         let all_show = async {
+            let mut wait = None;
             for set in &self.pinned.sets {
                 let mut progress = set.progress();
                 let shows = |all: &Vec<Progress>| {
@@ -202,8 +212,11 @@ impl ReadModels {
                         || set.stage() == Stage::Filling
                         || it.applied.as_ref().is_some_and(|it| it.position >= position)
                 };
-                // The set is pinned, so its sender is there.
-                let _ = progress.wait_for(shows).await;
+                if !shows(&progress.borrow()) {
+                    wait = wait.or_else(|| self.pinned.share.wait(partition));
+                    // The set is pinned, so its sender is there.
+                    let _ = progress.wait_for(shows).await;
+                }
             }
         };
         // Who runs out of patience goes on as well.

@@ -4,7 +4,7 @@
 use crate::engine::fold::Schema;
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 1,
+    version: 2,
     tables: &[
         "CREATE TABLE entities (
             tenant UUID NOT NULL,

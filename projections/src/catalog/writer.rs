@@ -8,6 +8,7 @@
 mod derived;
 mod filled;
 mod load;
+mod seen;
 mod write;
 
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +33,7 @@ use load::Existing;
 
 pub(crate) use filled::derive;
 pub(super) use load::location_kind;
+pub(crate) use seen::changes_by;
 
 /// An entity within the installation.
 type Key = (TenantId, EntityId);
@@ -274,6 +276,11 @@ fn changes(
         let change = EntityChange { id: key.1, reference, fate, sequence: it.fact.sequence };
         entities.entry(key.0).or_default().push(change);
     }
+    told(facts, entities)
+}
+
+/// The changes of each tenant, at the last of its `facts`.
+fn told(facts: &[Fact], mut entities: HashMap<TenantId, Vec<EntityChange>>) -> Vec<Change> {
     let mut changes = Vec::new();
     for (tenant, facts) in by_tenant(facts) {
         let Some(last) = facts.last() else { continue };

@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::engine::change::Change;
 use crate::engine::fact::{self, Fact, Read, Unfit};
 use crate::engine::fold::{ApplyError, Trouble};
-use crate::engine::table_set::{Checkpoint, Place, TableSet, stored};
+use crate::engine::table_set::{Checkpoint, Place, Stage, TableSet, stored};
 use crate::model::Model;
 use crate::store::{self, Connection, Sql, StoreError};
 
@@ -19,7 +19,7 @@ use crate::store::{self, Connection, Sql, StoreError};
 pub(crate) enum Outcome {
     /// It is applied.
     Applied { place: Place, changes: Vec<Change> },
-    /// Somebody else moved the checkpoint; nothing was changed.
+    /// Somebody else moved the checkpoint, or settled the set; nothing was changed.
     Overtaken,
 }
 
@@ -92,7 +92,8 @@ pub(crate) async fn apply(
     loop {
         let mut transaction = store::begin(&mut writer).await?;
         // Compare-and-set first: a second worker finds no row, rolls back and leaves.
-        if !move_checkpoint(&mut transaction, partition, expected, &next, guard).await? {
+        let stage = set.stage();
+        if !move_checkpoint(&mut transaction, partition, expected, stage, &next, guard).await? {
             return Ok(Outcome::Overtaken);
         }
         let parked = parked_tenants(&mut transaction).await?;
@@ -100,7 +101,7 @@ pub(crate) async fn apply(
             !parked.contains(&it.tenant)
                 && unfit.get(&it.tenant).is_none_or(|unfit| it.position < unfit.position)
         });
-        match set.model.apply(keyring, &mut transaction, &facts, set.stage()).await {
+        match set.model.apply(keyring, &mut transaction, &facts, stage).await {
             Ok(changes) => {
                 for it in unfit.values().filter(|it| !parked.contains(&it.tenant)) {
                     park(&mut transaction, set.model, partition, it).await?;
@@ -133,6 +134,7 @@ async fn move_checkpoint(
     transaction: &mut Connection,
     partition: Partition,
     expected: &Checkpoint,
+    stage: Stage,
     next: &Place,
     guard: Guard,
 ) -> Result<bool, StoreError> {
@@ -146,6 +148,7 @@ async fn move_checkpoint(
             sql.push(" AND incarnation = ").bind(expected.incarnation.as_str());
             sql.push(" AND position = ").bind(expected.stored_position());
             sql.push(" AND event = ").bind(event);
+            sql.push(" AND filled = ").bind(stage.stored());
         }
         #[cfg(test)]
         Guard::SetOnly => (),

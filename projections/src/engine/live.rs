@@ -36,22 +36,43 @@ impl Live {
         row.map(|it| it.count(0)).transpose()
     }
 
-    /// Chooses none: what was chosen is lost.
-    pub(crate) async fn forget(&self, model: Model) -> Result<(), StoreError> {
+    /// Chooses none: `generation`, which was chosen, is lost.
+    pub(crate) async fn forget(&self, model: Model, generation: u64) -> Result<(), StoreError> {
         let mut sql = Sql::new("DELETE FROM live WHERE model = ");
         sql.bind(model.name()).push(" AND schema_version = ").bind(model.schema().version);
+        sql.push(" AND generation = ").bind(generation);
         sql.execute(&mut *self.0.lock().await).await?;
         Ok(())
     }
 
-    /// Chooses a generation.
+    /// Chooses a generation, unless a later one is chosen already: by another process.
     pub(crate) async fn choose(&self, model: Model, generation: u64) -> Result<(), StoreError> {
-        let mut sql = Sql::new("INSERT INTO live (model, schema_version, generation) VALUES (");
-        sql.bind(model.name()).push(", ").bind(model.schema().version).push(", ").bind(generation);
-        sql.push(
-            ") ON CONFLICT (model, schema_version) DO UPDATE SET generation = excluded.generation",
-        );
-        sql.execute(&mut *self.0.lock().await).await?;
+        choose("live", model, generation).execute(&mut *self.0.lock().await).await?;
         Ok(())
     }
+
+    /// The same as a part of a transaction elsewhere, durably.
+    pub(crate) async fn choose_within(
+        &self,
+        transaction: &mut Connection,
+        database: &Database,
+        model: Model,
+        generation: u64,
+    ) -> Result<(), StoreError> {
+        store::sync_at_commit(transaction).await?;
+        let table = database.choice().qualified("live");
+        choose(&table, model, generation).execute(transaction).await?;
+        Ok(())
+    }
+}
+
+fn choose(table: &str, model: Model, generation: u64) -> Sql {
+    let mut sql = Sql::new("INSERT INTO ");
+    sql.push(table).push(" AS live (model, schema_version, generation) VALUES (");
+    sql.bind(model.name()).push(", ").bind(model.schema().version).push(", ").bind(generation);
+    sql.push(
+        ") ON CONFLICT (model, schema_version) DO UPDATE SET generation = excluded.generation
+            WHERE live.generation < excluded.generation",
+    );
+    sql
 }

@@ -67,8 +67,9 @@ async fn step(
     let mut writer = set.writer().await;
     loop {
         let mut transaction = store::begin(&mut writer).await?;
-        // A write first, so that no worker moves the checkpoint meanwhile; and nobody else
-        // resumes.
+        // First, so that no worker of any process moves the checkpoint meanwhile, nor leaves out
+        // what follows it; and nobody else resumes.
+        hold_checkpoint(&mut transaction, partition).await?;
         if !claim(&mut transaction, parked).await? {
             return Err(EngineError::NotParked { model: set.model, tenant }.into());
         }
@@ -120,6 +121,17 @@ async fn conclude(
     sql.bind(stored(read)).push(" WHERE tenant = ").bind(parked.tenant.0);
     sql.execute(transaction).await?;
     Ok(Step::On)
+}
+
+/// Keeps the checkpoint where it is until the end of the transaction.
+async fn hold_checkpoint(
+    transaction: &mut Connection,
+    partition: Partition,
+) -> Result<(), StoreError> {
+    let mut sql = Sql::new("UPDATE checkpoints SET at = at WHERE partition = ");
+    sql.bind(partition.0);
+    sql.execute(transaction).await?;
+    Ok(())
 }
 
 /// Takes the row for this transaction, if it is as it was read.

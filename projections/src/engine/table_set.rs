@@ -26,7 +26,8 @@ const OWN_TABLES: [&str; 2] = [
         incarnation TEXT NOT NULL,
         position BIGINT NOT NULL,
         event TEXT NOT NULL,
-        at BIGINT NOT NULL
+        at BIGINT NOT NULL,
+        filled BIGINT NOT NULL
     )",
     "CREATE TABLE parked (
         tenant UUID NOT NULL PRIMARY KEY,
@@ -39,6 +40,12 @@ const OWN_TABLES: [&str; 2] = [
 
 /// What stands for the position of a partition of which nothing was applied yet.
 const NOWHERE: i64 = -1;
+
+/// How every checkpoint says what has become of its set. Whoever moves one compares it, since the
+/// set may have been settled, or another put in its place, by another process.
+const FILLING: i64 = 0;
+const FILLED: i64 = 1;
+const CLOSED: i64 = 2;
 
 /// The last record that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +66,21 @@ pub(crate) struct Progress {
 /// Whether a set was ever complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// It has no durable rows, no readers' indexes and nothing yet that is derived for them: if
-    /// the process ends, it is made again.
+    /// It has no readers' indexes and nothing yet that is derived for them. In a file its rows are
+    /// not durable either: if the process ends, it is made again.
     Filling,
     /// It is as durable and as fast to read as it gets.
     Filled,
+}
+
+impl Stage {
+    /// As checkpoints say it.
+    pub(crate) const fn stored(self) -> i64 {
+        match self {
+            Self::Filling => FILLING,
+            Self::Filled => FILLED,
+        }
+    }
 }
 
 /// One generation of one model.
@@ -77,8 +94,12 @@ pub(crate) struct TableSet {
     /// By partition, the end of the log that has to be reached before the set is filled.
     to_fill: Mutex<BTreeMap<Partition, Position>>,
     filling: AtomicBool,
+    /// Held while this process settles it.
+    settling: tokio::sync::Mutex<()>,
     live: AtomicBool,
     retired: AtomicBool,
+    /// Whether it was filled from another log than this process follows.
+    foreign: bool,
 }
 
 impl fmt::Debug for TableSet {
@@ -95,12 +116,11 @@ impl TableSet {
         generation: u64,
         log: &dyn event_log::EventLog,
         readers: Bounds,
-        stage: Stage,
     ) -> Result<Self, EngineError> {
         let failed = |it| EngineError::storage(model, it);
         let made = Self::make(database, model, generation, log, readers).await;
         let mut set = made.map_err(failed)?;
-        if stage == Stage::Filling {
+        if set.stage() == Stage::Filling {
             for partition in (0..log.partitions()).map(Partition) {
                 let end = log.end(partition).await?;
                 // Nobody waits for one that has nothing, so nothing may depend on its worker.
@@ -109,7 +129,6 @@ impl TableSet {
                     to_fill.insert(partition, end);
                 }
             }
-            set.filling = AtomicBool::new(true);
             let writer = set.writer.get_mut();
             store::set_durability(writer, Durability::Disposable).await.map_err(failed)?;
         }
@@ -128,13 +147,15 @@ impl TableSet {
         create_tables(&mut writer, model).await?;
         for partition in 0..log.partitions() {
             let mut sql = Sql::new(
-                "INSERT INTO checkpoints (partition, incarnation, position, event, at) VALUES (",
+                "INSERT INTO checkpoints (partition, incarnation, position, event, at, filled)
+                VALUES (",
             );
             sql.bind(partition).push(", ").bind(log.incarnation()).push(", ").bind(NOWHERE);
-            sql.push(", '', 0) ON CONFLICT DO NOTHING");
+            sql.push(", '', 0, (SELECT coalesce(max(filled), 0) FROM checkpoints))");
+            sql.push(" ON CONFLICT DO NOTHING");
             sql.execute(&mut writer).await?;
         }
-        let set = Self {
+        let mut set = Self {
             model,
             generation,
             readers: Readers::new(tables.clone(), readers),
@@ -142,16 +163,25 @@ impl TableSet {
             writer: tokio::sync::Mutex::new(writer),
             progress: watch::Sender::new(Vec::new()),
             to_fill: Mutex::default(),
-            filling: AtomicBool::new(false),
+            filling: AtomicBool::new(true),
+            settling: tokio::sync::Mutex::default(),
             live: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            foreign: false,
         };
         for partition in 0..log.partitions() {
             let checkpoint = set.checkpoint(Partition(partition)).await?;
+            set.note_stage(checkpoint.stage);
+            set.foreign |= checkpoint.incarnation != log.incarnation();
             let progress = Progress { applied: checkpoint.place, stopped: None };
             set.progress.send_modify(|it| it.push(progress));
         }
         Ok(set)
+    }
+
+    /// What is asked of the checkpoints of several sets at a time.
+    pub(crate) fn checkpoints_table(&self) -> String {
+        self.tables.qualified("checkpoints")
     }
 
     /// The connection that writes, for one transaction.
@@ -181,7 +211,15 @@ impl TableSet {
 
     /// Says that `partition` was applied up to `place`; wakes who waits for it.
     pub(crate) fn reached(&self, partition: Partition, place: Place) {
-        self.note(partition, |it| it.applied = Some(place));
+        self.progress.send_if_modified(|it| {
+            let Some(progress) = it.get_mut(partition.0 as usize) else { return false };
+            // Word of it may come twice: from the worker here, and out of the tables.
+            let known = progress.applied.as_ref().is_some_and(|it| it.position >= place.position);
+            if !known {
+                progress.applied = Some(place);
+            }
+            !known
+        });
     }
 
     /// Says that nothing more of `partition` will be applied.
@@ -207,9 +245,29 @@ impl TableSet {
         live: &Live,
     ) -> Result<(), StoreError> {
         if self.stage() == Stage::Filling && self.has_filled(partition, upto) {
-            return self.settle(live).await;
+            return self.settle(live, self.settling.lock().await).await;
         }
         Ok(())
+    }
+
+    /// Takes note of what the tables say of `partition`, whoever wrote that, and answers whether
+    /// the set is to be settled.
+    pub(crate) fn learn(&self, partition: Partition, checkpoint: Checkpoint) -> bool {
+        self.note_stage(checkpoint.stage);
+        let upto = checkpoint.place.as_ref().map_or(Position::START, |it| it.position.next());
+        let to_settle = self.stage() == Stage::Filling && self.has_filled(partition, upto);
+        if let Some(place) = checkpoint.place {
+            self.reached(partition, place);
+        }
+        to_settle
+    }
+
+    /// Settles the set, unless this process is at it already.
+    pub(crate) async fn settle_now(&self, live: &Live) -> Result<(), StoreError> {
+        match self.settling.try_lock() {
+            Ok(turn) => self.settle(live, turn).await,
+            Err(_) => Ok(()),
+        }
     }
 
     /// Does without the rest of `partition`, which cannot be read: those of others need not wait
@@ -218,26 +276,56 @@ impl TableSet {
         self.committed(partition, Position(u64::MAX), live).await
     }
 
-    async fn settle(&self, live: &Live) -> Result<(), StoreError> {
+    async fn settle(&self, live: &Live, _turn: MutexGuard<'_, ()>) -> Result<(), StoreError> {
         let mut writer = self.writer().await;
         if self.stage() == Stage::Filled {
             return Ok(());
         }
-        self.model.derive(&mut writer).await?;
-        for index in self.model.schema().indexes {
-            store::define(&mut writer, index).await?;
+        if self.tables.is_shared() {
+            let mut transaction = store::begin(&mut writer).await?;
+            // First, so that other processes wait, and see by the comparison that it is filled.
+            if mark(&mut transaction, FILLED).await? {
+                self.complete(&mut transaction).await?;
+            }
+            transaction.commit().await?;
+        } else {
+            self.complete(&mut writer).await?;
         }
-        store::gather_statistics(&mut writer).await?;
         store::set_durability(&mut writer, Durability::Ordered).await?;
-        let last = Sql::new("UPDATE checkpoints SET at = at");
+        let mut last = Sql::new("UPDATE checkpoints SET filled = ");
+        last.bind(FILLED).push(" WHERE filled <= ").bind(FILLED);
         store::make_durable(&mut writer, last).await?;
         if self.is_live() {
             live.choose(self.model, self.generation).await?;
         }
-        self.filling.store(false, Ordering::Release);
-        // Those of other partitions wait for it too.
-        self.progress.send_modify(|_| ());
+        self.note_stage(Stage::Filled);
         Ok(())
+    }
+
+    /// Says that another generation takes the place of this one, and answers how far this one ever
+    /// was: the position after the last, by partition. It stays so once that is committed.
+    pub(crate) async fn close(&self, transaction: &mut Connection) -> Result<Vec<u64>, StoreError> {
+        mark(transaction, CLOSED).await?;
+        let sql = "SELECT position FROM checkpoints ORDER BY partition";
+        let rows = Sql::new(sql).fetch(transaction).await?;
+        rows.iter().map(|it| Ok(u64::try_from(it.integer(0)? + 1).unwrap_or(0))).collect()
+    }
+
+    /// Makes what only readers need.
+    async fn complete(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        self.model.derive(connection).await?;
+        for index in self.model.schema().indexes {
+            store::define(connection, index).await?;
+        }
+        store::gather_statistics(connection).await
+    }
+
+    /// Notes that the tables say they were complete once.
+    pub(crate) fn note_stage(&self, stage: Stage) {
+        if stage == Stage::Filled && self.filling.swap(false, Ordering::AcqRel) {
+            // Those of all partitions wait for it.
+            self.progress.send_modify(|_| ());
+        }
     }
 
     /// How many positions it lacks before it was ever complete; none once it was. Until then it is
@@ -261,8 +349,8 @@ impl TableSet {
         to_fill.get(&partition).copied()
     }
 
-    /// Whether it was ever complete. That changes only while nobody writes: whoever holds the
-    /// writer can rely on it.
+    /// Whether it was ever complete, as far as this process knows. If another settles the set, the
+    /// comparison of the checkpoint tells whoever writes.
     pub(crate) fn stage(&self) -> Stage {
         if self.filling.load(Ordering::Acquire) { Stage::Filling } else { Stage::Filled }
     }
@@ -273,7 +361,13 @@ impl TableSet {
         if to_fill.get(&partition).is_some_and(|end| *end <= upto) {
             to_fill.remove(&partition);
         }
-        to_fill.is_empty()
+        // What follows another log cannot judge that.
+        to_fill.is_empty() && !self.foreign
+    }
+
+    /// Whether it was filled from another log than this process follows.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -305,6 +399,9 @@ impl Drop for TableSet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
     pub incarnation: String,
+    pub stage: Stage,
+    /// Whether another generation has taken the place of the set: then nobody moves it any more.
+    pub closed: bool,
     /// None before the first event.
     pub place: Option<Place>,
 }
@@ -326,18 +423,47 @@ pub(crate) async fn read_checkpoint(
     connection: &mut Connection,
     partition: Partition,
 ) -> Result<Checkpoint, StoreError> {
-    let mut sql =
-        Sql::new("SELECT incarnation, position, event, at FROM checkpoints WHERE partition = ");
+    let mut sql = Sql::new(
+        "SELECT incarnation, position, event, at, filled FROM checkpoints
+        WHERE partition = ",
+    );
     sql.bind(partition.0);
     let row = sql.fetch_optional(connection).await?;
     let row = row.ok_or(StoreError::Database(sqlx::Error::RowNotFound))?;
-    let place = match row.integer(1)? {
+    checkpoint(&row, 0)
+}
+
+/// Reads the columns of a checkpoint, which begin at `first`.
+pub(crate) fn checkpoint(row: &store::Row, first: usize) -> Result<Checkpoint, StoreError> {
+    let place = match row.integer(first + 1)? {
         NOWHERE => None,
-        _ => {
-            Some(Place { position: Position(row.count(1)?), event: row.text(2)?, at: row.time(3)? })
-        }
+        _ => Some(Place {
+            position: Position(row.count(first + 1)?),
+            event: row.text(first + 2)?,
+            at: row.time(first + 3)?,
+        }),
     };
-    Ok(Checkpoint { incarnation: row.text(0)?, place })
+    let (stage, closed) = match row.integer(first + 4)? {
+        CLOSED => (Stage::Filled, true),
+        FILLED => (Stage::Filled, false),
+        _ => (Stage::Filling, false),
+    };
+    Ok(Checkpoint { incarnation: row.text(first)?, stage, closed, place })
+}
+
+/// Says for good what has become of a set, unless another process has said so. Until the end of
+/// the transaction nobody moves a checkpoint.
+async fn mark(transaction: &mut Connection, filled: i64) -> Result<bool, StoreError> {
+    // The first partition alone at first: two that took all in different orders would wait for
+    // each other.
+    for condition in ["partition = 0", "partition > 0"] {
+        let mut sql = Sql::new("UPDATE checkpoints SET filled = ");
+        sql.bind(filled).push(" WHERE filled < ").bind(filled).push(" AND ").push(condition);
+        if sql.execute(transaction).await? == 0 && condition == "partition = 0" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Reads one row of `parked`, its columns in the order of the table.

@@ -194,13 +194,17 @@ async fn count_with_two_workers(on: Kind, guard: Guard, batches: u64) -> u64 {
                 generation,
                 log.as_ref(),
                 READERS,
-                table_set::Stage::Filled,
             )
             .await
             .map(Arc::new)
             .unwrap()
         }
     };
+    // As if it had been filled before: what is to be seen is two that follow.
+    let filled = set(1).await;
+    let sql = crate::store::Sql::new("UPDATE checkpoints SET filled = 1");
+    sql.execute(&mut *filled.writer().await).await.unwrap();
+    drop(filled);
     // The same file, opened twice, each with a connection and a worker of its own.
     let sets = [set(1).await, set(1).await];
     let live = Arc::new(live::Live::open(&database).await.unwrap());
@@ -208,8 +212,9 @@ async fn count_with_two_workers(on: Kind, guard: Guard, batches: u64) -> u64 {
         live,
         log: log.clone(),
         keyring,
-        changes: broadcast::Sender::new(16),
+        told: Told::nothing(1, 16),
         batch_max: 1,
+        share: share::Share::default(),
         guard,
     };
     let workers = sets.each_ref().map(|it| worker::Workers::start(it, &tools));
@@ -407,4 +412,6 @@ async fn an_operator_reads_no_tenants_catalog(on: Kind) {
 
 mod filling;
 mod isolation;
+mod listening;
 mod panics;
+mod processes;

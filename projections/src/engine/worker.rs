@@ -1,12 +1,13 @@
 //! Follows one partition for one table set.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::{Attribute, EventLog, LogError, Partition, Position, Reader, Recorded, trace};
 use futures::FutureExt as _;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
@@ -17,7 +18,10 @@ use crate::engine::batch::{self, Guard, Outcome, Prepared};
 use crate::engine::change::Change;
 use crate::engine::fold::{ApplyError, Trouble};
 use crate::engine::live::Live;
+use crate::engine::share::Share;
 use crate::engine::table_set::{Checkpoint, Place, TableSet};
+use crate::engine::teller::{Told, after};
+use crate::model::Model;
 use crate::store::StoreError;
 
 /// How long to wait before trying again after the storage failed, at first and at most.
@@ -46,52 +50,108 @@ const FILLING_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) struct Tools {
     pub log: Arc<dyn EventLog>,
     pub keyring: Keyring,
-    pub changes: broadcast::Sender<Change>,
+    pub told: Told,
     pub live: Arc<Live>,
     pub batch_max: usize,
+    pub share: Share,
     pub guard: Guard,
 }
 
 impl Tools {
+    /// The same for filling a set alone.
+    pub(crate) fn for_all_partitions(&self) -> Self {
+        Self { share: self.share.whole(), ..self.clone() }
+    }
+
     /// Says what became visible, if requests are answered from `set`.
     pub(crate) fn tell(&self, set: &TableSet, changes: Vec<Change>) {
-        for change in changes.into_iter().filter(|_| set.is_live()) {
-            // Nobody listening is not an error.
-            let _ = self.changes.send(change);
+        if set.is_live() {
+            self.told.tell(changes);
         }
+    }
+
+    /// Whether listeners are told of what happens to `set`.
+    pub(crate) fn is_told(set: &TableSet) -> bool {
+        set.is_live() && set.model == Model::Catalog
     }
 }
 
-/// The workers of one table set, one per partition.
+/// The workers of one table set, one per partition that this process writes.
 #[derive(Debug)]
 pub(crate) struct Workers {
     stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    crew: JoinHandle<()>,
 }
 
 impl Workers {
-    /// Starts following every partition.
+    /// Starts following the partitions that are written here, and others as that changes.
     pub(crate) fn start(set: &Arc<TableSet>, tools: &Tools) -> Self {
         let stop = watch::Sender::new(false);
-        let follow = |partition| {
-            let worker = Worker {
-                set: set.clone(),
-                tools: tools.clone(),
-                partition: Partition(partition),
-                stop: stop.subscribe(),
-            };
-            tokio::spawn(worker.run())
-        };
-        let tasks = (0..tools.log.partitions()).map(follow).collect();
-        Self { stop, tasks }
+        let (set, tools) = (set.clone(), tools.clone());
+        let crew = Crew { set, tools, working: BTreeMap::new() };
+        Self { crew: tokio::spawn(crew.run(stop.subscribe())), stop }
     }
 
     /// Stops after the running transactions.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
-        for task in self.tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a projection worker did not end well");
+        ended(self.crew).await;
+    }
+}
+
+async fn ended(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a projection worker did not end well");
+    }
+}
+
+/// Has a worker for each partition that this process writes.
+struct Crew {
+    set: Arc<TableSet>,
+    tools: Tools,
+    working: BTreeMap<Partition, (watch::Sender<bool>, JoinHandle<()>)>,
+}
+
+impl Crew {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut share = self.tools.share.clone();
+        while !*stop.borrow() {
+            let wanted = share.now(self.tools.log.partitions());
+            let unwanted: Vec<_> =
+                self.working.keys().filter(|it| !wanted.contains(it)).copied().collect();
+            self.dismiss(unwanted).await;
+            wanted.into_iter().for_each(|it| self.hire(it));
+            tokio::select! {
+                () = share.changed() => (),
+                _ = stop.wait_for(|it| *it) => break,
+            }
+        }
+        let all = self.working.keys().copied().collect();
+        self.dismiss(all).await;
+    }
+
+    fn hire(&mut self, partition: Partition) {
+        let (set, tools) = (&self.set, &self.tools);
+        self.working.entry(partition).or_insert_with(|| {
+            let stop = watch::Sender::new(false);
+            let (set, tools) = (set.clone(), tools.clone());
+            let worker = Worker { set, tools, partition, stop: stop.subscribe() };
+            (stop, tokio::spawn(worker.run()))
+        });
+    }
+
+    /// Stops these after their running transactions.
+    async fn dismiss(&mut self, partitions: Vec<Partition>) {
+        let leaving: Vec<_> =
+            partitions.into_iter().filter_map(|it| self.working.remove_entry(&it)).collect();
+        for (_, (stop, _)) in &leaving {
+            stop.send_replace(true);
+        }
+        for (partition, (_, task)) in leaving {
+            ended(task).await;
+            // Why it could not go on is for whoever goes on to say.
+            if !self.tools.share.has(partition) {
+                self.set.stopped(partition, None);
             }
         }
     }
@@ -177,8 +237,12 @@ impl Worker {
     async fn follow(&mut self) -> Result<(), Trouble> {
         loop {
             let mut checkpoint = self.set.checkpoint(self.partition).await?;
+            self.set.note_stage(checkpoint.stage);
             self.committed(checkpoint.place.as_ref()).await?;
             self.note_overtaken(&checkpoint);
+            if checkpoint.closed {
+                return Ok(());
+            }
             let mut reader = self.open(&checkpoint).await?;
             self.set.stopped(self.partition, None);
             let mut not_before = Instant::now();
@@ -241,7 +305,10 @@ impl Worker {
         // Who waits for the last event sees tables that are filled.
         self.committed(Some(&place)).await?;
         self.set.reached(self.partition, place.clone());
-        self.tools.tell(&self.set, visible);
+        if Tools::is_told(&self.set) {
+            let (from, upto) = (after(checkpoint.place.as_ref()), place.position.next());
+            self.tools.told.applied(self.partition, from, upto, visible);
+        }
         Ok(Some(place))
     }
 
@@ -259,6 +326,9 @@ impl Worker {
     fn note_overtaken(&self, checkpoint: &Checkpoint) {
         if let Some(place) = &checkpoint.place {
             self.set.reached(self.partition, place.clone());
+            if Tools::is_told(&self.set) {
+                self.tools.told.seen(self.partition, place.position.next());
+            }
         }
     }
 

@@ -122,6 +122,14 @@ pub(crate) async fn make_durable(connection: &mut Connection, last: Sql) -> Resu
     }
 }
 
+/// Has the end of a transaction survive a power cut, where that is not so anyway.
+pub(crate) async fn sync_at_commit(transaction: &mut Connection) -> Result<(), StoreError> {
+    match transaction {
+        Connection::Sqlite(_) => Ok(()),
+        Connection::Postgres(_) => postgres::sync_at_commit(transaction).await,
+    }
+}
+
 /// Lets the database look at the tables, which have just been filled, so that it can plan.
 pub(crate) async fn gather_statistics(connection: &mut Connection) -> Result<(), StoreError> {
     match connection {

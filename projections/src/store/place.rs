@@ -54,6 +54,12 @@ impl Database {
         self.place(CHOICE.to_owned())
     }
 
+    /// Whether several processes use it at a time. Then transactions survive in their order, so
+    /// what one process left half filled another goes on filling.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// Removes every set of tables whose name begins so, but `kept`, and but those that another
     /// process is using.
     pub(crate) async fn remove_others(
@@ -84,6 +90,25 @@ impl Place {
                 let session = database.connect(&self.name, purpose).await?;
                 Ok(Connection::Postgres(Box::new(session)))
             }
+        }
+    }
+
+    /// Whether several processes use it at a time.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.database.is_shared()
+    }
+
+    /// What `table` of this place is called in a statement about several places. Only where
+    /// several processes share them.
+    pub(crate) fn qualified(&self, table: &str) -> String {
+        format!("{}.{table}", postgres::schema(&self.name))
+    }
+
+    /// Removes it now if it is there and nobody uses it.
+    pub(crate) async fn remove_unused(&self) -> Result<(), StoreError> {
+        match &self.database {
+            Database::Folder(_) => Ok(()),
+            Database::Postgres(database) => database.remove_unused(&self.name).await,
         }
     }
 

@@ -122,17 +122,16 @@ impl Postgres {
         let kept = kept.map(schema);
         for row in caretaker.fetch(sql.for_postgres()).await? {
             let schema = row.text(0)?;
-            if Some(&schema) == kept.as_ref() {
-                continue;
-            }
-            match drop_schema(&mut caretaker, &schema, START_TIMEOUT_MS).await {
-                Err(error) if is_locked(&error) => {
-                    tracing::info!(tables = schema, "another process uses these tables; they stay");
-                }
-                done => done?,
+            if Some(&schema) != kept.as_ref() {
+                drop_unused(&mut caretaker, &schema).await?;
             }
         }
         Ok(())
+    }
+
+    /// Removes a set of tables if nobody uses it.
+    pub(super) async fn remove_unused(&self, name: &str) -> Result<(), StoreError> {
+        drop_unused(&mut *self.caretaker.lock().await, &schema(name)).await
     }
 
     /// Removes a set of tables once nobody uses it any more. If another process goes on using it,
@@ -161,6 +160,17 @@ fn is_locked(error: &StoreError) -> bool {
     error.code().is_some_and(|it| it == LOCK_NOT_AVAILABLE)
 }
 
+/// Drops a schema unless another process uses it.
+async fn drop_unused(session: &mut Session, schema: &str) -> Result<(), StoreError> {
+    match drop_schema(session, schema, START_TIMEOUT_MS).await {
+        Err(error) if is_locked(&error) => {
+            tracing::info!(tables = schema, "another process uses these tables; they stay");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
 /// Drops a schema that nobody uses, waiting so long for whoever does.
 async fn drop_schema(
     session: &mut Session,
@@ -182,7 +192,7 @@ async fn drop_schema(
 }
 
 /// The schema of a set: a name of ours, so it needs no quotes.
-fn schema(name: &str) -> String {
+pub(super) fn schema(name: &str) -> String {
     format!("{SCHEMAS}{}", name.replace('-', "_"))
 }
 
@@ -200,9 +210,14 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
 /// Makes everything that was committed survive a power cut: the log is synced up to `last`.
 pub(super) async fn make_durable(connection: &mut Connection, last: Sql) -> Result<(), StoreError> {
     let mut transaction = super::begin(connection).await?;
-    Sql::new("SET LOCAL synchronous_commit = on").execute(&mut transaction).await?;
+    sync_at_commit(&mut transaction).await?;
     last.execute(&mut transaction).await?;
     transaction.commit().await
+}
+
+pub(super) async fn sync_at_commit(transaction: &mut Connection) -> Result<(), StoreError> {
+    Sql::new("SET LOCAL synchronous_commit = on").execute(transaction).await?;
+    Ok(())
 }
 
 /// Without statistics the plans of the first minutes are guesses.

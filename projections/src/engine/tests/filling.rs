@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::engine::live::Live;
-use crate::engine::table_set::{Stage, TableSet, set_name};
+use crate::engine::table_set::{TableSet, set_name};
 use crate::store::{Access, Sql};
 
 struct World {
@@ -81,9 +81,12 @@ async fn what_a_crash_leaves_of_half_filled_tables_is_never_read(on: Kind) {
     let live = world.live().await;
     assert_eq!(live.generation(Model::Catalog).await.unwrap(), Some(1));
     // As if the process had ended before the tables were filled.
-    live.forget(Model::Catalog).await.unwrap();
+    live.forget(Model::Catalog, 1).await.unwrap();
     drop(live);
-    world.tear().await;
+    // In PostgreSQL transactions survive in their order, so nothing is ever torn half filled.
+    if on == Kind::Sqlite {
+        world.tear().await;
+    }
     world.starts_with_everything().await;
     // Tables that were filled are not made again: then nobody would notice the damage.
     world.tear().await;
@@ -139,7 +142,7 @@ async fn tables_become_durable_and_indexed_once_all_partitions_are_filled(on: Ki
     let mut second = log.claim(Partition(1)).await.unwrap();
     let second_end = second.append(history.take()).await.unwrap()[0].next();
     let live = Live::open(&database).await.unwrap();
-    let set = TableSet::open(&database, Model::Audit, 1, log.as_ref(), READERS, Stage::Filling);
+    let set = TableSet::open(&database, Model::Audit, 1, log.as_ref(), READERS);
     let set = set.await.unwrap();
     set.make_live();
     let indexes = i64::try_from(Model::Audit.schema().indexes.len()).unwrap();
