@@ -10,6 +10,7 @@
 //! stored.
 
 pub mod blob_store;
+pub mod contents;
 pub mod issuer;
 pub mod keyring;
 pub mod memory;
@@ -31,6 +32,7 @@ mod slots;
 mod statements;
 
 pub use blob_store::{BLOB_BYTES_MAX, BlobError, BlobStore};
+pub use contents::{Contents, Row};
 pub use issuer::Issuer;
 pub use keyring::{Keyring, KeyringError};
 pub use memory::MemoryVault;

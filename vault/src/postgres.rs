@@ -76,7 +76,7 @@ enum Turn {
 /// A vault in PostgreSQL.
 #[derive(Clone)]
 pub struct PostgresVault {
-    pool: PgPool,
+    pub(crate) pool: PgPool,
 }
 
 impl fmt::Debug for PostgresVault {

@@ -70,8 +70,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A vault in SQLite files.
 #[derive(Clone, Debug)]
 pub struct SqliteVault {
-    pool: SqlitePool,
-    blobs: SqlitePool,
+    pub(crate) pool: SqlitePool,
+    pub(crate) blobs: SqlitePool,
 }
 
 impl SqliteVault {

@@ -1,0 +1,219 @@
+//! Everything a vault holds, row by row, as backups take it along and bring it back.
+//!
+//! Keys are wrapped and blobs sealed as they are stored: without the root key nobody can read a
+//! copy. Who holds a blob for the time being is not part of it: a copy keeps every blob.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::port::{VaultError, failed};
+use crate::postgres::PostgresVault;
+use crate::sqlite::SqliteVault;
+
+/// One thing that is stored. The order of the variants is the order in which they are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// A key, or that there was one.
+    Key {
+        /// Whose, nil for the installation.
+        tenant: Uuid,
+        /// What it is for.
+        purpose: String,
+        /// Of which subject, nil for none.
+        id: Uuid,
+        /// The wrapped key; none if it was destroyed.
+        wrapped: Option<Vec<u8>>,
+    },
+    /// Where a consumer of another system is.
+    Cursor {
+        /// On whose behalf.
+        tenant: Uuid,
+        /// Which.
+        name: String,
+        /// Where it stands.
+        value: String,
+    },
+    /// Content that is too large for an event.
+    Blob {
+        /// Whose.
+        tenant: Uuid,
+        /// The keyed hash that is its name.
+        hash: Vec<u8>,
+        /// Its length before it was sealed, in bytes.
+        length: i64,
+        /// What is stored.
+        sealed: Vec<u8>,
+    },
+}
+
+/// How many rows without blobs are read or written at a time.
+const ROWS_MAX: i64 = 1_000;
+
+/// How many blobs are read at a time: 4, 64 MiB at most.
+const BLOBS_MAX: i64 = 4;
+
+/// A vault that can be copied.
+#[async_trait]
+pub trait Contents: std::fmt::Debug + Send + Sync {
+    /// Some of the rows that come after `last`, or the first ones; nothing at the end. What was
+    /// stored before the first call is told; what comes meanwhile may be.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if the storage fails.
+    async fn rows_after(&self, last: Option<&Row>) -> Result<Vec<Row>, VaultError>;
+
+    /// Whether no key was ever stored in it.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if the storage fails.
+    async fn is_new(&self) -> Result<bool, VaultError>;
+
+    /// Stores `rows` in a vault that is otherwise new, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if the storage fails or holds one of them already.
+    async fn take_back(&self, rows: &[Row]) -> Result<(), VaultError>;
+}
+
+const KEYS: &str = "select tenant, purpose, id, wrapped from keys
+    where (tenant, purpose, id) > ($1, $2, $3) order by tenant, purpose, id limit $4";
+const FIRST_KEYS: &str =
+    "select tenant, purpose, id, wrapped from keys order by tenant, purpose, id limit $1";
+const CURSORS: &str = "select tenant, name, value from cursors
+    where (tenant, name) > ($1, $2) order by tenant, name limit $3";
+const BLOBS: &str = "select tenant, hash, length, sealed from blobs
+    where (tenant, hash, length) > ($1, $2, $3) order by tenant, hash, length limit $4";
+
+/// What comes before every other name.
+const BEFORE_ALL: Uuid = Uuid::nil();
+
+type KeyColumns = (Uuid, String, Uuid, Option<Vec<u8>>);
+type CursorColumns = (Uuid, String, String);
+type BlobColumns = (Uuid, Vec<u8>, i64, Vec<u8>);
+
+fn keys(found: Vec<KeyColumns>) -> Vec<Row> {
+    let key = |(tenant, purpose, id, wrapped)| Row::Key { tenant, purpose, id, wrapped };
+    found.into_iter().map(key).collect()
+}
+
+fn cursors(found: Vec<CursorColumns>) -> Vec<Row> {
+    found.into_iter().map(|(tenant, name, value)| Row::Cursor { tenant, name, value }).collect()
+}
+
+fn blobs(found: Vec<BlobColumns>) -> Vec<Row> {
+    let blob = |(tenant, hash, length, sealed)| Row::Blob { tenant, hash, length, sealed };
+    found.into_iter().map(blob).collect()
+}
+
+/// The same on both databases: their statements are, and only the types of the client differ.
+macro_rules! contents {
+    ($vault:ty, $blobs:ident) => {
+        impl $vault {
+            async fn keys_after(
+                &self,
+                last: Option<(Uuid, &str, Uuid)>,
+            ) -> Result<Vec<Row>, sqlx::Error> {
+                let found: Vec<KeyColumns> = match last {
+                    None => sqlx::query_as(FIRST_KEYS).bind(ROWS_MAX).fetch_all(&self.pool).await?,
+                    Some((tenant, purpose, id)) => {
+                        let query = sqlx::query_as(KEYS).bind(tenant).bind(purpose).bind(id);
+                        query.bind(ROWS_MAX).fetch_all(&self.pool).await?
+                    }
+                };
+                match found.is_empty() {
+                    false => Ok(keys(found)),
+                    true => self.cursors_after(BEFORE_ALL, "").await,
+                }
+            }
+
+            async fn cursors_after(
+                &self,
+                tenant: Uuid,
+                name: &str,
+            ) -> Result<Vec<Row>, sqlx::Error> {
+                let query = sqlx::query_as(CURSORS).bind(tenant).bind(name).bind(ROWS_MAX);
+                let found: Vec<CursorColumns> = query.fetch_all(&self.pool).await?;
+                match found.is_empty() {
+                    false => Ok(cursors(found)),
+                    true => self.blobs_after(BEFORE_ALL, &[], 0).await,
+                }
+            }
+
+            async fn blobs_after(
+                &self,
+                tenant: Uuid,
+                hash: &[u8],
+                length: i64,
+            ) -> Result<Vec<Row>, sqlx::Error> {
+                let query = sqlx::query_as(BLOBS).bind(tenant).bind(hash).bind(length);
+                let found: Vec<BlobColumns> = query.bind(BLOBS_MAX).fetch_all(&self.$blobs).await?;
+                Ok(blobs(found))
+            }
+
+            async fn store(&self, rows: &[Row]) -> Result<(), sqlx::Error> {
+                let mut transaction = self.pool.begin().await?;
+                let mut beside = self.$blobs.begin().await?;
+                for row in rows {
+                    match row {
+                        Row::Key { tenant, purpose, id, wrapped } => {
+                            let query = sqlx::query("insert into keys values ($1, $2, $3, $4)");
+                            let query = query.bind(tenant).bind(purpose).bind(id).bind(wrapped);
+                            query.execute(&mut *transaction).await?;
+                        }
+                        Row::Cursor { tenant, name, value } => {
+                            let query = sqlx::query("insert into cursors values ($1, $2, $3)");
+                            let query = query.bind(tenant).bind(name).bind(value);
+                            query.execute(&mut *transaction).await?;
+                        }
+                        Row::Blob { tenant, hash, length, sealed } => {
+                            let query = sqlx::query("insert into blobs values ($1, $2, $3, $4)");
+                            let query = query.bind(tenant).bind(hash).bind(length).bind(sealed);
+                            query.execute(&mut *beside).await?;
+                        }
+                    }
+                }
+                transaction.commit().await?;
+                beside.commit().await
+            }
+        }
+
+        #[async_trait]
+        impl Contents for $vault {
+            async fn rows_after(&self, last: Option<&Row>) -> Result<Vec<Row>, VaultError> {
+                let found = match last {
+                    None => self.keys_after(None).await,
+                    Some(Row::Key { tenant, purpose, id, .. }) => {
+                        self.keys_after(Some((*tenant, purpose, *id))).await
+                    }
+                    Some(Row::Cursor { tenant, name, .. }) => {
+                        self.cursors_after(*tenant, name).await
+                    }
+                    Some(Row::Blob { tenant, hash, length, .. }) => {
+                        self.blobs_after(*tenant, hash, *length).await
+                    }
+                };
+                found.map_err(failed("copying what it holds"))
+            }
+
+            async fn is_new(&self) -> Result<bool, VaultError> {
+                let query = sqlx::query_scalar("select count(*) from keys");
+                let keys: i64 =
+                    query.fetch_one(&self.pool).await.map_err(failed("counting its keys"))?;
+                Ok(keys == 0)
+            }
+
+            async fn take_back(&self, rows: &[Row]) -> Result<(), VaultError> {
+                self.store(rows).await.map_err(failed("taking back what a backup holds"))
+            }
+        }
+    };
+}
+
+contents!(SqliteVault, blobs);
+contents!(PostgresVault, pool);
+
+#[cfg(test)]
+mod tests;

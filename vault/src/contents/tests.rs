@@ -1,0 +1,91 @@
+use bytes::Bytes;
+use domain::id::{SubjectId, TenantId};
+
+use super::*;
+use crate::conformance::{ACME, GLOBEX};
+use crate::port::{BlobName, Blobs, CursorName, Cursors, Hold, KeyName, Keys, Wrapped};
+use crate::temporary::TemporaryDatabase;
+
+/// More keys than are read at a time.
+const SUBJECTS: u128 = 1_203;
+
+const CONTENT: BlobName = BlobName { hash: [7; 32], length: 3 };
+
+async fn sqlite(folder: &tempfile::TempDir, name: &str) -> SqliteVault {
+    SqliteVault::open(&folder.path().join(name)).await.unwrap()
+}
+
+async fn fill(vault: &(impl Keys + Cursors + Blobs)) {
+    let subject = |it| KeyName::Subject(ACME, SubjectId(Uuid::from_u128(it)));
+    let tenants = [KeyName::Tenant(ACME), KeyName::Tenant(GLOBEX)];
+    let names = (1..=SUBJECTS).map(subject).chain(tenants);
+    let candidates: Vec<_> = names.map(|it| (it, Wrapped(vec![9; 61]))).collect();
+    vault.get_or_create(&candidates).await.unwrap();
+    vault.destroy_subject(ACME, SubjectId(Uuid::from_u128(5))).await.unwrap();
+    vault.destroy_tenant(GLOBEX).await.unwrap();
+    for tenant in [TenantId::SYSTEM, ACME] {
+        let cursor = CursorName { tenant, name: "tail".into() };
+        vault.advance(&cursor, None, "41").await.unwrap();
+    }
+    let hold = Hold::random();
+    vault.put(ACME, CONTENT, Bytes::from_static(b"sealed"), hold).await.unwrap();
+    vault.keep(ACME, hold).await.unwrap();
+}
+
+async fn all(vault: &dyn Contents) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    loop {
+        let next = vault.rows_after(rows.last()).await.unwrap();
+        if next.is_empty() {
+            return rows;
+        }
+        rows.extend(next);
+    }
+}
+
+async fn copy(from: &dyn Contents, to: &dyn Contents) {
+    assert!(to.is_new().await.unwrap());
+    let rows = all(from).await;
+    to.take_back(&rows).await.unwrap();
+    assert_eq!(all(to).await, rows);
+    assert!(!to.is_new().await.unwrap());
+    assert!(to.take_back(&rows[..1]).await.is_err(), "it holds that already");
+    assert_eq!(all(to).await, rows, "what was refused left nothing");
+}
+
+fn assert_complete(rows: &[Row]) {
+    let subjects = usize::try_from(SUBJECTS).unwrap();
+    // Of the tenant that was destroyed, that there was one.
+    assert_eq!(rows.len(), subjects + 2 + 2 + 1);
+    let destroyed = |it: &&Row| matches!(it, Row::Key { wrapped: None, .. });
+    assert_eq!(rows.iter().filter(destroyed).count(), 2);
+}
+
+#[tokio::test]
+async fn a_copy_holds_every_row_and_is_taken_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (sqlite(&folder, "from.db").await, sqlite(&folder, "to.db").await);
+    fill(&from).await;
+    assert_complete(&all(&from).await);
+    copy(&from, &to).await;
+    let sealed = Blobs::get(&to, ACME, CONTENT).await.unwrap();
+    assert_eq!(sealed, Some(Bytes::from_static(b"sealed")));
+}
+
+mod on_postgres {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_copy_moves_from_one_database_to_the_other() {
+        if !TemporaryDatabase::can_be_made() {
+            return;
+        }
+        let (folder, database) = (tempfile::tempdir().unwrap(), TemporaryDatabase::make().await);
+        let postgres = PostgresVault::open(database.url(), 4).await.unwrap();
+        let (from, back) = (sqlite(&folder, "from.db").await, sqlite(&folder, "back.db").await);
+        fill(&from).await;
+        copy(&from, &postgres).await;
+        copy(&postgres, &back).await;
+        assert_complete(&all(&back).await);
+    }
+}
