@@ -80,6 +80,33 @@ pub(crate) enum Command {
   callboard cluster certificates certificates/ node-1.internal node-2.internal"
     )]
     Cluster(Cluster),
+    /// Copy the log and the vault into a folder, while processes serve them on a Kafka cluster,
+    /// or once the process that has them in its data folder has stopped.
+    #[command(
+        after_help = "The root key is not part of it: keep a copy of it elsewhere. Without it \
+nobody, you included, can read what is sealed.
+
+Examples:
+  callboard backup /backups/2026-11-29
+  callboard --config production.toml backup /backups/2026-11-29"
+    )]
+    Backup {
+        /// A folder that is not there yet.
+        to: PathBuf,
+    },
+    /// Bring a backup back, into an empty log, an empty vault and a new data folder.
+    #[command(
+        after_help = "Put the root key where the settings say first. Topics that are missing \
+are made. Read models are not part of a backup: the next start fills them.
+
+Examples:
+  callboard restore /backups/2026-11-29
+  callboard --config production.toml restore /backups/2026-11-29"
+    )]
+    Restore {
+        /// The folder of a backup.
+        from: PathBuf,
+    },
     /// Check this machine, the settings and the data folder.
     Doctor,
     /// Measure this machine and Callboard on it, against the targets of the design.

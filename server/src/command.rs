@@ -1,6 +1,7 @@
 //! What each command of the command line does. Those that talk to a server do so through its
 //! doors, like anybody else.
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod cluster;

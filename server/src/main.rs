@@ -1,10 +1,11 @@
 //! The `callboard` binary: command line, settings, wiring, supervision. It holds no logic.
 //!
 //! [`cli`] is what can be typed, [`command`] what each of it does; [`node`] wires the parts of a
-//! running process, [`import`] and [`demo`] bring data in through the same doors and commands as
-//! anybody's.
+//! running process, [`stores`] what it keeps, [`import`] and [`demo`] bring data in through the
+//! same doors and commands as anybody's, and [`backup`] takes everything away and back.
 
 mod background;
+mod backup;
 mod bench;
 mod cli;
 mod command;
@@ -16,6 +17,7 @@ mod import;
 mod node;
 mod output;
 mod peers;
+mod stores;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -75,6 +77,8 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Bench(options) => command::bench::run(&config, format, options).await,
         Command::Cluster(what) => command::cluster::run(format, what),
         Command::Kafka(what) => command::kafka::run(&config, format, what).await,
+        Command::Backup { to } => command::backup::make(&config, format, to).await,
+        Command::Restore { from } => command::backup::restore(&config, format, from).await,
         Command::Doctor => command::doctor::run(&config, format).await,
         Command::Config { .. } => {
             output::result(format, &config, |it| toml::to_string(it).unwrap_or_default())

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use commands::{Commands, SystemClock, Values};
-use event_log::embedded::{self, EmbeddedLog};
-use event_log::{EventLog, KafkaLog, Partition, Position};
+use event_log::{EventLog, Partition, Position};
 use projections::Projections;
 use query_api::Context;
 use query_api::peers::{Identity, PeerListener, Sender};
-use vault::{Blobs, Keyring, Keys, PostgresVault, Root, SqliteVault};
+use vault::Keyring;
 
 use crate::background::Background;
-use crate::config::{Config, Environment, LogKind, Membership, StorageKind};
+use crate::config::{Config, Environment, Membership};
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::peers::Peers;
+use crate::stores::{OpenVault, open_log};
 
 /// How many events one transaction of a projection applies at most.
 pub(crate) const PROJECTION_BATCH_MAX: usize = 5_000;
@@ -51,7 +51,7 @@ impl Node {
     pub(crate) async fn start(config: &Config, folder: &Folder) -> Result<Self> {
         let membership =
             config.membership().map_err(|error| Failure::Usage(format!("{error:#}")))?;
-        let log = Self::open_log(config, folder).await?;
+        let log = open_log(config, folder, config.log.partitions).await?;
         let (sender, listener) = match &membership {
             Some(membership) => {
                 let (sender, listener) = connect(membership, log.as_ref()).await?;
@@ -59,7 +59,7 @@ impl Node {
             }
             None => (None, None),
         };
-        let keyring = open_keyring(config, folder).await?;
+        let keyring = OpenVault::of(config, folder).await?.keyring(folder).await?;
         let commands = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),
             waiting_requests_max: config.commands.waiting_per_tenant_max,
@@ -101,26 +101,6 @@ impl Node {
         Ok(Self { log, commands, projections, context, keyring, background, listener })
     }
 
-    async fn open_log(config: &Config, folder: &Folder) -> Result<Arc<dyn EventLog>> {
-        match config.log.kind {
-            LogKind::Embedded => Self::open_embedded(config, folder),
-            LogKind::Kafka => {
-                let log = KafkaLog::open(config.log.kafka.cluster()?).await;
-                Ok(Arc::new(log.context("could not open the log on Kafka")?))
-            }
-        }
-    }
-
-    fn open_embedded(config: &Config, folder: &Folder) -> Result<Arc<dyn EventLog>> {
-        let settings = embedded::Settings {
-            partitions: config.log.partitions,
-            segment_bytes_max: config.log.segment_bytes,
-        };
-        let log = EmbeddedLog::open(folder.log(), settings)
-            .with_context(|| format!("could not open the log in `{}`", folder.log().display()))?;
-        Ok(Arc::new(log))
-    }
-
     /// Waits until every read model shows what has been written so far, for a minute at most.
     ///
     /// # Errors
@@ -159,36 +139,4 @@ async fn connect(membership: &Membership, log: &dyn EventLog) -> Result<(Sender,
         .await
         .context("other processes cannot be listened for (`cluster.listen`)")?;
     Ok((Sender::new(log.owners(), Arc::new(peers)), listener))
-}
-
-/// The keys of the installation in `folder`, from wherever the settings say the vault is.
-///
-/// # Errors
-///
-/// If the root key or the vault cannot be opened.
-pub(crate) async fn open_keyring(config: &Config, folder: &Folder) -> Result<Keyring> {
-    match config.storage.vault {
-        StorageKind::Sqlite => open_keyring_in(folder).await,
-        StorageKind::Postgresql => {
-            let postgresql = &config.storage.postgresql;
-            let connections_max = postgresql.vault_connections_max.get();
-            let vault = PostgresVault::open(&postgresql.url("vault")?, connections_max).await;
-            open(folder, vault.context("the vault cannot be opened")?).await
-        }
-    }
-}
-
-/// The same where the vault is in the folder too.
-///
-/// # Errors
-///
-/// If the root key or the vault cannot be opened.
-pub(crate) async fn open_keyring_in(folder: &Folder) -> Result<Keyring> {
-    let vault = SqliteVault::open(&folder.vault()).await.context("the vault cannot be opened")?;
-    open(folder, vault).await
-}
-
-async fn open(folder: &Folder, vault: impl Keys + Blobs + 'static) -> Result<Keyring> {
-    let root = Root::open_or_create(&folder.root_key()).context("the root key cannot be used")?;
-    Keyring::open(Arc::new(vault), root).await.context("the keys cannot be opened")
 }

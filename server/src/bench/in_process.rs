@@ -15,7 +15,7 @@ use uuid::Uuid;
 use vault::Keyring;
 
 use crate::folder::{Folder, Purpose};
-use crate::node::open_keyring_in;
+use crate::stores::OpenVault;
 
 /// How long a tenant may take to come into being. In seconds: 10.
 const CREATED_MAX: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ impl InProcess {
     ///
     /// If a part does not start.
     pub(crate) async fn with(folder: Folder, log: Arc<dyn EventLog>) -> Result<Self> {
-        let keyring = open_keyring_in(&folder).await?;
+        let keyring = OpenVault::in_folder(&folder).await?.keyring(&folder).await?;
         let settings = commands::Settings::new(folder.identities());
         let clock = Arc::new(SystemClock);
         let commands = Commands::start(log.clone(), keyring.clone(), clock, settings).await?;

@@ -18,7 +18,7 @@ use super::load::{Measured, apart, closed_loop};
 use super::{Extent, Row, Verdict, rate};
 use crate::config::Config;
 use crate::folder::Folder;
-use crate::node::open_keyring_in;
+use crate::stores::OpenVault;
 
 /// How many entities the import row brings in.
 const IMPORTED: u64 = 10_000;
@@ -44,7 +44,8 @@ pub(crate) async fn rows(config: &Config, folder: &Path, extent: &Extent) -> Res
     let base = Url::parse(&format!("http://{listen}"))?;
     let client = door::client();
     let server = Server::start(folder, &listen, &ready(&client, &listen)?).await?;
-    let keyring = open_keyring_in(&Folder::existing(folder)?).await?;
+    let served = Folder::existing(folder)?;
+    let keyring = OpenVault::in_folder(&served).await?.keyring(&served).await?;
     let lifetime =
         Duration::from_secs(config.tokens.lifetime_seconds) + seconds * 10 + extent.ingest;
     let door = |tenant: TenantId| {

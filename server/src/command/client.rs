@@ -15,7 +15,7 @@ use vault::Keyring;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::node::open_keyring;
+use crate::stores::OpenVault;
 
 /// How long one request may take. In seconds: 60.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
@@ -93,7 +93,7 @@ impl Api {
         Ok(Self {
             base: Url::parse(&base).context("the address of the server")?,
             client: Client::new(Reach::Loopback, limits),
-            keyring: open_keyring(config, &folder).await?,
+            keyring: OpenVault::of(config, &folder).await?.keyring(&folder).await?,
             lifetime: Duration::from_secs(config.tokens.lifetime_seconds),
         })
     }

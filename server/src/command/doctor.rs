@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::config::{Config, LogKind};
 use crate::failure::Failure;
 use crate::folder::Folder;
-use crate::node::open_keyring;
 use crate::output::{self, Format};
+use crate::stores::OpenVault;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -73,7 +73,8 @@ fn bad(what: &'static str, detail: String) -> Finding {
 }
 
 async fn vault(config: &Config, folder: &Folder) -> Finding {
-    match open_keyring(config, folder).await {
+    let keyring = async { OpenVault::of(config, folder).await?.keyring(folder).await };
+    match keyring.await {
         Ok(keyring) => {
             good("vault", format!("opens; tokens are signed by {}", keyring.issuer().key_id()))
         }

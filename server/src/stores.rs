@@ -1,0 +1,151 @@
+//! Where an installation keeps what must not be lost: its log and its vault, opened as the
+//! settings say.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use domain::id::TenantId;
+use event_log::embedded::{self, EmbeddedLog};
+use event_log::{EventLog, KafkaLog};
+use vault::port::Moved;
+use vault::{Contents, CursorName, Cursors, Keyring, PostgresVault, Root, SqliteVault};
+
+use crate::config::{Config, LogKind, StorageKind};
+use crate::folder::Folder;
+
+/// The cursor that says whether a backup was restored into the vault, and whether that ended.
+pub(crate) const RESTORE: &str = "restore";
+
+/// What it says until it did.
+const UNFINISHED: &str = "unfinished";
+
+/// The log. One that is made in the folder gets so many partitions.
+///
+/// # Errors
+///
+/// If it cannot be opened; it may be in use.
+pub(crate) async fn open_log(
+    config: &Config,
+    folder: &Folder,
+    partitions: u32,
+) -> Result<Arc<dyn EventLog>> {
+    match config.log.kind {
+        LogKind::Embedded => {
+            let segment_bytes_max = config.log.segment_bytes;
+            let settings = embedded::Settings { partitions, segment_bytes_max };
+            let log = EmbeddedLog::open(folder.log(), settings);
+            let place = folder.log();
+            let failed = || format!("could not open the log in `{}`", place.display());
+            Ok(Arc::new(log.with_context(failed)?))
+        }
+        LogKind::Kafka => {
+            let log = KafkaLog::open(config.log.kafka.cluster()?).await;
+            Ok(Arc::new(log.context("could not open the log on Kafka")?))
+        }
+    }
+}
+
+/// A vault.
+#[derive(Clone, Debug)]
+pub(crate) enum OpenVault {
+    /// In the data folder.
+    Sqlite(Arc<SqliteVault>),
+    /// In a database.
+    Postgres(Arc<PostgresVault>),
+}
+
+impl OpenVault {
+    /// The vault that the settings name.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened.
+    pub(crate) async fn of(config: &Config, folder: &Folder) -> Result<Self> {
+        match config.storage.vault {
+            StorageKind::Sqlite => Self::in_folder(folder).await,
+            StorageKind::Postgresql => {
+                let postgresql = &config.storage.postgresql;
+                let connections_max = postgresql.vault_connections_max.get();
+                let vault = PostgresVault::open(&postgresql.url("vault")?, connections_max).await;
+                Ok(Self::Postgres(Arc::new(vault.context("the vault cannot be opened")?)))
+            }
+        }
+    }
+
+    /// The vault in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened.
+    pub(crate) async fn in_folder(folder: &Folder) -> Result<Self> {
+        let vault = SqliteVault::open(&folder.vault()).await;
+        Ok(Self::Sqlite(Arc::new(vault.context("the vault cannot be opened")?)))
+    }
+
+    /// What it holds, to be copied.
+    pub(crate) fn contents(&self) -> &dyn Contents {
+        match self {
+            Self::Sqlite(vault) => vault.as_ref(),
+            Self::Postgres(vault) => vault.as_ref(),
+        }
+    }
+
+    fn cursors(&self) -> &dyn Cursors {
+        match self {
+            Self::Sqlite(vault) => vault.as_ref(),
+            Self::Postgres(vault) => vault.as_ref(),
+        }
+    }
+
+    /// The keys in it, under the root key of `folder`.
+    ///
+    /// # Errors
+    ///
+    /// If a backup was restored by half, or the root key is not theirs.
+    pub(crate) async fn keyring(self, folder: &Folder) -> Result<Keyring> {
+        if self.cursors().get(&restore()).await?.as_deref() == Some(UNFINISHED) {
+            bail!(
+                "a restore into this installation did not end; empty the log, the vault and the \
+                 data folder, and restore again"
+            );
+        }
+        let path = folder.root_key();
+        let root = Root::open_or_create(&path).context("the root key cannot be used")?;
+        let keyring = match self {
+            Self::Sqlite(vault) => Keyring::open(vault, root).await,
+            Self::Postgres(vault) => Keyring::open(vault, root).await,
+        };
+        keyring.context("the keys cannot be opened")
+    }
+
+    /// Says that a restore begins: nothing is served before it has ended.
+    ///
+    /// # Errors
+    ///
+    /// If the vault fails.
+    pub(crate) async fn begin_restore(&self) -> Result<()> {
+        self.mark(None, UNFINISHED).await
+    }
+
+    /// Says that a restore has ended.
+    ///
+    /// # Errors
+    ///
+    /// If the vault fails.
+    pub(crate) async fn end_restore(&self) -> Result<()> {
+        self.mark(Some(UNFINISHED), "finished").await
+    }
+
+    async fn mark(&self, before: Option<&str>, after: &str) -> Result<()> {
+        match self.cursors().advance(&restore(), before, after).await? {
+            Moved::Here => Ok(()),
+            Moved::Elsewhere(found) => {
+                bail!("expected no other restore into this vault, found one that is {found:?}")
+            }
+        }
+    }
+}
+
+fn restore() -> CursorName {
+    CursorName { tenant: TenantId::SYSTEM, name: RESTORE.to_owned() }
+}
