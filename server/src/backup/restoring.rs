@@ -166,9 +166,10 @@ async fn take_partition_back(log: &dyn EventLog, partition: Partition, from: &Pa
     let (mut batch, mut bytes, mut count) = (Vec::new(), 0, 0);
     let mut chains = Chains::default();
     while let Some(entry) = reader.next()? {
-        let record = record(entry)?;
         count += 1;
-        chains.follow(&record).with_context(|| format!("record {count} of {partition}"))?;
+        let damaged = || format!("record {count} in `{}` is damaged", events(partition));
+        let record = record(entry).with_context(damaged)?;
+        chains.follow(&record).with_context(damaged)?;
         bytes += record.canonical().len();
         let is_whole = record.ends_command();
         batch.push(record);
