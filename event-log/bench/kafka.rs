@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use event_log::kafka::{BareProducer, KafkaConfig, KafkaLog, Security, init};
+use event_log::kafka::{BareProducer, KafkaConfig, KafkaLog, SESSION_TIMEOUT, Security, init};
 use event_log::{Attribute, Draft, EventLog, Link, Partition, Position, Record};
 
 /// Length of the canonical form of every event. In bytes.
@@ -104,6 +104,7 @@ async fn topics(bootstrap: &str) -> KafkaConfig {
         bootstrap: bootstrap.to_owned(),
         prefix: format!("bench-{nanoseconds}."),
         replication: 1,
+        session_timeout: SESSION_TIMEOUT,
         security: Security::Plaintext,
     };
     init(&config, 1).await.expect("topics can be made");

@@ -3,7 +3,7 @@
 //! ```text
 //! <prefix>events      one record an event; a partition of the topic is one of the log
 //! <prefix>snapshots   compacted, as many partitions; see `snapshots`
-//! <prefix>owners      compacted; who the log is
+//! <prefix>owners      compacted, one partition; who the log is, and where partitions are served
 //! ```
 //!
 //! A partition has one writer since it has one transactional id: claiming makes a new producer with
@@ -13,25 +13,30 @@
 //! see neither what is not committed nor what was aborted. `setup` makes the topics and refuses
 //! those that would break a promise.
 //!
-//! It does *not* decide who owns what: that is for the processes to agree on.
+//! Who owns what is agreed on by the members of a consumer group (`group`), and announced by those
+//! who do (`owners`). Neither is asked whether a write is allowed: that is for the transactional
+//! ids alone.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::limits;
-use crate::membership::{Alone, Announced, Membership, Owners};
+use crate::membership::{Membership, Owners};
 use crate::port::{ClaimError, EventLog, LogError, Partition, Position, Reader, Snapshot, Writer};
 
 mod appending;
+mod asking;
 mod bare;
 mod config;
 mod ends;
 mod failure;
+mod group;
 mod logging;
 mod message;
+mod owners;
 mod producer;
 mod reader;
 mod readers;
@@ -43,10 +48,12 @@ mod tests;
 mod writer;
 
 pub use bare::BareProducer;
-pub use config::{KafkaConfig, Mechanism, Password, Security, Tls};
+pub use config::{KafkaConfig, Mechanism, Password, SESSION_TIMEOUT, Security, Tls};
 pub use setup::{BrokenPromise, Found, SetupError, check, init};
 
+use asking::Asking;
 use ends::Ends;
+use owners::Directory;
 use reader::KafkaReader;
 use readers::Readers;
 use scan::Scanner;
@@ -69,16 +76,25 @@ struct Shared {
     events: String,
     /// The topic of the snapshots.
     snapshots: String,
+    /// The topic of the owners.
+    owners: String,
     scanner: Scanner,
     readers: Readers,
     ends: Ends,
+    /// The question where a partition ends, for each.
+    asking: Vec<Asking<Position>>,
     /// After the last record that this process has written to each partition of the snapshots.
     known_snapshots: Vec<AtomicI64>,
-    announced: Announced,
+    directory: Arc<Directory>,
     closed: watch::Receiver<bool>,
 }
 
 impl Shared {
+    /// See [`Ends::find`]. Blocks.
+    fn find_end(&self, partition: Partition) -> Result<Position, LogError> {
+        self.ends.find(&self.scanner, &self.events, partition)
+    }
+
     fn is_closed(&self) -> bool {
         *self.closed.borrow()
     }
@@ -99,14 +115,25 @@ impl KafkaLog {
         let found = check(&config).await?;
         let (closing, closed) = watch::channel(false);
         let partitions = found.partitions;
+        let scanner = Scanner::new(&config);
+        let directory = Arc::new(Directory::new(partitions));
+        let (reading, topic) = (directory.clone(), config.owners());
+        let (scanner, from) = blocking(move || {
+            let from = reading.read(&scanner, &topic)?;
+            Ok((scanner, from))
+        })
+        .await?;
+        owners::follow(config.clone(), directory.clone(), from, closed.clone())?;
         let shared = Shared {
             events: config.events(),
             snapshots: config.snapshots(),
-            scanner: Scanner::new(config.clone()),
+            owners: config.owners(),
+            scanner,
             readers: Readers::start(config.clone())?,
             ends: Ends::new(partitions),
+            asking: (0..partitions).map(|_| Asking::new()).collect(),
             known_snapshots: (0..partitions).map(|_| AtomicI64::new(0)).collect(),
-            announced: Announced::nothing(partitions),
+            directory,
             closed,
             config,
         };
@@ -158,25 +185,27 @@ impl EventLog for KafkaLog {
 
     async fn end(&self, partition: Partition) -> Result<Position, LogError> {
         let shared = self.shared(partition)?;
-        blocking(move || shared.ends.find(&shared.scanner, &shared.events, partition)).await
+        let asked = shared.clone();
+        let asking = &shared.asking[partition.0 as usize];
+        asking.ask(move || asked.find_end(partition)).await
     }
 
     async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
         let shared = self.shared(partition)?;
         blocking(move || {
             let known = &shared.known_snapshots[partition.0 as usize];
-            let known = known.load(std::sync::atomic::Ordering::SeqCst);
+            let known = known.load(Ordering::SeqCst);
             snapshots::newest(&shared.scanner, &shared.snapshots, partition, known)
         })
         .await
     }
 
     async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
-        Ok(Alone::of(self.partitions))
+        group::join(&self.shared)
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {
-        self.shared.announced.subscribe()
+        self.shared.directory.announced().subscribe()
     }
 }
 

@@ -11,7 +11,7 @@ use super::ends::number;
 use super::producer::{Message, Producer};
 use super::snapshots::{self, BARRIER, HEAD, Head, Index};
 use super::writer::{Begun, Request};
-use super::{Shared, message, position};
+use super::{Shared, message, owners, position};
 use crate::limits;
 use crate::port::{AppendError, Batch, LogError, Partition, Position, SnapshotChunk};
 use crate::record::Attribute;
@@ -52,7 +52,7 @@ impl Appending {
         begun: Arc<AtomicU64>,
     ) -> Result<Self, LogError> {
         let producer = Some(produce(&shared, partition)?);
-        shared.ends.find(&shared.scanner, &shared.events, partition)?;
+        shared.find_end(partition)?;
         Ok(Self { shared, partition, producer, begun, lost: 0, staging: None, index: None })
     }
 
@@ -63,6 +63,9 @@ impl Appending {
             match request {
                 Request::Append { batch, reply } => drop(reply.send(self.append(&batch))),
                 Request::Barrier { reply } => drop(reply.send(self.barrier())),
+                Request::Announce { address, reply } => {
+                    drop(reply.send(self.announce(&address)));
+                }
                 Request::Stage { snapshot, slice, reply } => {
                     drop(reply.send(self.stage(snapshot, &slice)));
                 }
@@ -75,9 +78,10 @@ impl Appending {
     }
 
     fn append(&mut self, batch: &Batch) -> Result<Vec<Position>, AppendError> {
-        let shared = self.shared.clone();
+        let (shared, partition) = (self.shared.clone(), self.partition);
         let messages = batch.iter().map(|record| Message {
             topic: &shared.events,
+            partition: number(partition),
             key: record.attribute(Attribute::Tenant).as_bytes(),
             value: Some(record.value_bytes()),
             timestamp: message::timestamp(record),
@@ -92,6 +96,23 @@ impl Appending {
 
     fn barrier(&mut self) -> Result<(), AppendError> {
         self.write_snapshots(&[(BARRIER.to_owned(), Some(Vec::new()))])
+    }
+
+    fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        let shared = self.shared.clone();
+        let (key, value) = (owners::key(self.partition), owners::value(address));
+        let message = Message {
+            topic: &shared.owners,
+            partition: 0,
+            key: key.as_bytes(),
+            value: Some(value.as_bytes()),
+            timestamp: None,
+            headers: None,
+        };
+        for offset in self.transact([message].into_iter())? {
+            shared.directory.put(self.partition, address, offset);
+        }
+        Ok(())
     }
 
     fn stage(&mut self, begun: Begun, slice: &[SnapshotChunk]) -> Result<(), AppendError> {
@@ -174,9 +195,10 @@ impl Appending {
         if messages.is_empty() {
             return Ok(());
         }
-        let shared = self.shared.clone();
+        let (shared, partition) = (self.shared.clone(), self.partition);
         let messages = messages.iter().map(|(key, value)| Message {
             topic: &shared.snapshots,
+            partition: number(partition),
             key: key.as_bytes(),
             value: value.as_deref(),
             timestamp: None,
@@ -214,10 +236,8 @@ impl Appending {
         self.lost = self.begun.load(Ordering::SeqCst);
         (self.staging, self.index) = (None, None);
         let before = self.shared.ends.known(self.partition);
-        let renewed = produce(&self.shared, self.partition).and_then(|producer| {
-            let Shared { ends, scanner, events, .. } = &*self.shared;
-            Ok((producer, ends.find(scanner, events, self.partition)?))
-        });
+        let renewed = produce(&self.shared, self.partition)
+            .and_then(|producer| Ok((producer, self.shared.find_end(self.partition)?)));
         match renewed {
             // Nobody has written anything that was not decided on here.
             Ok((producer, end)) if end == before => self.producer = Some(producer),
@@ -233,5 +253,5 @@ impl Appending {
 
 fn produce(shared: &Shared, partition: Partition) -> Result<Producer, LogError> {
     let transactional_id = format!("{}-{partition}", shared.events);
-    Producer::fence(&shared.config, &transactional_id, number(partition))
+    Producer::fence(&shared.config, &transactional_id)
 }

@@ -27,9 +27,21 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 /// a partition that is added to a consumer waits for the fetch under way.
 const FETCH_WAIT_MS: u64 = 100;
 
-/// How much of one partition is fetched ahead of its reader, at most. In KiB: 2 MiB, and what one
+/// How often a member says that it is there, and hears that partitions are to move. In
+/// milliseconds: 200, for which a partition that is given away is unserved at most, and a little.
+const HEARTBEAT: Duration = Duration::from_millis(200);
+
+/// How much longer than a session the group waits for a member that is slow to let go. In seconds:
+/// 20; a member itself waits for 5.
+const JOINED_MAX: Duration = Duration::from_secs(20);
+
+/// How much of one partition is fetched ahead of its reader, at most. In KiB: 1 MiB, and what one
 /// fetch brings on top.
-const AHEAD_KIB: usize = 2 * 1024;
+const AHEAD_KIB: usize = 1024;
+
+/// How much of one partition a fetch brings, packed as it is stored. In bytes: 256 KiB; a batch
+/// that is larger comes whole, and by itself.
+const FETCH_BYTES: usize = 256 * 1024;
 
 /// A Kafka cluster and the topics on it that make up one log.
 #[derive(Clone, Debug)]
@@ -40,9 +52,18 @@ pub struct KafkaConfig {
     pub prefix: String,
     /// On how many brokers every record must be kept.
     pub replication: u32,
+    /// How long a process may be silent before its partitions are given to others. No less than
+    /// the brokers' `group.min.session.timeout.ms` (6 s unless they say otherwise) and no more
+    /// than their `group.max.session.timeout.ms`. See [`SESSION_TIMEOUT`].
+    pub session_timeout: Duration,
     /// How connections are protected.
     pub security: Security,
 }
+
+/// What [`KafkaConfig::session_timeout`] should be. In seconds: 10. Shorter, and a pause of the
+/// process or of the network moves its partitions; longer, and those of a process that died stay
+/// unserved.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How connections to the brokers are protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +139,11 @@ impl KafkaConfig {
         format!("{}owners", self.prefix)
     }
 
+    /// The group of the processes that own partitions.
+    pub(super) fn group(&self) -> String {
+        format!("{}owners", self.prefix)
+    }
+
     /// What every client is made with.
     pub(super) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -167,6 +193,25 @@ impl KafkaConfig {
         config
     }
 
+    /// What a member of the group of owners is made with. It has no name that outlives it, so that
+    /// its leaving is known at once, and it fetches nothing.
+    pub(super) fn member(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", self.group())
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", millis(self.session_timeout))
+            .set("heartbeat.interval.ms", millis(HEARTBEAT))
+            .set("max.poll.interval.ms", millis(self.session_timeout + JOINED_MAX))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "latest")
+            .set("queued.min.messages", "1")
+            .set("fetch.message.max.bytes", "1024");
+        config
+    }
+
     fn consumer(&self) -> ClientConfig {
         let mut config = self.client();
         config
@@ -177,7 +222,7 @@ impl KafkaConfig {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("check.crcs", "true")
-            .set("fetch.message.max.bytes", MESSAGE_BYTES_MAX.to_string())
+            .set("fetch.message.max.bytes", FETCH_BYTES.to_string())
             .set("fetch.max.bytes", (8 * MESSAGE_BYTES_MAX).to_string())
             .set("queued.min.messages", "10000")
             .set("queued.max.messages.kbytes", AHEAD_KIB.to_string())

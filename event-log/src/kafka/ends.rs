@@ -1,8 +1,13 @@
 //! Where each partition of the events ends: after its last record that is durable.
 //!
-//! The cluster only tells the last stable offset, which lies behind markers of transactions and
-//! records that were aborted. What this process appended itself it knows; for the rest the last
-//! record is looked for, backwards from the stable offset, and remembered.
+//! The cluster only tells offsets behind markers of transactions and records that were aborted.
+//! What this process appended or read it knows; for the rest the last record is looked for,
+//! backwards from the stable offset, and remembered.
+//!
+//! An append is `Ok` once the coordinator has decided on it; its marker, and so the stable offset,
+//! follows some milliseconds later. But before the coordinator was asked, enough replicas had the
+//! records: they are before the high watermark. So whoever asks takes that first, and waits until
+//! everything before it is known or stable.
 
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use rdkafka::message::Message as _;
 
 use super::position;
-use super::scan::Scanner;
+use super::scan::{Extent, Patience, Scanner};
 use crate::port::{LogError, Partition, Position};
 
 /// How far back the search for the last record begins. In offsets: 64.
@@ -36,7 +41,11 @@ impl Ends {
         Self((0..partitions).map(|_| Mutex::default()).collect())
     }
 
-    /// Notes that records before `end` were committed, and their marker right after them.
+    /// Notes that the record right before `end` was committed.
+    ///
+    /// A partition has one writer at a time, which does one transaction after the other: right
+    /// after a committed record comes another one of its transaction, or the marker. So where
+    /// nothing comes after `end` and one more offset, there is no later record.
     pub(super) fn committed(&self, partition: Partition, end: i64) {
         self.note(partition, Known { end, searched: end + 1 });
     }
@@ -46,20 +55,26 @@ impl Ends {
         position(self.get(partition).end)
     }
 
-    /// The end, after asking the cluster. Blocks.
+    /// The end: everything that any process was told `Ok` for before the call is before it.
+    /// Blocks, also as long as a transaction stays open, up to a bound.
     pub(super) fn find(
         &self,
         scanner: &Scanner,
         topic: &str,
         partition: Partition,
     ) -> Result<Position, LogError> {
-        let extent = scanner.extent(topic, number(partition))?;
-        let known = self.get(partition);
-        if extent.stable > known.searched {
-            let floor = known.end.max(extent.low);
-            let end = search(scanner, topic, partition, floor, extent.stable)?;
+        let high = scanner.high(topic, number(partition))?;
+        let mut patience = Patience::new();
+        while self.get(partition).searched < high {
+            let Extent { low, stable } = scanner.extent(topic, number(partition))?;
+            if stable < high {
+                patience.wait(topic, number(partition), stable, high)?;
+                continue;
+            }
+            let floor = self.get(partition).end.max(low);
+            let end = search(scanner, topic, partition, floor, stable)?;
             // Where everything was deleted a reader would wait where the rest begins.
-            self.note(partition, Known { end: end.unwrap_or(floor), searched: extent.stable });
+            self.note(partition, Known { end: end.unwrap_or(floor), searched: stable });
         }
         Ok(self.known(partition))
     }

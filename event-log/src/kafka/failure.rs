@@ -59,3 +59,15 @@ pub(super) fn verdict(error: &KafkaError) -> Verdict {
         _ => Verdict::Dead,
     }
 }
+
+/// Whether a consumer gets over `error` by itself.
+pub(super) fn is_passing(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+        )
+    )
+}

@@ -46,6 +46,8 @@ const SETTLED_MAX: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Message<'a> {
     pub(super) topic: &'a str,
+    /// The partition of the topic.
+    pub(super) partition: i32,
     pub(super) key: &'a [u8],
     /// None removes the key from a compacted topic.
     pub(super) value: Option<&'a [u8]>,
@@ -57,7 +59,6 @@ pub(super) struct Message<'a> {
 pub(super) struct Producer {
     client: ThreadedProducer<Watch>,
     watched: Arc<Watched>,
-    partition: i32,
     /// What is being done, for errors.
     subject: String,
     /// Which transaction this is. Late reports of an earlier one are told by it.
@@ -73,11 +74,7 @@ impl std::fmt::Debug for Producer {
 impl Producer {
     /// Makes the producer with this transactional id, which fences every earlier one. Returns once
     /// the transaction of the one before has been ended.
-    pub(super) fn fence(
-        config: &KafkaConfig,
-        transactional_id: &str,
-        partition: i32,
-    ) -> Result<Self, LogError> {
+    pub(super) fn fence(config: &KafkaConfig, transactional_id: &str) -> Result<Self, LogError> {
         let doing = || format!("claiming `{transactional_id}`");
         let watched = Arc::new(Watched::default());
         let context = Watch(watched.clone());
@@ -92,7 +89,7 @@ impl Producer {
             }
         }
         let subject = transactional_id.to_owned();
-        Ok(Self { client, watched, partition, subject, number: 0 })
+        Ok(Self { client, watched, subject, number: 0 })
     }
 
     /// Writes all of `messages` or none, and returns where they are.
@@ -123,10 +120,10 @@ impl Producer {
     ) -> Result<Vec<i64>, KafkaError> {
         self.client.begin_transaction()?;
         for (index, message) in messages.enumerate() {
-            let Message { topic, key, value, timestamp, headers } = message;
+            let Message { topic, partition, key, value, timestamp, headers } = message;
             let record = BaseRecord {
                 topic,
-                partition: Some(self.partition),
+                partition: Some(partition),
                 payload: value,
                 key: Some(key),
                 timestamp,

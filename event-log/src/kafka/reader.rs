@@ -55,6 +55,16 @@ impl KafkaReader {
     /// Takes what has been fetched, up to `wanted` records or some more in the last command.
     /// Whether there may be more.
     fn take(&mut self, wanted: usize) -> Result<bool, LogError> {
+        let there_is_more = self.fetch(wanted);
+        // So that nobody has to look for the end where it is followed.
+        if let Some(last) = self.ready.back() {
+            let offset = i64::try_from(last.position.0).expect("it was an offset");
+            self.shared.ends.committed(self.partition, offset + 1);
+        }
+        there_is_more
+    }
+
+    fn fetch(&mut self, wanted: usize) -> Result<bool, LogError> {
         for _ in 0..GO_MAX {
             if self.whole >= wanted {
                 return Ok(false);
@@ -127,8 +137,7 @@ impl KafkaReader {
             return Ok(());
         };
         let (shared, partition) = (self.shared.clone(), self.partition);
-        let end =
-            blocking(move || shared.ends.find(&shared.scanner, &shared.events, partition)).await?;
+        let end = blocking(move || shared.find_end(partition)).await?;
         if end > last.next() {
             return Ok(());
         }

@@ -25,6 +25,11 @@ use crate::port::{LogError, Partition, Position};
 /// How many readers one partition can have at a time in one process.
 const CONSUMERS_MAX: usize = 32;
 
+/// How many readers there can be at a time in one process. With what `config` lets each of them
+/// fetch ahead, all of them together hold 512 MiB at most if all are behind at once, and on top of
+/// that what the last fetch of each unpacks to.
+const READERS_MAX: usize = 512;
+
 /// How many consumers without any partition are kept.
 const IDLE_MAX: usize = 4;
 
@@ -79,7 +84,13 @@ impl Readers {
         let doing = || format!("beginning to read `{}` {partition} at {from}", self.topic);
         let pooled = self.pooled(partition).map_err(|it| match it {
             Some(error) => storage(doing(), error),
-            None => trouble(doing(), format!("it has {CONSUMERS_MAX} readers already")),
+            None => trouble(
+                doing(),
+                format!(
+                    "there are {CONSUMERS_MAX} readers of it or {READERS_MAX} in all already; \
+                     let fewer things follow it, or spread them over more processes"
+                ),
+            ),
         })?;
         let notify = Arc::new(Notify::new());
         let mut lease = Lease {
@@ -107,6 +118,9 @@ impl Readers {
     /// A consumer that does not hold `partition`, and holds it from now on.
     fn pooled(&self, partition: Partition) -> Result<Arc<Pooled>, Option<KafkaError>> {
         let mut consumers = lock(&self.consumers);
+        if consumers.iter().map(|it| lock(&it.held).len()).sum::<usize>() >= READERS_MAX {
+            return Err(None);
+        }
         if let Some(free) = consumers.iter().find(|it| lock(&it.held).insert(partition)) {
             return Ok(free.clone());
         }

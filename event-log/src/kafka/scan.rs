@@ -11,10 +11,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::config::KafkaConfig;
-use super::failure::{storage, trouble};
+use super::failure::{is_passing, storage, trouble};
 use super::logging::Logging;
 use crate::port::LogError;
 
@@ -30,6 +30,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How long a transaction that has been committed may take to become visible. In seconds: 10.
 const VISIBLE_MAX: Duration = Duration::from_secs(10);
 
+/// How long to wait before it is asked again whether a transaction is visible. In milliseconds: 2.
+const VISIBLE_PAUSE: Duration = Duration::from_millis(2);
+
 /// How many consumers are kept for later scans.
 const IDLE_MAX: usize = 2;
 
@@ -37,8 +40,10 @@ type Consumer = BaseConsumer<Logging>;
 
 /// Reads partitions from one place to another.
 pub(super) struct Scanner {
-    config: KafkaConfig,
-    idle: Mutex<Vec<Consumer>>,
+    /// Consumers that see what is committed.
+    visible: Pool,
+    /// Consumers that see everything; only asked where partitions end.
+    everything: Pool,
 }
 
 impl std::fmt::Debug for Scanner {
@@ -57,13 +62,22 @@ pub(super) struct Extent {
 }
 
 impl Scanner {
-    pub(super) fn new(config: KafkaConfig) -> Self {
-        Self { config, idle: Mutex::default() }
+    pub(super) fn new(config: &KafkaConfig) -> Self {
+        let mut everything = config.scanner();
+        everything.set("isolation.level", "read_uncommitted");
+        Self { visible: Pool::new(config.scanner()), everything: Pool::new(everything) }
     }
 
     /// Where `partition` of `topic` begins and ends at present.
     pub(super) fn extent(&self, topic: &str, partition: i32) -> Result<Extent, LogError> {
-        self.with(|consumer| extent(consumer, topic, partition))
+        let found = self.visible.with(|consumer| watermarks(consumer, topic, partition));
+        found.map(|(low, stable)| Extent { low, stable })
+    }
+
+    /// After everything that enough replicas have, be it committed or not. What is told of this
+    /// is as true as the broker is the partition's leader.
+    pub(super) fn high(&self, topic: &str, partition: i32) -> Result<i64, LogError> {
+        Ok(self.everything.with(|consumer| watermarks(consumer, topic, partition))?.1)
     }
 
     /// The same, once everything before `known`, which has been committed, is visible.
@@ -73,20 +87,14 @@ impl Scanner {
         partition: i32,
         known: i64,
     ) -> Result<Extent, LogError> {
-        let deadline = Instant::now() + VISIBLE_MAX;
-        self.with(|consumer| {
-            loop {
-                let found = extent(consumer, topic, partition)?;
-                if found.stable >= known {
-                    return Ok(found);
-                }
-                if Instant::now() >= deadline {
-                    let reason = format!("it is stable up to {}, not {known}", found.stable);
-                    return Err(trouble(format!("waiting for `{topic}` {partition}"), reason));
-                }
-                std::thread::sleep(Duration::from_millis(2));
+        let mut patience = Patience::new();
+        loop {
+            let found = self.extent(topic, partition)?;
+            if found.stable >= known {
+                return Ok(found);
             }
-        })
+            patience.wait(topic, partition, found.stable, known)?;
+        }
     }
 
     /// Shows every visible message from `from` to the end to `each`, until that breaks off.
@@ -97,7 +105,7 @@ impl Scanner {
         from: i64,
         each: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
     ) -> Result<(), LogError> {
-        self.with(|consumer| {
+        self.visible.with(|consumer| {
             let doing = format!("reading `{topic}` {partition} from {from}");
             let mut assigned = TopicPartitionList::new();
             assigned
@@ -112,6 +120,44 @@ impl Scanner {
             read
         })
     }
+}
+
+/// How long to wait until a transaction that has been decided on shows.
+pub(super) struct Patience(Instant);
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self(Instant::now() + VISIBLE_MAX)
+    }
+
+    /// Waits for a moment, as long as there is hope that what is before `wanted` becomes stable.
+    pub(super) fn wait(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        stable: i64,
+        wanted: i64,
+    ) -> Result<(), LogError> {
+        if Instant::now() >= self.0 {
+            let reason =
+                format!("a transaction stays open: it is stable up to {stable}, not {wanted}");
+            return Err(trouble(format!("waiting for `{topic}` {partition}"), reason));
+        }
+        std::thread::sleep(VISIBLE_PAUSE);
+        Ok(())
+    }
+}
+
+/// Consumers with the same settings, kept for later.
+struct Pool {
+    settings: ClientConfig,
+    idle: Mutex<Vec<Consumer>>,
+}
+
+impl Pool {
+    const fn new(settings: ClientConfig) -> Self {
+        Self { settings, idle: Mutex::new(Vec::new()) }
+    }
 
     /// Lends a consumer, which is only kept if nothing went wrong with it.
     fn with<T>(&self, work: impl FnOnce(&Consumer) -> Result<T, LogError>) -> Result<T, LogError> {
@@ -119,8 +165,7 @@ impl Scanner {
         let consumer = match idle {
             Some(consumer) => consumer,
             None => self
-                .config
-                .scanner()
+                .settings
                 .create_with_context(Logging)
                 .map_err(|it| storage("connecting to Kafka", it))?,
         };
@@ -139,11 +184,12 @@ impl Scanner {
     }
 }
 
-fn extent(consumer: &Consumer, topic: &str, partition: i32) -> Result<Extent, LogError> {
+/// Where a partition begins, and ends as far as `consumer` may see it.
+fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(i64, i64), LogError> {
     let deadline = Instant::now() + WATERMARKS_MAX;
     loop {
         match consumer.fetch_watermarks(topic, partition, WATERMARKS_MAX) {
-            Ok((low, stable)) => return Ok(Extent { low, stable }),
+            Ok(found) => return Ok(found),
             // The partition is new, or moves; the client asks anew who leads it.
             Err(error) if is_moving(&error) && Instant::now() < deadline => {
                 std::thread::sleep(MOVING_PAUSE);
@@ -159,7 +205,12 @@ fn extent(consumer: &Consumer, topic: &str, partition: i32) -> Result<Extent, Lo
 fn is_moving(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
-        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable | Code::ReplicaNotAvailable)
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+        )
     )
 }
 
@@ -190,12 +241,4 @@ fn read(
         }
         heard = Instant::now();
     }
-}
-
-/// Whether the client gets over `error` by itself.
-fn is_passing(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve)
-    )
 }

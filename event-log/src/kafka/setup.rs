@@ -222,13 +222,14 @@ impl Cluster {
     fn identify(&self) -> Result<(), SetupError> {
         // The producer comes first: of two who do this at once, one is fenced and fails.
         let owners = self.config.owners();
-        let mut producer = Producer::fence(&self.config, &format!("{owners}-init"), 0)?;
+        let mut producer = Producer::fence(&self.config, &format!("{owners}-init"))?;
         if self.incarnation()?.is_some() {
             return Ok(());
         }
         let incarnation = crate::identity::random_hex();
         let message = Message {
             topic: &owners,
+            partition: 0,
             key: INCARNATION.as_bytes(),
             value: Some(incarnation.as_bytes()),
             timestamp: None,
@@ -240,13 +241,13 @@ impl Cluster {
             AppendError::Fenced => trouble("naming the log", "somebody else is doing the same"),
         })?;
         let end = offset.first().map_or(0, |it| it + 1);
-        Scanner::new(self.config.clone()).settled(&owners, 0, end)?;
+        Scanner::new(&self.config).settled(&owners, 0, end)?;
         Ok(())
     }
 
     /// Who the log is, if it has been said.
     fn incarnation(&self) -> Result<Option<String>, SetupError> {
-        let (owners, scanner) = (self.config.owners(), Scanner::new(self.config.clone()));
+        let (owners, scanner) = (self.config.owners(), Scanner::new(&self.config));
         let extent = scanner.extent(&owners, 0)?;
         let mut found = None;
         if extent.low < extent.stable {

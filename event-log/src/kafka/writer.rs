@@ -11,7 +11,6 @@ use tracing::Instrument as _;
 use super::Shared;
 use super::appending::Appending;
 use crate::limits;
-use crate::membership::Announced;
 use crate::port::{
     AppendError, Batch, ClaimError, LogError, Partition, Position, SnapshotChunk, SnapshotWriter,
     Writer,
@@ -26,6 +25,7 @@ const WAITING_MAX: usize = 4;
 pub(super) enum Request {
     Append { batch: Batch, reply: oneshot::Sender<Result<Vec<Position>, AppendError>> },
     Barrier { reply: Done },
+    Announce { address: String, reply: Done },
     Stage { snapshot: Begun, slice: Vec<SnapshotChunk>, reply: Done },
     Finish { snapshot: Begun, reply: Done },
 }
@@ -49,7 +49,7 @@ pub(super) async fn claim(
     let (requests, todo) = mpsc::channel(WAITING_MAX);
     let (reply, claimed) = oneshot::channel();
     let begun = Arc::<AtomicU64>::default();
-    let (last, announced) = (begun.clone(), shared.announced.clone());
+    let last = begun.clone();
     std::thread::Builder::new()
         .name(format!("kafka-write-{partition}"))
         .spawn(move || match Appending::claim(shared, partition, last) {
@@ -62,12 +62,11 @@ pub(super) async fn claim(
         })
         .map_err(|source| LogError::Storage { doing: "starting a thread".to_owned(), source })?;
     claimed.await.map_err(|_| LogError::Closed)??;
-    Ok(Box::new(KafkaWriter { announced, partition, requests, begun }))
+    Ok(Box::new(KafkaWriter { partition, requests, begun }))
 }
 
 #[derive(Debug)]
 struct KafkaWriter {
-    announced: Announced,
     partition: Partition,
     requests: mpsc::Sender<Request>,
     /// How many snapshots it has begun.
@@ -95,9 +94,8 @@ impl Writer for KafkaWriter {
     }
 
     async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
-        self.barrier().await?;
-        self.announced.put(self.partition, address);
-        Ok(())
+        let address = address.to_owned();
+        ask(&self.requests, |reply| Request::Announce { address, reply }).await
     }
 
     fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {

@@ -1,6 +1,7 @@
 //! The section `log.kafka`, and what it says to `event-log`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use event_log::kafka::{self, KafkaConfig, Password, Tls};
@@ -18,6 +19,8 @@ pub(crate) struct Kafka {
     pub prefix: String,
     /// On how many brokers every record is kept.
     pub replication: u32,
+    /// How long a process may be silent before its partitions go to others, in milliseconds.
+    pub session_timeout_ms: u64,
     /// How connections are protected.
     pub security: Security,
     /// The certificates that brokers are checked against; empty for those of the system.
@@ -81,6 +84,7 @@ impl Kafka {
             bootstrap: self.bootstrap.clone(),
             prefix: self.prefix.clone(),
             replication: self.replication,
+            session_timeout: Duration::from_millis(self.session_timeout_ms),
             security,
         })
     }

@@ -1,13 +1,17 @@
 //! The broker that tests run against, and topics that go away with the test.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use xtask::services::kafka::Distribution;
 use xtask::services::{KAFKA, KAFKA_LIBS};
 
 use crate::kafka::logging::Logging;
-use crate::kafka::{KafkaConfig, KafkaLog, Security, init};
+use crate::kafka::{KafkaConfig, KafkaLog, SESSION_TIMEOUT, Security, init};
+
+/// How long anything may take that must come. In seconds: 60.
+pub(super) const PATIENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Whether there is a broker to test on; says so if not.
 pub(super) fn is_there() -> bool {
@@ -36,7 +40,13 @@ pub(super) fn config() -> KafkaConfig {
 /// The same on other brokers.
 pub(super) fn somewhere(bootstrap: String) -> KafkaConfig {
     let prefix = format!("test-{}.", crate::identity::random_hex());
-    KafkaConfig { bootstrap, prefix, replication: 1, security: Security::Plaintext }
+    KafkaConfig {
+        bootstrap,
+        prefix,
+        replication: 1,
+        session_timeout: SESSION_TIMEOUT,
+        security: Security::Plaintext,
+    }
 }
 
 /// A new log of this many partitions.

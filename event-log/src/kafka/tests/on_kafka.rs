@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::cluster;
 
+mod announcing;
+mod ends;
 mod faults;
+mod membership;
 mod promises;
 mod reading;
 mod transactions;

@@ -1,10 +1,11 @@
-//! A way to a broker on which answers get lost on request.
+//! A way to a broker on which answers get lost, and connections are cut, on request.
 //!
 //! The broker has to advertise the proxy's address, or clients go past it.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex};
 
 /// The request that ends a transaction, by its number in Kafka's protocol.
@@ -27,6 +28,10 @@ struct State {
     seen: HashMap<i16, usize>,
     /// How many answers to which request are still to be lost.
     losing: HashMap<i16, usize>,
+    /// How many connections there have been.
+    connections: usize,
+    /// Which of them are not cut, if any is.
+    spared: Option<Range<usize>>,
 }
 
 impl Proxy {
@@ -64,18 +69,44 @@ impl Proxy {
         self.state.0.lock().unwrap().losing.insert(request, count);
     }
 
+    /// How many connections there have been so far.
+    pub(super) fn connections(&self) -> usize {
+        self.state.0.lock().unwrap().connections
+    }
+
+    /// Lets nothing through on the first `count` connections, nor on those that are yet to come.
+    pub(super) fn cut_first(&self, count: usize) {
+        let mut state = self.state.0.lock().unwrap();
+        state.spared = Some(count..state.connections);
+    }
+
+    /// Lets everything through again, also what was held back.
+    pub(super) fn mend(&self) {
+        self.state.0.lock().unwrap().spared = None;
+        self.state.1.notify_all();
+    }
+
+    /// Waits as long as the connection with this number is cut.
+    fn pass(&self, number: usize) {
+        let is_cut = |it: &mut State| it.spared.as_ref().is_some_and(|it| !it.contains(&number));
+        drop(self.state.1.wait_while(self.state.0.lock().unwrap(), is_cut).unwrap());
+    }
+
     fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
-        let waiting = self.state.0.lock().unwrap();
+        let mut waiting = self.state.0.lock().unwrap();
+        let number = waiting.connections;
+        waiting.connections += 1;
         let state = self.state.1.wait_while(waiting, |it| it.broker.is_none()).unwrap();
         let broker = TcpStream::connect(state.broker.expect("it was waited for"));
         drop(state);
         let mut broker = broker?;
         let silent = Arc::new(Mutex::new(false));
         let (mut from, mut to) = (broker.try_clone()?, client.try_clone()?);
-        let muted = silent.clone();
+        let (muted, passing) = (silent.clone(), self.clone());
         std::thread::spawn(move || {
             let mut buffer = vec![0; 64 * 1024];
             while let Ok(length @ 1..) = from.read(&mut buffer) {
+                passing.pass(number);
                 if !*muted.lock().unwrap() && to.write_all(&buffer[..length]).is_err() {
                     break;
                 }
@@ -87,6 +118,7 @@ impl Proxy {
             client.read_exact(&mut length)?;
             let mut frame = vec![0; usize::try_from(i32::from_be_bytes(length)).unwrap()];
             client.read_exact(&mut frame)?;
+            self.pass(number);
             if self.is_lost(i16::from_be_bytes([frame[0], frame[1]])) {
                 *silent.lock().unwrap() = true;
             }

@@ -7,7 +7,8 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::kafka::{KafkaConfig, message};
+use crate::kafka::{KafkaConfig, message, owners};
+use crate::port::Partition;
 use crate::record::Record;
 
 /// How long anything may take.
@@ -31,7 +32,7 @@ impl Raw {
     pub(super) fn write(&self, records: &[Record]) {
         self.producer.begin_transaction().unwrap();
         for record in records {
-            self.send(record.value_bytes(), Some(message::headers(record)));
+            self.send("raw", record.value_bytes(), Some(message::headers(record)));
         }
         self.producer.flush(PATIENCE_MAX).unwrap();
     }
@@ -39,12 +40,19 @@ impl Raw {
     /// Writes something that is no record, for good.
     pub(super) fn write_nonsense(&self) {
         self.producer.begin_transaction().unwrap();
-        self.send(b"nonsense", None);
+        self.send("raw", b"nonsense", None);
         self.commit();
     }
 
-    fn send(&self, value: &[u8], headers: Option<OwnedHeaders>) {
-        let record = BaseRecord::to(&self.topic).partition(0).key("raw").payload(value);
+    /// Writes an announcement as an owner would, for good.
+    pub(super) fn announce(&self, partition: Partition, address: &str) {
+        self.producer.begin_transaction().unwrap();
+        self.send(&owners::key(partition), owners::value(address).as_bytes(), None);
+        self.commit();
+    }
+
+    fn send(&self, key: &str, value: &[u8], headers: Option<OwnedHeaders>) {
+        let record = BaseRecord::to(&self.topic).partition(0).key(key).payload(value);
         let record = BaseRecord { headers, ..record };
         self.producer.send(record).map_err(|(error, _)| error).unwrap();
     }

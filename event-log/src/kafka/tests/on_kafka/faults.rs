@@ -11,14 +11,14 @@ use crate::port::{AppendError, EventLog, LogError, Partition, Position};
 const PARTITION: Partition = Partition(0);
 
 /// A broker that is reached through a proxy only, and a log on it.
-struct Behind {
-    cluster: Cluster,
-    proxy: Proxy,
-    config: KafkaConfig,
+pub(super) struct Behind {
+    pub(super) cluster: Cluster,
+    pub(super) proxy: Proxy,
+    pub(super) config: KafkaConfig,
 }
 
 impl Behind {
-    async fn start() -> Option<Self> {
+    pub(super) async fn start(partitions: u32) -> Option<Self> {
         let distribution = cluster::distribution()?;
         let proxy = Proxy::start();
         let advertised = format!("PLAINTEXT://{}", proxy.address());
@@ -28,11 +28,11 @@ impl Behind {
         let cluster = starting.await.unwrap().unwrap();
         proxy.forward_to(cluster.broker(0).address());
         let config = cluster::somewhere(proxy.address());
-        init(&config, 1).await.unwrap();
+        init(&config, partitions).await.unwrap();
         Some(Self { cluster, proxy, config })
     }
 
-    async fn open(&self) -> KafkaLog {
+    pub(super) async fn open(&self) -> KafkaLog {
         KafkaLog::open(self.config.clone()).await.unwrap()
     }
 }
@@ -52,7 +52,7 @@ async fn count(log: &KafkaLog) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_ends_well_with_another_producer_or_is_unknown() {
-    let Some(behind) = Behind::start().await else { return };
+    let Some(behind) = Behind::start(1).await else { return };
     let (log, proxy) = (behind.open().await, &behind.proxy);
     let mut writer = log.claim(PARTITION).await.unwrap();
     // The control: where nothing is lost, the producer stays.
@@ -83,7 +83,7 @@ async fn a_commit_whose_answer_is_lost_ends_well_with_another_producer_or_is_unk
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_goes_and_comes_back_leaves_a_log_that_goes_on() {
-    let Some(behind) = Behind::start().await else { return };
+    let Some(behind) = Behind::start(1).await else { return };
     let log = behind.open().await;
     let mut writer = log.claim(PARTITION).await.unwrap();
     writer.append(command(1, 2)).await.unwrap();

@@ -1,9 +1,9 @@
 //! What is not committed is not seen, and who was fenced writes nothing.
 
 use crate::conformance::{TENANT, command, record};
-use crate::kafka::KafkaLog;
 use crate::kafka::tests::cluster;
 use crate::kafka::tests::raw::{Raw, count_of_all};
+use crate::kafka::{KafkaLog, position};
 use crate::port::{AppendError, EventLog, Partition, Position, Recorded};
 
 const PARTITION: Partition = Partition(0);
@@ -64,17 +64,23 @@ async fn an_open_transaction_holds_back_what_comes_after_it_and_loses_nothing() 
     let (mut ours, stranger) = (log.read(PARTITION, before).await.unwrap(), topics.open().await);
     // Who wrote it knows it is there; nobody reads it before it is certain what comes before it.
     assert_eq!(log.end(PARTITION).await.unwrap(), after[1].next());
-    assert_eq!(stranger.end(PARTITION).await.unwrap(), before);
+    // The control: what is stable ends before what was appended, so that whoever asks has to wait.
+    let topic = topics.config.events();
+    let shared = stranger.shared.clone();
+    let extent = tokio::task::spawn_blocking(move || shared.scanner.extent(&topic, 0));
+    assert!(position(extent.await.unwrap().unwrap().stable) <= before.next());
+    let mut asking = Box::pin(stranger.end(PARTITION));
+    assert!(futures::poll!(&mut asking).is_pending());
     let mut reading = Box::pin(ours.next(100));
     assert!(futures::poll!(&mut reading).is_pending());
     raw.commit();
+    assert_eq!(asking.await.unwrap(), after[1].next());
     let mut found = reading.await.unwrap();
     while found.len() < 4 {
         found.extend(ours.next(100).await.unwrap());
     }
     let found: Vec<_> = found.into_iter().map(|it| it.record).collect();
     assert_eq!(found, [command(100, 2), command(3, 2)].concat());
-    assert_eq!(stranger.end(PARTITION).await.unwrap(), after[1].next());
 }
 
 #[tokio::test]

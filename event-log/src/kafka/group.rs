@@ -1,0 +1,165 @@
+//! The group of the processes that own partitions: a consumer group of the events whose members
+//! are assigned partitions and fetch nothing.
+//!
+//! A member is a consumer on a thread of its own. What the group decides reaches it in callbacks on
+//! that thread (`Member`), and its owner as turns (`turns`). A partition that is to move is given
+//! up once its owner has let go of it, or after a bound; so the next owner waits for that. Where
+//! the group has excluded the member, or the member has heard nothing for as long as a session
+//! lasts, everything is lost without waiting, and the member joins anew by itself. Until then a
+//! member that hears nothing keeps what it has, since others may be as deaf: fencing keeps it safe.
+//!
+//! The broker `group.initial.rebalance.delay.ms` (3 s unless it says otherwise) is how long the
+//! first members of an empty group wait for each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use tokio::sync::oneshot;
+
+use super::Shared;
+use super::failure::{is_passing, storage};
+use crate::membership::{Membership, Turn};
+use crate::port::LogError;
+
+mod member;
+mod turns;
+
+use member::Member;
+use turns::Turns;
+
+/// How long the thread waits for news of the group before it looks whether it is to leave, and has
+/// the client look whether a heartbeat is due, for which it has no timer. In milliseconds: 50.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long to wait before a consumer that failed for good is replaced. In seconds: 1.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long leaving may take. In seconds: 5; it needs that long only where no broker answers.
+const LEFT_MAX: Duration = Duration::from_secs(5);
+
+type Consumer = BaseConsumer<Member>;
+
+/// Joins the group.
+pub(super) fn join(shared: &Arc<Shared>) -> Result<Box<dyn Membership>, LogError> {
+    let (turns, leaving) = (Arc::new(Turns::default()), Arc::new(AtomicBool::new(false)));
+    let (left, has_left) = oneshot::channel::<()>();
+    let group = Group { shared: shared.clone(), turns: turns.clone(), leaving: leaving.clone() };
+    let consumer = group.enter()?;
+    std::thread::Builder::new()
+        .name("kafka-group".to_owned())
+        .spawn(move || {
+            group.run(consumer);
+            drop(left);
+        })
+        .map_err(|source| LogError::Storage { doing: "starting a thread".to_owned(), source })?;
+    Ok(Box::new(KafkaMembership { turns, leaving, has_left: Some(has_left) }))
+}
+
+/// What the owner of a membership holds. Dropping it leaves the group too, without waiting.
+#[derive(Debug)]
+struct KafkaMembership {
+    turns: Arc<Turns>,
+    leaving: Arc<AtomicBool>,
+    has_left: Option<oneshot::Receiver<()>>,
+}
+
+#[async_trait]
+impl Membership for KafkaMembership {
+    async fn next(&mut self) -> Result<Turn, LogError> {
+        self.turns.next().await.ok_or(LogError::Closed)
+    }
+
+    async fn leave(mut self: Box<Self>) {
+        self.leaving.store(true, Ordering::SeqCst);
+        if let Some(has_left) = self.has_left.take()
+            && tokio::time::timeout(LEFT_MAX, has_left).await.is_err()
+        {
+            tracing::warn!("the group of owners was not told in time that this process has left");
+        }
+    }
+}
+
+impl Drop for KafkaMembership {
+    fn drop(&mut self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The thread's side.
+struct Group {
+    shared: Arc<Shared>,
+    turns: Arc<Turns>,
+    leaving: Arc<AtomicBool>,
+}
+
+impl Group {
+    /// A consumer that has begun to join.
+    fn enter(&self) -> Result<Consumer, LogError> {
+        let failed = |it| storage(format!("joining `{}`", self.shared.config.group()), it);
+        let member = Member::new(self.turns.clone(), self.leaving.clone());
+        let consumer: Consumer =
+            self.shared.config.member().create_with_context(member).map_err(failed)?;
+        consumer.subscribe(&[&self.shared.events]).map_err(failed)?;
+        Ok(consumer)
+    }
+
+    fn run(&self, consumer: Consumer) {
+        let mut consumer = Some(consumer);
+        while !self.is_over() {
+            let Some(member) = consumer.take() else {
+                match self.enter() {
+                    Ok(entered) => consumer = Some(entered),
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "joining failed");
+                        std::thread::sleep(PAUSE);
+                    }
+                }
+                continue;
+            };
+            let failed = self.stay(&member);
+            member.context().end();
+            // Says goodbye to the group.
+            drop(member);
+            if let Some(error) = failed {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "this process could not stay in the group of owners; it joins anew"
+                );
+                std::thread::sleep(PAUSE);
+            }
+        }
+        self.turns.end();
+    }
+
+    /// Takes part until it is over, or the consumer is of no use any more.
+    fn stay(&self, consumer: &Consumer) -> Option<KafkaError> {
+        while !self.is_over() {
+            match consumer.poll(LOOK) {
+                Some(Err(error)) if is_fatal(consumer, &error) => return Some(error),
+                Some(Err(error)) if !is_passing(&error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the group of owners is in trouble; the client goes on trying"
+                ),
+                // A record that was fetched before the partition was paused is nobody's.
+                Some(_) | None => (),
+            }
+            // Wakes the client's own thread, which sends heartbeats only when it happens to be
+            // awake, and sleeps for up to a second.
+            drop(consumer.assignment());
+        }
+        None
+    }
+
+    fn is_over(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst) || self.shared.is_closed()
+    }
+}
+
+fn is_fatal(consumer: &Consumer, error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || consumer.client().fatal_error().is_some()
+}

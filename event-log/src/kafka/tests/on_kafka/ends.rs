@@ -1,0 +1,79 @@
+//! A process that does not write a partition asks where it ends.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use crate::conformance::command;
+use crate::kafka::tests::cluster;
+use crate::kafka::{KafkaLog, position};
+use crate::port::{EventLog, Partition, Position};
+
+const PARTITION: Partition = Partition(0);
+
+/// How often it is asked: enough that some questions come before the marker of the append.
+const ASKED: u64 = 200;
+
+/// What is stable at present, as `log` is told.
+async fn stable(log: &KafkaLog) -> Position {
+    let shared = log.shared.clone();
+    let asked = move || shared.scanner.extent(&shared.events, 0).unwrap().stable;
+    position(tokio::task::spawn_blocking(asked).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_was_appended_is_before_the_end_that_another_process_is_told() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(1).await;
+    let (here, there, follower) = (topics.open().await, topics.open().await, topics.open().await);
+    let mut writer = here.claim(PARTITION).await.unwrap();
+    let mut reader = follower.read(PARTITION, Position::START).await.unwrap();
+    let following = tokio::spawn(async move {
+        let mut read = 0;
+        while read < ASKED * 2 {
+            read += reader.next(100).await.unwrap().len() as u64;
+        }
+    });
+    let (mut behind, mut took) = (0, [Duration::ZERO; 2]);
+    for number in 0..ASKED {
+        let appended = writer.append(command(number * 2 + 1, 2)).await.unwrap();
+        let end = appended[1].next();
+        // The control: what is stable may end before it.
+        behind += u64::from(number % 4 == 0 && stable(&there).await < end);
+        for (log, took) in [&there, &follower].into_iter().zip(&mut took) {
+            let asked = Instant::now();
+            assert_eq!(log.end(PARTITION).await.unwrap(), end, "of append {number}");
+            *took += asked.elapsed();
+        }
+    }
+    following.await.unwrap();
+    let each = took.map(|it| it / u32::try_from(ASKED).unwrap());
+    let told = format!(
+        "an end takes {:?} where nobody follows, {:?} where somebody does; \
+         {behind} of {} times what was appended was not stable yet",
+        each[0],
+        each[1],
+        ASKED / 4
+    );
+    drop(writeln!(std::io::stderr(), "{told}"));
+}
+
+#[tokio::test]
+async fn who_follows_a_partition_need_not_look_for_its_end() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(1).await;
+    let (here, there) = (topics.open().await, topics.open().await);
+    let mut writer = here.claim(PARTITION).await.unwrap();
+    let mut reader = there.read(PARTITION, Position::START).await.unwrap();
+    for number in 0..5 {
+        let appended = writer.append(command(number * 3 + 1, 3)).await.unwrap();
+        // The control: nothing is known before it has been read.
+        assert!(there.shared.ends.known(PARTITION) < appended[2].next());
+        assert_eq!(reader.next(100).await.unwrap().len(), 3);
+        assert_eq!(there.shared.ends.known(PARTITION), appended[2].next());
+        assert_eq!(there.end(PARTITION).await.unwrap(), appended[2].next());
+    }
+}

@@ -1,0 +1,244 @@
+//! Members of the group of owners share the partitions, hand them over, lose and regain them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::faults::Behind;
+use crate::kafka::tests::cluster;
+use crate::kafka::{KafkaConfig, KafkaLog};
+use crate::membership::{Handover, Turn};
+use crate::port::{EventLog, Partition};
+
+const PARTITIONS: u32 = 4;
+
+/// How long members may be silent in tests that make them so. In seconds: 3.
+const SESSION: Duration = Duration::from_secs(3);
+
+/// What all members own, as they say themselves.
+#[derive(Default)]
+struct Ledger {
+    owned: BTreeMap<usize, BTreeSet<Partition>>,
+    /// How often a partition was taken that another member had not let go of.
+    twice: usize,
+    lost: BTreeMap<usize, usize>,
+    let_go: BTreeMap<Partition, Instant>,
+    /// How long partitions were unserved between two owners.
+    gaps: Vec<Duration>,
+}
+
+impl Ledger {
+    fn take(&mut self, member: usize, partition: Partition) {
+        let others = self.owned.iter().filter(|it| *it.0 != member);
+        self.twice += others.filter(|it| it.1.contains(&partition)).count();
+        self.gaps.extend(self.let_go.remove(&partition).map(|it| it.elapsed()));
+        let is_new = self.owned.entry(member).or_default().insert(partition);
+        assert!(is_new, "it is given or lost before it is taken again");
+    }
+
+    fn let_go(&mut self, member: usize, partition: Partition) {
+        let owned = self.owned.entry(member).or_default();
+        assert!(owned.remove(&partition), "only what was taken is given or lost");
+        self.let_go.insert(partition, Instant::now());
+    }
+
+    /// How many partitions each member owns.
+    fn counts(&self) -> Vec<usize> {
+        self.owned.values().map(BTreeSet::len).filter(|it| *it > 0).collect()
+    }
+}
+
+/// What a member does when it is to give a partition away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Lets go of it.
+    Polite,
+    /// Never does.
+    Stubborn,
+}
+
+/// The members of one group.
+struct Group {
+    ledger: Arc<watch::Sender<Ledger>>,
+}
+
+/// One member on a task of its own.
+struct Owner {
+    leave: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Group {
+    fn new() -> Self {
+        Self { ledger: Arc::new(watch::Sender::default()) }
+    }
+
+    async fn join(&self, log: &KafkaLog, member: usize, manner: Manner) -> Owner {
+        let mut membership = log.join().await.unwrap();
+        let (leave, mut asked_to) = oneshot::channel();
+        let ledger = self.ledger.clone();
+        let task = tokio::spawn(async move {
+            let mut kept: Vec<Handover> = Vec::new();
+            loop {
+                let turn = tokio::select! {
+                    turn = membership.next() => turn.unwrap(),
+                    _ = &mut asked_to => break,
+                };
+                match turn {
+                    Turn::Take(it) => ledger.send_modify(|ledger| ledger.take(member, it)),
+                    Turn::Give(_, handover) if manner == Manner::Stubborn => kept.push(handover),
+                    Turn::Give(it, handover) => {
+                        ledger.send_modify(|ledger| ledger.let_go(member, it));
+                        drop(handover);
+                    }
+                    Turn::Lost(it) => ledger.send_modify(|ledger| {
+                        *ledger.lost.entry(member).or_default() += 1;
+                        ledger.let_go(member, it);
+                    }),
+                }
+            }
+            ledger.send_modify(|ledger| {
+                let owned = ledger.owned.get(&member).cloned().unwrap_or_default();
+                owned.into_iter().for_each(|it| ledger.let_go(member, it));
+            });
+            membership.leave().await;
+        });
+        Owner { leave: Some(leave), task }
+    }
+
+    /// Waits until the members own what is `wanted`.
+    async fn until(&self, wanted: impl Fn(&Ledger) -> bool) {
+        let mut ledger = self.ledger.subscribe();
+        let reached = tokio::time::timeout(cluster::PATIENCE_MAX, ledger.wait_for(|it| wanted(it)));
+        let told = reached.await.map(drop);
+        assert!(told.is_ok(), "{:?}", self.ledger.borrow().owned);
+    }
+
+    fn twice(&self) -> usize {
+        self.ledger.borrow().twice
+    }
+
+    fn print(&self, what: &str) {
+        let mut gaps = Vec::new();
+        self.ledger.send_modify(|it| std::mem::swap(&mut gaps, &mut it.gaps));
+        drop(writeln!(std::io::stderr(), "unserved, {what}: {gaps:?}"));
+    }
+}
+
+impl Owner {
+    async fn leave(mut self) {
+        self.leave.take().expect("it leaves once").send(()).unwrap();
+        self.task.await.unwrap();
+    }
+}
+
+/// A client joins once a second at most: so who leaves this soon after another change is replaced
+/// within that, and otherwise within a heartbeat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_share_the_partitions_and_none_is_owned_twice() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(PARTITIONS).await;
+    let logs = [topics.open().await, topics.open().await, topics.open().await];
+    let group = Group::new();
+    let one = group.join(&logs[0], 1, Manner::Polite).await;
+    group.until(|it| it.counts() == [4]).await;
+    let two = group.join(&logs[1], 2, Manner::Polite).await;
+    group.until(|it| it.counts() == [2, 2]).await;
+    group.print("with a second member");
+    let three = group.join(&logs[2], 3, Manner::Polite).await;
+    group.until(|it| it.owned.len() == 3 && it.counts().iter().sum::<usize>() == 4).await;
+    group.print("with a third member");
+    two.leave().await;
+    group.until(|it| it.counts() == [2, 2]).await;
+    group.print("after one has left");
+    one.leave().await;
+    group.until(|it| it.counts() == [4]).await;
+    group.print("after the next has left");
+    assert_eq!(group.twice(), 0);
+    assert_eq!(group.ledger.borrow().lost, BTreeMap::new());
+    three.leave().await;
+}
+
+/// The control of the test before, too: what is not let go of is owned twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handover_that_is_never_dropped_holds_up_nobody_for_good() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(PARTITIONS).await;
+    let logs = [topics.open().await, topics.open().await];
+    let group = Group::new();
+    let stubborn = group.join(&logs[0], 1, Manner::Stubborn).await;
+    group.until(|it| it.counts() == [4]).await;
+    let _other = group.join(&logs[1], 2, Manner::Polite).await;
+    group.until(|it| it.counts() == [4, 2]).await;
+    assert_eq!(group.twice(), 2);
+    drop(stubborn);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_cut_off_loses_everything_and_comes_back() {
+    let Some(behind) = Behind::start(PARTITIONS).await else { return };
+    let config = KafkaConfig { session_timeout: SESSION, ..behind.config.clone() };
+    let group = Group::new();
+    let first = KafkaLog::open(config.clone()).await.unwrap();
+    let _one = group.join(&first, 1, Manner::Polite).await;
+    group.until(|it| it.counts() == [4]).await;
+    let before = behind.proxy.connections();
+    let second = KafkaLog::open(config).await.unwrap();
+    let _two = group.join(&second, 2, Manner::Polite).await;
+    group.until(|it| it.counts() == [2, 2]).await;
+    behind.proxy.cut_first(before);
+    group.until(|it| it.owned[&1].is_empty() && it.owned[&2].len() == 4).await;
+    behind.proxy.mend();
+    group.until(|it| it.counts() == [2, 2]).await;
+    // The control is the member that was not cut off.
+    assert_eq!(group.ledger.borrow().lost, BTreeMap::from([(1, 2)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_and_announcements_go_on_when_the_brokers_come_back() {
+    let Some(behind) = Behind::start(PARTITIONS).await else { return };
+    let group = Group::new();
+    let (first, second) = (behind.open().await, behind.open().await);
+    let one = group.join(&first, 1, Manner::Polite).await;
+    group.until(|it| it.counts() == [4]).await;
+    let mut writer = first.claim(Partition(0)).await.unwrap();
+    writer.announce("before:1").await.unwrap();
+    drop(writer);
+
+    tokio::task::block_in_place(|| behind.cluster.broker(0).kill().unwrap());
+    // Joining waits for nobody.
+    let two = group.join(&second, 2, Manner::Polite).await;
+    tokio::task::block_in_place(|| behind.cluster.broker(0).restart().unwrap());
+    group.until(|it| it.counts() == [2, 2]).await;
+    let mut writer = first.claim(Partition(0)).await.unwrap();
+    writer.announce("after:1").await.unwrap();
+    let mut owners = second.owners();
+    let told = owners.wait_for(|it| it[0].as_deref() == Some("after:1"));
+    let told = tokio::time::timeout(cluster::PATIENCE_MAX, told).await;
+    assert!(told.is_ok(), "the announcement is heard of");
+    two.leave().await;
+    group.until(|it| it.counts() == [4]).await;
+    one.leave().await;
+}
+
+#[tokio::test]
+async fn a_membership_ends_with_its_log() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(1).await;
+    let log = topics.open().await;
+    let mut membership = log.join().await.unwrap();
+    assert!(matches!(membership.next().await, Ok(Turn::Take(Partition(0)))));
+    drop(log);
+    assert!(matches!(membership.next().await, Ok(Turn::Lost(Partition(0)))));
+    assert!(matches!(membership.next().await, Err(crate::port::LogError::Closed)));
+}
