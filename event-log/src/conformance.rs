@@ -14,12 +14,14 @@ use crate::port::{Batch, EventLog, LogError, Partition, Position, Reader, Record
 use crate::record::{Attribute, Draft, Record};
 
 mod reading;
+mod sharing;
 mod snapshots;
 #[cfg(test)]
 mod tests;
 mod writing;
 
 pub use reading::*;
+pub use sharing::*;
 pub use snapshots::*;
 pub use writing::*;
 
@@ -69,6 +71,9 @@ macro_rules! conformance_tests {
             keeps_snapshots_of_partitions_apart,
             fences_snapshots_of_the_earlier_writer,
             refuses_a_snapshot_that_breaks_a_limit,
+            gives_every_partition_to_one_alone,
+            tells_where_partitions_are_served,
+            fences_the_announcement_of_the_earlier_writer,
         );
     };
     (@each $make:expr => $($clause:ident,)+) => {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
-use super::tells_by_a_barrier_who_is_the_writer;
 use super::{Log, appends_beside_a_snapshot, shows_a_snapshot_once_it_is_finished};
 use super::{fences_snapshots_of_the_earlier_writer, fences_the_earlier_writer};
+use super::{fences_the_announcement_of_the_earlier_writer, gives_every_partition_to_one_alone};
 use super::{loses_nothing_when_a_pending_read_is_dropped, never_splits_a_command};
+use super::{tells_by_a_barrier_who_is_the_writer, tells_where_partitions_are_served};
 use crate::membership::{Membership, Owners};
 use crate::memory::MemoryLog;
 use crate::port::{
@@ -31,6 +32,10 @@ enum Flaw {
     Hasty,
     /// Nothing is appended while a snapshot is written.
     Stands,
+    /// One partition is given to nobody.
+    Withholds,
+    /// Only the first announcement is told.
+    Mutters,
 }
 
 #[derive(Debug)]
@@ -55,9 +60,9 @@ impl EventLog for Flawed {
         if writer.is_none() || self.flaw != Flaw::Unfenced {
             *writer = Some(self.log.claim(partition).await?);
         }
-        if matches!(self.flaw, Flaw::Unfenced | Flaw::Hasty | Flaw::Stands) {
+        if matches!(self.flaw, Flaw::Unfenced | Flaw::Hasty | Flaw::Stands | Flaw::Mutters) {
             let writing = Arc::default();
-            return Ok(Box::new(SharedWriter(self.writer.clone(), self.flaw, writing)));
+            return Ok(Box::new(SharedWriter(self.writer.clone(), self.flaw, writing, false)));
         }
         Ok(writer.take().expect("it was just put there"))
     }
@@ -80,7 +85,11 @@ impl EventLog for Flawed {
     }
 
     async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
-        self.log.join().await
+        let mut membership = self.log.join().await?;
+        if self.flaw == Flaw::Withholds {
+            membership.next().await?;
+        }
+        Ok(membership)
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {
@@ -89,7 +98,7 @@ impl EventLog for Flawed {
 }
 
 #[derive(Debug)]
-struct SharedWriter(Arc<Mutex<Option<Box<dyn Writer>>>>, Flaw, Arc<Mutex<()>>);
+struct SharedWriter(Arc<Mutex<Option<Box<dyn Writer>>>>, Flaw, Arc<Mutex<()>>, bool);
 
 #[async_trait]
 impl Writer for SharedWriter {
@@ -103,6 +112,9 @@ impl Writer for SharedWriter {
     }
 
     async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        if self.1 == Flaw::Mutters && std::mem::replace(&mut self.3, true) {
+            return self.barrier().await;
+        }
         self.0.lock().await.as_mut().unwrap().announce(address).await
     }
 
@@ -179,7 +191,7 @@ impl Reader for FlawedReader {
         match self.flaw {
             Flaw::Splits => self.rest = found.split_off(records_max.clamp(1, found.len())),
             Flaw::Forgets => tokio::task::yield_now().await,
-            Flaw::None | Flaw::Unfenced | Flaw::Hasty | Flaw::Stands => (),
+            _ => (),
         }
         Ok(found)
     }
@@ -201,6 +213,8 @@ async fn a_log_without_fences_is_found_out() {
         let passed = passes(flaw, tells_by_a_barrier_who_is_the_writer).await;
         assert_eq!(passed, flaw == Flaw::None);
         assert_eq!(passes(flaw, fences_snapshots_of_the_earlier_writer).await, flaw == Flaw::None);
+        let passed = passes(flaw, fences_the_announcement_of_the_earlier_writer).await;
+        assert_eq!(passed, flaw == Flaw::None);
     }
 }
 
@@ -225,4 +239,15 @@ async fn a_reader_that_splits_commands_is_found_out() {
 async fn a_reader_that_forgets_is_found_out() {
     assert!(passes(Flaw::None, loses_nothing_when_a_pending_read_is_dropped).await);
     assert!(!passes(Flaw::Forgets, loses_nothing_when_a_pending_read_is_dropped).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_keeps_who_owns_what_to_itself_is_found_out() {
+    for flaw in [Flaw::None, Flaw::Withholds] {
+        let passed = passes(flaw, gives_every_partition_to_one_alone).await;
+        assert_eq!(passed, flaw == Flaw::None);
+    }
+    for flaw in [Flaw::None, Flaw::Mutters] {
+        assert_eq!(passes(flaw, tells_where_partitions_are_served).await, flaw == Flaw::None);
+    }
 }
