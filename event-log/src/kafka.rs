@@ -3,6 +3,7 @@
 //! ```text
 //! <prefix>events      one record an event; a partition of the topic is one of the log
 //! <prefix>snapshots   compacted, as many partitions; see `snapshots`
+//! <prefix>barriers    kept for an hour, as many partitions; what proves that a writer may write
 //! <prefix>owners      compacted, one partition; who the log is, and where partitions are served
 //! ```
 //!
@@ -76,6 +77,8 @@ struct Shared {
     events: String,
     /// The topic of the snapshots.
     snapshots: String,
+    /// The topic of the barriers.
+    barriers: String,
     /// The topic of the owners.
     owners: String,
     scanner: Scanner,
@@ -127,6 +130,7 @@ impl KafkaLog {
         let shared = Shared {
             events: config.events(),
             snapshots: config.snapshots(),
+            barriers: config.barriers(),
             owners: config.owners(),
             scanner,
             readers: Readers::start(config.clone())?,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::ends::number;
 use super::producer::{Message, Producer};
-use super::snapshots::{self, BARRIER, HEAD, Head, Index};
+use super::snapshots::{self, HEAD, Head, Index};
 use super::writer::{Begun, Request};
 use super::{Shared, message, owners, position};
 use crate::limits;
@@ -19,6 +19,9 @@ use crate::record::Attribute;
 /// How many pieces that count for nothing any more one snapshot removes at most.
 const GARBAGE_MAX: usize = 4096;
 
+/// The key of the only record of a barrier.
+const BARRIER: &[u8] = b"barrier";
+
 /// The state of a writer's thread.
 #[derive(Debug)]
 pub(super) struct Appending {
@@ -26,6 +29,9 @@ pub(super) struct Appending {
     partition: Partition,
     /// None once another writer has come, or may have.
     producer: Option<Producer>,
+    /// Where the partition ends if nobody else has written since it was claimed. What this process
+    /// knows from others is no measure: another writer may be among them.
+    end: Position,
     /// How many snapshots the writer has begun.
     begun: Arc<AtomicU64>,
     /// Snapshots up to this count can not be finished any more.
@@ -52,13 +58,18 @@ impl Appending {
         begun: Arc<AtomicU64>,
     ) -> Result<Self, LogError> {
         let producer = Some(produce(&shared, partition)?);
-        shared.find_end(partition)?;
-        Ok(Self { shared, partition, producer, begun, lost: 0, staging: None, index: None })
+        let end = shared.find_end(partition)?;
+        let (lost, staging, index) = (0, None, None);
+        Ok(Self { shared, partition, producer, end, begun, lost, staging, index })
     }
 
     /// Works until nobody has anything to ask any more.
     pub(super) fn run(mut self, mut todo: mpsc::Receiver<Request>) {
         while let Some(request) = todo.blocking_recv() {
+            // Not sooner: after the last request another process may have claimed the partition.
+            if self.producer.as_ref().is_some_and(Producer::is_tainted) {
+                self.renew();
+            }
             // Whoever does not wait for the answer does not need it.
             match request {
                 Request::Append { batch, reply } => drop(reply.send(self.append(&batch))),
@@ -70,9 +81,6 @@ impl Appending {
                     drop(reply.send(self.stage(snapshot, &slice)));
                 }
                 Request::Finish { snapshot, reply } => drop(reply.send(self.finish(snapshot))),
-            }
-            if self.producer.as_ref().is_some_and(Producer::is_tainted) {
-                self.renew();
             }
         }
     }
@@ -89,13 +97,23 @@ impl Appending {
         });
         let offsets = self.transact(messages)?;
         if let Some(last) = offsets.last() {
+            self.end = position(last + 1);
             shared.ends.committed(self.partition, last + 1);
         }
         Ok(offsets.into_iter().map(position).collect())
     }
 
     fn barrier(&mut self) -> Result<(), AppendError> {
-        self.write_snapshots(&[(BARRIER.to_owned(), Some(Vec::new()))])
+        let shared = self.shared.clone();
+        let message = Message {
+            topic: &shared.barriers,
+            partition: number(self.partition),
+            key: BARRIER,
+            value: None,
+            timestamp: None,
+            headers: None,
+        };
+        self.transact([message].into_iter()).map(drop)
     }
 
     fn announce(&mut self, address: &str) -> Result<(), AppendError> {
@@ -235,12 +253,11 @@ impl Appending {
         // Another writer may have come and gone, so what is stored of snapshots is read again.
         self.lost = self.begun.load(Ordering::SeqCst);
         (self.staging, self.index) = (None, None);
-        let before = self.shared.ends.known(self.partition);
         let renewed = produce(&self.shared, self.partition)
             .and_then(|producer| Ok((producer, self.shared.find_end(self.partition)?)));
         match renewed {
             // Nobody has written anything that was not decided on here.
-            Ok((producer, end)) if end == before => self.producer = Some(producer),
+            Ok((producer, end)) if end == self.end => self.producer = Some(producer),
             Ok(_) => (),
             Err(error) => tracing::warn!(
                 log.partition = %self.partition,

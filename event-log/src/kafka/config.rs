@@ -134,6 +134,11 @@ impl KafkaConfig {
         format!("{}snapshots", self.prefix)
     }
 
+    /// The topic of records that only prove that their writer may write. Nobody reads it.
+    pub(super) fn barriers(&self) -> String {
+        format!("{}barriers", self.prefix)
+    }
+
     /// The topic that says who the log is, and who owns what.
     pub(super) fn owners(&self) -> String {
         format!("{}owners", self.prefix)
@@ -152,6 +157,8 @@ impl KafkaConfig {
             .set("client.id", format!("{}callboard", self.prefix))
             .set("socket.timeout.ms", millis(REQUEST_MAX))
             .set("socket.keepalive.enable", "true")
+            // A topic that was deleted must not come back as another one.
+            .set("allow.auto.create.topics", "false")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())

@@ -16,9 +16,10 @@ use rdkafka::message::{Message as _, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
+use rdkafka::types::RDKafkaErrorCode;
 
 use super::config::KafkaConfig;
-use super::failure::{Verdict, fences, storage, verdict};
+use super::failure::{Verdict, fences, storage, trouble, verdict};
 use super::logging;
 use crate::port::{AppendError, LogError};
 
@@ -133,6 +134,10 @@ impl Producer {
             self.client.send(record).map_err(|(error, _)| error)?;
         }
         let positions = self.watched.delivered()?;
+        if !are_a_run(&positions) {
+            // A broker may say of a record that it has it already, and not where.
+            return Err(KafkaError::MessageProduction(RDKafkaErrorCode::BadMessage));
+        }
         // The last reports are on their way out of the client's books.
         let deadline = Instant::now() + SETTLED_MAX;
         while self.client.in_flight_count() > 0 && Instant::now() < deadline {
@@ -147,7 +152,15 @@ impl Producer {
             let Err(error) = self.client.commit_transaction(left(deadline)) else { return Ok(()) };
             match verdict(&error) {
                 Verdict::Retry if Instant::now() < deadline => (),
-                Verdict::Abort => return Err(self.abort(error)),
+                // The commit was sent: a fence says no more that nothing was committed.
+                Verdict::Abort => {
+                    let doing = format!("committing a transaction of `{}`", self.subject);
+                    let reason = error.to_string();
+                    return Err(match self.abort(error) {
+                        AppendError::Fenced => AppendError::Unknown(trouble(doing, reason)),
+                        known => known,
+                    });
+                }
                 // It may have been committed by a request whose answer was lost, also where the
                 // client says now that another producer has come.
                 Verdict::Retry | Verdict::Fenced | Verdict::Dead => {
@@ -186,6 +199,11 @@ impl Producer {
 /// The time until `deadline`, as much of it as one call may take.
 fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).clamp(Duration::from_millis(1), CALL_MAX)
+}
+
+/// Whether messages to one partition stand where a transaction puts them: one after the other.
+fn are_a_run(positions: &[i64]) -> bool {
+    positions.first().is_none_or(|it| *it >= 0) && positions.windows(2).all(|it| it[1] == it[0] + 1)
 }
 
 fn opaque(number: u32, index: usize) -> usize {
@@ -231,7 +249,7 @@ impl Watched {
             return Err(error);
         }
         if waited.timed_out() {
-            let code = rdkafka::types::RDKafkaErrorCode::MessageTimedOut;
+            let code = RDKafkaErrorCode::MessageTimedOut;
             return Err(KafkaError::MessageProduction(code));
         }
         Ok(std::mem::take(&mut reports.positions))

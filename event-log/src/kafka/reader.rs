@@ -30,6 +30,8 @@ pub(super) struct KafkaReader {
     ready: VecDeque<Recorded>,
     /// How many of these make up whole commands.
     whole: usize,
+    /// Where it was opened.
+    began: Position,
     /// Where to read on if the lease is lost: after the last whole command.
     from: Position,
     /// What the next record has to be in its command, if one has begun.
@@ -46,6 +48,7 @@ impl KafkaReader {
             lease: None,
             ready: VecDeque::new(),
             whole: 0,
+            began: from,
             from,
             due: None,
             anywhere: from > Position::START,
@@ -124,6 +127,7 @@ impl KafkaReader {
         }
         self.ready.truncate(self.whole);
         self.due = None;
+        self.anywhere = self.from == self.began && self.from > Position::START;
         let (shared, partition, from) = (self.shared.clone(), self.partition, self.from);
         let lease = blocking(move || shared.readers.lease(partition, from)).await?;
         self.lease = Some(lease);

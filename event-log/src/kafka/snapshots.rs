@@ -20,9 +20,6 @@ use super::ends::number as partition_number;
 use super::scan::Scanner;
 use crate::port::{LogError, Partition, Position, Snapshot, SnapshotChunk};
 
-/// The key under which an owner proves that it is one.
-pub(super) const BARRIER: &str = "barrier";
-
 /// The key of the head.
 pub(super) const HEAD: &str = "head";
 

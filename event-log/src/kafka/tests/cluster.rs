@@ -74,10 +74,9 @@ impl Drop for Topics {
         // A thread, since this one may be in the middle of a runtime.
         let removing = std::thread::spawn(move || {
             let admin: AdminClient<_> = config.client().create_with_context(Logging).unwrap();
-            let (events, snapshots, owners) =
-                (config.events(), config.snapshots(), config.owners());
+            let topics = [config.events(), config.snapshots(), config.barriers(), config.owners()];
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let names = [events.as_str(), &snapshots, &owners];
+            let names = topics.each_ref().map(String::as_str);
             drop(runtime.block_on(admin.delete_topics(&names, &AdminOptions::new())));
         });
         drop(removing.join());

@@ -82,6 +82,24 @@ async fn a_commit_whose_answer_is_lost_ends_well_with_another_producer_or_is_unk
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_lost_a_request_does_not_go_on_where_another_one_has_written() {
+    let Some(behind) = Behind::start(1).await else { return };
+    let (here, there) = (behind.open().await, behind.open().await);
+    let mut writer = here.claim(PARTITION).await.unwrap();
+    writer.append(command(1, 2)).await.unwrap();
+    behind.proxy.lose(END_TRANSACTION, 1);
+    writer.append(command(3, 2)).await.unwrap();
+    // It needs another producer now. Before it takes one, somebody else comes, and this process
+    // hears of it.
+    let mut other = there.claim(PARTITION).await.unwrap();
+    other.append(command(5, 2)).await.unwrap();
+    assert_eq!(count(&here).await, 6);
+    let after = writer.append(command(100, 2)).await;
+    assert!(matches!(after, Err(AppendError::Fenced)), "{after:?}");
+    assert_eq!(count(&there).await, 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_goes_and_comes_back_leaves_a_log_that_goes_on() {
     let Some(behind) = Behind::start(1).await else { return };
     let log = behind.open().await;

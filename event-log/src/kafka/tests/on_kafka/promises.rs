@@ -69,7 +69,7 @@ async fn copies_and_partitions_are_counted() {
     let brokers = "`number of brokers` of the cluster is 1, needed: at least 3";
     assert!(refused.contains(brokers), "{refused}");
     let refused = KafkaLog::open(careful).await.unwrap_err().to_string();
-    for of in ["events", "snapshots", "owners"] {
+    for of in ["events", "snapshots", "barriers", "owners"] {
         let topic = format!("topic `{}{of}`", topics.config.prefix);
         let copies = format!("`replication` of {topic} is 1, needed: at least 3");
         assert!(refused.contains(&copies), "{refused}");

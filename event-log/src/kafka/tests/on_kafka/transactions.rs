@@ -4,7 +4,7 @@ use crate::conformance::{TENANT, command, record};
 use crate::kafka::tests::cluster;
 use crate::kafka::tests::raw::{Raw, count_of_all};
 use crate::kafka::{KafkaLog, position};
-use crate::port::{AppendError, EventLog, Partition, Position, Recorded};
+use crate::port::{AppendError, EventLog, Partition, Position, Recorded, SnapshotChunk};
 
 const PARTITION: Partition = Partition(0);
 
@@ -100,7 +100,8 @@ async fn a_writer_whose_partition_another_process_has_claimed_writes_nothing() {
     let fenced = zombie.append(command(100, 2)).await;
     assert!(matches!(fenced, Err(AppendError::Fenced)), "{fenced:?}");
     assert!(matches!(zombie.barrier().await, Err(AppendError::Fenced)));
-    assert!(matches!(snapshot.stage(Vec::new()).await, Ok(()) | Err(AppendError::Fenced)));
+    let chunk = SnapshotChunk { key: "key".to_owned(), bytes: Some(vec![1].into()) };
+    assert!(matches!(snapshot.stage(vec![chunk]).await, Err(AppendError::Fenced)));
     assert!(matches!(snapshot.finish().await, Err(AppendError::Fenced)));
     owner.append(vec![record(TENANT, 3, "1/1")]).await.unwrap();
     for log in [here, there] {
