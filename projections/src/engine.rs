@@ -6,6 +6,8 @@
 
 mod batch;
 pub(crate) mod change;
+pub(crate) mod checkpoint;
+mod crew;
 pub(crate) mod fact;
 pub(crate) mod fold;
 mod generations;
@@ -149,7 +151,7 @@ pub struct Projections {
     tools: Tools,
     generations: Arc<Generations>,
     filled_on: Handle,
-    teller: Attendant,
+    teller: Option<Attendant>,
     /// Where several processes share the tables.
     observer: Option<Attendant>,
 }
@@ -221,7 +223,8 @@ impl Projections {
         };
         let stop = watch::Sender::new(false);
         let teller = Teller::new(&generations, tools.clone());
-        let teller = Attendant { task: filled_on.spawn(teller.run(stop.subscribe())), stop };
+        let task = filled_on.spawn(teller.run(stop.subscribe()));
+        let teller = Some(Attendant { stop, task });
         Ok(Self { tools, generations, filled_on, teller, observer })
     }
 
@@ -284,9 +287,8 @@ impl Projections {
 
     /// Stops every worker after its running transaction.
     pub async fn stop(self) {
-        self.teller.stop().await;
-        if let Some(observer) = self.observer {
-            observer.stop().await;
+        for it in [self.teller, self.observer].into_iter().flatten() {
+            it.stop().await;
         }
         self.generations.stop().await;
     }

@@ -9,8 +9,9 @@ use event_log::{Partition, Position};
 use vault::Keyring;
 
 use crate::allowance::Allowance;
+use crate::engine::checkpoint::Stage;
 use crate::engine::share::Share;
-use crate::engine::table_set::{Progress, Stage, TableSet};
+use crate::engine::table_set::{Progress, TableSet};
 use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
 use crate::model::Model;
 use crate::scope::Scoped;

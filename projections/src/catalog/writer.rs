@@ -23,9 +23,9 @@ use event_log::Position;
 use vault::Keyring;
 
 use crate::engine::change::{Change, EntityChange, EntityFate};
+use crate::engine::checkpoint::Stage;
 use crate::engine::fact::{Fact, Unfit};
 use crate::engine::fold::{ApplyError, by_tenant};
-use crate::engine::table_set::Stage;
 use crate::large;
 use crate::store::Connection;
 use derived::Derived;

@@ -8,9 +8,10 @@ use vault::Keyring;
 
 use crate::engine::EngineError;
 use crate::engine::change::Change;
+use crate::engine::checkpoint::{Checkpoint, Place, Stage, stored};
 use crate::engine::fact::{self, Fact, Read, Unfit};
 use crate::engine::fold::{ApplyError, Trouble};
-use crate::engine::table_set::{Checkpoint, Place, Stage, TableSet, stored};
+use crate::engine::table_set::TableSet;
 use crate::model::Model;
 use crate::store::{self, Connection, Sql, StoreError};
 

@@ -5,8 +5,8 @@ use vault::{Keyring, KeyringError};
 
 use crate::engine::EngineError;
 use crate::engine::change::Change;
+use crate::engine::checkpoint::Stage;
 use crate::engine::fact::{Fact, Unfit, Want};
-use crate::engine::table_set::Stage;
 use crate::model::Model;
 use crate::store::{Connection, StoreError};
 use crate::{analytics, audit, billing, catalog, organisation};

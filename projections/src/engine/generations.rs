@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use event_log::{EventLog, Partition};
 
+use crate::engine::checkpoint::Stage;
+use crate::engine::crew::Workers;
 use crate::engine::live::Live;
-use crate::engine::table_set::{Progress, Stage, TableSet, set_name};
-use crate::engine::worker::{Tools, Workers};
+use crate::engine::table_set::{Progress, TableSet, set_name};
+use crate::engine::worker::Tools;
 use crate::engine::{EngineError, Settings};
 use crate::model::Model;
 use crate::read_models::ReadModels;

@@ -12,8 +12,9 @@ use event_log::Partition;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::engine::checkpoint::checkpoint;
 use crate::engine::generations::Generations;
-use crate::engine::table_set::{TableSet, checkpoint};
+use crate::engine::table_set::TableSet;
 use crate::engine::teller::after;
 use crate::engine::worker::Tools;
 use crate::model::Model;

@@ -5,10 +5,11 @@ use event_log::{Partition, Position, Recorded};
 
 use crate::engine::EngineError;
 use crate::engine::batch;
+use crate::engine::checkpoint::{read_checkpoint, stored};
 use crate::engine::fact::Unfit;
 use crate::engine::fold::{ApplyError, Trouble};
 use crate::engine::status::ParkedTenant;
-use crate::engine::table_set::{TableSet, parked_tenant, read_checkpoint, stored};
+use crate::engine::table_set::{TableSet, parked_tenant};
 use crate::engine::worker::Tools;
 use crate::store::{self, Connection, Sql, StoreError};
 

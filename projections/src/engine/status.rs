@@ -5,7 +5,8 @@ use domain::id::TenantId;
 use event_log::{EventLog, Partition, Position};
 
 use crate::engine::EngineError;
-use crate::engine::table_set::{Stage, TableSet};
+use crate::engine::checkpoint::Stage;
+use crate::engine::table_set::TableSet;
 use crate::model::Model;
 
 /// One generation of one model.

@@ -217,7 +217,7 @@ async fn count_with_two_workers(on: Kind, guard: Guard, batches: u64) -> u64 {
         share: share::Share::default(),
         guard,
     };
-    let workers = sets.each_ref().map(|it| worker::Workers::start(it, &tools));
+    let workers = sets.each_ref().map(|it| crew::Workers::start(it, &tools));
     for set in &sets {
         let mut progress = set.progress();
         let reached = |it: &Vec<table_set::Progress>| {

@@ -1,6 +1,5 @@
 //! Follows one partition for one table set.
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,6 @@ use std::time::Duration;
 use event_log::{Attribute, EventLog, LogError, Partition, Position, Reader, Recorded, trace};
 use futures::FutureExt as _;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 use vault::Keyring;
@@ -16,10 +14,11 @@ use vault::Keyring;
 use crate::engine::EngineError;
 use crate::engine::batch::{self, Guard, Outcome, Prepared};
 use crate::engine::change::Change;
+use crate::engine::checkpoint::{Checkpoint, Place};
 use crate::engine::fold::{ApplyError, Trouble};
 use crate::engine::live::Live;
 use crate::engine::share::Share;
-use crate::engine::table_set::{Checkpoint, Place, TableSet};
+use crate::engine::table_set::TableSet;
 use crate::engine::teller::{Told, after};
 use crate::model::Model;
 use crate::store::StoreError;
@@ -76,87 +75,6 @@ impl Tools {
     }
 }
 
-/// The workers of one table set, one per partition that this process writes.
-#[derive(Debug)]
-pub(crate) struct Workers {
-    stop: watch::Sender<bool>,
-    crew: JoinHandle<()>,
-}
-
-impl Workers {
-    /// Starts following the partitions that are written here, and others as that changes.
-    pub(crate) fn start(set: &Arc<TableSet>, tools: &Tools) -> Self {
-        let stop = watch::Sender::new(false);
-        let (set, tools) = (set.clone(), tools.clone());
-        let crew = Crew { set, tools, working: BTreeMap::new() };
-        Self { crew: tokio::spawn(crew.run(stop.subscribe())), stop }
-    }
-
-    /// Stops after the running transactions.
-    pub(crate) async fn stop(self) {
-        self.stop.send_replace(true);
-        ended(self.crew).await;
-    }
-}
-
-async fn ended(task: JoinHandle<()>) {
-    if let Err(error) = task.await {
-        tracing::error!(%error, "a projection worker did not end well");
-    }
-}
-
-/// Has a worker for each partition that this process writes.
-struct Crew {
-    set: Arc<TableSet>,
-    tools: Tools,
-    working: BTreeMap<Partition, (watch::Sender<bool>, JoinHandle<()>)>,
-}
-
-impl Crew {
-    async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut share = self.tools.share.clone();
-        while !*stop.borrow() {
-            let wanted = share.now(self.tools.log.partitions());
-            let unwanted: Vec<_> =
-                self.working.keys().filter(|it| !wanted.contains(it)).copied().collect();
-            self.dismiss(unwanted).await;
-            wanted.into_iter().for_each(|it| self.hire(it));
-            tokio::select! {
-                () = share.changed() => (),
-                _ = stop.wait_for(|it| *it) => break,
-            }
-        }
-        let all = self.working.keys().copied().collect();
-        self.dismiss(all).await;
-    }
-
-    fn hire(&mut self, partition: Partition) {
-        let (set, tools) = (&self.set, &self.tools);
-        self.working.entry(partition).or_insert_with(|| {
-            let stop = watch::Sender::new(false);
-            let (set, tools) = (set.clone(), tools.clone());
-            let worker = Worker { set, tools, partition, stop: stop.subscribe() };
-            (stop, tokio::spawn(worker.run()))
-        });
-    }
-
-    /// Stops these after their running transactions.
-    async fn dismiss(&mut self, partitions: Vec<Partition>) {
-        let leaving: Vec<_> =
-            partitions.into_iter().filter_map(|it| self.working.remove_entry(&it)).collect();
-        for (_, (stop, _)) in &leaving {
-            stop.send_replace(true);
-        }
-        for (partition, (_, task)) in leaving {
-            ended(task).await;
-            // Why it could not go on is for whoever goes on to say.
-            if !self.tools.share.has(partition) {
-                self.set.stopped(partition, None);
-            }
-        }
-    }
-}
-
 /// How long after the beginning of a batch of so many events the next one begins.
 fn gathering(count: usize) -> Duration {
     if (CROWD_MIN..CROWD_MAX).contains(&count) { GATHER_TIME } else { Duration::ZERO }
@@ -189,15 +107,16 @@ async fn caught(following: impl Future<Output = Result<(), Trouble>>) -> Result<
     AssertUnwindSafe(following).catch_unwind().await.unwrap_or(Err(Trouble::Panicked))
 }
 
-struct Worker {
-    set: Arc<TableSet>,
-    tools: Tools,
-    partition: Partition,
-    stop: watch::Receiver<bool>,
+pub(crate) struct Worker {
+    pub set: Arc<TableSet>,
+    pub tools: Tools,
+    pub partition: Partition,
+    pub stop: watch::Receiver<bool>,
 }
 
 impl Worker {
-    async fn run(mut self) {
+    /// Follows until told to stop, or until it cannot go on.
+    pub(crate) async fn run(mut self) {
         let mut pause = PAUSE_MIN;
         while !*self.stop.borrow() {
             let before = self.set.progress().borrow()[self.partition.0 as usize].applied.clone();

@@ -8,7 +8,7 @@ use domain::location::LocationKind;
 use event_log::Position;
 
 use super::{Key, Registration, Said, Source, Sources, State, Touched};
-use crate::engine::table_set::Stage;
+use crate::engine::checkpoint::Stage;
 use crate::store::bulk::Rows;
 use crate::store::{Connection, Row, StoreError};
 

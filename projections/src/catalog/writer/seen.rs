@@ -13,9 +13,9 @@ use vault::Keyring;
 
 use super::{Key, changed_sources, load, told};
 use crate::engine::change::{Change, EntityChange, EntityFate};
+use crate::engine::checkpoint::Stage;
 use crate::engine::fact::Fact;
 use crate::engine::fold::ApplyError;
-use crate::engine::table_set::Stage;
 use crate::large::{self, LargeError};
 use crate::sealed;
 use crate::store::bulk::Rows;

@@ -12,9 +12,9 @@ use serde_json::Value as Json;
 use super::derived::{Derived, Indexed, index, kind_name};
 use super::load::Existing;
 use super::{Key, Outcomes, Sources};
+use crate::engine::checkpoint::Stage;
 use crate::engine::fact::Fact;
 use crate::engine::fold::ApplyError;
-use crate::engine::table_set::Stage;
 use crate::store::bulk::Rows;
 use crate::store::{Connection, StoreError, Value};
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::engine::checkpoint::Stage;
 use crate::engine::live::Live;
 use crate::engine::table_set::{TableSet, set_name};
 use crate::store::{Access, Sql};
@@ -95,6 +96,78 @@ async fn what_a_crash_leaves_of_half_filled_tables_is_never_read(on: Kind) {
     assert!(matches!(refused.await, Err(EngineError::Storage { model: Model::Catalog, .. })));
 }
 
+/// Applies the first record to `set`, which does not know what has become of it meanwhile.
+async fn apply_first(world: &World, set: &TableSet, guard: Guard) -> batch::Outcome {
+    let checkpoint = set.checkpoint(Partition(0)).await.unwrap();
+    let mut reader = world.log.read(Partition(0), event_log::Position::START).await.unwrap();
+    let records = reader.next(1).await.unwrap();
+    let prepared = batch::prepare(set.model, Partition(0), records, &world.keyring).await.unwrap();
+    let applied =
+        batch::apply(set, &world.keyring, Partition(0), &checkpoint, prepared, guard).await;
+    applied.unwrap()
+}
+
+async fn whoever_does_not_know_that_tables_are_filled_is_turned_away(on: Kind) {
+    let world = World::filled(on).await;
+    let database = database(&world.place).await;
+    let live = world.live().await;
+    let open = async || {
+        let log = world.log.as_ref();
+        let set = TableSet::open(&database, Model::Catalog, 2, log, READERS).await.unwrap();
+        assert_eq!(set.stage(), Stage::Filling);
+        set
+    };
+    let (one, two) = (open().await, open().await);
+    one.committed(Partition(0), world.end.next(), &live).await.unwrap();
+    assert_eq!((one.stage(), two.stage()), (Stage::Filled, Stage::Filling));
+    let turned_away = apply_first(&world, &two, Guard::CompareAndSet).await;
+    assert!(matches!(turned_away, batch::Outcome::Overtaken));
+    // It is the comparison that does so.
+    assert!(matches!(
+        apply_first(&world, &two, Guard::SetOnly).await,
+        batch::Outcome::Applied { .. }
+    ));
+}
+
+/// Whether anybody waits for what another has locked.
+async fn somebody_waits(world: &World) -> bool {
+    let place = database(&world.place).await.choice();
+    let mut connection = place.connect(Access::Write).await.unwrap();
+    let sql = "SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    !Sql::new(sql).fetch(&mut connection).await.unwrap().is_empty()
+}
+
+async fn a_resumed_tenant_waits_for_a_worker_elsewhere(on: Kind) {
+    let world = World::filled(on).await;
+    let projections = start(&world.place, &world.log, &world.keyring).await;
+    let models = visible(&projections, world.end).await;
+    let mut park =
+        Sql::new("INSERT INTO parked (tenant, partition, position, at, reason) VALUES (");
+    park.bind(tenant(1).0).push(", 0, 0, 0, '')");
+    let set = models.set(Model::Audit);
+    Sql::new("DELETE FROM events").execute(&mut *set.writer().await).await.unwrap();
+    park.execute(&mut *set.writer().await).await.unwrap();
+    // The worker of another process has left out what follows the tenant's last event, and is
+    // about to say so.
+    let place = database(&world.place).await.place(set_name(Model::Audit, 1));
+    let mut elsewhere = place.connect(Access::Write).await.unwrap();
+    let mut transaction = crate::store::begin(&mut elsewhere).await.unwrap();
+    let moved = "UPDATE checkpoints SET position = position WHERE partition = 0";
+    Sql::new(moved).execute(&mut transaction).await.unwrap();
+    let resume = projections.resume(Model::Audit, tenant(1));
+    tokio::pin!(resume);
+    while !somebody_waits(&world).await {
+        tokio::select! {
+            biased;
+            _ = &mut resume => panic!("it did not wait"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => (),
+        }
+    }
+    transaction.commit().await.unwrap();
+    assert_eq!(resume.await.unwrap(), None);
+}
+
 async fn tables_that_are_lost_are_filled_again(on: Kind) {
     let world = World::filled(on).await;
     let tables = world.catalog().await;
@@ -104,6 +177,18 @@ async fn tables_that_are_lost_are_filled_again(on: Kind) {
     }
     world.starts_with_everything().await;
     assert_eq!(world.live().await.generation(Model::Catalog).await.unwrap(), Some(1));
+}
+
+mod several_processes {
+    use super::{
+        a_resumed_tenant_waits_for_a_worker_elsewhere,
+        whoever_does_not_know_that_tables_are_filled_is_turned_away,
+    };
+
+    crate::temporary::on_postgres! {
+        whoever_does_not_know_that_tables_are_filled_is_turned_away
+        a_resumed_tenant_waits_for_a_worker_elsewhere
+    }
 }
 
 /// How careful the writer is, and how many of the audit's readers' indexes there are.

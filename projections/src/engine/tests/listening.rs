@@ -49,6 +49,7 @@ impl Heard {
 
 on_postgres! {
     whoever_writes_nothing_tells_the_same
+    without_reading_the_log_again_nothing_is_told
     nothing_is_lost_while_partitions_and_generations_change
     what_was_there_before_anybody_listened_is_not_told
     what_a_resumed_tenant_missed_is_told_elsewhere_too
@@ -87,6 +88,17 @@ async fn whoever_writes_nothing_tells_the_same(on: Kind) {
     assert!(heard[1].references().contains(reference.as_str()));
     assert_eq!(heard[0].told.len(), 15);
     assert_eq!(heard[0].told, heard[1].told);
+}
+
+async fn without_reading_the_log_again_nothing_is_told(on: Kind) {
+    let mut world = World::new(on).await;
+    let (owner, mut door) = (world.process(&[0, 1]).await, world.process(&[]).await);
+    let (mut heard, mut unheard) = (Heard::by(&owner), door.projections.changes());
+    door.projections.teller.take().unwrap().stop().await;
+    let end = world.register(0, "a", 1).await;
+    heard.until(&owner, "component:default/a-0", EntityFate::Registered).await;
+    door.shows(0, end).await;
+    assert!(unheard.try_recv().is_err());
 }
 
 async fn nothing_is_lost_while_partitions_and_generations_change(on: Kind) {

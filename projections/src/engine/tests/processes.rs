@@ -193,7 +193,7 @@ async fn catalog_at(world: &World) -> (u64, bool) {
     let set = world.table_set(Model::Catalog, 1).await;
     let checkpoint = set.checkpoint(Partition(0)).await.unwrap();
     let reached = checkpoint.place.map_or(0, |it| it.position.next().0);
-    (reached, checkpoint.stage == table_set::Stage::Filled)
+    (reached, checkpoint.stage == checkpoint::Stage::Filled)
 }
 
 async fn what_one_left_half_filled_another_fills_on(on: Kind) {
