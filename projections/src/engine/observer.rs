@@ -130,6 +130,9 @@ impl Observer {
     fn learn(&self, set: &Arc<TableSet>, row: &Row) -> Result<(), StoreError> {
         let (partition, checkpoint) = (Partition(row.number(1)?), checkpoint(row, 2)?);
         let upto = after(checkpoint.place.as_ref());
+        if Tools::is_told(set) {
+            self.tools.told.visible(partition, upto);
+        }
         let to_settle = set.learn(partition, checkpoint);
         if Tools::is_told(set) {
             self.tools.told.seen(partition, upto);

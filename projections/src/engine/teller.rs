@@ -94,7 +94,15 @@ impl Told {
         }
     }
 
-    /// The same for all that `set` shows.
+    /// Leaves out what is visible up to `upto` if nobody listens: said before anybody here hears
+    /// that it is visible, so that who begins to listen then is not told of it.
+    pub(crate) fn visible(&self, partition: Partition, upto: Position) {
+        if !self.somebody_listens() {
+            self.pass(partition, upto);
+        }
+    }
+
+    /// The same as [`Told::seen`] for all that `set` shows.
     pub(crate) fn seen_in(&self, set: &TableSet) {
         for (partition, it) in (0..).map(Partition).zip(set.progress().borrow().iter()) {
             self.seen(partition, after(it.applied.as_ref()));

@@ -244,9 +244,13 @@ impl Worker {
     /// What another worker has applied is visible here too.
     fn note_overtaken(&self, checkpoint: &Checkpoint) {
         if let Some(place) = &checkpoint.place {
+            let upto = place.position.next();
+            if Tools::is_told(&self.set) {
+                self.tools.told.visible(self.partition, upto);
+            }
             self.set.reached(self.partition, place.clone());
             if Tools::is_told(&self.set) {
-                self.tools.told.seen(self.partition, place.position.next());
+                self.tools.told.seen(self.partition, upto);
             }
         }
     }

@@ -325,7 +325,8 @@ async fn break_connections(world: &World) {
     let place = database(&world.place).await.place("projections".to_owned());
     let mut connection = place.connect(Access::Write).await.unwrap();
     let text = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        WHERE datname = current_database() AND usename = current_user
+            AND pid <> pg_backend_pid()";
     Sql::new(text).fetch(&mut connection).await.unwrap();
 }
 

@@ -82,7 +82,8 @@ async fn a_connection_that_was_lost_is_made_again(on: Kind) {
     let mut other = connected(&settings).await;
     for _ in 0..3 {
         let text = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            WHERE datname = current_database() AND usename = current_user
+                AND pid <> pg_backend_pid()";
         run(&mut other, text.to_owned()).await.unwrap();
         let count = || Sql::new("SELECT count(*) FROM t");
         assert!(count().fetch(&mut writer).await.is_err(), "it was lost");
