@@ -194,8 +194,17 @@ impl ReadModels {
         Ok(())
     }
 
-    /// Waits until every model shows `position` of `partition`, at most `patience`. One that has
-    /// stopped there, is being filled or was replaced is not waited for.
+    /// Before which position every model shows everything of `partition`. One that has stopped
+    /// there, is being filled or was replaced does not count.
+    #[must_use]
+    pub fn shown_upto(&self, partition: Partition) -> Position {
+        let each =
+            self.pinned.sets.iter().map(|set| followed(set, &set.progress().borrow(), partition));
+        each.min().unwrap_or(Position::START)
+    }
+
+    /// Waits until [`ReadModels::shown_upto`] is beyond `position` of `partition`, at most
+    /// `patience`.
     pub async fn wait_for_followers(
         &self,
         partition: Partition,
@@ -206,13 +215,7 @@ impl ReadModels {
             let mut wait = None;
             for set in &self.pinned.sets {
                 let mut progress = set.progress();
-                let shows = |all: &Vec<Progress>| {
-                    let Some(it) = all.get(partition.0 as usize) else { return true };
-                    it.stopped.is_some()
-                        || !set.is_live()
-                        || set.stage() == Stage::Filling
-                        || it.applied.as_ref().is_some_and(|it| it.position >= position)
-                };
+                let shows = |all: &Vec<Progress>| followed(set, all, partition) > position;
                 if !shows(&progress.borrow()) {
                     wait = wait.or_else(|| self.pinned.share.wait(partition));
                     // The set is pinned, so its sender is there.
@@ -223,4 +226,14 @@ impl ReadModels {
         // Who runs out of patience goes on as well.
         let _ = tokio::time::timeout(patience, all_show).await;
     }
+}
+
+/// Before which position `set` shows everything of `partition`; all of it if nobody is to wait for
+/// it there.
+fn followed(set: &TableSet, all: &[Progress], partition: Partition) -> Position {
+    let Some(it) = all.get(partition.0 as usize) else { return Position(u64::MAX) };
+    if it.stopped.is_some() || !set.is_live() || set.stage() == Stage::Filling {
+        return Position(u64::MAX);
+    }
+    it.applied.as_ref().map_or(Position::START, |it| it.position.next())
 }

@@ -16,7 +16,7 @@ use crate::auth::Session;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
 use crate::opaque::{self, Place};
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::peers::Sender;
 use crate::streams::Tails;
 use crate::trace;
@@ -94,7 +94,8 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As for [`Commands::submit`].
+    /// As for [`Commands::submit`]; [`CommandError::Busy`] also if too many requests wait for what
+    /// was written before them to be shown.
     pub async fn submit(
         &self,
         session: &Session,
@@ -117,16 +118,19 @@ impl Context {
         principal: &Principal,
         request: Request,
     ) -> Result<Outcome, CommandError> {
-        let (pace, tenant) = (&self.inner.pace, principal.tenant());
         if request.mode == Mode::Preview {
             return self.inner.commands.submit(principal, request).await;
         }
-        pace.keep(tenant, &self.inner.projections.models()).await;
-        let outcome = self.inner.commands.submit(principal, request).await?;
-        if !outcome.events.is_empty() {
-            pace.wrote(tenant, outcome.partition, outcome.position, outcome.events.len());
-        }
-        Ok(outcome)
+        let (tenant, events) = (principal.tenant(), pace::events(&request.operation));
+        let entry = self.inner.pace.enter(tenant, events, &self.inner.projections).await?;
+        let outcome = self.inner.commands.submit(principal, request).await;
+        entry.end(&outcome);
+        outcome
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.inner.pace
     }
 
     /// Whether every partition is owned, here or by a process that this one can ask.

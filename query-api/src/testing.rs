@@ -1,9 +1,12 @@
 //! A whole site for tests: both sides, the doors on a loopback port, two tenants and an operator.
 
+pub(crate) mod held;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use bytes::Bytes;
 use commands::{Commands, SystemClock};
 use domain::id::{ActorId, TenantId};
@@ -19,14 +22,15 @@ use url::Url;
 use uuid::Uuid;
 use vault::{Keyring, MemoryVault, Root};
 
+use self::held::{HeldLog, Hold};
 use crate::limits::Limits;
 use crate::rest::RenderMetrics;
 use crate::{Context, Doors, Settings, auth};
 
-/// How long anything may take before a test gives up on it.
 /// What one operation may read and say: less than usual, so that little is too much.
 pub(crate) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How long anything may take before a test gives up on it.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Bounds everything a test waits for.
@@ -42,6 +46,8 @@ pub(crate) struct Site {
     pub(crate) context: Context,
     pub(crate) commands: Commands,
     pub(crate) projections: Arc<Projections>,
+    /// Holds back what is to be shown.
+    pub(crate) showing: Hold,
     pub(crate) operator: Member,
     pub(crate) a: Member,
     pub(crate) b: Member,
@@ -109,6 +115,26 @@ impl Site {
 
     /// The same with its read models there.
     pub(crate) async fn start_on(kind: Kind) -> Self {
+        let mut site = Self::begin(kind, Hold::new(false)).await;
+        soon(site.ready()).await;
+        site.a = site.register("alpha").await;
+        site.b = site.register("bravo").await;
+        let models = site.projections.models();
+        let end = site.log.end(Partition(0)).await.unwrap();
+        let last = Position(end.0 - 1);
+        models.wait_for(&Model::ALL, Partition(0), last, SOON).await.unwrap();
+        site
+    }
+
+    /// Completes once it calls itself ready.
+    pub(crate) async fn ready(&self) {
+        while self.get(&self.operator, "/readyz").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// An empty site that need not be ready.
+    pub(crate) async fn begin(kind: Kind, showing: Hold) -> Self {
         let place = Temporary::new(kind).await;
         let folder = TempDir::new().unwrap();
         let root = Root::from_hex(&"07".repeat(32), "the test").unwrap();
@@ -119,15 +145,14 @@ impl Site {
         let commands =
             Commands::start(log.clone(), keyring.clone(), clock, settings).await.unwrap();
         let settings = projections::Settings { read_bytes_max: READ_BYTES_MAX, ..place.settings() };
-        let projections = Projections::start(settings, log.clone(), keyring.clone()).await;
+        let held = Arc::new(HeldLog { log: log.clone(), hold: showing.clone() });
+        let projections = Projections::start(settings, held, keyring.clone()).await;
         let projections = Arc::new(projections.unwrap());
         let sides = (commands.clone(), projections.clone());
         let context = Context::new(sides.0, sides.1, log.clone(), keyring.clone(), SOON);
 
         let shutdown = CancellationToken::new();
-        let settings = self::settings(&shutdown);
-        let metrics = RenderMetrics(Arc::new(|| "up 1\n".to_owned()));
-        let doors = Doors::router(context.clone(), &settings, metrics);
+        let doors = doors(context.clone(), &shutdown);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, doors).await.unwrap() });
@@ -141,6 +166,7 @@ impl Site {
             context,
             commands,
             projections,
+            showing,
             operator: nobody.clone(),
             a: nobody.clone(),
             b: nobody,
@@ -150,15 +176,6 @@ impl Site {
             _place: place,
         };
         site.operator = site.member(TenantId::SYSTEM);
-        while site.get(&site.operator, "/readyz").await.status != 200 {
-            tokio::task::yield_now().await;
-        }
-        site.a = site.register("alpha").await;
-        site.b = site.register("bravo").await;
-        let models = site.projections.models();
-        let end = site.log.end(Partition(0)).await.unwrap();
-        let last = Position(end.0 - 1);
-        models.wait_for(&Model::ALL, Partition(0), last, SOON).await.unwrap();
         site
     }
 
@@ -288,6 +305,12 @@ fn authorized(who: &Member, request: Request) -> Request {
         "" => request,
         token => request.with_header("authorization", &format!("Bearer {token}")),
     }
+}
+
+/// The doors of a site.
+pub(crate) fn doors(context: Context, shutdown: &CancellationToken) -> Router {
+    let metrics = RenderMetrics(Arc::new(|| "up 1\n".to_owned()));
+    Doors::router(context, &settings(shutdown), metrics)
 }
 
 /// Server-sent events as they come.

@@ -8,5 +8,7 @@ mod feeds;
 mod isolation;
 mod live;
 mod mutations;
+mod pace;
+mod ready;
 mod seeded;
 mod usage;

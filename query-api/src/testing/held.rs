@@ -1,0 +1,81 @@
+//! A log whose readers are given nothing for as long as a test wants.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use event_log::{
+    ClaimError, EventLog, LogError, Membership, Owners, Partition, Position, Reader, Recorded,
+    Snapshot, Writer,
+};
+use tokio::sync::watch;
+
+/// Whether records are held back. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Hold(watch::Sender<bool>);
+
+impl Hold {
+    pub(crate) fn new(is_held: bool) -> Self {
+        Self(watch::Sender::new(is_held))
+    }
+
+    /// Holds back what is recorded from now on.
+    pub(crate) fn hold(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Gives all that was held back.
+    pub(crate) fn release(&self) {
+        self.0.send_replace(false);
+    }
+}
+
+/// The log as whoever follows it sees it.
+#[derive(Debug)]
+pub(crate) struct HeldLog {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) hold: Hold,
+}
+
+#[derive(Debug)]
+struct HeldReader {
+    reader: Box<dyn Reader>,
+    released: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Reader for HeldReader {
+    async fn next(&mut self, records_max: usize) -> Result<Vec<Recorded>, LogError> {
+        let records = self.reader.next(records_max).await?;
+        self.released.wait_for(|it| !it).await.map_err(|_| LogError::Closed)?;
+        Ok(records)
+    }
+}
+
+#[async_trait]
+impl EventLog for HeldLog {
+    fn incarnation(&self) -> &str {
+        self.log.incarnation()
+    }
+    fn partitions(&self) -> u32 {
+        self.log.partitions()
+    }
+    async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
+        self.log.claim(partition).await
+    }
+    async fn read(&self, at: Partition, from: Position) -> Result<Box<dyn Reader>, LogError> {
+        let reader = self.log.read(at, from).await?;
+        Ok(Box::new(HeldReader { reader, released: self.hold.0.subscribe() }))
+    }
+    async fn end(&self, partition: Partition) -> Result<Position, LogError> {
+        self.log.end(partition).await
+    }
+    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
+        self.log.snapshot(partition).await
+    }
+    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+        self.log.join().await
+    }
+    fn owners(&self) -> watch::Receiver<Owners> {
+        self.log.owners()
+    }
+}

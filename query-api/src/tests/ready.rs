@@ -1,0 +1,51 @@
+//! When a node calls itself ready.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use projections::Projections;
+use projections::temporary::{Kind, Temporary};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::Context;
+use crate::testing::held::{HeldLog, Hold};
+use crate::testing::{SOON, Site, doors, soon};
+
+#[tokio::test]
+async fn a_node_whose_read_models_are_not_complete_is_not_ready() {
+    let site = Site::start().await;
+    // Another node on the same log, whose tables are new.
+    let (hold, place) = (Hold::new(true), Temporary::new(Kind::Sqlite).await);
+    let held = Arc::new(HeldLog { log: site.log.clone(), hold: hold.clone() });
+    let projections = Projections::start(place.settings(), held, site.keyring.clone()).await;
+    let projections = Arc::new(projections.unwrap());
+    let (commands, keyring) = (site.commands.clone(), site.keyring.clone());
+    let context = Context::new(commands, projections, site.log.clone(), keyring, SOON);
+    let doors = doors(context, &CancellationToken::new());
+    let ready = async || {
+        let request = Request::get("/readyz").body(Body::empty()).unwrap();
+        let answer = doors.clone().oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+
+    let (status, said) = ready().await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{said}");
+    let models = said["models"].as_array().unwrap();
+    assert!(!models.is_empty());
+    for it in models {
+        assert!(it["complete"] == false && it["stopped"] == false, "{said}");
+    }
+
+    hold.release();
+    let becomes_ready = async {
+        while ready().await.0 != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(becomes_ready).await;
+}
