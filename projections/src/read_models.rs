@@ -203,6 +203,15 @@ impl ReadModels {
         each.min().unwrap_or(Position::START)
     }
 
+    /// The models that do not show `position` of `partition` yet, though they are to.
+    #[must_use]
+    pub fn behind(&self, partition: Partition, position: Position) -> Vec<Model> {
+        let sets = self.pinned.sets.iter();
+        let behind =
+            sets.filter(|set| followed(set, &set.progress().borrow(), partition) <= position);
+        behind.map(|it| it.model).collect()
+    }
+
     /// Waits until [`ReadModels::shown_upto`] is beyond `position` of `partition`, at most
     /// `patience`.
     pub async fn wait_for_followers(

@@ -201,6 +201,12 @@ impl Config {
         Self::layered(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), variables)
     }
 
+    /// What holds where nothing is set.
+    #[cfg(test)]
+    pub(crate) fn defaults() -> Self {
+        Self::layered(None, std::iter::empty()).expect("the defaults are complete")
+    }
+
     fn layered(
         file: Option<(&str, &str)>,
         variables: impl Iterator<Item = (String, String)>,

@@ -9,6 +9,7 @@ use event_log::{EventLog, Partition, Position};
 use projections::Projections;
 use query_api::Context;
 use query_api::peers::{Identity, PeerListener, Sender};
+use tokio::time::Instant;
 use vault::Keyring;
 
 use crate::background::Background;
@@ -101,16 +102,26 @@ impl Node {
         Ok(Self { log, commands, projections, context, keyring, background, listener })
     }
 
-    /// Waits until every read model shows what has been written so far, for a minute at most.
+    /// Waits until every read model shows what has been written so far, for a minute at most, and
+    /// warns of those that do not by then.
     ///
     /// # Errors
     ///
     /// If the log cannot say where it ends.
     pub(crate) async fn shows_all(&self) -> Result<()> {
+        let deadline = Instant::now() + SHOWN_TIME_MAX;
         for partition in (0..self.log.partitions()).map(Partition) {
             let Some(last) = self.log.end(partition).await?.0.checked_sub(1) else { continue };
-            let models = self.projections.models();
-            models.wait_for_followers(partition, Position(last), SHOWN_TIME_MAX).await;
+            let (models, last) = (self.projections.models(), Position(last));
+            let left = deadline.saturating_duration_since(Instant::now());
+            models.wait_for_followers(partition, last, left).await;
+            for model in models.behind(partition, last) {
+                tracing::warn!(
+                    projection.model = %model,
+                    log.partition = partition.0,
+                    "a read model does not show yet what was written"
+                );
+            }
         }
         Ok(())
     }
@@ -139,4 +150,40 @@ async fn connect(membership: &Membership, log: &dyn EventLog) -> Result<(Sender,
         .await
         .context("other processes cannot be listened for (`cluster.listen`)")?;
     Ok((Sender::new(log.owners(), Arc::new(peers)), listener))
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::fs;
+
+    use rustix::process::{Pid, getpriority_process};
+
+    use super::*;
+    use crate::folder::Purpose;
+
+    /// How many threads of a database there are in this process that give way to this thread.
+    fn patient_database_threads() -> usize {
+        let priority = |id| getpriority_process(id).unwrap_or(0);
+        let own = priority(None);
+        let threads = fs::read_dir("/proc/self/task").expect("a process has threads");
+        let is_patient = |id: &str| {
+            let name = fs::read_to_string(format!("/proc/self/task/{id}/comm"));
+            let id = id.parse().ok().and_then(Pid::from_raw);
+            name.is_ok_and(|it| it.starts_with("sqlx-sqlite")) && priority(id) > own
+        };
+        let ids = threads.flatten().map(|it| it.file_name().to_string_lossy().into_owned());
+        ids.filter(|it| is_patient(it)).count()
+    }
+
+    #[tokio::test]
+    async fn read_models_are_filled_on_threads_that_give_way() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let config = Config::defaults();
+        let folder = Folder::open(home.path(), Purpose::Serve).expect("it is empty");
+        let node = Node::start(&config, &folder).await.expect("it starts");
+        let models = projections::Model::ALL.len();
+        assert!(patient_database_threads() >= models, "{}", patient_database_threads());
+        node.stop().await;
+    }
 }

@@ -362,8 +362,11 @@ async fn a_rebuild_under_load_never_shows_less_than_before(on: Kind) {
     let live = |it| (it, GenerationState::Live);
     assert_eq!(generations, [live(3), live(1), live(1), live(1), live(2)]);
 
-    // What a request holds stays readable; what nobody holds is gone.
+    // What a request holds stays readable, and nobody waits for it to show more.
     assert!(entities_of(&pinned, tenant(1)).await > 0);
+    assert!(pinned.position(Model::Catalog, Partition(0)) < Some(position));
+    assert_eq!(pinned.shown_upto(Partition(0)), position.next());
+    // What nobody holds is gone.
     let database = database(&place).await;
     let exists = async |generation| {
         database.place(table_set::set_name(Model::Catalog, generation)).exists().await.unwrap()

@@ -63,3 +63,6 @@ fn text(report: &Report) -> String {
         rejected.len()
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Installation, Server};
+use crate::harness::{Installation, Server, eventually};
 
 const TENANTS: [&str; 3] = ["brightwater", "halcyon-bank", "orchard-games"];
 
@@ -69,4 +69,27 @@ async fn two_demos_of_a_day_are_the_same_believable_company() {
     let after: u64 = of(&one, &again, TENANTS[0]).await["usage"][0]["count"].as_u64().unwrap_or(0);
     assert_eq!(after, 90 * 24, "seeding again changes nothing");
     again.stop().await;
+}
+
+#[tokio::test]
+async fn a_demo_opens_its_doors_once_it_shows_everything() {
+    let installation = Installation::new();
+    let server = Server::begin(&installation, &["--demo"]);
+    let log = installation.home().join("server.log");
+    let token = eventually("the demo hands over a token", async || {
+        let said = std::fs::read_to_string(&log).ok()?;
+        let token = said.lines().map(str::trim).find(|it| it.starts_with("eyJ"));
+        token.filter(|_| said.ends_with('\n')).map(str::to_owned)
+    });
+    let api = server.api(&token.await);
+    let query = "query($from: DateTime!, $to: DateTime!) {
+        usageTotals(matching: {from: $from, to: $to}) { totals { count } } }";
+    let always = json!({"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"});
+    // The first answer there is.
+    let answer = eventually("the doors are open", async || api.ask(query, &always).await.ok());
+    let answer: Value = serde_json::from_slice(&answer.await.body).expect("JSON");
+    let totals = answer["data"]["usageTotals"]["totals"].as_array();
+    let totals = totals.unwrap_or_else(|| panic!("{answer}"));
+    assert!(totals.len() == 2 && totals.iter().all(|it| it["count"] == 90 * 24), "{answer}");
+    server.stop().await;
 }

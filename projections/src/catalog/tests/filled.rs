@@ -170,11 +170,24 @@ async fn nothing_is_read_from_tables_that_were_never_complete(on: Kind) {
                 let refused = owners().await.unwrap_err();
                 assert!(matches!(refused, ReadError::NotYetVisible(it) if it.events_behind == 5));
                 assert_eq!(wait(moment).await.unwrap_err().model, Model::Catalog);
+                // Nor does anybody wait for tables that are being filled.
+                for partition in [Partition(0), Partition(1)] {
+                    assert_eq!(models.shown_upto(partition), Position(u64::MAX));
+                    models.wait_for_followers(partition, position, PATIENCE).await;
+                }
             }
             // Who can be read does not wait for who cannot.
             Impediment::IsDamaged => {
                 wait(PATIENCE).await.unwrap();
                 assert_eq!(owners().await.unwrap().edges.len(), 1);
+                let shown = models.wait_for(&Model::ALL, Partition(0), position, PATIENCE);
+                shown.await.unwrap();
+                assert_eq!(models.shown_upto(Partition(0)), position.next());
+                let never = Position(1 << 40);
+                assert_eq!(models.behind(Partition(0), never), Model::ALL);
+                // Nobody waits where they have stopped.
+                assert_eq!(models.shown_upto(Partition(1)), Position(u64::MAX));
+                assert!(models.behind(Partition(1), never).is_empty());
             }
         }
         projections.stop().await;
