@@ -23,7 +23,7 @@ const ALLOWED: usize = 16;
 fn written(position: Position, events: usize) -> Result<Outcome, CommandError> {
     let nil = Uuid::nil();
     let (id, stream) = (EventId(nil), Stream::Entity(EntityId(nil)));
-    let event = EventSummary { id, stream, revision: 1, name: "entity.updated.v1" };
+    let event = EventSummary { id, stream, revision: 1, name: "entity.updated.v1".into() };
     Ok(Outcome {
         command: CommandId(nil),
         partition: PARTITION,
@@ -37,7 +37,7 @@ fn written(position: Position, events: usize) -> Result<Outcome, CommandError> {
 }
 
 fn rejected() -> Result<Outcome, CommandError> {
-    Err(CommandError::Rejected { code: "NO", reason: "no".to_owned() })
+    Err(CommandError::Rejected { code: "NO".into(), reason: "no".to_owned() })
 }
 
 struct World {
