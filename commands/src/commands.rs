@@ -11,7 +11,8 @@ use domain::principal::{Denied, Principal, Scope};
 use domain::subscription::{Sold, Subscription};
 use domain::tenant::{Standing, Tenant};
 use event_log::{EventLog, Partition};
-use tokio::sync::watch;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 use vault::Keyring;
@@ -21,16 +22,21 @@ use crate::identities::Fingerprinter;
 use crate::large::Underway;
 use crate::owner::envelope::{Answer, Envelope, Reply};
 use crate::owner::inbox::Refused;
-use crate::owner::{Owner, OwnerHandle, Parts, StartError};
+use crate::owner::{Desk, Owner, Role, StartError, live};
 use crate::peers::Cause;
 use crate::prepare::{self, Ask, Context, NoTerms, Prepared, TermsSource};
+use crate::replica::{Handle, Parts, Replica};
 use crate::request::{CommandError, IdempotencyKey, Outcome, Request};
+use crate::seats::{Attendance, Seat};
 use crate::settings::Settings;
 use crate::views::Views;
 use crate::{idempotency, reactions, trace};
 
 /// The partition that holds the system tenant, and with it the directory.
 const SYSTEM_PARTITION: usize = 0;
+
+/// How many partitions are brought back side by side: 8.
+const STARTED_AT_ONCE: usize = 8;
 
 /// When to ask again after the catalog's settings changed while a request was waiting. In
 /// milliseconds: 1.
@@ -46,18 +52,21 @@ pub(crate) struct Inner {
     pub(crate) keyring: Keyring,
     pub(crate) settings: Arc<Settings>,
     fingerprinter: Fingerprinter,
-    owners: Vec<OwnerHandle>,
+    owners: Vec<Handle>,
     pub(crate) views: Arc<Views>,
     /// Content of requests that is stored and not named yet.
     pub(crate) underway: Underway,
     /// The partitions that are owned here.
     owned: watch::Sender<BTreeSet<Partition>>,
+    /// This process's part in owning what others can own too.
+    attendance: Mutex<Option<Attendance>>,
     followers: Mutex<JoinSet<()>>,
     running: Mutex<JoinSet<()>>,
 }
 
 impl Commands {
-    /// Claims every partition, brings the state back, and begins to serve.
+    /// Brings every partition back, begins to follow all of them, and to serve those that this
+    /// process owns: all, if it has the log to itself; it returns once they are served then.
     ///
     /// # Errors
     ///
@@ -68,38 +77,56 @@ impl Commands {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, StartError> {
-        let fingerprinter = Fingerprinter::new(keyring.identity_key());
-        let (settings, views) = (Arc::new(settings), Arc::new(Views::default()));
         let parts = Parts {
             log: log.clone(),
             keyring: keyring.clone(),
             clock,
-            settings: settings.clone(),
-            views: views.clone(),
+            settings: Arc::new(settings),
+            views: Arc::default(),
+            owned: watch::Sender::default(),
         };
-        let (mut owners, mut triggers, mut running) = (Vec::new(), Vec::new(), JoinSet::new());
-        for partition in (0..log.partitions()).map(Partition) {
-            let (owner, handle, to_follow) = Owner::start(partition, parts.clone()).await?;
-            owners.push(handle);
-            triggers.push(to_follow);
-            running.spawn(owner.run());
+        let replicas = (0..log.partitions()).map(|it| Replica::start(Partition(it), parts.clone()));
+        let replicas: Vec<_> =
+            stream::iter(replicas).buffered(STARTED_AT_ONCE).try_collect().await?;
+        // Nothing is owned before this process knows what is recorded.
+        let membership = log.join().await.map_err(StartError::Join)?;
+        let is_shared = !membership.is_alone();
+        let (mut owners, mut seats, mut terms) = (Vec::new(), Vec::new(), Vec::new());
+        let mut running = JoinSet::new();
+        for replica in replicas {
+            let (owner, replica) = (replica.handle(), Box::new(replica));
+            let (seat, orders) = Seat::new(owner.inbox.clone());
+            let (reactors, begun) = mpsc::unbounded_channel();
+            let desk = Desk { orders, reactors, is_shared };
+            let role = if is_shared {
+                Role::Following(replica, desk)
+            } else {
+                let mut owner = Box::new(Owner::new(replica, desk));
+                owner.start().await?;
+                Role::Owning(owner)
+            };
+            running.spawn(live(role));
+            terms.push((owner.partition, begun));
+            owners.push(owner);
+            seats.push(seat);
         }
-        let owned = owners.iter().map(|it: &OwnerHandle| it.partition).collect();
+        let attendance = is_shared.then(|| Attendance::begin(log.clone(), membership, seats));
         let commands = Self(Arc::new(Inner {
             log,
+            fingerprinter: Fingerprinter::new(keyring.identity_key()),
             keyring,
-            settings,
-            fingerprinter,
+            settings: parts.settings,
             owners,
-            views,
+            views: parts.views,
             underway: Underway::default(),
-            owned: watch::Sender::new(owned),
+            owned: parts.owned,
+            attendance: Mutex::new(attendance),
             followers: Mutex::default(),
             running: Mutex::new(running),
         }));
         let mut followers = JoinSet::new();
-        for (owner, triggers) in commands.0.owners.iter().zip(triggers) {
-            followers.spawn(reactions::follow(commands.clone(), owner.partition, triggers));
+        for (partition, begun) in terms {
+            followers.spawn(reactions::serve(commands.clone(), partition, begun));
         }
         *commands.0.followers.lock().unwrap_or_else(PoisonError::into_inner) = followers;
         Ok(commands)
@@ -134,13 +161,16 @@ impl Commands {
         if principal.authorize(permission)? == Scope::None {
             return Err(Denied { permission }.into());
         }
-        let owner = self.owner_of(principal.tenant())?;
+        let owner = self.find(principal.tenant()).await?;
+        if owner.is_elsewhere() {
+            return Err(CommandError::NotOwner(owner.partition));
+        }
         let kinds = self.0.views.kinds(principal.tenant());
         let fingerprinter = &self.0.fingerprinter;
         let context = Context { keyring: &self.0.keyring, fingerprinter, kinds };
         let key = request.idempotency_key.clone();
         let (mut prepared, large) = prepare::prepare(&context, principal, request).await?;
-        self.find_terms(owner, &mut prepared).await;
+        self.find_terms(owner, &mut prepared).await?;
         #[cfg(test)]
         self.refuse_early(&prepared)?;
         if large.is_empty() {
@@ -224,12 +254,12 @@ impl Commands {
     /// [`CommandError::Rejected`] if it is not registered, [`CommandError::Unavailable`] if it
     /// takes longer or the write side stops.
     pub async fn created(&self, tenant: TenantId, within: Duration) -> Result<(), CommandError> {
-        let owner = self.owner_of(tenant)?;
+        let owner = self.find(tenant).await?;
         let waiting = async {
             let mut applied = owner.applied();
             loop {
                 applied.mark_unchanged();
-                let standing = owner.read(move |state| {
+                let standing = owner.peek(move |state| {
                     state.aggregate::<Tenant>(tenant, tenant).map(Tenant::standing)
                 });
                 let standing = standing.await.ok_or_else(stopping)?;
@@ -243,12 +273,23 @@ impl Commands {
         tokio::time::timeout(within, waiting).await.map_err(late)?
     }
 
-    /// Takes nothing new, finishes what waits, and returns once everything has stopped.
+    /// Lets go of every partition that others can own, which they take over at once, and goes on
+    /// following them. From then on requests are answered [`CommandError::NotOwner`].
+    pub async fn leave(&self) {
+        let attendance = self.0.attendance.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(attendance) = attendance {
+            attendance.end().await;
+        }
+    }
+
+    /// Takes nothing new, finishes what waits, [leaves](Commands::leave), and returns once
+    /// everything has stopped.
     pub async fn stop(&self) {
         let take = |it: &Mutex<JoinSet<()>>| {
             std::mem::take(&mut *it.lock().unwrap_or_else(PoisonError::into_inner))
         };
         take(&self.0.followers).shutdown().await;
+        self.leave().await;
         for owner in &self.0.owners {
             owner.close();
         }
@@ -265,8 +306,16 @@ impl Commands {
         &self.0
     }
 
-    /// Who decides for `tenant`.
-    pub(crate) fn owner_of(&self, tenant: TenantId) -> Result<&OwnerHandle, CommandError> {
+    /// The partition of `tenant`, also if it was registered elsewhere a moment ago.
+    pub(crate) async fn find(&self, tenant: TenantId) -> Result<&Handle, CommandError> {
+        if self.partition_of(tenant).is_none() {
+            self.owner_of(TenantId::SYSTEM)?.read(|_| ()).await?;
+        }
+        self.owner_of(tenant)
+    }
+
+    /// The partition of `tenant`, if it is known here.
+    pub(crate) fn owner_of(&self, tenant: TenantId) -> Result<&Handle, CommandError> {
         let partition = self.partition_of(tenant).ok_or_else(|| CommandError::Rejected {
             code: "TENANT_NOT_FOUND".into(),
             reason: format!("there is no tenant {tenant}"),
@@ -286,7 +335,7 @@ impl Commands {
     }
 
     #[cfg(test)]
-    pub(crate) fn owner(&self, partition: Partition) -> &OwnerHandle {
+    pub(crate) fn owner(&self, partition: Partition) -> &Handle {
         &self.0.owners[usize::try_from(partition.0).expect("it is small")]
     }
 
@@ -311,7 +360,11 @@ impl Commands {
     ///
     /// That there are none is for the owner to answer: a request that was decided before has
     /// its outcome, whatever has become of the plan.
-    async fn find_terms(&self, owner: &OwnerHandle, prepared: &mut Prepared) {
+    async fn find_terms(
+        &self,
+        owner: &Handle,
+        prepared: &mut Prepared,
+    ) -> Result<(), CommandError> {
         let tenant = prepared.tenant;
         let itself = CustomerId::of_tenant(tenant);
         let (customer, source) = match &mut prepared.ask {
@@ -322,9 +375,9 @@ impl Commands {
                     let state = state.aggregate::<Subscription>(tenant, id);
                     state.and_then(Subscription::sale).map(|it| it.customer)
                 });
-                (customer.await.flatten(), source)
+                (customer.await?, source)
             }
-            _ => return,
+            _ => return Ok(()),
         };
         if let TermsSource::Own { plan, version } = *source
             && customer == Some(itself)
@@ -335,6 +388,7 @@ impl Commands {
                 Err(missing) => TermsSource::Missing(missing),
             };
         }
+        Ok(())
     }
 
     /// What the operator sells.
@@ -344,20 +398,18 @@ impl Commands {
             let state = state.aggregate::<Plan>(TenantId::SYSTEM, plan);
             state.cloned().unwrap_or_default().sell(plan, version)
         });
-        let sold = sold.await.ok_or_else(|| unavailable(stopping()))?;
+        let sold = sold.await.map_err(unavailable)?;
         sold.map_err(|it| NoTerms::Rejected { code: it.code(), reason: it.to_string() })
     }
 }
 
 /// Asks an owner and waits for its answer.
-pub(crate) async fn ask(
-    owner: &OwnerHandle,
-    prepared: Box<Prepared>,
-) -> Result<Reply, CommandError> {
+pub(crate) async fn ask(owner: &Handle, prepared: Box<Prepared>) -> Result<Reply, CommandError> {
     let (envelope, answer) = Envelope::new(prepared);
     match owner.push(envelope) {
         Ok(()) => {}
         Err(Refused::Full(_, retry_after)) => return Err(CommandError::Busy { retry_after }),
+        Err(Refused::Elsewhere(_)) => return Err(CommandError::NotOwner(owner.partition)),
         Err(Refused::Shut(_, reason)) => return Err(CommandError::Unavailable(reason)),
     }
     // An owner that goes away without an answer may have appended the request.

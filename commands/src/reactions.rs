@@ -35,17 +35,19 @@ use std::time::Duration;
 
 use event_log::{LogError, Partition, Position, Recorded};
 use futures::FutureExt as _;
+use tokio::sync::{mpsc, oneshot};
 use vault::KeyringError;
 
 use crate::commands::Commands;
 use crate::owner::Triggers;
 use crate::peers::Cause;
 use crate::record::ReadError;
+use crate::replica::Trigger;
 use crate::request::CommandError;
 #[cfg(test)]
 use crate::settings::Sabotage;
-pub(crate) use effects::is_trigger;
-use effects::{carry_out, reacting};
+use effects::{carry_out, is_handled, reacting};
+pub(crate) use effects::{effects_of, is_trigger};
 use lanes::Lanes;
 
 /// How many records are looked at at once.
@@ -71,16 +73,42 @@ enum FollowError {
     Stopping,
 }
 
-/// Follows a partition for as long as its owner runs.
-pub(crate) async fn follow(commands: Commands, source: Partition, triggers: Triggers) {
-    let Triggers { upto, mut positions, done } = triggers;
+/// Reacts to what is recorded in a partition whenever it is owned here.
+pub(crate) async fn serve(
+    commands: Commands,
+    source: Partition,
+    mut terms: mpsc::UnboundedReceiver<Triggers>,
+) {
+    while let Some(mut triggers) = terms.recv().await {
+        let (_, never) = oneshot::channel();
+        let over = std::mem::replace(&mut triggers.over, never);
+        tokio::select! {
+            () = follow(commands.clone(), source, triggers) => {}
+            _ = over => {}
+        }
+    }
+}
+
+/// Follows a partition for as long as it is owned here.
+async fn follow(commands: Commands, source: Partition, triggers: Triggers) {
+    let Triggers { upto, inherited, next, mut positions, done, .. } = triggers;
     let lanes = Lanes::new(commands.clone(), source, done);
     let mut follower = Follower { commands, source, searched: None, lanes };
-    // What was recorded before the owner started is searched for, what comes after announced.
+    // What was recorded before the owner began is searched for or known, what comes after announced.
     if follower.insist(Step::Search { upto }).await.is_break() {
         return;
     }
     follower.lanes.reach(upto);
+    for trigger in inherited {
+        let position = trigger.position;
+        if !follower.is_handled(trigger).await
+            && follower.insist(Step::ReactAt(position)).await.is_break()
+        {
+            return;
+        }
+        follower.lanes.reach(position.next());
+    }
+    follower.lanes.reach(next);
     while let Some(position) = positions.recv().await {
         if follower.insist(Step::ReactAt(position)).await.is_break() {
             return;
@@ -108,6 +136,20 @@ enum Step {
 }
 
 impl Follower {
+    /// Whether everything that follows from an event was done, by whoever owned the partition.
+    async fn is_handled(&self, trigger: Trigger) -> bool {
+        #[cfg(test)]
+        if self.commands.inner().settings.sabotage == Some(Sabotage::ReactAlways) {
+            return false;
+        }
+        for effect in trigger.effects {
+            if !is_handled(&self.commands, effect, (trigger.tenant, trigger.sequence)).await {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Tries again until it succeeds or nobody is there any more.
     async fn insist(&mut self, step: Step) -> ControlFlow<()> {
         let mut failures = 0;
@@ -178,6 +220,10 @@ impl Follower {
 /// Does what follows from an event for one target that is owned here.
 pub(crate) async fn react_to(commands: &Commands, cause: Cause) -> Result<(), CommandError> {
     let Cause { source, position, target } = cause;
+    let owner = commands.find(target).await?;
+    if owner.is_elsewhere() {
+        return Err(CommandError::NotOwner(owner.partition));
+    }
     caught(async {
         let log = &commands.inner().log;
         // A reader would wait for what is not there.
@@ -191,7 +237,7 @@ pub(crate) async fn react_to(commands: &Commands, cause: Cause) -> Result<(), Co
         for recorded in reader.next(1).await?.iter().filter(|it| it.position == position) {
             for reacting in reacting(commands, recorded).await? {
                 if reacting.target == target {
-                    carry_out(commands, &reacting).await?;
+                    carry_out(commands, source, &reacting).await?;
                 }
             }
         }

@@ -92,6 +92,10 @@ pub(crate) enum Sabotage {
     GoAway,
     /// A tenant's standing does not matter before its content is stored.
     StoreFirst,
+    /// Answers that rest on memory alone are given without asking the log.
+    AnswerAtOnce,
+    /// Committed state is asked before it has come to the end of the log.
+    ReadAtOnce,
     /// What is malformed by today's settings is refused before what is remembered is looked up.
     ShapeFirst,
 }

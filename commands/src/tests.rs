@@ -2,7 +2,9 @@
 
 mod basics;
 mod closing;
+mod cluster;
 mod faults;
+mod handover;
 pub(crate) mod installation;
 mod large;
 mod noting;

@@ -51,6 +51,12 @@ pub trait Membership: fmt::Debug + Send {
     /// shuts down.
     async fn next(&mut self) -> Result<Turn, LogError>;
 
+    /// Whether no other process can own a partition: then all of them are taken at once and for
+    /// good.
+    fn is_alone(&self) -> bool {
+        false
+    }
+
     /// Leaves, so that what is owned here goes to others at once. Let go of everything before.
     async fn leave(self: Box<Self>);
 }
@@ -80,6 +86,10 @@ impl Membership for Alone {
         }
         self.taken += 1;
         Ok(Turn::Take(Partition(self.taken - 1)))
+    }
+
+    fn is_alone(&self) -> bool {
+        true
     }
 
     async fn leave(self: Box<Self>) {}

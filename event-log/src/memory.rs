@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,10 +21,12 @@ use crate::port::{
 };
 
 mod faults;
+mod group;
 #[cfg(test)]
 mod tests;
 
 pub use faults::{Fault, Faults, Held};
+pub use group::Group;
 
 /// A log that lives as long as its last handle; clones share it.
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ pub struct MemoryLog {
     partitions: Arc<[Arc<Shared>]>,
     faults: Faults,
     announced: Announced,
+    group: Arc<OnceLock<Group>>,
 }
 
 impl MemoryLog {
@@ -44,6 +47,7 @@ impl MemoryLog {
             partitions: (0..partitions).map(|it| Arc::new(Shared::new(Partition(it)))).collect(),
             faults: Faults::default(),
             announced: Announced::nothing(partitions),
+            group: Arc::default(),
         }
     }
 
@@ -51,6 +55,13 @@ impl MemoryLog {
     #[must_use]
     pub fn faults(&self) -> Faults {
         self.faults.clone()
+    }
+
+    /// Who owns what, as a test says, among those who join from now on. Without it, whoever joins
+    /// takes everything.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        self.group.get_or_init(|| Group::of(self.partitions())).clone()
     }
 
     fn partition(&self, partition: Partition) -> Option<&Arc<Shared>> {
@@ -102,7 +113,8 @@ impl EventLog for MemoryLog {
     }
 
     async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
-        Ok(Alone::of(self.partitions()))
+        let shared = self.group.get().map(Group::join);
+        Ok(shared.unwrap_or_else(|| Alone::of(self.partitions())))
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {

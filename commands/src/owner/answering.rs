@@ -12,7 +12,7 @@ use crate::request::{Outcome, Repetition};
 impl Owner {
     #[cfg(test)]
     pub(super) fn answer_early(&mut self, open: Vec<Open>, now: DateTime<Utc>) -> Vec<Open> {
-        if self.parts.settings.sabotage != Some(crate::settings::Sabotage::AnswerEarly) {
+        if self.replica.parts.settings.sabotage != Some(crate::settings::Sabotage::AnswerEarly) {
             return open;
         }
         self.acknowledge(open, &[], now);
@@ -26,7 +26,7 @@ impl Owner {
         positions: &[Position],
         now: DateTime<Utc>,
     ) {
-        let last = Position(self.state.next.0.saturating_sub(1));
+        let last = Position(self.replica.state.next.0.saturating_sub(1));
         let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(open.len());
         for Open { envelope, decided } in open {
             let command = envelope.prepared.command;
@@ -36,7 +36,7 @@ impl Owner {
                     let Accepted { sequence, events, verdicts, resume, .. } = accepted;
                     let outcome = Outcome {
                         command,
-                        partition: self.partition,
+                        partition: self.replica.partition,
                         position: position.unwrap_or(last),
                         sequence,
                         at: now,
@@ -77,7 +77,7 @@ impl Owner {
         if let Some(request) = envelope.prepared.request {
             let remembered = Remembered { request, position, at };
             let (tenant, command) = (envelope.prepared.tenant, envelope.prepared.command);
-            self.state.outcomes.insert(tenant, command, remembered);
+            self.replica.state.outcomes.insert(tenant, command, remembered);
         }
         Some(last)
     }

@@ -27,11 +27,14 @@ pub(super) const TIMERS_REST: Duration = Duration::from_secs(1);
 impl Owner {
     /// Waits for requests, reads or a timer.
     pub(super) async fn next(&mut self) -> Option<Taken<Envelope, Read>> {
-        let inbox = self.inbox.clone();
+        let inbox = self.replica.inbox.clone();
+        if inbox.is_elsewhere() {
+            return None;
+        }
         let present = tokio::time::Instant::now();
         self.tenants_rest.retain(|_, until| *until > present);
         let woken = self.tenants_rest.values().min().copied();
-        let Some(due) = self.state.timers.next(&self.tenants_rest) else {
+        let Some(due) = self.replica.state.timers.next(&self.tenants_rest) else {
             return tokio::select! {
                 taken = inbox.next() => taken,
                 () = reach(woken) => Some(inbox.try_next()),
@@ -44,15 +47,16 @@ impl Owner {
             };
         }
         self.timers_rest = None;
-        if due <= self.parts.clock.now() {
-            let now = self.parts.clock.now();
-            let overdue = self.state.timers.due(now, TIMERS_MAX + 1, &self.tenants_rest).len();
+        if due <= self.replica.parts.clock.now() {
+            let now = self.replica.parts.clock.now();
+            let overdue =
+                self.replica.state.timers.due(now, TIMERS_MAX + 1, &self.tenants_rest).len();
             let nothing = Taken { requests: Vec::new(), reads: Vec::new() };
             return Some(if overdue > TIMERS_MAX { nothing } else { inbox.try_next() });
         }
         tokio::select! {
             taken = inbox.next() => taken,
-            () = self.parts.clock.wait_until(due) => Some(inbox.try_next()),
+            () = self.replica.parts.clock.wait_until(due) => Some(inbox.try_next()),
             () = reach(woken) => Some(inbox.try_next()),
         }
     }
@@ -61,7 +65,7 @@ impl Owner {
     pub(super) fn due(&self, now: DateTime<Utc>) -> BTreeSet<Timer> {
         match self.timers_rest {
             Some(_) => BTreeSet::new(),
-            None => self.state.timers.due(now, TIMERS_MAX, &self.tenants_rest),
+            None => self.replica.state.timers.due(now, TIMERS_MAX, &self.tenants_rest),
         }
     }
 
@@ -72,7 +76,8 @@ impl Owner {
 
     #[cfg(test)]
     pub(super) fn rest_all(&mut self, keyless: &HashSet<TenantId>) {
-        let rests_all = self.parts.settings.sabotage == Some(crate::settings::Sabotage::RestAll);
+        let rests_all =
+            self.replica.parts.settings.sabotage == Some(crate::settings::Sabotage::RestAll);
         if rests_all && !keyless.is_empty() {
             self.rest_timers();
         }

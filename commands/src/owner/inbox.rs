@@ -55,6 +55,8 @@ pub(crate) enum Refused<T> {
     Full(T, Duration),
     /// Nothing is taken at present, in words.
     Shut(T, String),
+    /// The partition is owned by another process.
+    Elsewhere(T),
 }
 
 /// The queues. `R` are reads, which change nothing and are served with the next batch.
@@ -86,6 +88,8 @@ struct Queue<T> {
 
 #[derive(Debug)]
 enum Door {
+    /// Another process decides: turns requests away; reads are still taken.
+    Elsewhere,
     Open,
     /// Turns requests away for now; reads are still taken.
     Shut(String),
@@ -108,7 +112,7 @@ impl<T: Waiting, R> Inbox<T, R> {
             tenants: HashMap::new(),
             turns: VecDeque::new(),
             reads: Vec::new(),
-            door: Door::Open,
+            door: Door::Elsewhere,
             pace: Duration::ZERO,
         };
         Self { queues: Mutex::new(queues), changed: Notify::new(), bounds }
@@ -119,6 +123,7 @@ impl<T: Waiting, R> Inbox<T, R> {
         let mut queues = self.lock();
         match &queues.door {
             Door::Open => (),
+            Door::Elsewhere => return Err(Refused::Elsewhere(item)),
             Door::Shut(reason) => {
                 let reason = reason.clone();
                 return Err(Refused::Shut(item, reason));
@@ -163,15 +168,37 @@ impl<T: Waiting, R> Inbox<T, R> {
         Ok(())
     }
 
-    /// Waits until something is there and takes a batch of it; none once closed and empty.
+    /// Waits until something is there and takes a batch of it; none once closed and empty, and
+    /// none as soon as the partition is left.
     ///
     /// Dropping the future loses nothing.
     pub(crate) async fn next(&self) -> Option<Taken<T, R>> {
         loop {
             {
                 let mut queues = self.lock();
+                if matches!(queues.door, Door::Elsewhere) {
+                    return None;
+                }
                 if !queues.turns.is_empty() || !queues.reads.is_empty() {
                     return Some(queues.take(self.bounds));
+                }
+                if matches!(queues.door, Door::Closed) {
+                    return None;
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Waits until reads are there and takes them; none once closed and empty.
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn next_reads(&self) -> Option<Vec<R>> {
+        loop {
+            {
+                let mut queues = self.lock();
+                if !queues.reads.is_empty() {
+                    return Some(std::mem::take(&mut queues.reads));
                 }
                 if matches!(queues.door, Door::Closed) {
                     return None;
@@ -201,7 +228,23 @@ impl<T: Waiting, R> Inbox<T, R> {
         }
     }
 
-    /// Takes new requests again.
+    /// Turns requests away, since another process is to decide; what waits is for
+    /// [`Inbox::take_all`].
+    pub(crate) fn leave(&self) {
+        let mut queues = self.lock();
+        if !matches!(queues.door, Door::Closed) {
+            queues.door = Door::Elsewhere;
+        }
+        drop(queues);
+        self.changed.notify_one();
+    }
+
+    /// Whether another process is to decide.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self.lock().door, Door::Elsewhere)
+    }
+
+    /// Takes new requests.
     pub(crate) fn open(&self) {
         let mut queues = self.lock();
         if !matches!(queues.door, Door::Closed) {

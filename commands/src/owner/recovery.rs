@@ -4,14 +4,18 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::id::CommandId;
-use event_log::Position;
+use event_log::{AppendError, Position};
 
+use super::Owner;
 use super::decisions::{Accepted, Decided, Open};
-use super::{Owner, StartError};
 use crate::request::CommandError;
 
 /// How long to wait before claiming again, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// How long a fenced owner waits to be told that another one is to own the partition, before it
+/// takes it back. In seconds: 1, enough for one that was paused to hear what it has missed.
+const TOLD_MAX: Duration = Duration::from_secs(1);
 
 /// How many attempts to claim again are made before callers are told that the outcome of their
 /// requests is unknown: 10, some 4 s.
@@ -20,90 +24,143 @@ const ATTEMPTS_HELD: u32 = 10;
 /// How often a request is decided anew after its batch was lost.
 const DECISIONS_MAX: u32 = 3;
 
-/// Where the records of each command are.
-type Written = HashMap<CommandId, Vec<Position>>;
+/// What is known about what was appended last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Another writer has claimed the partition; it was not written.
+    Fenced,
+    /// It may have been written.
+    Unknown,
+    /// Nothing was appended.
+    Nothing,
+}
+
+impl Fate {
+    /// What an error says, unless that the writer is still good.
+    pub(super) fn of(error: &AppendError) -> Option<Self> {
+        match error {
+            AppendError::Refused(_) => None,
+            AppendError::Fenced => Some(Self::Fenced),
+            AppendError::Unknown(_) => Some(Self::Unknown),
+        }
+    }
+}
+
+/// Where the records of those commands are that somebody waits for.
+#[derive(Debug, Default)]
+pub(super) struct Written(HashMap<CommandId, Vec<Position>>);
+
+impl Written {
+    fn awaited(held: &[Open]) -> Self {
+        Self(held.iter().map(|it| (it.envelope.prepared.command, Vec::new())).collect())
+    }
+
+    pub(super) fn note(&mut self, command: CommandId, position: Position) {
+        if let Some(positions) = self.0.get_mut(&command) {
+            positions.push(position);
+        }
+    }
+
+    fn positions(&self, command: CommandId) -> &[Position] {
+        self.0.get(&command).map_or(&[], Vec::as_slice)
+    }
+
+    #[cfg(test)]
+    fn forget(&mut self) {
+        self.0.values_mut().for_each(Vec::clear);
+    }
+}
 
 impl Owner {
-    /// Claims again, reads what became of the batch, and answers by command.
+    /// Claims, reads what became of the batch, answers by command, and serves.
     ///
     /// Requests that were written are acknowledged; the others are decided anew, since it is
-    /// certain by then that they were not written and never will be.
-    pub(super) async fn recover(&mut self, mut held: Vec<Open>) {
-        tracing::warn!(partition = self.partition.0, requests = held.len(), "claiming again");
+    /// certain by then that they were not written and never will be. An owner that is told to let
+    /// go meanwhile does not claim any more: else two would take a partition from each other.
+    pub(super) async fn recover(&mut self, mut held: Vec<Open>, fate: Fate) {
+        let partition = self.replica.partition.0;
+        tracing::warn!(partition, requests = held.len(), ?fate, "claiming");
+        if fate == Fate::Fenced && self.desk.is_shared {
+            // It is let go of below if that comes.
+            drop(tokio::time::timeout(TOLD_MAX, self.is_told()).await);
+        }
         let mut attempts = 0;
         // What an attempt has taken into the state is not read again by the next one.
-        let mut written = Written::new();
-        while let Err(error) = self.claim_again(&mut written).await {
-            let partition = self.partition.0;
-            tracing::error!(
-                partition,
-                error = &error as &dyn std::error::Error,
-                "cannot claim again"
-            );
+        let mut written = Written::awaited(&held);
+        loop {
+            if self.has_been_told() {
+                self.replica.inbox.leave();
+                return self.leave_open(held, &written, fate);
+            }
+            let Err(error) = self.claim(&mut written).await else { break };
+            tracing::error!(partition, error = &error as &dyn std::error::Error, "cannot claim");
             #[cfg(test)]
-            if self.parts.settings.sabotage == Some(crate::settings::Sabotage::ForgetRead) {
-                written.clear();
+            if self.replica.parts.settings.sabotage == Some(crate::settings::Sabotage::ForgetRead) {
+                written.forget();
             }
             attempts += 1;
             if attempts == ATTEMPTS_HELD {
-                self.inbox.shut("the partition has no owner at present".to_owned());
+                self.replica.inbox.shut("the partition has no owner at present".to_owned());
                 for Open { envelope, .. } in held.drain(..) {
                     envelope.refuse(CommandError::Unknown);
                 }
             }
-            if attempts >= ATTEMPTS_HELD && self.inbox.is_closed() {
+            if attempts >= ATTEMPTS_HELD && self.replica.inbox.is_closed() {
                 // Without a writer nothing that waits can be decided any more.
-                super::run::refuse_all(self.inbox.take_all(), "it is shutting down");
+                super::run::refuse_all(self.replica.inbox.take_all(), "it is shutting down");
                 return;
             }
             let pause = PAUSE.0.saturating_mul(1 << attempts.min(10)).min(PAUSE.1);
-            tokio::time::sleep(pause).await;
+            drop(tokio::time::timeout(pause, self.is_told()).await);
         }
-        // The follower sees for itself which of them something follows from.
-        let mut found: Vec<Position> = written.values().flatten().copied().collect();
-        found.sort_unstable();
-        found.into_iter().for_each(|it| self.trigger(it));
-        self.inbox.open();
+        self.serve();
         self.settle(held, &written);
-    }
-
-    /// Claims and brings the state to the end; adds where each command found there is, also
-    /// when it fails half-way.
-    async fn claim_again(&mut self, written: &mut Written) -> Result<(), StartError> {
-        let partition = self.partition;
-        let writer = self.parts.log.claim(partition).await;
-        self.writer = writer.map_err(|source| StartError::Claim { partition, source })?;
-        self.snapshotting.claims += 1;
-        #[cfg(test)]
-        if self.parts.settings.sabotage == Some(crate::settings::Sabotage::ReadNothing) {
-            return Ok(());
-        }
-        self.catch_up(|command, position| written.entry(command).or_default().push(position)).await
     }
 
     /// Acknowledges what was written and lets the rest wait for the next batch, at the front.
     fn settle(&mut self, held: Vec<Open>, written: &Written) {
         let mut again = Vec::new();
+        for open in self.acknowledge_written(held, written) {
+            let mut envelope = open.envelope;
+            envelope.attempts += 1;
+            again.extend(envelope.reply.is_some().then_some(envelope));
+        }
+        let (again, given_up): (Vec<_>, Vec<_>) =
+            again.into_iter().partition(|it| it.attempts < DECISIONS_MAX);
+        super::run::refuse_all(given_up, "the log lost the request; nothing was written");
+        self.replica.inbox.give_back(again.into_iter());
+    }
+
+    /// Acknowledges what is known to be written, and sends the rest to whoever owns the partition
+    /// now, if it is certain that it was not.
+    fn leave_open(&mut self, held: Vec<Open>, written: &Written, fate: Fate) {
+        let partition = self.replica.partition;
+        for Open { envelope, decided } in self.acknowledge_written(held, written) {
+            let may_be_written = fate == Fate::Unknown
+                && matches!(decided, Decided::Accepted(Accepted { records, .. }) if !records.is_empty());
+            envelope.refuse(match may_be_written {
+                true => CommandError::Unknown,
+                false => CommandError::NotOwner(partition),
+            });
+        }
+    }
+
+    /// Acknowledges what was written, and returns the rest.
+    fn acknowledge_written(&mut self, held: Vec<Open>, written: &Written) -> Vec<Open> {
+        let mut rest = Vec::new();
         for open in held {
-            let command = open.envelope.prepared.command;
-            match (&open.decided, written.get(&command)) {
-                (Decided::Accepted(accepted), Some(positions)) if !accepted.records.is_empty() => {
-                    let at = self.state.recorded;
+            let positions = written.positions(open.envelope.prepared.command);
+            match &open.decided {
+                Decided::Accepted(accepted)
+                    if !accepted.records.is_empty() && !positions.is_empty() =>
+                {
+                    let at = self.replica.state.recorded;
                     self.acknowledge(vec![whole(open)], positions, at);
                 }
-                _ => again.push(open.envelope),
+                _ => rest.push(open),
             }
         }
-        let (again, given_up): (Vec<_>, Vec<_>) = again
-            .into_iter()
-            .filter(|it| it.reply.is_some())
-            .map(|mut it| {
-                it.attempts += 1;
-                it
-            })
-            .partition(|it| it.attempts < DECISIONS_MAX);
-        super::run::refuse_all(given_up, "the log lost the request; nothing was written");
-        self.inbox.give_back(again.into_iter());
+        rest
     }
 }
 

@@ -5,17 +5,22 @@ use std::time::Instant;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use domain::id::TenantId;
-use event_log::{AppendError, Position};
+use event_log::AppendError;
 use tracing::Instrument as _;
 use vault::SubjectKeys;
 
 use super::Owner;
 use super::batch::{Batch, Tools};
-use super::decisions::{Decisions, NoRoom};
+use super::decisions::{Decisions, NoRoom, Open};
 use super::envelope::{Envelope, Read};
 use super::firing::{Fired, TIMERS_REST, fire};
 use super::inbox::Taken;
+use super::recovery::Fate;
+use super::term::Ended;
 use crate::request::CommandError;
+#[cfg(test)]
+use crate::settings::Sabotage;
+#[cfg(test)]
 use crate::state::Changes;
 use crate::trace;
 
@@ -23,19 +28,28 @@ use crate::trace;
 const CLOCK_BEHIND_MAX: TimeDelta = TimeDelta::seconds(5);
 
 impl Owner {
-    /// Runs until it is told to stop, finishes what waits, and drops the writer.
-    pub(crate) async fn run(mut self) {
-        while let Some(Taken { requests, reads }) = self.next().await {
+    /// Runs until the process stops, and finishes what waits, or until it is to let go.
+    pub(super) async fn run(&mut self) -> Ended {
+        while self.writer.is_some()
+            && let Some(Taken { requests, reads }) = self.next().await
+        {
             for Read(read) in reads {
-                read(&self.state);
+                read(&self.replica.state);
             }
-            let span = trace::batch(self.partition, &requests);
+            let span = trace::batch(self.replica.partition, &requests);
             let events = self.batch(requests).instrument(span.clone()).await;
             span.record("batch.events", events);
             self.snapshot(events).await;
         }
-        self.last_snapshot().await;
-        tracing::info!(partition = self.partition.0, "the owner has stopped");
+        if !self.replica.inbox.is_closed() {
+            return Ended::LetGo;
+        }
+        if !self.desk.is_shared {
+            // Where others follow, nobody has to read so much.
+            self.last_snapshot().await;
+        }
+        tracing::info!(partition = self.replica.partition.0, "the owner has stopped");
+        Ended::Stopped
     }
 
     /// Decides everything, appends it at once, and answers. Returns how many events there were.
@@ -53,100 +67,100 @@ impl Owner {
         if requests.is_empty() && timers.is_empty() {
             return 0;
         }
-        self.state.outcomes.forget(now);
+        self.replica.state.outcomes.forget(now);
         let (requests, subject_keys) = self.take_keys(requests).await;
         let tools = Tools {
-            identities: &self.identities,
+            identities: &self.replica.identities,
             writer: &mut self.records,
-            partitions: self.parts.log.partitions(),
-            remembered_in_common_max: self.parts.settings.remembered_in_common_max,
+            partitions: self.replica.parts.log.partitions(),
+            remembered_in_common_max: self.replica.parts.settings.remembered_in_common_max,
             #[cfg(test)]
-            sabotage: self.parts.settings.sabotage,
+            sabotage: self.replica.parts.settings.sabotage,
         };
-        let mut batch = Batch::new(&self.state, tools, now);
-        let (fired, keyless) = fire(&self.parts.keyring, timers, &mut batch).await;
+        let mut batch = Batch::new(&self.replica.state, tools, now);
+        let (fired, keyless) = fire(&self.replica.parts.keyring, timers, &mut batch).await;
         let left = match fired {
             Fired::NotAll => requests,
             Fired::All => decide(requests, &subject_keys, &mut batch),
         };
-        self.inbox.give_back(left.into_iter());
+        self.replica.inbox.give_back(left.into_iter());
         let (Decisions { records, open, spent, triggers }, changes, pending) = batch.finish();
-        spent.iter().for_each(|it| self.state.timers.remove(it));
+        spent.iter().for_each(|it| self.replica.state.timers.remove(it));
         let until = tokio::time::Instant::now() + TIMERS_REST;
         #[cfg(test)]
         self.rest_all(&keyless);
         self.tenants_rest.extend(keyless.into_iter().map(|it| (it, until)));
         if records.is_empty() {
-            self.acknowledge(open, &[], now);
+            self.answer_from_memory(open, now).await;
             return 0;
         }
         #[cfg(test)]
         let open = self.answer_early(open, now);
-        match self.writer.append(records).await {
+        match self.writer().append(records).await {
             Ok(positions) => {
-                let next = positions.last().map_or(self.state.next, |it| it.next());
-                self.commit(changes, now, next);
-                self.identities.merge(pending);
-                triggers.iter().for_each(|it| self.trigger(positions[*it]));
+                let next = positions.last().map_or(self.replica.state.next, |it| it.next());
+                self.replica.commit(changes, now, next);
+                self.replica.identities.merge(pending);
+                let reactors = self.reactors.as_mut().expect("they are told of from the start");
+                triggers.iter().for_each(|it| reactors.announce(positions[*it]));
                 self.acknowledge(open, &positions, now);
-                self.inbox.set_pace(began.elapsed());
+                self.replica.inbox.set_pace(began.elapsed());
                 positions.len()
             }
-            Err(AppendError::Refused(cause)) => {
+            Err(error) => {
                 #[cfg(test)]
-                self.merge_refused(changes, now);
-                self.rest_timers();
-                let envelopes = open.into_iter().map(|it| it.envelope);
-                refuse_all(envelopes, &cause.to_string());
-                0
-            }
-            Err(AppendError::Fenced | AppendError::Unknown(_)) => {
+                self.merge_refused(&error, changes, now);
                 drop(pending);
-                self.recover(open).await;
+                self.not_written(open, &error).await;
                 0
             }
         }
+    }
+
+    /// Answers where nothing is recorded, once it is certain that no other owner has recorded
+    /// anything since: one that was paused may have missed that.
+    async fn answer_from_memory(&mut self, open: Vec<Open>, now: DateTime<Utc>) {
+        #[cfg(test)]
+        if self.replica.parts.settings.sabotage == Some(Sabotage::AnswerAtOnce) {
+            return self.acknowledge(open, &[], now);
+        }
+        match self.writer().barrier().await {
+            Ok(()) => self.acknowledge(open, &[], now),
+            Err(error) => self.not_written(open, &error).await,
+        }
+    }
+
+    /// Answers a batch that the log did not take, or sees what became of it.
+    async fn not_written(&mut self, open: Vec<Open>, error: &AppendError) {
+        if let Some(fate) = Fate::of(error) {
+            return self.recover(open, fate).await;
+        }
+        self.rest_timers();
+        refuse_all(open.into_iter().map(|it| it.envelope), &error.to_string());
     }
 
     #[cfg(test)]
-    fn merge_refused(&mut self, changes: Changes, now: DateTime<Utc>) {
-        if self.parts.settings.sabotage == Some(crate::settings::Sabotage::MergeRefused) {
-            self.commit(changes, now, self.state.next);
+    fn merge_refused(&mut self, error: &AppendError, changes: Changes, now: DateTime<Utc>) {
+        if matches!(error, AppendError::Refused(_))
+            && self.replica.parts.settings.sabotage == Some(Sabotage::MergeRefused)
+        {
+            self.replica.commit(changes, now, self.replica.state.next);
         }
-    }
-
-    /// Takes what became durable into committed state and shows it.
-    pub(super) fn commit(&mut self, changes: Changes, recorded: DateTime<Utc>, next: Position) {
-        for ((tenant, stream), slot) in &changes.slots {
-            self.parts.views.show(*tenant, stream, slot);
-        }
-        for tenant in changes.tallies.keys() {
-            self.snapshotting.snapshots.changed(*tenant);
-        }
-        self.state.merge(changes, recorded, next);
-        self.applied.send_replace(next);
-    }
-
-    /// Tells who follows this partition that there is something to react to.
-    pub(super) fn trigger(&mut self, position: Position) {
-        self.followed.announced = position.next();
-        // A follower that has stopped does not want to know.
-        let _ = self.triggers.send(position);
     }
 
     /// The time to be recorded: the clock's, but never before what was recorded last.
     fn time(&self) -> Result<DateTime<Utc>, String> {
-        let now = self.parts.clock.now();
+        let now = self.replica.parts.clock.now();
         // Stored with microseconds, so decided with microseconds too.
         let now = now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now);
-        let behind = self.state.recorded - now;
+        let behind = self.replica.state.recorded - now;
         if behind > CLOCK_BEHIND_MAX {
             return Err(format!(
                 "the clock shows {now}, {} s before what was recorded last; set it right",
                 behind.num_seconds()
             ));
         }
-        Ok(now.max(self.state.recorded))
+        Ok(now.max(self.replica.state.recorded))
     }
 }
 

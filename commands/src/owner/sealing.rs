@@ -28,7 +28,7 @@ impl Owner {
         }
         let mut failed: HashMap<TenantId, String> = HashMap::new();
         for (tenant, subjects) in wanted {
-            match self.parts.keyring.ensure_subjects(tenant, &subjects).await {
+            match self.replica.parts.keyring.ensure_subjects(tenant, &subjects).await {
                 Ok(keys) => drop(taken.insert(tenant, keys)),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "no subject keys");

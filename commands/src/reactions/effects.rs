@@ -4,14 +4,16 @@ use domain::customer::Role;
 use domain::id::{ActorId, CustomerId, EventId, LocationId, TenantId};
 use domain::reaction::Reaction;
 use domain::{Event, Stream, directory, location, tenant};
-use event_log::{Attribute, Position, Recorded};
+use event_log::{Attribute, Partition, Position, Recorded};
 use vault::KeyringError;
 
 use super::FollowError;
 use crate::commands::{Commands, ask};
 use crate::owner::envelope::Answer;
+use crate::peers;
 use crate::prepare::{Ask, Effect, OpenCustomer, React, internal};
 use crate::record::{Header, read_event};
+use crate::request::CommandError;
 #[cfg(test)]
 use crate::settings::Sabotage;
 
@@ -71,6 +73,36 @@ pub(crate) fn is_trigger(event: &Event) -> bool {
         Event::Location(event) => matches!(event, location::Event::Deregistered {}),
         Event::Tenant(event) => matches!(event, tenant::Event::Closed { .. }),
         _ => false,
+    }
+}
+
+/// What follows from what is recorded, in short: which reactions, and on whom.
+pub(crate) fn effects_of(
+    kind: &str,
+    header: &Header,
+    event: Option<&Event>,
+) -> Vec<(Reaction, TenantId)> {
+    if !TRIGGERS.contains(&kind) {
+        return Vec::new();
+    }
+    match (header.stream, event) {
+        (Stream::Location(_), _) => vec![(Reaction::FollowLocation, header.tenant)],
+        (Stream::Tenant(_), _) => vec![
+            (Reaction::EndSubscriptions, header.tenant),
+            (Reaction::CloseInDirectory, TenantId::SYSTEM),
+        ],
+        (_, Some(Event::Directory(event))) => match event {
+            directory::Event::TenantRegistered { tenant, .. }
+            | directory::Event::TenantSuspended { tenant, .. }
+            | directory::Event::TenantReactivated { tenant }
+            | directory::Event::TenantClosed { tenant } => {
+                vec![(Reaction::FollowDirectory, *tenant)]
+            }
+            directory::Event::SlugChanged { .. }
+            | directory::Event::HostAdded { .. }
+            | directory::Event::HostRemoved { .. } => Vec::new(),
+        },
+        _ => Vec::new(),
     }
 }
 
@@ -157,21 +189,52 @@ impl Wanted {
     }
 }
 
-/// Asks the target for the effect, as often as it takes to do all of it.
-pub(super) async fn carry_out(commands: &Commands, reacting: &Reacting) -> Result<(), FollowError> {
-    let Reacting { reaction, target, cause, wanted, .. } = reacting;
-    let (reaction, target) = (*reaction, *target);
-    let owner = commands.owner_of(target)?;
-    let (source_tenant, source_sequence) = (cause.tenant, cause.sequence);
-    let handled = owner.read(move |state| {
+/// Whether the target has noted that it has done what follows from that event of a tenant, as far
+/// as is known here. What it has noted it never forgets.
+pub(super) async fn is_handled(
+    commands: &Commands,
+    (reaction, target): (Reaction, TenantId),
+    (source_tenant, source_sequence): (TenantId, u64),
+) -> bool {
+    let Ok(owner) = commands.find(target).await else { return false };
+    let handled = owner.peek(move |state| {
         let reactions = state.reactions(target);
         reactions.is_some_and(|it| !it.is_new(reaction, source_tenant, source_sequence))
     });
-    let handled = handled.await.ok_or(FollowError::Stopping)?;
+    handled.await.unwrap_or(false)
+}
+
+/// Asks another process, which owns the target's partition.
+async fn ask_peer(
+    commands: &Commands,
+    owner: Partition,
+    cause: peers::Cause,
+) -> Result<(), FollowError> {
+    let Some(peers) = &commands.inner().settings.peers else {
+        return Err(CommandError::NotOwner(owner).into());
+    };
+    Ok(peers.react(owner, cause).await?)
+}
+
+/// Asks the target for the effect, as often as it takes to do all of it.
+pub(super) async fn carry_out(
+    commands: &Commands,
+    source: Partition,
+    reacting: &Reacting,
+) -> Result<(), FollowError> {
+    let Reacting { reaction, target, position, cause, wanted } = reacting;
+    let (reaction, target) = (*reaction, *target);
+    let (source_tenant, source_sequence) = (cause.tenant, cause.sequence);
+    let handled = is_handled(commands, (reaction, target), (source_tenant, source_sequence)).await;
     #[cfg(test)]
     let handled = handled && commands.inner().settings.sabotage != Some(Sabotage::ReactAlways);
     if handled {
         return Ok(());
+    }
+    let owner = commands.find(target).await?;
+    if owner.is_elsewhere() {
+        let cause = peers::Cause { source, position: *position, target };
+        return ask_peer(commands, owner.partition, cause).await;
     }
     let keyring = &commands.inner().keyring;
     let keys = match keyring.tenant(target).await {

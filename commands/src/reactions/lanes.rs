@@ -151,7 +151,7 @@ impl Shared {
     }
 
     async fn attempt(&self, reacting: &Reacting) -> Result<(), FollowError> {
-        let partition = self.commands.owner_of(reacting.target)?.partition;
+        let partition = self.commands.find(reacting.target).await?.partition;
         let index = usize::try_from(partition.0).expect("a partition's number is small");
         let _permit = match self.permits.get(index) {
             Some(permits) => permits.acquire().await.map_err(|_| FollowError::Stopping)?,
@@ -159,7 +159,7 @@ impl Shared {
         };
         #[cfg(test)]
         self.commands.inner().settings.panic_if_asked();
-        carry_out(&self.commands, reacting).await
+        carry_out(&self.commands, self.source, reacting).await
     }
 
     #[cfg_attr(not(test), expect(clippy::unused_self, reason = "tests need it"))]

@@ -26,6 +26,9 @@ pub(crate) use slices::Frozen;
 /// of [`rows`]: older snapshots are ignored then.
 pub(crate) const FOLD_VERSION: u32 = 5;
 
+/// How many bits of a stored fold version tell one series of snapshots from another.
+const SERIES_BITS: u32 = 24;
+
 /// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RestoreError {
@@ -48,8 +51,15 @@ pub(crate) enum RestoreError {
 }
 
 /// What must be remembered from one snapshot to the next.
+///
+/// What changed since the last one is written, so it must be known which that is. Whoever takes a
+/// partition over does not know: another owner may have saved snapshots meanwhile, with pieces
+/// that are of no meaning here. So it begins a series of its own, with everything, and the log
+/// drops what belongs to another one ([`event_log::SnapshotWriter`]).
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
+    /// The series that the newest snapshot is known to belong to.
+    series: Option<u32>,
     /// How many chunks each piece took, if more than one.
     parts: HashMap<String, usize>,
     /// Tenants that changed since.
@@ -89,6 +99,13 @@ impl Snapshots {
     /// Freezes what changed since the last call. `followed` is the position before which
     /// everything was reacted to.
     pub(crate) fn freeze(&mut self, state: &mut State, followed: Position) -> Frozen {
+        let series = *self.series.get_or_insert_with(|| {
+            self.parts.clear();
+            self.pages = None;
+            self.dirty.extend(state.tenants.keys());
+            state.tenants.values_mut().for_each(|it| it.streams.all_changed());
+            random_series()
+        });
         let mut tallies = Vec::with_capacity(self.dirty.len());
         let mut shards = Vec::new();
         for tenant in self.dirty.drain() {
@@ -105,6 +122,7 @@ impl Snapshots {
         self.events = 0;
         Frozen {
             upto: state.next,
+            fold_version: FOLD_VERSION << SERIES_BITS | series,
             meta: MetaV1 { recorded: state.recorded, followed: followed.0 },
             tallies,
             shards,
@@ -119,16 +137,16 @@ impl Snapshots {
         self.parts = parts;
     }
 
-    /// Marks a frozen state as changed again: it was not saved.
-    pub(crate) fn lost(&mut self, state: &mut State, frozen: &[(TenantId, u64)]) {
-        for (tenant, start) in frozen {
-            self.dirty.insert(*tenant);
-            if let Some(changed) = state.tenants.get_mut(tenant) {
-                changed.streams.put_back([*start]);
-            }
-        }
-        self.pages = None;
+    /// The newest snapshot is no longer known: the next one has everything.
+    pub(crate) fn begin_anew(&mut self) {
+        self.series = None;
     }
+}
+
+/// A series that no other owner has taken, but for a chance of one in 16 million.
+fn random_series() -> u32 {
+    let random = uuid::Uuid::now_v7().as_u128() & ((1 << SERIES_BITS) - 1);
+    u32::try_from(random).expect("it has 24 bits")
 }
 
 /// A snapshot taken back.
@@ -142,11 +160,12 @@ pub(crate) struct Restored {
 
 /// Takes a snapshot back. None if it was made by another version of the fold.
 pub(crate) fn restore(snapshot: &Snapshot) -> Result<Option<Restored>, RestoreError> {
-    if snapshot.fold_version != FOLD_VERSION {
+    if snapshot.fold_version >> SERIES_BITS != FOLD_VERSION {
         return Ok(None);
     }
     let mut state = State { next: snapshot.upto, ..State::default() };
-    let mut snapshots = Snapshots::default();
+    let series = Some(snapshot.fold_version & ((1 << SERIES_BITS) - 1));
+    let mut snapshots = Snapshots { series, ..Snapshots::default() };
     let mut meta: Option<MetaV1> = None;
     let mut pages = Vec::new();
     for Piece { key, content } in join(&snapshot.chunks, &mut snapshots.parts) {

@@ -23,6 +23,7 @@ const CHUNK_BYTES_MAX: usize = 480 * 1024;
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) upto: Position,
+    pub(crate) fold_version: u32,
     pub(super) meta: MetaV1,
     pub(super) tallies: Vec<(TenantId, Tally)>,
     pub(super) shards: Vec<(TenantId, u64, Arc<Shard>)>,
@@ -51,11 +52,6 @@ impl std::fmt::Debug for Slices {
 }
 
 impl Frozen {
-    /// Which shards are in it.
-    pub(crate) fn shards(&self) -> Vec<(TenantId, u64)> {
-        self.shards.iter().map(|(tenant, start, _)| (*tenant, *start)).collect()
-    }
-
     /// Everything, to be encoded beside the loop.
     pub(crate) fn slices(self) -> Slices {
         let Self { meta, tallies, shards, outcomes, forgotten, parts, .. } = self;

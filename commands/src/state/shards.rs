@@ -95,9 +95,9 @@ impl Shards {
         dirty.into_iter().filter_map(|it| Some((it, self.shards.get(&it)?.clone()))).collect()
     }
 
-    /// Marks shards as changed again, after a frozen copy of them could not be kept.
-    pub(crate) fn put_back(&mut self, starts: impl IntoIterator<Item = u64>) {
-        self.dirty.extend(starts);
+    /// Marks every shard as changed.
+    pub(crate) fn all_changed(&mut self) {
+        self.dirty.extend(self.shards.keys());
     }
 
     /// Puts a shard back as a snapshot had it.

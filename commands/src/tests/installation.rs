@@ -100,7 +100,7 @@ impl Installation {
     /// A copy of what the owner of a partition knows.
     pub(crate) async fn state(&self, partition: Partition) -> State {
         let owner = self.commands.owner(partition);
-        owner.read(State::clone).await.expect("the owner runs")
+        owner.peek(State::clone).await.expect("the owner runs")
     }
 
     /// Stops, and leaves no snapshot that the next start could use.

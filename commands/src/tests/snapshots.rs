@@ -2,16 +2,21 @@
 
 use std::num::NonZeroU64;
 
-use domain::id::PlanId;
+use domain::Stream;
+use domain::id::{CustomerId, PlanId, SubscriptionId, TenantId};
 use domain::operation::Operation;
 use domain::plan::{Item, Price, Terms};
-use event_log::{EventLog, Partition};
+use event_log::{EventLog, Partition, Position, Snapshot};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::installation::{Installation, operator, put, put_described};
 use super::scenario;
 use crate::request::Request;
 use crate::settings::Sabotage;
+use crate::snapshot::Snapshots;
+use crate::state::slot::Account;
+use crate::state::{Changes, Held, Slot, State, Tally};
 
 #[tokio::test]
 async fn the_state_is_the_same_with_and_without_a_snapshot() {
@@ -160,4 +165,81 @@ async fn half_a_snapshot_of_who_was_fenced_counts_for_nothing() {
     scenario::assert_same(&live, &installation.state(Partition(0)).await);
     let snapshot = installation.log.snapshot(Partition(0)).await.unwrap().unwrap();
     assert_eq!(snapshot.upto, live.next);
+}
+
+/// Snapshots of one partition as a log keeps them.
+struct Stored(Snapshot);
+
+impl Stored {
+    fn new() -> Self {
+        Self(Snapshot { upto: Position::START, fold_version: 0, chunks: Vec::new() })
+    }
+
+    fn save(&mut self, snapshots: &mut Snapshots, state: &mut State) {
+        let frozen = snapshots.freeze(state, Position::START);
+        if self.0.fold_version != frozen.fold_version {
+            self.0.chunks.clear();
+        }
+        (self.0.upto, self.0.fold_version) = (frozen.upto, frozen.fold_version);
+        let mut slices = frozen.slices();
+        for chunk in std::iter::from_fn(|| slices.next()).flatten() {
+            self.0.chunks.retain(|it| it.key != chunk.key);
+            self.0.chunks.extend(chunk.bytes.is_some().then_some(chunk));
+        }
+        snapshots.saved(slices.into_parts());
+    }
+
+    fn keys(&self) -> BTreeSet<String> {
+        self.0.chunks.iter().map(|it| it.key.clone()).collect()
+    }
+}
+
+/// Gives the tenant's account so many running subscriptions, in each of the states.
+fn run(known: &mut [(&mut Snapshots, &mut State)], subscriptions: u128) {
+    let tenant = TenantId(Uuid::from_u128(7));
+    let customer = CustomerId::of_tenant(tenant);
+    for (snapshots, state) in known {
+        let running =
+            (0..subscriptions).map(|it| SubscriptionId(Uuid::from_u128(u128::MAX - it))).collect();
+        let account = Account { running, ..Account::default() };
+        let slot = Slot { revision: 1, held: Held::Customer(Box::new(account)) };
+        let mut changes = Changes::default();
+        changes.slots.insert((tenant, Stream::Customer(customer)), slot);
+        changes.tallies.insert(tenant, Tally::default());
+        let (recorded, next) = (state.recorded, state.next.next());
+        state.merge(changes, recorded, next);
+        snapshots.changed(tenant);
+    }
+}
+
+/// What is stored after one owner has saved a large state, another one, who did not see that, a
+/// small one; and what should be.
+fn saved_by_two(begins_anew: bool) -> (BTreeSet<String>, BTreeSet<String>) {
+    let mut stored = Stored::new();
+    let (mut one, mut state) = (Snapshots::default(), State::default());
+    run(&mut [(&mut one, &mut state)], 1);
+    stored.save(&mut one, &mut state);
+    let restored = crate::snapshot::restore(&stored.0).unwrap().unwrap();
+    let (mut other, mut same) = (restored.snapshots, restored.state);
+    run(&mut [(&mut one, &mut state), (&mut other, &mut same)], 40_000);
+    stored.save(&mut other, &mut same);
+    assert!(stored.keys().iter().any(|it| it.contains('#')), "a piece takes several chunks");
+    run(&mut [(&mut one, &mut state), (&mut other, &mut same)], 2);
+    if begins_anew {
+        one.begin_anew();
+    }
+    stored.save(&mut one, &mut state);
+    let mut whole = Stored::new();
+    whole.save(&mut Snapshots::default(), &mut state);
+    let restored = crate::snapshot::restore(&stored.0).unwrap().unwrap();
+    scenario::assert_same(&restored.state, &state);
+    (stored.keys(), whole.keys())
+}
+
+#[test]
+fn who_takes_over_leaves_nothing_of_what_another_one_has_saved() {
+    let (stored, whole) = saved_by_two(true);
+    assert_eq!(stored, whole);
+    let (stored, whole) = saved_by_two(false);
+    assert_ne!(stored, whole, "the check would notice");
 }

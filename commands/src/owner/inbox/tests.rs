@@ -29,12 +29,14 @@ fn item(tenant: u128, number: usize, bytes: usize) -> Item {
 }
 
 fn inbox(batch_requests_max: usize) -> Inbox<Item, ()> {
-    Inbox::new(Bounds {
+    let inbox = Inbox::new(Bounds {
         waiting_requests_max: 100,
         waiting_bytes_max: 1024 * 1024,
         batch_requests_max,
         batch_bytes_max: 64 * 1024,
-    })
+    });
+    inbox.open();
+    inbox
 }
 
 /// Who is in the next batch.

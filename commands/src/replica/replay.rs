@@ -5,9 +5,11 @@ use domain::id::CommandId;
 use domain::usage;
 use event_log::{Attribute, Position, Recorded};
 
-use super::{Owner, StartError};
+use super::{Inherited, Replica, Trigger};
 use crate::idempotency::Remembered;
 use crate::identities::Fingerprint;
+use crate::owner::StartError;
+use crate::reactions::effects_of;
 use crate::record::{Header, read_event};
 use crate::snapshot::{self, Restored};
 use crate::state::Overlay;
@@ -18,18 +20,19 @@ const USAGE: &str = "usage";
 /// How many records are taken in at once.
 const RECORDS_MAX: usize = 4_096;
 
-impl Owner {
-    /// Brings the state to the end of the partition, and says before which position everything
-    /// is known to have been reacted to.
-    pub(super) async fn restore(&mut self) -> Result<Position, StartError> {
+impl Replica {
+    /// Brings the state to the end of the partition.
+    pub(super) async fn restore(&mut self) -> Result<(), StartError> {
         let followed = self.take_snapshot_back().await?;
+        self.inherited = Inherited::between(followed, self.state.next);
         self.recall_identities().await?;
         self.catch_up(|_, _| ()).await?;
         self.applied.send_replace(self.state.next);
-        Ok(followed)
+        Ok(())
     }
 
-    /// Begins with the newest snapshot, if there is one that can be used.
+    /// Begins with the newest snapshot, if there is one that can be used, and says before which
+    /// position everything is known to have been reacted to.
     async fn take_snapshot_back(&mut self) -> Result<Position, StartError> {
         let partition = self.partition;
         let failed = |source| StartError::Log { partition, source };
@@ -44,7 +47,7 @@ impl Owner {
                     });
                 }
                 self.state = state;
-                self.snapshotting.snapshots = snapshots;
+                self.snapshots = snapshots;
                 Ok(followed)
             }
             Ok(None) => Ok(Position::START),
@@ -97,7 +100,7 @@ impl Owner {
 
     /// Takes in everything recorded since the last position applied, and names each record
     /// and its command once it is part of the state.
-    pub(super) async fn catch_up(
+    pub(crate) async fn catch_up(
         &mut self,
         mut found: impl FnMut(CommandId, Position) + Send,
     ) -> Result<(), StartError> {
@@ -116,7 +119,7 @@ impl Owner {
     }
 
     /// Takes records into the state, through the same overlay that decides.
-    async fn apply(
+    pub(super) async fn apply(
         &mut self,
         records: &[Recorded],
         found: &mut (impl FnMut(CommandId, Position) + Send),
@@ -126,6 +129,7 @@ impl Owner {
         let mut recorded = self.state.recorded;
         let mut outcomes = Vec::new();
         let mut identities = Vec::new();
+        let mut triggers = Vec::new();
         let mut taken = Vec::with_capacity(records.len());
         for Recorded { position, record } in records {
             let position = *position;
@@ -151,6 +155,13 @@ impl Owner {
                 let remembered = Remembered { request, position, at: header.time };
                 outcomes.push((header.tenant, header.command, remembered));
             }
+            let effects = effects_of(record.attribute(Attribute::Type), &header, event.as_ref());
+            triggers.extend((!effects.is_empty()).then_some(Trigger {
+                position,
+                tenant: header.tenant,
+                sequence,
+                effects,
+            }));
             identities.extend(self.fingerprints(&header, event.as_ref()));
             overlay.savepoint();
             taken.push((header.command, position));
@@ -158,6 +169,7 @@ impl Owner {
         let next = records.last().map_or(self.state.next, |it| it.position.next());
         let changes = overlay.into_changes();
         self.commit(changes, recorded, next);
+        triggers.into_iter().for_each(|it| self.inherited.note(it));
         taken.into_iter().for_each(|(command, position)| found(command, position));
         for (tenant, command, remembered) in outcomes {
             self.state.outcomes.insert(tenant, command, remembered);
@@ -166,7 +178,7 @@ impl Owner {
         if self.identities.is_seal_due() {
             self.identities.seal(next);
         }
-        self.snapshotting.snapshots.count(records.len());
+        self.snapshots.count(records.len());
         Ok(())
     }
 }

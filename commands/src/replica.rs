@@ -1,0 +1,205 @@
+//! A partition as every process knows it: its state, and what is derived from it, as the log says.
+//!
+//! Each process has one of every partition, whoever owns it: [`following`] keeps it up with the log,
+//! and the owner, which is the same replica with a writer, changes it only by what has become
+//! durable. So an owner and a follower cannot differ, and taking over reads little. It does *not*
+//! decide anything.
+
+mod following;
+mod inherited;
+mod replay;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use event_log::{EventLog, Partition, Position};
+use tokio::sync::{oneshot, watch};
+use vault::Keyring;
+
+use crate::clock::Clock;
+use crate::identities::{Fingerprinter, Identities};
+use crate::owner::StartError;
+use crate::owner::envelope::{Envelope, Read};
+use crate::owner::inbox::{Bounds, Inbox, Refused};
+use crate::request::CommandError;
+use crate::settings::Settings;
+use crate::snapshot::Snapshots;
+use crate::state::{Changes, State};
+use crate::views::Views;
+pub(crate) use following::Followed;
+pub(crate) use inherited::{Inherited, Trigger};
+
+/// How long a read may take before it is given up. In seconds: 5.
+const READ_MAX: Duration = Duration::from_secs(5);
+
+/// What all partitions of a process have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) keyring: Keyring,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) views: Arc<Views>,
+    /// The partitions that are owned here.
+    pub(crate) owned: watch::Sender<BTreeSet<Partition>>,
+}
+
+/// One partition: runs as one task, as a follower or within its owner.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) partition: Partition,
+    pub(crate) parts: Parts,
+    pub(crate) inbox: Arc<Inbox<Envelope, Read>>,
+    pub(crate) state: State,
+    pub(crate) identities: Identities,
+    pub(crate) snapshots: Snapshots,
+    /// What may be left to react to.
+    pub(crate) inherited: Inherited,
+    fingerprinter: Fingerprinter,
+    applied: watch::Sender<Position>,
+}
+
+/// How others reach a partition in this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    pub(crate) partition: Partition,
+    pub(crate) inbox: Arc<Inbox<Envelope, Read>>,
+    log: Arc<dyn EventLog>,
+    /// How far its committed state has come.
+    applied: watch::Receiver<Position>,
+    #[cfg(test)]
+    sabotage: Option<crate::settings::Sabotage>,
+}
+
+impl Replica {
+    /// Brings the state of a partition to its end.
+    pub(crate) async fn start(partition: Partition, parts: Parts) -> Result<Self, StartError> {
+        let settings = &parts.settings;
+        let inbox = Arc::new(Inbox::new(Bounds {
+            waiting_requests_max: settings.waiting_requests_max,
+            waiting_bytes_max: settings.waiting_bytes_max,
+            batch_requests_max: settings.batch_requests_max,
+            batch_bytes_max: settings.batch_bytes_max,
+        }));
+        let folder: PathBuf = settings.identities.join(partition.to_string());
+        let key = parts.keyring.identity_key();
+        let identities = Identities::open(&folder, key, parts.log.incarnation())?;
+        let mut replica = Self {
+            partition,
+            inbox,
+            state: State::default(),
+            identities,
+            snapshots: Snapshots::default(),
+            inherited: Inherited::default(),
+            fingerprinter: Fingerprinter::new(key),
+            applied: watch::Sender::new(Position::START),
+            parts,
+        };
+        replica.restore().await?;
+        Ok(replica)
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        Handle {
+            partition: self.partition,
+            inbox: self.inbox.clone(),
+            log: self.parts.log.clone(),
+            applied: self.applied.subscribe(),
+            #[cfg(test)]
+            sabotage: self.parts.settings.sabotage,
+        }
+    }
+
+    /// Takes what became durable into committed state and shows it.
+    pub(crate) fn commit(&mut self, changes: Changes, recorded: DateTime<Utc>, next: Position) {
+        for ((tenant, stream), slot) in &changes.slots {
+            self.parts.views.show(*tenant, stream, slot);
+        }
+        for tenant in changes.tallies.keys() {
+            self.snapshots.changed(*tenant);
+        }
+        self.state.merge(changes, recorded, next);
+        self.applied.send_replace(next);
+    }
+
+    /// Puts the identity index on disk, to make the next start quick.
+    pub(crate) fn seal_identities(&mut self) {
+        if let Err(error) = self.identities.seal_all(self.state.next) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the identity index is not on disk; the log brings it back");
+        }
+    }
+}
+
+impl Handle {
+    /// Lets a request wait for its turn.
+    pub(crate) fn push(&self, envelope: Envelope) -> Result<(), Refused<Envelope>> {
+        self.inbox.push(envelope)
+    }
+
+    /// Asks committed state once it holds everything that was durable when it was asked, whoever
+    /// wrote that.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Unavailable`] if that takes too long, the log does not answer, or the
+    /// process stops.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let unavailable = |it: String| CommandError::Unavailable(it);
+        let reading = async {
+            let end = self.log.end(self.partition).await;
+            let end = end.map_err(|it| unavailable(it.to_string()))?;
+            #[cfg(test)]
+            let end = match self.sabotage {
+                Some(crate::settings::Sabotage::ReadAtOnce) => Position::START,
+                _ => end,
+            };
+            let mut applied = self.applied.clone();
+            let stopping = || unavailable("it is shutting down".to_owned());
+            applied.wait_for(|it| *it >= end).await.map_err(|_| stopping())?;
+            self.peek(question).await.ok_or_else(stopping)
+        };
+        let late = |_| unavailable(format!("partition {} is behind the log", self.partition));
+        tokio::time::timeout(READ_MAX, reading).await.map_err(late)?
+    }
+
+    /// Asks committed state as it is here, in order with what was answered before; another process
+    /// may have changed it since. None once it has stopped.
+    pub(crate) async fn peek<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, answer) = oneshot::channel();
+        // Whoever stopped waiting does not want to know.
+        let read = Read(Box::new(move |state| drop(sender.send(question(state)))));
+        self.inbox.push_read(read).ok()?;
+        answer.await.ok()
+    }
+
+    /// Whether another process decides.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.inbox.is_elsewhere()
+    }
+
+    /// How many requests wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.inbox.waiting()
+    }
+
+    /// Shows how far committed state has come.
+    pub(crate) fn applied(&self) -> watch::Receiver<Position> {
+        self.applied.clone()
+    }
+
+    /// Makes the owner finish what waits and stop.
+    pub(crate) fn close(&self) {
+        self.inbox.close();
+    }
+}

@@ -1,0 +1,156 @@
+//! What the membership says about who owns what, told to the partitions of this process.
+//!
+//! It is for order, not for safety: an owner that is told late is fenced by the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_log::{EventLog, Handover, LogError, Membership, Partition, Turn};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::owner::envelope::{Envelope, Read};
+use crate::owner::inbox::Inbox;
+
+/// How long letting go of everything may take. In seconds: 5.
+const HANDOVER_MAX: Duration = Duration::from_secs(5);
+
+/// How long to wait before joining again.
+const JOIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a partition is told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Own it.
+    Take,
+    /// Let go of it.
+    Give(#[expect(dead_code, reason = "dropping it is what tells")] Handover),
+    /// Let go of it; nobody waits for that.
+    Lost,
+}
+
+/// How one partition is told.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    orders: mpsc::UnboundedSender<Order>,
+    inbox: Arc<Inbox<Envelope, Read>>,
+}
+
+impl Seat {
+    /// A seat, and where its orders arrive.
+    pub(crate) fn new(inbox: Arc<Inbox<Envelope, Read>>) -> (Self, mpsc::UnboundedReceiver<Order>) {
+        let (orders, arriving) = mpsc::unbounded_channel();
+        (Self { orders, inbox }, arriving)
+    }
+
+    fn tell(&self, order: Order) {
+        let leaves = !matches!(order, Order::Take);
+        // One that has stopped does not want to know.
+        let _ = self.orders.send(order);
+        if leaves {
+            // Nothing new is let in while the owner finishes what it has begun.
+            self.inbox.leave();
+        }
+    }
+}
+
+/// This process's part in owning the partitions of a log that others share.
+#[derive(Debug)]
+pub(crate) struct Attendance {
+    leave: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Attendance {
+    /// Tells each partition, in order of their numbers, what `membership` says from now on.
+    pub(crate) fn begin(
+        log: Arc<dyn EventLog>,
+        membership: Box<dyn Membership>,
+        seats: Vec<Seat>,
+    ) -> Self {
+        let (leave, leaving) = oneshot::channel();
+        Self { leave, task: tokio::spawn(attend(log, membership, seats, leaving)) }
+    }
+
+    /// Lets go of everything, bounded, and leaves, so that others take it over at once.
+    pub(crate) async fn end(self) {
+        // One that has ended has nothing to leave.
+        let _ = self.leave.send(());
+        if let Err(error) = self.task.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "leaving the owners did not end well");
+        }
+    }
+}
+
+async fn attend(
+    log: Arc<dyn EventLog>,
+    mut membership: Box<dyn Membership>,
+    seats: Vec<Seat>,
+    mut leaving: oneshot::Receiver<()>,
+) {
+    loop {
+        let turn = tokio::select! {
+            _ = &mut leaving => break,
+            turn = membership.next() => turn,
+        };
+        match turn {
+            Ok(turn) => tell(&seats, turn),
+            Err(LogError::Closed) => return,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "no longer one of the owners; joining again"
+                );
+                seats.iter().for_each(|it| it.tell(Order::Lost));
+                membership = tokio::select! {
+                    _ = &mut leaving => return,
+                    joined = join_again(&log) => joined,
+                };
+            }
+        }
+    }
+    give_all(&seats).await;
+    membership.leave().await;
+}
+
+fn tell(seats: &[Seat], turn: Turn) {
+    let (Partition(partition), order) = match turn {
+        Turn::Take(partition) => (partition, Order::Take),
+        Turn::Give(partition, handover) => (partition, Order::Give(handover)),
+        Turn::Lost(partition) => (partition, Order::Lost),
+    };
+    tracing::info!(partition, ?order, "who owns it changes");
+    let index = usize::try_from(partition).expect("a partition's number is small");
+    if let Some(seat) = seats.get(index) {
+        seat.tell(order);
+    }
+}
+
+async fn join_again(log: &Arc<dyn EventLog>) -> Box<dyn Membership> {
+    loop {
+        tokio::time::sleep(JOIN_PAUSE).await;
+        match log.join().await {
+            Ok(membership) => return membership,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "cannot join the owners");
+            }
+        }
+    }
+}
+
+/// Has every partition let go of, and waits for that.
+async fn give_all(seats: &[Seat]) {
+    let let_go: Vec<_> = seats
+        .iter()
+        .map(|seat| {
+            let (handover, dropped) = Handover::new();
+            seat.tell(Order::Give(handover));
+            dropped
+        })
+        .collect();
+    if tokio::time::timeout(HANDOVER_MAX, futures::future::join_all(let_go)).await.is_err() {
+        tracing::warn!("not every partition was let go of in time; the next owner fences this one");
+    }
+}
