@@ -136,10 +136,10 @@ impl Context {
     /// Whether every partition is owned, here or by a process that this one can ask.
     pub(crate) fn all_owned(&self) -> bool {
         let Inner { peers, commands, log, .. } = self.inner.as_ref();
-        let Some(peers) = peers else { return true };
         let here = commands.owned();
         let here = here.borrow();
-        (0..log.partitions()).map(Partition).all(|it| here.contains(&it) || peers.knows(it))
+        let there = |it| peers.as_ref().is_some_and(|peers| peers.knows(it));
+        (0..log.partitions()).map(Partition).all(|it| here.contains(&it) || there(it))
     }
 
     /// The engine of the read side.
@@ -189,8 +189,8 @@ impl Context {
 fn alone(error: CommandError) -> CommandError {
     match error {
         CommandError::NotOwner(partition) => CommandError::Unavailable(format!(
-            "another process owns partition {partition}, and this one cannot ask it: the setting \
-             `cluster.listen` is empty"
+            "partition {partition} is not owned by this process, and it can ask no other: the \
+             setting `cluster.listen` is empty"
         )),
         error => error,
     }

@@ -289,7 +289,8 @@ impl Site {
     }
 }
 
-fn settings(shutdown: &CancellationToken) -> Settings {
+/// The settings of the doors of a test.
+pub(crate) fn settings(shutdown: &CancellationToken) -> Settings {
     Settings {
         limits: Limits { complexity_max: 50_000, ..Limits::development() },
         batch_max: 10,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use vault::Keyring;
 
 use crate::background::Background;
-use crate::config::{Config, Environment, Membership};
+use crate::config::{Config, Environment, Membership, StorageKind};
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::peers::Peers;
@@ -80,7 +80,12 @@ impl Node {
             .await
             .context("the write side did not start")?;
         let background = Background::start().context("no threads for the read side")?;
+        let written = match config.storage.read_models {
+            StorageKind::Postgresql => Some(commands.owned()),
+            StorageKind::Sqlite => None,
+        };
         let projections = projections::Settings {
+            written,
             filled_on: Some(background.handle().clone()),
             batch_max: PROJECTION_BATCH_MAX,
             readers_max: config.reads.connections_max.get(),

@@ -14,7 +14,7 @@ mod services;
 
 pub(crate) use api::Api;
 pub(crate) use binary::callboard;
-pub(crate) use installation::{Installation, Ran};
+pub(crate) use installation::{Installation, Ran, free_address};
 pub(crate) use profile::Profile;
 pub(crate) use random::Random;
 pub(crate) use server::Server;

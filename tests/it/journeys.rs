@@ -1,6 +1,7 @@
 //! What people do, from one end to the other: the real binary, its command line and its doors.
 
 mod backup;
+mod cluster;
 mod demo;
 mod folders;
 mod imports;

@@ -32,6 +32,7 @@ const AFTER_BUSY: Duration = Duration::from_secs(1);
 pub struct Sender {
     owners: watch::Receiver<Owners>,
     carrier: Arc<dyn Carrier>,
+    pub(super) patience: Duration,
 }
 
 /// What became of asking another process once.
@@ -48,7 +49,7 @@ impl Sender {
     /// Asks those whom `owners` names.
     #[must_use]
     pub fn new(owners: watch::Receiver<Owners>, carrier: Arc<dyn Carrier>) -> Self {
-        Self { owners, carrier }
+        Self { owners, carrier, patience: PATIENCE }
     }
 
     /// Submits `request` here if the partition of its tenant is owned here, else where it is.
@@ -61,7 +62,7 @@ impl Sender {
         request: Request,
     ) -> Result<Outcome, CommandError> {
         let mut owners = self.owners.clone();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + self.patience;
         let (mut body, mut lost) = (None, false);
         loop {
             owners.mark_unchanged();

@@ -1,6 +1,7 @@
 //! What other processes may ask, and what they cannot.
 
 mod authority;
+mod processes;
 
 use std::time::Duration;
 

@@ -64,6 +64,10 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
         told = interrupted() => told?,
     }
     tracing::info!("stopping");
+    if between.is_some() {
+        // Others take over while what comes in here is passed on to them.
+        node.commands.leave().await;
+    }
     shutdown.cancel();
     drain(server).await;
     if let Some(between) = between {

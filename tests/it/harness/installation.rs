@@ -143,7 +143,7 @@ impl Installation {
 }
 
 /// A loopback address that nobody listens on. Processes begin at different places.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     let count = PORTS.end - PORTS.start;
     let begin = u16::try_from(std::process::id() % u32::from(count)).expect("it is below a u16");

@@ -1,0 +1,248 @@
+//! Two processes on one log: what one does not own, the other decides.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use commands::request::Repetition;
+use commands::{CommandError, Commands, Mode, Outcome, Peers, Request, SystemClock};
+use domain::id::{ActorId, TenantId};
+use domain::operation::Operation;
+use domain::principal::Principal;
+use event_log::memory::Group;
+use event_log::{EventLog, MemoryLog, Partition};
+use outbound::{Limits, PeerClient, PeerError};
+use projections::temporary::{Kind, Temporary};
+use projections::{Model, Projections};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use vault::{Keyring, MemoryVault, Root};
+
+use super::authority::{self, Authority};
+use super::{client, refused, rename};
+use crate::auth::{Credential, Session, Verifier};
+use crate::peers::{COMMANDS, Carried, Carrier, NotCarried, PeerListener, Sender};
+use crate::testing::{SOON, settings};
+use crate::{Context, Doors, auth};
+
+/// The real client, which loses as many answers as it is told to.
+#[derive(Debug)]
+struct Losing {
+    client: PeerClient,
+    answers: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Carrier for Losing {
+    async fn carry(
+        &self,
+        address: &str,
+        path: &str,
+        credential: Option<&Credential>,
+        body: Bytes,
+    ) -> Result<Carried, NotCarried> {
+        let authorization = credential.map(Credential::authorization);
+        let answer = self.client.post(address, path, authorization, body).await;
+        let (one_less, order) = (|it: usize| it.checked_sub(1), Ordering::SeqCst);
+        if self.answers.fetch_update(order, order, one_less).is_ok() {
+            return Err(NotCarried::NoAnswer("lost on purpose".to_owned()));
+        }
+        match answer {
+            Ok(answer) => Ok(Carried { status: answer.status, body: answer.body }),
+            Err(error @ PeerError::NotSent { .. }) => Err(NotCarried::NotSent(error.to_string())),
+            Err(error @ PeerError::NoAnswer { .. }) => Err(NotCarried::NoAnswer(error.to_string())),
+        }
+    }
+}
+
+struct Process {
+    commands: Commands,
+    context: Context,
+    address: String,
+    lost: Arc<AtomicUsize>,
+    _folder: TempDir,
+    _place: Temporary,
+}
+
+impl Process {
+    async fn start(log: &MemoryLog, keyring: &Keyring, authority: &Authority) -> Self {
+        let (place, folder) = (Temporary::new(Kind::Sqlite).await, TempDir::new().unwrap());
+        let log: Arc<dyn EventLog> = Arc::new(log.clone());
+        let identity = authority.identity("127.0.0.1");
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = PeerListener::bind(any, authority::shown(&identity)).await.unwrap();
+        let address = listener.address().to_string();
+        let lost = Arc::<AtomicUsize>::default();
+        let limits = Limits { time: SOON, ..Limits::default() };
+        let client = PeerClient::new(&identity, limits).unwrap();
+        let carrier = Losing { client, answers: lost.clone() };
+        let mut sender = Sender::new(log.owners(), Arc::new(carrier));
+        sender.patience = Duration::from_secs(1);
+        let settings_of_commands = commands::Settings {
+            address: Some(address.clone()),
+            peers: Some(Arc::new(sender.clone()) as Arc<dyn Peers>),
+            ..commands::Settings::new(folder.path().join("identities"))
+        };
+        let clock = Arc::new(SystemClock);
+        let commands =
+            Commands::start(log.clone(), keyring.clone(), clock, settings_of_commands).await;
+        let commands = commands.unwrap();
+        let projections = Projections::start(place.settings(), log.clone(), keyring.clone()).await;
+        let projections = Arc::new(projections.unwrap());
+        let context = Context::new(commands.clone(), projections, log, keyring.clone(), SOON);
+        let context = context.with_peers(sender);
+        let router =
+            Doors::between_processes(context.clone(), &settings(&CancellationToken::new()));
+        tokio::spawn(Doors::serve(listener, router, CancellationToken::new()));
+        Self { commands, context, address, lost, _folder: folder, _place: place }
+    }
+
+    async fn ask(&self, session: &Session, request: Request) -> Result<Outcome, CommandError> {
+        self.context.submit(session, request).await
+    }
+}
+
+/// Two processes, and a tenant in partition 1. The first owns partition 0, nobody owns 1.
+struct Two {
+    group: Group,
+    one: Process,
+    two: Process,
+    authority: Authority,
+    session: Session,
+    token: String,
+}
+
+/// Where the tenant is.
+const ITS: Partition = Partition(1);
+
+impl Two {
+    async fn start() -> Self {
+        let log = MemoryLog::new(2);
+        let (group, authority) = (log.group(), Authority::new());
+        let root = Root::from_hex(&"07".repeat(32), "the test").unwrap();
+        let keyring = Keyring::open(Arc::new(MemoryVault::default()), root).await.unwrap();
+        let one = Process::start(&log, &keyring, &authority).await;
+        let two = Process::start(&log, &keyring, &authority).await;
+        group.seize(Partition(0), 0);
+        group.seize(ITS, 0);
+        for partition in [Partition(0), ITS] {
+            one.commands.owned().wait_for(|it| it.contains(&partition)).await.unwrap();
+        }
+        let tenant = tenant_on(&one.commands, ITS).await;
+        let hour = Duration::from_secs(3_600);
+        let token = auth::mint(keyring.issuer(), tenant, ActorId(Uuid::now_v7()), hour).unwrap();
+        let mut headers = axum::http::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let session = Verifier::new(keyring).session(&headers).unwrap().unwrap();
+        Self { group, one, two, authority, session, token }
+    }
+}
+
+/// A new tenant there. Each goes where there are fewest.
+async fn tenant_on(commands: &Commands, partition: Partition) -> TenantId {
+    let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
+    for _ in 0..8 {
+        let tenant = TenantId(Uuid::now_v7());
+        let slug = format!("t{}", tenant.0.simple()).parse().unwrap();
+        let register =
+            Operation::RegisterTenant { tenant, slug, name: "Its name".parse().unwrap() };
+        commands.submit(&operator, Request::new(register)).await.unwrap();
+        commands.created(tenant, SOON).await.unwrap();
+        if commands.partition_of(tenant) == Some(partition) {
+            return tenant;
+        }
+    }
+    panic!("no tenant is placed on partition {partition}");
+}
+
+#[tokio::test]
+async fn a_change_is_decided_where_it_may_be_and_seen_where_it_was_asked_for() {
+    let two = Two::start().await;
+    for (owner, name) in [(1, "Second"), (0, "First"), (1, "Second again")] {
+        two.group.hand_over(ITS, owner).await;
+        for (process, at) in [(&two.one, "here"), (&two.two, "there")] {
+            let request = rename(&format!("{name} {at}"));
+            let outcome = process.ask(&two.session, request).await.unwrap();
+            assert_eq!((outcome.partition, outcome.events.len()), (ITS, 1));
+            let models = process.context.projections().models();
+            let seen = models.wait_for(&[Model::ALL[0]], ITS, outcome.position, SOON).await;
+            seen.unwrap();
+        }
+    }
+    // What the owner refuses is refused in the same words.
+    let denied = Request::new(Operation::ReactivateTenant { tenant: TenantId::SYSTEM });
+    let denied = two.one.ask(&two.session, denied).await.unwrap_err();
+    assert!(matches!(denied, CommandError::Denied(_)), "{denied:?}");
+}
+
+#[tokio::test]
+async fn what_follows_for_a_tenant_is_done_by_whoever_owns_its_partition() {
+    let two = Two::start().await;
+    two.group.hand_over(ITS, 1).await;
+    // The first owns the directory, where the tenant is registered; the second creates it.
+    let tenant = tenant_on(&two.one.commands, ITS).await;
+    assert!(!two.one.commands.owned().borrow().contains(&ITS));
+    assert!(two.two.commands.owned().borrow().contains(&ITS));
+    two.two.commands.created(tenant, SOON).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_waits_for_an_owner_but_not_for_ever() {
+    let two = Two::start().await;
+    // Nobody hears that the first has lost it, and the last address that was announced is its.
+    two.group.tell_lost(ITS, 0);
+    two.one.commands.owned().wait_for(|it| !it.contains(&ITS)).await.unwrap();
+    let late = two.two.ask(&two.session, rename("Late")).await.unwrap_err();
+    assert!(matches!(&late, CommandError::Unavailable(why) if why.contains(&two.one.address)));
+    let waiting = two.two.ask(&two.session, rename("In time"));
+    let taking = async {
+        tokio::task::yield_now().await;
+        two.group.seize(ITS, 1);
+    };
+    let (outcome, ()) = tokio::join!(waiting, taking);
+    assert_eq!(outcome.unwrap().events.len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_passes_on_what_was_passed_on() {
+    let two = Two::start().await;
+    let peer = client(&two.authority.identity("127.0.0.1"));
+    let asks = async |process: &Process| {
+        let bearer = format!("Bearer {}", two.token);
+        let body = serde_json::to_vec(&rename("Passed on")).unwrap().into();
+        peer.post(&process.address, COMMANDS, Some(&bearer), body).await.unwrap()
+    };
+    assert_eq!(refused(&asks(&two.two).await), (421, "NOT_OWNER".into()));
+    // Positive control: at its public door it would have been.
+    two.two.ask(&two.session, rename("Passed on")).await.unwrap();
+    assert_eq!(asks(&two.one).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_may_have_happened_is_asked_again_only_if_nothing_happens_twice() {
+    let two = Two::start().await;
+    let lose = |answers| two.two.lost.store(answers, Ordering::SeqCst);
+    lose(1);
+    let unknown = two.two.ask(&two.session, rename("Unkeyed")).await.unwrap_err();
+    assert!(matches!(unknown, CommandError::Unknown), "{unknown:?}");
+
+    lose(2);
+    let key = Some("once".parse().unwrap());
+    let keyed = Request { idempotency_key: key, ..rename("Keyed") };
+    let outcome = two.two.ask(&two.session, keyed.clone()).await.unwrap();
+    assert_eq!((outcome.events.len(), outcome.repetition), (1, Repetition::Remembered));
+    // Created, renamed without a key although nobody heard, renamed with one, once.
+    let name = "tenant.renamed.v1";
+    assert_eq!((&*outcome.events[0].name, outcome.events[0].revision), (name, 3));
+
+    lose(1);
+    let preview = Request { mode: Mode::Preview, ..rename("Perhaps") };
+    assert_eq!(two.two.ask(&two.session, preview).await.unwrap().events.len(), 1);
+    // It may have been done, so it is not said that it was not.
+    lose(usize::MAX);
+    let unknown = two.two.ask(&two.session, keyed).await.unwrap_err();
+    assert!(matches!(unknown, CommandError::Unknown), "{unknown:?}");
+}
