@@ -2,11 +2,11 @@
 //!
 //! A process asks the one that owns a tenant's partition for what it may not decide itself: with
 //! the credential of whoever asked it, which the owner verifies as if it had come to its own
-//! public doors ([`door`]). Both ends of a connection have a certificate of the cluster's authority
-//! ([`listener`]), but that grants nothing beyond being heard. Nobody passes on what was passed on
+//! public doors (`door`). Both ends of a connection have a certificate of the cluster's authority
+//! (`listener`), but that grants nothing beyond being heard. Nobody passes on what was passed on
 //! to it. How requests get there is for `server` to wire ([`Carrier`]); this crate has no client.
 //!
-//! Start at [`Sender::submit`].
+//! Start at [`Sender`].
 
 mod door;
 mod listener;
