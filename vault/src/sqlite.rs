@@ -61,10 +61,8 @@ const BLOB_MIGRATIONS: [&str; 4] = [
     "create index blob_holds_by_blob on blob_holds (tenant, hash, length)",
 ];
 
-/// How many connections each file has: reads go on while one writes. All are opened at once and
-/// stay open: each has a thread, which is as patient as the thread that opened it, and later on that
-/// may be one that gives way to requests.
-const CONNECTIONS: u32 = 4;
+/// How many connections each file has: reads go on while one writes.
+const CONNECTIONS_MAX: u32 = 4;
 
 /// How long a writer waits for another one. In seconds: 10.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,10 +119,7 @@ async fn open_file(
         .busy_timeout(busy_timeout)
         .pragma("secure_delete", "on");
     let pool = SqlitePoolOptions::new()
-        .min_connections(CONNECTIONS)
-        .max_connections(CONNECTIONS)
-        .idle_timeout(None)
-        .max_lifetime(None)
+        .max_connections(CONNECTIONS_MAX)
         .connect_with(options)
         .await
         .map_err(failed("opening its file"))?;
