@@ -36,7 +36,7 @@ pub enum ApiError {
     Argument(String),
     /// The log failed.
     Log(LogError),
-    /// The vault failed.
+    /// The vault failed, before anything was done.
     Keyring(KeyringError),
 }
 
@@ -84,9 +84,8 @@ impl ApiError {
             Self::Command(CommandError::KeyReused(_)) => "IDEMPOTENCY_KEY_REUSED",
             Self::Command(CommandError::Busy { .. }) => "BUSY",
             Self::Command(CommandError::TooManyKeys { .. }) => "TOO_MANY_KEYS",
-            Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_)) => {
-                "UNAVAILABLE"
-            }
+            Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_))
+            | Self::Keyring(KeyringError::Vault(_)) => "UNAVAILABLE",
             Self::Command(CommandError::Unknown) => "OUTCOME_UNKNOWN",
             Self::Command(CommandError::Fault(_))
             | Self::Read(ReadError::Fault { .. })
@@ -119,6 +118,10 @@ impl ApiError {
             Self::Command(CommandError::Fault(command)) => {
                 format!("internal fault; the operator's log says more under {command}")
             }
+            Self::Keyring(KeyringError::Vault(error)) => {
+                tracing::error!(error = error as &dyn std::error::Error, "the vault failed");
+                "the vault does not answer at present; nothing was done".to_owned()
+            }
             Self::Read(ReadError::Fault { .. }) | Self::Log(_) | Self::Keyring(_) => {
                 tracing::error!(error = ?self, "an operation failed");
                 "internal fault; the operator's log says more".to_owned()
@@ -138,9 +141,8 @@ impl ApiError {
             Self::Command(
                 CommandError::Busy { retry_after } | CommandError::TooManyKeys { retry_after },
             ) => Some(*retry_after),
-            Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_)) => {
-                Some(UNAVAILABLE_RETRY_AFTER)
-            }
+            Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_))
+            | Self::Keyring(KeyringError::Vault(_)) => Some(UNAVAILABLE_RETRY_AFTER),
             Self::Read(ReadError::NotYetVisible(it)) => Some(it.retry_after),
             _ => None,
         }

@@ -35,6 +35,12 @@ const START_TIMEOUT_MS: u32 = 1_000;
 /// How often the server looks whether anybody still waits for an answer. In milliseconds: 20.
 const CONNECTION_CHECK_MS: u32 = 20;
 
+/// How long a transaction that writes may rest between two statements before the server ends it.
+/// In milliseconds: 15,000. A process that is paused, or cut off, in the middle of one holds the
+/// checkpoint of its partition meanwhile, and whoever fills the tables next waits for that. The
+/// longest rest on purpose is that of [`Generations`](crate::engine::Generations), 10 s.
+const RESTING_MS_MAX: u32 = 15_000;
+
 /// What stands for the making of schemas, tables and roles among advisory locks.
 const MAKING: i64 = 0x6361_6c6c_626f;
 
@@ -83,6 +89,8 @@ impl Postgres {
                 Session::connect(options, None, &self.reader_role).await
             }
             Purpose::Write => {
+                let resting = ("idle_in_transaction_session_timeout", RESTING_MS_MAX.to_string());
+                let options = options.options([resting]);
                 let mut session =
                     Session::connect(options, Some(schema.clone()), &self.reader_role).await?;
                 self.make(&schema, &mut session).await?;

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgConnectOptions};
 use sqlx::{
-    Arguments, AssertSqlSafe, ConnectOptions, Database, PgConnection, Postgres, SqlSafeStr,
+    Arguments, AssertSqlSafe, ConnectOptions, Connection as _, Database, PgConnection, Postgres,
+    SqlSafeStr,
 };
 use sqlx_core::transaction::TransactionManager;
 use tokio::time::Instant;
@@ -18,8 +20,15 @@ use super::{clean, run};
 use crate::store::sql::{IN, List, Sql, Value};
 use crate::store::{Durability, Row, StoreError};
 
+/// How long a connection may rest before it is asked whether it is still there. In seconds: 1; a
+/// server that restarts has ended it, and nothing of its own accord says so.
+const REST_MAX: Duration = Duration::from_secs(1);
+
 /// A text and what it binds.
 pub(crate) type Statement = (String, PgArguments);
+
+/// Why the server ends a connection whose transaction has rested too long.
+const RESTED: &str = "25P03";
 
 type Transactions = <Postgres as Database>::TransactionManager;
 
@@ -33,6 +42,8 @@ pub(crate) struct Session {
     durability: Durability,
     /// Whether it has to be made again.
     broken: bool,
+    /// When it was last of use.
+    used: Instant,
     /// While it is used for a read, when that has to be over. A read is one transaction.
     deadline: Option<Instant>,
 }
@@ -52,8 +63,8 @@ impl Session {
         let durability = Durability::Ordered;
         let connection = connect(&options, holds.as_deref(), durability).await?;
         let reader_role = reader_role.clone();
-        let (broken, deadline) = (false, None);
-        Ok(Self { connection, options, holds, reader_role, durability, broken, deadline })
+        let (broken, used, deadline) = (false, Instant::now(), None);
+        Ok(Self { connection, options, holds, reader_role, durability, broken, used, deadline })
     }
 
     pub(super) fn reader_role(&self) -> &str {
@@ -62,7 +73,11 @@ impl Session {
 
     /// Makes the connection again if it broke. What was going on in it is lost.
     async fn ready(&mut self) -> Result<(), StoreError> {
-        if self.broken && Transactions::get_transaction_depth(&self.connection) == 0 {
+        if Transactions::get_transaction_depth(&self.connection) > 0 {
+            return Ok(());
+        }
+        if self.broken || (self.used.elapsed() > REST_MAX && self.connection.ping().await.is_err())
+        {
             let made = connect(&self.options, self.holds.as_deref(), self.durability).await?;
             self.connection = made;
             self.broken = false;
@@ -70,11 +85,17 @@ impl Session {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) fn has_rested(&mut self) {
+        self.used -= 2 * REST_MAX;
+    }
+
     /// Passes `result` on, and remembers if the connection is of no more use.
     fn noted<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(StoreError::Database(error)) = &result {
             self.broken |= breaks(error);
         }
+        self.used = Instant::now();
         result
     }
 
@@ -208,9 +229,10 @@ fn synchronous_commit(durability: Durability) -> &'static str {
 fn breaks(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-        // The server is going down, or the connection is lost.
+        // The server is going down, the connection is lost, or a transaction rested too long.
         sqlx::Error::Database(error) => {
-            error.code().is_some_and(|it| it.starts_with("57P") || it.starts_with("08"))
+            let ends = |it: &str| it.starts_with("57P") || it.starts_with("08") || it == RESTED;
+            error.code().is_some_and(|it| ends(&it))
         }
         sqlx::Error::BeginFailed => true,
         _ => false,

@@ -9,6 +9,7 @@ on_postgres! {
     who_cannot_be_used_is_named_with_a_remedy
     a_text_holds_anything_but_the_one_character_it_cannot
     a_connection_that_was_lost_is_made_again
+    a_writer_that_rests_too_long_holds_nothing_any_more
     tables_that_another_process_uses_are_not_removed
 }
 
@@ -88,7 +89,32 @@ async fn a_connection_that_was_lost_is_made_again(on: Kind) {
         let count = || Sql::new("SELECT count(*) FROM t");
         assert!(count().fetch(&mut writer).await.is_err(), "it was lost");
         assert_eq!(count().fetch(&mut writer).await.unwrap().len(), 1);
+        // Whoever has rested for a while does not even notice.
+        run(&mut other, text.to_owned()).await.unwrap();
+        let Connection::Postgres(session) = &mut writer else { panic!("it is PostgreSQL") };
+        session.has_rested();
+        assert_eq!(count().fetch(&mut writer).await.unwrap().len(), 1);
     }
+}
+
+async fn a_writer_that_rests_too_long_holds_nothing_any_more(on: Kind) {
+    let (place, _) = settings(on).await;
+    let (database, mut paused) = table(&place).await;
+    let mut next = database.place("test".to_owned()).connect(Access::Write).await.unwrap();
+    Sql::new("INSERT INTO t (a) VALUES ('old')").execute(&mut next).await.unwrap();
+    let name = "idle_in_transaction_session_timeout";
+    let set = Sql::new(&format!("SHOW {name}")).fetch(&mut paused).await.unwrap();
+    assert_eq!(set[0].text(0).unwrap(), "15s");
+    Sql::new(&format!("SET {name} = 100")).execute(&mut paused).await.unwrap();
+    let mut transaction = crate::store::begin(&mut paused).await.unwrap();
+    let update = |a: &str| Sql::new(&format!("UPDATE t SET a = '{a}'"));
+    update("paused").execute(&mut transaction).await.unwrap();
+    // It waits until the server has ended the other one, whose process does nothing.
+    assert_eq!(update("next").execute(&mut next).await.unwrap(), 1);
+    update("late").execute(&mut transaction).await.unwrap_err();
+    drop(transaction);
+    let found = Sql::new("SELECT a FROM t").fetch(&mut paused).await.unwrap();
+    assert_eq!(found[0].text(0).unwrap(), "next", "it has another connection");
 }
 
 async fn tables_that_another_process_uses_are_not_removed(on: Kind) {
