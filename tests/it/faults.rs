@@ -1,6 +1,8 @@
 //! Breaking the real process on purpose, and counting what is left.
 
+mod cluster;
 mod dump;
+mod following;
 mod history;
 mod kills;
 mod log_copy;

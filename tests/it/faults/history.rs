@@ -16,8 +16,18 @@ pub(crate) struct Asked {
     pub(crate) tenant: String,
     /// How many events it causes, all or none.
     pub(crate) events: usize,
-    /// The tenant's last sequence by the answer; none while nobody answered.
-    pub(crate) answered: Option<u64>,
+    pub(crate) answer: Answer,
+}
+
+/// What is known of a request from its answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It may have taken effect or not.
+    Unknown,
+    /// It took effect; the tenant's last sequence then.
+    Done(u64),
+    /// It did not take effect, and never will.
+    Refused,
 }
 
 /// One event in the log.
@@ -40,6 +50,8 @@ pub(crate) struct Found {
 pub(crate) enum Fault {
     /// It was acknowledged and is not there.
     Lost(Uuid),
+    /// It was refused and took effect.
+    Refused(Uuid),
     /// It took effect more than once.
     Twice(Uuid),
     /// Some of its events are there and some are not.
@@ -58,6 +70,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(it) => write!(f, "{it} was acknowledged and is lost"),
+            Self::Refused(it) => write!(f, "{it} was refused and took effect"),
             Self::Twice(it) => write!(f, "{it} took effect more than once"),
             Self::Half(it) => write!(f, "{it} took effect in part"),
             Self::Misplaced(it) => write!(f, "{it} took effect elsewhere"),
@@ -113,7 +126,7 @@ impl History {
         for (request, events) in by_request {
             faults.extend(self.settle(request, &events));
         }
-        let lost = self.open.values().filter(|it| it.answered.is_some());
+        let lost = self.open.values().filter(|it| matches!(it.answer, Answer::Done(_)));
         faults.extend(lost.map(|it| Fault::Lost(it.request)));
         faults
     }
@@ -137,6 +150,9 @@ impl History {
         }
         let Some(asked) = self.open.remove(&request) else { return vec![Fault::Unasked(request)] };
         self.settled.insert(request);
+        if asked.answer == Answer::Refused {
+            return vec![Fault::Refused(request)];
+        }
         let commands: HashSet<&str> = events.iter().map(|it| it.command.as_str()).collect();
         let places: Vec<usize> = events.iter().map(|it| it.place).collect();
         if commands.len() > 1 || events.len() > asked.events {
@@ -152,7 +168,7 @@ impl History {
             faults.push(Fault::Misplaced(request));
         }
         let last = events.iter().map(|it| it.sequence).max();
-        if asked.answered.is_some_and(|it| Some(it) < last) {
+        if matches!(asked.answer, Answer::Done(it) if Some(it) < last) {
             faults.push(Fault::Early(request));
         }
         faults

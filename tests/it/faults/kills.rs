@@ -9,8 +9,9 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::dump::{self, MODELS};
+use super::following::{Follower, found};
 use super::history::{Asked, Fault, Found, History};
-use super::log_copy::{Follower, LogCopy, found};
+use super::log_copy::LogCopy;
 use super::writers::{Figures, Keys, METER, Writer};
 use crate::harness::{Installation, Profile, Random, Server, eventually};
 

@@ -4,14 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use event_log::chain::Chains;
 use event_log::embedded::{Depth, EmbeddedLog, Settings, Verified};
-use event_log::{Attribute, EventLog, Partition, Position, Record};
-use serde_json::Value;
+use event_log::{Attribute, EventLog, Partition, Position};
 use tempfile::TempDir;
-use uuid::Uuid;
-
-use super::history::Found;
 
 /// The only partition of the logs of these tests.
 const PARTITION: Partition = Partition(0);
@@ -77,54 +72,4 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(&path, &to).expect("a file can be copied");
         }
     }
-}
-
-/// Follows a log over many crashes, reading only what is new.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Follower {
-    next: u64,
-    chains: Chains,
-}
-
-impl Follower {
-    /// Reads what is new, and checks chain and sequence of every tenant on the way.
-    pub(crate) async fn read(&mut self, log: &EmbeddedLog) -> Vec<Record> {
-        let end = log.end(PARTITION).await.expect("the log has an end");
-        assert!(self.next <= end.0, "the log ended at {} and now does at {}", self.next, end.0);
-        let mut reader =
-            log.read(PARTITION, Position(self.next)).await.expect("the log can be read");
-        let mut new = Vec::new();
-        while self.next < end.0 {
-            for recorded in reader.next(4096).await.expect("the log can be read") {
-                let followed = self.chains.follow(&recorded.record);
-                followed.unwrap_or_else(|it| panic!("at {}: {it:?}", recorded.position.0));
-                self.next = recorded.position.0 + 1;
-                new.push(recorded.record);
-            }
-        }
-        new
-    }
-}
-
-/// What the judge has to know of a record.
-pub(crate) fn found(record: &Record) -> Found {
-    let text = |it: Attribute| record.attribute(it);
-    let (place, of) = text(Attribute::BatchPos).split_once('/').expect("a place `n/m`");
-    Found {
-        tenant: text(Attribute::Tenant).to_owned(),
-        sequence: text(Attribute::Sequence).parse().expect("a sequence"),
-        request: request(record),
-        command: text(Attribute::CommandId).to_owned(),
-        place: place.parse().expect("a place"),
-        of: of.parse().expect("a count"),
-    }
-}
-
-/// A request names itself in its conversation; one of usage, which has no such field, in the ids
-/// of its entries.
-fn request(record: &Record) -> Uuid {
-    let body: Value = serde_json::from_slice(&record.value()).expect("values are not encrypted");
-    let entry = body["entries"][0]["id"].as_str().and_then(|it| it.split('/').next());
-    let name = entry.unwrap_or_else(|| record.attribute(Attribute::CorrelationId));
-    name.parse().unwrap_or_else(|_| panic!("expected a request, got `{name}`"))
 }

@@ -7,7 +7,7 @@ use outbound::Response;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::history::Asked;
+use super::history::{Answer, Asked};
 use crate::harness::{Api, Random};
 
 /// The most entities or entries of one request.
@@ -94,11 +94,12 @@ impl Writer {
             };
             let (request, parts) = (pending.request, pending.parts);
             let events = if self.kind == Kind::Entities { parts } else { 1 };
-            let mut asked = Asked { request, tenant: tenant.clone(), events, answered: None };
+            let mut asked =
+                Asked { request, tenant: tenant.clone(), events, answer: Answer::Unknown };
             let answer = self.ask(&api, &pending).await;
             let gone = answer.is_none();
-            asked.answered = answer.and_then(|it| self.read(&it, &figures));
-            if asked.answered.is_some() {
+            if let Some(sequence) = answer.and_then(|it| self.read(&it, &figures)) {
+                asked.answer = Answer::Done(sequence);
                 figures.acknowledged.fetch_add(1, Ordering::Relaxed);
             } else {
                 self.pending = Some(pending);

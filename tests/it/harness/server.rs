@@ -43,17 +43,24 @@ impl Server {
     }
 
     /// Waits until the server says that it is ready.
-    pub(crate) async fn ready(&mut self, installation: &Installation) {
+    async fn ready(&mut self, installation: &Installation) {
+        if !self.ready_or_ended().await {
+            let log = std::fs::read_to_string(installation.home().join("server.log"));
+            panic!("the server ended:\n{}", log.unwrap_or_default());
+        }
+    }
+
+    /// Waits until the server says that it is ready, and answers whether it did before it ended.
+    pub(crate) async fn ready_or_ended(&mut self) -> bool {
         let url = self.url("/readyz");
-        eventually("the server is ready", async || {
-            if let Ok(Some(status)) = self.process.try_wait() {
-                let log = std::fs::read_to_string(installation.home().join("server.log"));
-                panic!("the server ended with {status}:\n{}", log.unwrap_or_default());
+        eventually("the server is ready or has ended", async || {
+            if matches!(self.process.try_wait(), Ok(Some(_))) {
+                return Some(false);
             }
             let answer = self.client.send(Request::get(url.clone())).await.ok()?;
-            (answer.status == 200).then_some(())
+            (answer.status == 200).then_some(true)
         })
-        .await;
+        .await
     }
 
     /// A client of its doors with this credential.
@@ -72,11 +79,25 @@ impl Server {
         self.process.wait().expect("a killed process ends")
     }
 
+    /// Stops it where it is: its connections stay open, and it does nothing.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on after [`pause`](Self::pause).
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let told = std::process::Command::new("kill").args([signal, &id]).status();
+        assert!(told.expect("`kill` is there").success());
+    }
+
     /// Asks it to end, as an operator does, and waits.
     pub(crate) async fn stop(mut self) {
-        let id = self.process.id().to_string();
-        let told = std::process::Command::new("kill").args(["-TERM", &id]).status();
-        assert!(told.expect("`kill` is there").success());
+        self.signal("-TERM");
         let process = &mut self.process;
         let status = eventually("the server stops", async || {
             process.try_wait().expect("a process of ours can be waited for")

@@ -2,18 +2,13 @@
 //! and goes on when one of them ends.
 
 mod on_kafka {
-    use std::path::PathBuf;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use outbound::{Limits, PeerClient, PeerError, PeerIdentity, Request};
     use serde_json::{Value, json};
-    use sqlx::{AssertSqlSafe, Connection, PgConnection};
-    use uuid::Uuid;
 
-    use crate::harness::{
-        Api, Installation, PATIENCE, Server, eventually, free_address, given_kafka, given_postgres,
-    };
+    use crate::harness::{Api, Cluster, Ground, Installation, PATIENCE, Server, eventually};
 
     /// The operators' tenant.
     const SYSTEM: &str = "ten_00000000000000000000000000000000";
@@ -22,87 +17,25 @@ mod on_kafka {
     const TENANTS: [&str; 8] =
         ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath"];
 
-    /// Two processes' worth of settings, folders and addresses.
-    struct Cluster {
-        first: Installation,
-        second: Installation,
-        /// Where they reach each other.
-        peers: [String; 2],
-        certificates: PathBuf,
+    /// A cluster on the services of this run; none where there are none.
+    async fn cluster() -> Option<Cluster> {
+        Some(Cluster::on(&Ground::given()?).await)
     }
 
-    impl Cluster {
-        /// On topics, a database and an authority of its own; none where there is nothing to run on.
-        async fn new() -> Option<Self> {
-            let (bootstrap, postgres) = (given_kafka()?, given_postgres()?);
-            let name = format!("cluster_{}", Uuid::now_v7().simple());
-            let database = database(&postgres, &name).await;
-            let first = Installation::new();
-            let certificates = first.home().join("certificates");
-            let shown = certificates.display().to_string();
-            first.run(&["cluster", "certificates", &shown, "127.0.0.1"]).text();
-            let root_key = first.home().join("root.key").display().to_string();
-            let peers = [(); 2].map(|()| free_address().to_string());
-            let with = |installation: Installation, peer: &str| {
-                let file = |name: &str| certificates.join(name).display().to_string();
-                installation
-                    .with("CALLBOARD_LOG_KIND", "kafka")
-                    .with("CALLBOARD_LOG_KAFKA_BOOTSTRAP", &bootstrap)
-                    .with("CALLBOARD_LOG_KAFKA_PREFIX", format!("{name}."))
-                    .with("CALLBOARD_LOG_KAFKA_REPLICATION", "1")
-                    .with("CALLBOARD_STORAGE_ROOT_KEY_FILE", &root_key)
-                    .with("CALLBOARD_STORAGE_VAULT", "postgresql")
-                    .with("CALLBOARD_STORAGE_READ_MODELS", "postgresql")
-                    .with("CALLBOARD_STORAGE_POSTGRESQL_URL", &database)
-                    .with("CALLBOARD_STORAGE_POSTGRESQL_READER_ROLE", format!("{name}_reader"))
-                    .with("CALLBOARD_CLUSTER_LISTEN", peer)
-                    .with("CALLBOARD_CLUSTER_AUTHORITIES_FILE", file("authority.pem"))
-                    .with("CALLBOARD_CLUSTER_CERTIFICATE_FILE", file("127.0.0.1.pem"))
-                    .with("CALLBOARD_CLUSTER_KEY_FILE", file("127.0.0.1.key"))
-                    // Where both run on few processors, a reader may wait for its turn.
-                    .with("CALLBOARD_HTTP_VISIBILITY_WAIT_MS", "30000")
-            };
-            let (first, second) = (with(first, &peers[0]), with(Installation::new(), &peers[1]));
-            first.run(&["kafka", "init", "--partitions", "4"]).text();
-            Some(Self { first, second, peers, certificates })
+    /// A token for each tenant, all of which are there when this ends.
+    async fn tenants(cluster: &Cluster, server: &Server) -> Vec<String> {
+        let ids = TENANTS.map(|it| cluster.first.create_tenant(it));
+        let tokens: Vec<String> = ids.iter().map(|it| cluster.first.token(it)).collect();
+        for token in &tokens {
+            let api = server.api(token);
+            eventually("the tenant is there", async || {
+                let answer = api.ask("{ tenant { name } }", &Value::Null).await.ok()?;
+                let body: Value = serde_json::from_slice(&answer.body).ok()?;
+                body["data"]["tenant"]["name"].is_string().then_some(())
+            })
+            .await;
         }
-
-        /// What a process of the cluster proves with that it is one.
-        fn identity(&self) -> PeerIdentity {
-            let read =
-                |name: &str| std::fs::read(self.certificates.join(name)).expect("it was made");
-            PeerIdentity {
-                authorities: read("authority.pem"),
-                certificate: read("127.0.0.1.pem"),
-                key: read("127.0.0.1.key"),
-            }
-        }
-
-        /// A token for each tenant, all of which are there when this ends.
-        async fn tenants(&self, server: &Server) -> Vec<String> {
-            let ids = TENANTS.map(|it| self.first.create_tenant(it));
-            let tokens: Vec<String> = ids.iter().map(|it| self.first.token(it)).collect();
-            for token in &tokens {
-                let api = server.api(token);
-                eventually("the tenant is there", async || {
-                    let answer = api.ask("{ tenant { name } }", &Value::Null).await.ok()?;
-                    let body: Value = serde_json::from_slice(&answer.body).ok()?;
-                    body["data"]["tenant"]["name"].is_string().then_some(())
-                })
-                .await;
-            }
-            tokens
-        }
-    }
-
-    /// The address of a new database beside the one at `url`.
-    async fn database(url: &str, name: &str) -> String {
-        let mut connection = PgConnection::connect(url).await.expect("it lets us in");
-        let create = format!("CREATE DATABASE {name}");
-        sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.expect("it obeys");
-        let mut url: url::Url = url.parse().expect("an address");
-        url.set_path(name);
-        url.into()
+        tokens
     }
 
     const APPLY: &str = "mutation($input: ApplyEntitiesInput!) { applyEntities(input: $input) {
@@ -151,9 +84,9 @@ mod on_kafka {
 
     #[tokio::test]
     async fn what_is_written_at_either_process_is_read_at_the_other() {
-        let Some(cluster) = Cluster::new().await else { return };
+        let Some(cluster) = cluster().await else { return };
         let (one, two) = (cluster.first.up().await, cluster.second.up().await);
-        let tokens = cluster.tenants(&one).await;
+        let tokens = tenants(&cluster, &one).await;
         for (tenant, token) in TENANTS.iter().zip(&tokens) {
             let (here, there) = (one.api(token), two.api(token));
             let mut expected = Vec::new();
@@ -215,9 +148,9 @@ mod on_kafka {
 
     #[tokio::test]
     async fn a_credential_is_all_that_counts_between_processes() {
-        let Some(cluster) = Cluster::new().await else { return };
+        let Some(cluster) = cluster().await else { return };
         let (one, two) = (cluster.first.up().await, cluster.second.up().await);
-        let tokens = cluster.tenants(&one).await;
+        let tokens = tenants(&cluster, &one).await;
         let peer = PeerClient::new(&cluster.identity(), Limits::default()).expect("certificates");
         let ask = async |token: &str, body: &Value| {
             let mut answers = Vec::new();
@@ -334,9 +267,9 @@ mod on_kafka {
 
     #[tokio::test]
     async fn requests_go_on_when_one_process_stops_and_after_one_was_killed() {
-        let Some(cluster) = Cluster::new().await else { return };
+        let Some(cluster) = cluster().await else { return };
         let (one, two) = (cluster.first.up().await, cluster.second.up().await);
-        let tokens = cluster.tenants(&one).await;
+        let tokens = tenants(&cluster, &one).await;
         let writers = Writers::begin(&one, &tokens);
         writers.go_on().await;
         two.stop().await;

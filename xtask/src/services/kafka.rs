@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::process::{self, Process, last_lines, until};
 use super::{Purpose, folder, ports};
-use settings::{Addresses, properties};
+use settings::{Addresses, Detour, properties};
 
 pub use distribution::Distribution;
 
@@ -28,13 +28,15 @@ pub struct Plan {
     purpose: Purpose,
     settings: Vec<(String, String)>,
     java: Vec<String>,
+    detours: Vec<SocketAddr>,
 }
 
 impl Plan {
     /// A cluster of so many brokers for tests. At least 1.
     #[must_use]
     pub fn new(brokers: usize) -> Self {
-        Self { brokers, purpose: Purpose::Tests, settings: Vec::new(), java: Vec::new() }
+        let (settings, java, detours) = (Vec::new(), Vec::new(), Vec::new());
+        Self { brokers, purpose: Purpose::Tests, settings, java, detours }
     }
 
     /// The same for another purpose.
@@ -47,6 +49,14 @@ impl Plan {
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same with a second address of each broker ([`Broker::detour`]) for clients that reach
+    /// it through one of `proxies` only, in the order of the brokers.
+    #[must_use]
+    pub fn with_detours(mut self, proxies: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.detours.extend(proxies);
         self
     }
 
@@ -64,15 +74,21 @@ impl Plan {
     pub fn start(&self, distribution: &Distribution) -> Result<Cluster> {
         let folder = folder::temporary(self.purpose)?;
         let mut all = Vec::new();
-        for _ in 0..self.brokers {
+        for index in 0..self.brokers {
             let (client, controller) = (ports::free_address()?, ports::free_address()?);
-            all.push(Addresses { client, controller });
+            let detour = match self.detours.get(index) {
+                Some(advertised) => {
+                    Some(Detour { broker: ports::free_address()?, advertised: *advertised })
+                }
+                None => None,
+            };
+            all.push(Addresses { client, controller, detour });
         }
         let mut brokers = Vec::new();
         for id in 1..=self.brokers {
             let home = folder.path().join(format!("broker-{id}"));
             let text = properties(id, &all, &home.join("data"), &self.settings);
-            brokers.push(Broker::new(id, all[id - 1].client, home, &text, self, distribution)?);
+            brokers.push(Broker::new(id, all[id - 1], home, &text, self, distribution)?);
         }
         format(&brokers)?;
         let cluster = Cluster { brokers, folder };
@@ -166,6 +182,7 @@ impl Cluster {
 pub struct Broker {
     id: usize,
     address: SocketAddr,
+    detour: Option<SocketAddr>,
     home: PathBuf,
     purpose: Purpose,
     java: Vec<String>,
@@ -176,7 +193,7 @@ pub struct Broker {
 impl Broker {
     fn new(
         id: usize,
-        address: SocketAddr,
+        addresses: Addresses,
         home: PathBuf,
         properties: &str,
         plan: &Plan,
@@ -184,7 +201,8 @@ impl Broker {
     ) -> Result<Self> {
         let broker = Self {
             id,
-            address,
+            address: addresses.client,
+            detour: addresses.detour.map(|it| it.broker),
             home,
             purpose: plan.purpose,
             java: plan.java.clone(),
@@ -201,6 +219,12 @@ impl Broker {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it listens to those who were sent to a proxy, if there is one.
+    #[must_use]
+    pub fn detour(&self) -> Option<SocketAddr> {
+        self.detour
     }
 
     /// What it printed since it was first started.

@@ -24,9 +24,9 @@ fn good() -> (Vec<Asked>, Vec<Found>) {
                 of: THREE,
             });
         }
-        let answered = Some(*sequence);
+        let answer = Answer::Done(*sequence);
         let tenant = tenant.to_owned();
-        asked.push(Asked { request: request(number), tenant, events: THREE, answered });
+        asked.push(Asked { request: request(number), tenant, events: THREE, answer });
     }
     (asked, found)
 }
@@ -61,20 +61,32 @@ fn a_good_history_has_no_faults_whether_told_at_once_or_crash_by_crash() {
 
 #[test]
 fn what_was_not_answered_may_be_there_or_not() {
-    check(|asked, _| asked[4].answered = None, &[]);
+    check(|asked, _| asked[4].answer = Answer::Unknown, &[]);
     check(
         |asked, found| {
-            asked[9].answered = None;
+            asked[9].answer = Answer::Unknown;
             found.truncate(9 * THREE);
         },
         &[],
     );
     check(
         |asked, found| {
-            asked[9].answered = None;
+            asked[9].answer = Answer::Unknown;
             found.truncate(9 * THREE + 1);
         },
         &[Fault::Half(request(9))],
+    );
+}
+
+#[test]
+fn what_was_refused_must_not_be_there() {
+    check(|asked, _| asked[4].answer = Answer::Refused, &[Fault::Refused(request(4))]);
+    check(
+        |asked, found| {
+            asked[9].answer = Answer::Refused;
+            found.truncate(9 * THREE);
+        },
+        &[],
     );
 }
 

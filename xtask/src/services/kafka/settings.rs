@@ -14,6 +14,17 @@ pub(super) struct Addresses {
     pub(super) client: SocketAddr,
     /// For agreeing with other brokers on who leads what.
     pub(super) controller: SocketAddr,
+    /// For clients that do not reach the others directly.
+    pub(super) detour: Option<Detour>,
+}
+
+/// A second way to a broker, for clients alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Detour {
+    /// Where it listens.
+    pub(super) broker: SocketAddr,
+    /// Where it tells those who come there to find it.
+    pub(super) advertised: SocketAddr,
 }
 
 /// The settings of the broker `id` (from 1) of a cluster at `all`, keeping its data in `folder`.
@@ -24,7 +35,7 @@ pub(super) fn properties(
     folder: &Path,
     more: &[(String, String)],
 ) -> String {
-    let Addresses { client, controller } = all[id - 1];
+    let Addresses { client, controller, detour } = all[id - 1];
     let voters = (1..).zip(all).map(|(id, it)| format!("{id}@{}", it.controller));
     let voters = voters.collect::<Vec<_>>().join(",");
     let copies = all.len().min(COPIES_MAX);
@@ -70,6 +81,18 @@ share.coordinator.state.topic.num.partitions=1
 ",
         folder = folder.display(),
     );
+    if let Some(Detour { broker, advertised }) = detour {
+        // Of a name that is there twice, the last value holds.
+        write!(
+            text,
+            "\
+listeners=PLAINTEXT://{client},CONTROLLER://{controller},DETOUR://{broker}
+advertised.listeners=PLAINTEXT://{client},DETOUR://{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,DETOUR:PLAINTEXT
+"
+        )
+        .expect("a text takes what is written");
+    }
     for (name, value) in more {
         writeln!(text, "{name}={value}").expect("a text takes what is written");
     }
@@ -82,12 +105,24 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
     use std::path::Path;
 
-    use super::{Addresses, properties};
+    use super::{Addresses, Detour, properties};
 
     /// The settings of the second of `count` brokers, as Java reads them: the last of a name.
     fn second_of(count: u16) -> BTreeMap<String, String> {
-        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let addresses = |it| Addresses { client: address(10 + it), controller: address(20 + it) };
+        second_by(count, |_| None)
+    }
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    }
+
+    /// The same where each has this second way.
+    fn second_by(count: u16, detour: fn(u16) -> Option<Detour>) -> BTreeMap<String, String> {
+        let addresses = |it| Addresses {
+            client: address(10 + it),
+            controller: address(20 + it),
+            detour: detour(it),
+        };
         let all: Vec<Addresses> = (1..=count).map(addresses).collect();
         let more = [("num.io.threads".to_owned(), "9".to_owned())];
         let text = properties(2, &all, Path::new("/tmp/data"), &more);
@@ -118,6 +153,16 @@ mod tests {
         check(2, "min.insync.replicas", "1");
         check(3, "min.insync.replicas", "2");
         check(5, "transaction.state.log.min.isr", "2");
+    }
+
+    #[test]
+    fn a_detour_is_advertised_to_those_who_take_it_and_to_no_broker() {
+        let detour = |it| Some(Detour { broker: address(30 + it), advertised: address(40 + it) });
+        let settings = second_by(2, detour);
+        assert!(settings["listeners"].ends_with(",DETOUR://127.0.0.1:32"));
+        let advertised = &settings["advertised.listeners"];
+        assert_eq!(advertised, "PLAINTEXT://127.0.0.1:12,DETOUR://127.0.0.1:42");
+        assert_eq!(settings["inter.broker.listener.name"], "PLAINTEXT");
     }
 
     #[test]

@@ -1,0 +1,125 @@
+//! Brokers that fail, one or all, and a network between a process and its brokers that is cut.
+
+use std::time::Duration;
+
+use xtask::services::kafka::{Broker, Cluster as Brokers, Plan};
+
+use super::{count, turn};
+use crate::faults::cluster::arena::{Arena, session};
+use crate::faults::cluster::proxy::Proxy;
+use crate::harness::{Ground, given_postgres, kafka_distribution};
+
+/// How many brokers there are where they fail.
+const BROKERS: usize = 3;
+
+/// How long a broker, or all of them, stay down at most where that is shorter than a session. In
+/// milliseconds.
+const DOWN_MAX: u64 = 1_500;
+
+/// How much longer than a session they stay away at most where it is longer. In milliseconds.
+const BEYOND_MAX: u64 = 5_000;
+
+/// Three brokers, and what runs on them.
+async fn brokers(plan: Plan) -> Option<(Brokers, Ground)> {
+    let (distribution, postgres) = (kafka_distribution()?, given_postgres()?);
+    let brokers = tokio::task::block_in_place(|| plan.start(&distribution));
+    let brokers = brokers.expect("brokers start");
+    let bootstrap = brokers.bootstrap();
+    let bootstraps = [bootstrap.clone(), bootstrap];
+    let replication = brokers.brokers().len();
+    Some((brokers, Ground { bootstraps, replication, postgres }))
+}
+
+/// Restarts of one of three brokers, killed and stopped in turn: `fast` 0, `ci` 0, `full` 10.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_when_one_of_three_brokers_restarts() {
+    let restarts = count(0, 0, 10);
+    if restarts == 0 {
+        return;
+    }
+    let _turn = turn().await;
+    let Some((brokers, ground)) = brokers(Plan::new(BROKERS)).await else { return };
+    let mut arena = Arena::open(&ground).await;
+    for number in 0..restarts {
+        arena
+            .round("broker restarted", async |arena| {
+                let which = usize::try_from(arena.random.below(3)).expect("it is small");
+                let broker = brokers.broker(which);
+                let ended = tokio::task::block_in_place(|| match number % 2 {
+                    0 => broker.kill(),
+                    _ => broker.stop(),
+                });
+                ended.expect("it ends");
+                tokio::time::sleep(Duration::from_millis(arena.random.below(DOWN_MAX))).await;
+                tokio::task::block_in_place(|| broker.restart()).expect("it starts again");
+            })
+            .await;
+    }
+    arena.close("broker restarted").await;
+}
+
+/// All brokers down and up again, shorter and longer than a session in turn: `fast` 0, `ci` 0,
+/// `full` 6.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_goes_on_when_all_brokers_come_back() {
+    let outages = count(0, 0, 6);
+    if outages == 0 {
+        return;
+    }
+    let _turn = turn().await;
+    let Some((brokers, ground)) = brokers(Plan::new(BROKERS)).await else { return };
+    let mut arena = Arena::open(&ground).await;
+    for number in 0..outages {
+        arena
+            .round("all brokers down", async |arena| {
+                let kill = || brokers.brokers().iter().try_for_each(Broker::kill);
+                tokio::task::block_in_place(kill).expect("they can be killed");
+                let away = match number % 2 {
+                    0 => Duration::from_millis(arena.random.below(DOWN_MAX)),
+                    _ => session() + Duration::from_millis(arena.random.below(BEYOND_MAX)),
+                };
+                tokio::time::sleep(away).await;
+                tokio::task::block_in_place(|| brokers.restart()).expect("they start again");
+            })
+            .await;
+    }
+    arena.close("all brokers down").await;
+}
+
+/// Cuts between a process and its brokers, shorter and longer than a session in turn: `fast` 0,
+/// `ci` 0, `full` 10.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_cut_off_from_its_brokers_says_nothing_of_the_past() {
+    let cuts = count(0, 0, 10);
+    if cuts == 0 {
+        return;
+    }
+    let _turn = turn().await;
+    let proxy = Proxy::start().await;
+    let plan = Plan::new(1).with_detours([proxy.address()]);
+    let Some((brokers, mut ground)) = brokers(plan).await else { return };
+    proxy.forward_to(brokers.broker(0).detour().expect("it has one"));
+    ground.bootstraps[0] = proxy.address().to_string();
+    let mut arena = Arena::open(&ground).await;
+    for number in 0..cuts {
+        // The process that is cut off is to be one that owns something.
+        arena.an_owner().await;
+        arena
+            .round("network cut", async |arena| {
+                proxy.cut();
+                match number % 2 {
+                    0 => {
+                        let away = Duration::from_millis(arena.random.below(DOWN_MAX));
+                        tokio::time::sleep(away).await;
+                    }
+                    _ => {
+                        tokio::time::sleep(session()).await;
+                        arena.goes_on().await;
+                    }
+                }
+                proxy.mend();
+            })
+            .await;
+    }
+    arena.close("network cut").await;
+}
