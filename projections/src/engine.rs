@@ -18,6 +18,7 @@ pub(crate) mod share;
 pub(crate) mod status;
 pub(crate) mod table_set;
 pub(crate) mod teller;
+mod upkeep;
 mod worker;
 
 use std::collections::BTreeSet;

@@ -15,7 +15,7 @@ mod sql;
 
 pub(crate) use connection::{
     Connection, Durability, begin, define, gather_statistics, has_table, make_durable,
-    set_durability, sync_at_commit, take_turns,
+    set_durability, sync_at_commit, take_turns, write_back,
 };
 pub(crate) use place::{Access, Database, Place};
 pub(crate) use readers::{Bounds, Reader, Readers};

@@ -48,6 +48,8 @@ struct Crew {
 
 impl Crew {
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let set = self.set.clone();
+        let upkeep = tokio::spawn(async move { set.upkeep.run().await });
         let mut share = self.tools.share.clone();
         while !*stop.borrow() {
             let wanted = share.now(self.tools.log.partitions());
@@ -62,6 +64,7 @@ impl Crew {
         }
         let all = self.working.keys().copied().collect();
         self.dismiss(all).await;
+        upkeep.abort();
     }
 
     fn hire(&mut self, partition: Partition) {

@@ -15,6 +15,7 @@ use crate::engine::checkpoint::{
 };
 use crate::engine::live::Live;
 use crate::engine::status::ParkedTenant;
+use crate::engine::upkeep::Upkeep;
 use crate::model::Model;
 use crate::store::{
     self, Access, Bounds, Connection, Database, Durability, Place as Tables, Readers, Sql,
@@ -52,6 +53,8 @@ pub(crate) struct TableSet {
     pub model: Model,
     pub generation: u64,
     pub readers: Readers,
+    /// What is to be done beside the transactions.
+    pub upkeep: Upkeep,
     tables: Tables,
     writer: tokio::sync::Mutex<Connection>,
     progress: watch::Sender<Vec<Progress>>,
@@ -123,6 +126,7 @@ impl TableSet {
             model,
             generation,
             readers: Readers::new(tables.clone(), readers),
+            upkeep: Upkeep::of(tables.clone()),
             tables,
             writer: tokio::sync::Mutex::new(writer),
             progress: watch::Sender::new(Vec::new()),

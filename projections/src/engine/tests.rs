@@ -418,3 +418,4 @@ mod isolation;
 mod listening;
 mod panics;
 mod processes;
+mod upkeep;

@@ -27,9 +27,9 @@ use crate::store::StoreError;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// How long the events that follow a crowd gather before they are applied together. In
+/// The longest that the events after a crowd gather before they are applied together. In
 /// milliseconds: 20. Fewer, larger transactions are cheaper; nobody notices so short a wait.
-const GATHER_TIME: Duration = Duration::from_millis(20);
+const GATHER_TIME_MAX: Duration = Duration::from_millis(20);
 
 /// How many events in one batch are a crowd: 16. What fewer do is shown at once.
 const CROWD_MIN: usize = 16;
@@ -75,9 +75,10 @@ impl Tools {
     }
 }
 
-/// How long after the beginning of a batch of so many events the next one begins.
-fn gathering(count: usize) -> Duration {
-    if (CROWD_MIN..CROWD_MAX).contains(&count) { GATHER_TIME } else { Duration::ZERO }
+/// How long the next events gather after a batch of so many that took so long: as long again, so
+/// that a busy machine makes larger batches and an idle one has nobody wait for nothing.
+fn gathering(count: usize, took: Duration) -> Duration {
+    if (CROWD_MIN..CROWD_MAX).contains(&count) { took.min(GATHER_TIME_MAX) } else { Duration::ZERO }
 }
 
 /// What is applied together next to a set that is being filled up to `end`. It takes larger
@@ -178,8 +179,7 @@ impl Worker {
                     records = next => records.map_err(EngineError::Log)?,
                     _ = self.stop.wait_for(|it| *it) => return Ok(()),
                 };
-                let count = records.len();
-                not_before = Instant::now() + gathering(count);
+                let (began, count) = (Instant::now(), records.len());
                 let span = self.span(&records);
                 let prepared =
                     batch::prepare(self.set.model, self.partition, records, &self.tools.keyring);
@@ -189,6 +189,9 @@ impl Worker {
                     // Another worker is ahead: go on from where it got to.
                     None => break,
                 }
+                self.set.upkeep.wrote(count);
+                let ended = Instant::now();
+                not_before = ended + gathering(count, ended - began);
                 metrics::counter!("projection_events_total", "model" => self.set.model.name())
                     .increment(count as u64);
             }

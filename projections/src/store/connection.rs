@@ -108,7 +108,7 @@ pub(crate) async fn set_durability(
         return session.set_durability(durability).await;
     }
     for it in file::durability(durability) {
-        Sql::new(it).execute(connection).await?;
+        Sql::new(&it).execute(connection).await?;
     }
     Ok(())
 }
@@ -119,6 +119,15 @@ pub(crate) async fn make_durable(connection: &mut Connection, last: Sql) -> Resu
     match connection {
         Connection::Sqlite(_) => file::make_durable(connection, last).await,
         Connection::Postgres(_) => postgres::make_durable(connection, last).await,
+    }
+}
+
+/// Copies what was committed to where it stays, as far as readers let it, and keeps nobody waiting.
+/// Nothing where the database does so by itself.
+pub(crate) async fn write_back(connection: &mut Connection) -> Result<(), StoreError> {
+    match connection {
+        Connection::Sqlite(_) => file::write_back(connection).await.map(drop),
+        Connection::Postgres(_) => Ok(()),
     }
 }
 

@@ -69,7 +69,7 @@ fn options(path: &Path, access: Access) -> SqliteConnectOptions {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .pragma("cache_size", "-65536")
-            .pragma("wal_autocheckpoint", "8000"),
+            .pragma("wal_autocheckpoint", PAGES_BESIDE_MAX),
         Access::Read => {
             options.read_only(true).pragma("cache_size", "-16384").pragma("mmap_size", "268435456")
         }
@@ -89,14 +89,26 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// How a connection is told what a power cut may cost.
-pub(super) fn durability(durability: Durability) -> [&'static str; 2] {
+pub(super) fn durability(durability: Durability) -> [String; 3] {
     // What is sorted on the way to an index may be larger than memory.
-    match durability {
-        Durability::Disposable => ["PRAGMA synchronous = off", "PRAGMA temp_store = file"],
-        Durability::Ordered => ["PRAGMA synchronous = normal", "PRAGMA temp_store = memory"],
-        Durability::Full => ["PRAGMA synchronous = full", "PRAGMA temp_store = memory"],
-    }
+    let (synchronous, sorted_in, pages) = match durability {
+        Durability::Disposable => ("off", "file", PAGES_MAX),
+        Durability::Ordered => ("normal", "memory", PAGES_BESIDE_MAX),
+        Durability::Full => ("full", "memory", PAGES_MAX),
+    };
+    [
+        format!("PRAGMA synchronous = {synchronous}"),
+        format!("PRAGMA temp_store = {sorted_in}"),
+        format!("PRAGMA wal_autocheckpoint = {pages}"),
+    ]
 }
+
+/// After how many pages in SQLite's log a commit copies them into the file: 8,000 of 4 KiB, 32 MB.
+const PAGES_MAX: &str = "8000";
+
+/// The same where [`write_back`] is called meanwhile: 16,000, so that little is left to copy when a
+/// commit has the log begin anew, which only a commit does.
+const PAGES_BESIDE_MAX: &str = "16000";
 
 /// Makes everything that was committed survive a power cut.
 pub(super) async fn make_durable(connection: &mut Connection, last: Sql) -> Result<(), StoreError> {
@@ -104,14 +116,17 @@ pub(super) async fn make_durable(connection: &mut Connection, last: Sql) -> Resu
     const PAUSE: Duration = Duration::from_millis(20);
 
     last.execute(connection).await?;
-    loop {
-        let done = Sql::new("PRAGMA wal_checkpoint(passive)").fetch_optional(connection).await?;
-        let Some(done) = done else { return Ok(()) };
-        if done.integer(0)? == 0 && done.integer(1)? == done.integer(2)? {
-            return Ok(());
-        }
+    while !write_back(connection).await? {
         tokio::time::sleep(PAUSE).await;
     }
+    Ok(())
+}
+
+/// Copies what was committed into the file, as far as readers let it; whether that is all.
+pub(super) async fn write_back(connection: &mut Connection) -> Result<bool, StoreError> {
+    let done = Sql::new("PRAGMA wal_checkpoint(passive)").fetch_optional(connection).await?;
+    let Some(done) = done else { return Ok(true) };
+    Ok(done.integer(0)? == 0 && done.integer(1)? == done.integer(2)?)
 }
 
 /// The statement that makes a table or an index.
