@@ -190,7 +190,8 @@ fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(i64, 
     loop {
         match consumer.fetch_watermarks(topic, partition, WATERMARKS_MAX) {
             Ok(found) => return Ok(found),
-            // The partition is new, or moves; the client asks anew who leads it.
+            // The partition is new, or moves, or the broker has just started and does not know all
+            // of them yet; the client asks anew who leads it.
             Err(error) if is_moving(&error) && Instant::now() < deadline => {
                 std::thread::sleep(MOVING_PAUSE);
             }
@@ -210,6 +211,8 @@ fn is_moving(error: &KafkaError) -> bool {
                 | Code::LeaderNotAvailable
                 | Code::ReplicaNotAvailable
                 | Code::OffsetNotAvailable
+                | Code::UnknownPartition
+                | Code::UnknownTopicOrPartition
         )
     )
 }

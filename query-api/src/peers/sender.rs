@@ -67,18 +67,25 @@ impl Sender {
         loop {
             owners.mark_unchanged();
             let decided = here.submit_here(&session.principal, request.clone()).await;
-            let Err(CommandError::NotOwner(partition)) = decided else { return decided };
-            let body = body.get_or_insert_with(|| {
-                Bytes::from(serde_json::to_vec(&request).expect("a request is plain data"))
-            });
-            let credential = Some(&session.credential);
-            let why = match self.attempt(partition, COMMANDS, credential, body.clone()).await {
-                Attempt::Answered(answer) => return answer,
-                Attempt::NotThere(why) => why,
-                Attempt::Lost => {
+            let attempt = match decided {
+                Err(CommandError::NotOwner(partition)) => {
+                    let body = body.get_or_insert_with(|| {
+                        Bytes::from(serde_json::to_vec(&request).expect("a request is plain data"))
+                    });
+                    let credential = Some(&session.credential);
+                    self.attempt(partition, COMMANDS, credential, body.clone()).await
+                }
+                decided => Attempt::Answered(decided),
+            };
+            let why = match attempt {
+                // Whoever owns the partition next can say what the last one could not.
+                Attempt::Lost | Attempt::Answered(Err(CommandError::Unknown)) => {
                     lost = true;
                     String::new()
                 }
+                Attempt::Answered(answer) if lost => return after_a_loss(answer, &request),
+                Attempt::Answered(answer) => return answer,
+                Attempt::NotThere(why) => why,
             };
             if lost && !may_be_repeated(&request) {
                 return Err(CommandError::Unknown);
@@ -148,6 +155,21 @@ impl Peers for Sender {
 /// Whether nothing happens twice when it is asked twice.
 fn may_be_repeated(request: &Request) -> bool {
     request.idempotency_key.is_some() || request.mode == Mode::Preview
+}
+
+/// What `answer` says of a request that may have been done before: not that nothing was.
+fn after_a_loss(
+    answer: Result<Outcome, CommandError>,
+    request: &Request,
+) -> Result<Outcome, CommandError> {
+    use CommandError::{Busy, TooManyKeys, Unavailable, Unknown};
+
+    match answer {
+        Err(Busy { .. } | TooManyKeys { .. } | Unavailable(_)) if request.mode == Mode::Commit => {
+            Err(Unknown)
+        }
+        answer => answer,
+    }
 }
 
 /// What a peer's refusal says.

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
 
 use outbound::{Client, Limits, Reach, Request};
 use url::Url;
 
-use super::{Api, Installation, eventually};
+use super::{Api, Installation, PATIENCE, eventually};
 
 /// A server. Dropping it kills it.
 #[derive(Debug)]
@@ -44,23 +45,26 @@ impl Server {
 
     /// Waits until the server says that it is ready.
     async fn ready(&mut self, installation: &Installation) {
-        if !self.ready_or_ended().await {
+        let ready = tokio::time::timeout(PATIENCE, self.ready_or_ended()).await;
+        if ready != Ok(true) {
             let log = std::fs::read_to_string(installation.home().join("server.log"));
-            panic!("the server ended:\n{}", log.unwrap_or_default());
+            panic!("the server is not ready, or ended:\n{}", log.unwrap_or_default());
         }
     }
 
     /// Waits until the server says that it is ready, and answers whether it did before it ended.
     pub(crate) async fn ready_or_ended(&mut self) -> bool {
         let url = self.url("/readyz");
-        eventually("the server is ready or has ended", async || {
+        loop {
             if matches!(self.process.try_wait(), Ok(Some(_))) {
-                return Some(false);
+                return false;
             }
-            let answer = self.client.send(Request::get(url.clone())).await.ok()?;
-            (answer.status == 200).then_some(true)
-        })
-        .await
+            let answer = self.client.send(Request::get(url.clone())).await;
+            if answer.is_ok_and(|it| it.status == 200) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// A client of its doors with this credential.

@@ -11,7 +11,7 @@ use commands::{CommandError, Commands, Mode, Outcome, Peers, Request, SystemCloc
 use domain::id::{ActorId, TenantId};
 use domain::operation::Operation;
 use domain::principal::Principal;
-use event_log::memory::Group;
+use event_log::memory::{Fault, Group};
 use event_log::{EventLog, MemoryLog, Partition};
 use outbound::{Limits, PeerClient, PeerError};
 use projections::temporary::{Kind, Temporary};
@@ -107,6 +107,7 @@ impl Process {
 
 /// Two processes, and a tenant in partition 1. The first owns partition 0, nobody owns 1.
 struct Two {
+    log: MemoryLog,
     group: Group,
     one: Process,
     two: Process,
@@ -137,7 +138,7 @@ impl Two {
         let mut headers = axum::http::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
         let session = Verifier::new(keyring).session(&headers).unwrap().unwrap();
-        Self { group, one, two, authority, session, token }
+        Self { log, group, one, two, authority, session, token }
     }
 }
 
@@ -245,4 +246,44 @@ async fn what_may_have_happened_is_asked_again_only_if_nothing_happens_twice() {
     lose(usize::MAX);
     let unknown = two.two.ask(&two.session, keyed).await.unwrap_err();
     assert!(matches!(unknown, CommandError::Unknown), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_done() {
+    let two = Two::start().await;
+    let keyed = |key: &str| {
+        let idempotency_key = Some(key.parse().unwrap());
+        Request { idempotency_key, ..rename(key) }
+    };
+    // The control: where nothing was lost, it says so.
+    two.log.faults().fail_next(Fault::Refused);
+    let refused = two.two.ask(&two.session, keyed("first")).await.unwrap_err();
+    assert!(matches!(refused, CommandError::Unavailable(_)), "{refused:?}");
+    two.two.lost.store(1, Ordering::SeqCst);
+    for _ in 0..2 {
+        two.log.faults().fail_next(Fault::Refused);
+    }
+    let unknown = two.two.ask(&two.session, keyed("second")).await.unwrap_err();
+    assert!(matches!(unknown, CommandError::Unknown), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn the_next_owner_says_what_became_of_what_the_last_one_did_not_know() {
+    let two = Two::start().await;
+    two.log.faults().fail_next(Fault::UnknownWritten);
+    let held = two.log.faults().hold();
+    let key = Some("once".parse().unwrap());
+    let asking = two.one.ask(&two.session, Request { idempotency_key: key, ..rename("Moved") });
+    let moving = async {
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        two.group.tell_lost(ITS, 0);
+        drop(held);
+        two.one.commands.owned().wait_for(|it| !it.contains(&ITS)).await.unwrap();
+        two.group.seize(ITS, 1);
+    };
+    let (outcome, ()) = tokio::join!(asking, moving);
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.events.len(), outcome.repetition), (1, Repetition::Remembered));
 }

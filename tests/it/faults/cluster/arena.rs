@@ -225,11 +225,14 @@ impl Arena {
     pub(crate) async fn start_again(&mut self, which: usize) {
         for _ in 0..STARTS_MAX {
             let mut server = Server::begin(self.installation(which), &[]);
-            if server.ready_or_ended().await {
-                self.servers[which] = Some(server);
-                return;
+            match tokio::time::timeout(SERVED_MAX, server.ready_or_ended()).await {
+                Ok(true) => {
+                    self.servers[which] = Some(server);
+                    return;
+                }
+                Ok(false) => self.figures.failed_starts.add(),
+                Err(_late) => panic!("a process is not ready in time{}", self.logs()),
             }
-            self.figures.failed_starts.add();
         }
         panic!("a process does not start any more{}", self.logs());
     }

@@ -30,10 +30,10 @@ async fn brokers(plan: Plan) -> Option<(Brokers, Ground)> {
     Some((brokers, Ground { bootstraps, replication, postgres }))
 }
 
-/// Restarts of one of three brokers, killed and stopped in turn: `fast` 0, `ci` 0, `full` 10.
+/// Restarts of one of three brokers, killed and stopped in turn: `fast` 0, `ci` 2, `full` 10.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_when_one_of_three_brokers_restarts() {
-    let restarts = count(0, 0, 10);
+    let restarts = count(0, 2, 10);
     if restarts == 0 {
         return;
     }
@@ -58,11 +58,11 @@ async fn nothing_is_lost_when_one_of_three_brokers_restarts() {
     arena.close("broker restarted").await;
 }
 
-/// All brokers down and up again, shorter and longer than a session in turn: `fast` 0, `ci` 0,
+/// All brokers down and up again, shorter and longer than a session in turn: `fast` 0, `ci` 2,
 /// `full` 6.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_goes_on_when_all_brokers_come_back() {
-    let outages = count(0, 0, 6);
+    let outages = count(0, 2, 6);
     if outages == 0 {
         return;
     }
@@ -87,10 +87,10 @@ async fn everybody_goes_on_when_all_brokers_come_back() {
 }
 
 /// Cuts between a process and its brokers, shorter and longer than a session in turn: `fast` 0,
-/// `ci` 0, `full` 10.
+/// `ci` 2, `full` 10.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_cut_off_from_its_brokers_says_nothing_of_the_past() {
-    let cuts = count(0, 0, 10);
+    let cuts = count(0, 2, 10);
     if cuts == 0 {
         return;
     }
