@@ -12,13 +12,13 @@ const MOMENT_MAX: u64 = 50_000;
 /// How much longer than a session a process is paused at most. In milliseconds.
 const BEYOND_MAX: u64 = 3_000;
 
-/// Kills of an owner: `fast` 1, `ci` 3, `full` 50.
+/// Kills of an owner: `fast` 1, `ci` 2, `full` 50.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_command_survives_the_death_of_its_owner() {
     let Some(ground) = Ground::given() else { return };
     let _turn = turn().await;
     let mut arena = Arena::open(&ground).await;
-    for _ in 0..count(1, 3, 50) {
+    for _ in 0..count(1, 2, 50) {
         let victim = arena.an_owner().await;
         arena.round("owner killed", async |arena| kill(arena, victim).await).await;
     }
@@ -35,10 +35,10 @@ async fn kill(arena: &mut Arena, victim: usize) {
     arena.start_again(victim).await;
 }
 
-/// Pauses of an owner that last longer than its session: `fast` 0, `ci` 2, `full` 20.
+/// Pauses of an owner that last longer than its session: `fast` 0, `ci` 1, `full` 20.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_was_paused_says_nothing_of_the_past_and_writes_nothing() {
-    let pauses = count(0, 2, 20);
+    let pauses = count(0, 1, 20);
     let Some(ground) = Ground::given().filter(|_| pauses > 0) else { return };
     let _turn = turn().await;
     let mut arena = Arena::open(&ground).await;
