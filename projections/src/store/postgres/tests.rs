@@ -104,7 +104,7 @@ async fn a_writer_that_rests_too_long_holds_nothing_any_more(on: Kind) {
     Sql::new("INSERT INTO t (a) VALUES ('old')").execute(&mut next).await.unwrap();
     let name = "idle_in_transaction_session_timeout";
     let set = Sql::new(&format!("SHOW {name}")).fetch(&mut paused).await.unwrap();
-    assert_eq!(set[0].text(0).unwrap(), "15s");
+    assert_eq!(set[0].text(0).unwrap(), "1min");
     Sql::new(&format!("SET {name} = 100")).execute(&mut paused).await.unwrap();
     let mut transaction = crate::store::begin(&mut paused).await.unwrap();
     let update = |a: &str| Sql::new(&format!("UPDATE t SET a = '{a}'"));
