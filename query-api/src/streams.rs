@@ -259,6 +259,8 @@ impl TenantStream {
             let malformed = || damaged(record, it.header());
             record.attribute(it).parse().map_err(|_| malformed())
         };
+        // What follows the command's identity is for the write side.
+        let command = record.attribute(Attribute::CommandId).split('.').next();
         Ok(StreamEvent {
             sequence: number(Attribute::Sequence)?,
             id: text(Attribute::Id),
@@ -267,7 +269,7 @@ impl TenantStream {
             revision: number(Attribute::Revision)?,
             time: text(Attribute::Time),
             actor: text(Attribute::Actor),
-            command_id: text(Attribute::CommandId),
+            command_id: command.unwrap_or_default().to_owned(),
             correlation_id: text(Attribute::CorrelationId),
             causation_id: text(Attribute::CausationId),
             data: value(record, &self.keys)?,
