@@ -230,6 +230,14 @@ impl Commands {
         self.0.views.directory().entry(tenant).map(|it| Partition(it.partition))
     }
 
+    /// The partition of `tenant`, if it is known and another process decides there.
+    #[must_use]
+    pub fn elsewhere(&self, tenant: TenantId) -> Option<Partition> {
+        self.partition_of(tenant)?;
+        let owner = self.owner_of(tenant).ok()?;
+        owner.is_elsewhere().then_some(owner.partition)
+    }
+
     /// The partitions that are owned by this process, as that changes.
     #[must_use]
     pub fn owned(&self) -> watch::Receiver<BTreeSet<Partition>> {

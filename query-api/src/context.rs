@@ -17,7 +17,7 @@ use crate::error::ApiError;
 use crate::loaders::Loaders;
 use crate::opaque::{self, Place};
 use crate::pace::{self, Pace};
-use crate::peers::Sender;
+use crate::peers::{PATIENCE, Sender, alone};
 use crate::streams::Tails;
 use crate::trace;
 use crate::turns::Turns;
@@ -103,7 +103,7 @@ impl Context {
     ) -> Result<Outcome, CommandError> {
         match &self.inner.peers {
             Some(peers) => peers.submit(self, session, request).await,
-            None => self.submit_here(&session.principal, request).await.map_err(alone),
+            None => alone::submit(self, &session.principal, request, PATIENCE).await,
         }
     }
 
@@ -182,17 +182,6 @@ impl Context {
     pub fn position_token(&self, principal: &Principal, place: &Place) -> String {
         let incarnation = self.inner.log.incarnation();
         opaque::seal_position(&self.inner.keyring, principal.tenant(), incarnation, place)
-    }
-}
-
-/// What it means to a process that knows no others that another one decides.
-fn alone(error: CommandError) -> CommandError {
-    match error {
-        CommandError::NotOwner(partition) => CommandError::Unavailable(format!(
-            "partition {partition} is not owned by this process, and it can ask no other: the \
-             setting `cluster.listen` is empty"
-        )),
-        error => error,
     }
 }
 

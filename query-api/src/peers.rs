@@ -4,10 +4,13 @@
 //! the credential of whoever asked it, which the owner verifies as if it had come to its own
 //! public doors (`door`). Both ends of a connection have a certificate of the cluster's authority
 //! (`listener`), but that grants nothing beyond being heard. Nobody passes on what was passed on
-//! to it. How requests get there is for `server` to wire ([`Carrier`]); this crate has no client.
+//! to it. Processes of two versions understand each other: a field that is added may be ignored, and
+//! what must not be ignored gets a place of its own (`/peers/v2/…`), which an older process answers
+//! with 404. How requests get there is for `server` to wire ([`Carrier`]); this crate has no client.
 //!
 //! Start at [`Sender`].
 
+pub(crate) mod alone;
 mod door;
 mod listener;
 mod sender;
@@ -23,6 +26,7 @@ use crate::auth::Credential;
 
 pub(crate) use door::router;
 pub use listener::{Identity, PeerListener, PeerListenerError};
+pub(crate) use sender::PATIENCE;
 pub use sender::Sender;
 
 /// Where an owner is asked for a change. The body is a [`commands::Request`], the answer the

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use commands::{Commands, SystemClock, Values};
 use event_log::{EventLog, Partition, Position};
 use projections::Projections;
@@ -24,6 +24,9 @@ pub(crate) const PROJECTION_BATCH_MAX: usize = 5_000;
 
 /// How long to wait until everything is shown. In seconds: 60.
 const SHOWN_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long it may take until this process owns every partition. In seconds: 60.
+const OWNED_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A running node.
 #[derive(Debug)]
@@ -105,6 +108,30 @@ impl Node {
             None => context,
         };
         Ok(Self { log, commands, projections, context, keyring, background, listener })
+    }
+
+    /// Waits until this process owns every partition of the log, for a minute at most. On a log
+    /// that others could share it is given them some moments after its start.
+    ///
+    /// # Errors
+    ///
+    /// If it does not, with how many it owns.
+    pub(crate) async fn owns_all(&self) -> Result<()> {
+        let partitions = self.log.partitions();
+        let mut owned = self.commands.owned();
+        let all = async { owned.wait_for(|it| it.len() >= partitions as usize).await.map(drop) };
+        match tokio::time::timeout(OWNED_TIME_MAX, all).await {
+            Ok(owned) => owned.context("the write side has stopped"),
+            Err(_elapsed) => {
+                let count = self.commands.owned().borrow().len();
+                bail!(
+                    "this process owns {count} of the {partitions} partitions of the log after {} s, \
+                     so another one has the others: stop it, or take a log of your own \
+                     (`log.kafka.prefix`)",
+                    OWNED_TIME_MAX.as_secs()
+                )
+            }
+        }
     }
 
     /// Waits until every read model shows what has been written so far, for a minute at most, and

@@ -18,11 +18,11 @@ use crate::context::Context;
 
 /// How long a request waits for somebody to own its partition. In seconds: 5, enough for a
 /// partition to be handed over; when an owner has died, it takes as long as nobody has noticed.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// When to look again although nobody has announced anything: the owner may be back where it was.
 /// In milliseconds: 100.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// When a peer that serves too much may be asked again. In seconds: 1.
 const AFTER_BUSY: Duration = Duration::from_secs(1);
@@ -66,7 +66,11 @@ impl Sender {
         let (mut body, mut lost) = (None, false);
         loop {
             owners.mark_unchanged();
-            let decided = here.submit_here(&session.principal, request.clone()).await;
+            let decided = match here.commands().elsewhere(session.principal.tenant()) {
+                Some(partition) => Err(CommandError::NotOwner(partition)),
+                // Kept, for the partition may be handed over before the request is let in.
+                None => here.submit_here(&session.principal, request.clone()).await,
+            };
             let attempt = match decided {
                 Err(CommandError::NotOwner(partition)) => {
                     let body = body.get_or_insert_with(|| {
@@ -196,7 +200,8 @@ fn read<T: DeserializeOwned>(address: &str, carried: &Carried) -> Attempt<T> {
                 Attempt::Lost
             }
         },
-        400 | 404 | 405 | 413 => unavailable("does not understand the request"),
+        400 | 404 | 405 => unavailable("does not understand the request"),
+        413 => unavailable("takes no request that is so large"),
         401 => unavailable("does not accept the credential"),
         421 => Attempt::NotThere(format!("`{address}`: {}", detail())),
         503 => Attempt::Answered(Err(CommandError::Busy { retry_after: AFTER_BUSY })),

@@ -41,6 +41,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let metrics = recorder()?;
     let mut node = Node::start(config, &folder).await?;
     if purpose == Purpose::Demo {
+        node.owns_all().await.context("a demo writes to every partition")?;
         demo::seed::seed(&node, &Demo::new(Utc::now().date_naive())).await?;
         node.shows_all().await?;
     }
