@@ -67,7 +67,8 @@ impl OpenVault {
                 let postgresql = &config.storage.postgresql;
                 let connections_max = postgresql.vault_connections_max.get();
                 let vault = PostgresVault::open(&postgresql.url("vault")?, connections_max).await;
-                Ok(Self::Postgres(Arc::new(vault.context("the vault cannot be opened")?)))
+                let failed = "the vault cannot be opened (`storage.postgresql.url`)";
+                Ok(Self::Postgres(Arc::new(vault.context(failed)?)))
             }
         }
     }

@@ -7,5 +7,6 @@ mod folders;
 mod imports;
 mod kafka;
 mod readme;
+mod secured;
 mod traces;
 mod usage;

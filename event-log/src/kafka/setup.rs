@@ -23,10 +23,13 @@ use super::producer::{Message, Producer};
 use super::scan::Scanner;
 use crate::port::{AppendError, LogError};
 
+mod connecting;
 mod promises;
 
+pub use connecting::NotConnected;
 pub use promises::BrokenPromise;
 
+use connecting::explain;
 use promises::{Promise, Topic, broken};
 
 /// How long a broker may take to answer. In seconds: 10.
@@ -44,6 +47,14 @@ pub enum SetupError {
     /// The cluster cannot be reached, or failed.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// No broker lets this process in.
+    #[error("could not connect to Kafka while {doing}: {cause}")]
+    NotConnected {
+        /// What was being done.
+        doing: &'static str,
+        /// The cause, with the setting to look at.
+        cause: NotConnected,
+    },
     /// A topic, or the record that says who the log is, has not been made yet.
     #[error("{0} is missing on the cluster; `callboard kafka init` makes it")]
     Missing(String),
@@ -167,8 +178,13 @@ impl Cluster {
     /// All topics, and how many brokers there are.
     fn topics(&self) -> Result<(Topics, u32), SetupError> {
         let metadata = self.admin.inner().fetch_metadata(None, ANSWER_MAX);
-        let metadata =
-            metadata.map_err(|it| storage("asking for the topics of the cluster", it))?;
+        let metadata = metadata.map_err(|error| {
+            let doing = "asking for the topics of the cluster";
+            match explain(&self.config, &error) {
+                Some(cause) => SetupError::NotConnected { doing, cause },
+                None => storage(doing, error).into(),
+            }
+        })?;
         let topics = metadata.topics().iter().map(|it| (it.name().to_owned(), Topic::of(it)));
         let brokers = u32::try_from(metadata.brokers().len()).unwrap_or(u32::MAX);
         Ok((topics.collect(), brokers))

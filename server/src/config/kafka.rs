@@ -97,6 +97,18 @@ impl Kafka {
             (Some(_), None) => bail!("`log.kafka.certificate_file` needs `log.kafka.key_file`"),
             (None, Some(_)) => bail!("`log.kafka.key_file` needs `log.kafka.certificate_file`"),
         };
+        // The client names none of our settings.
+        for (setting, path) in [
+            ("authorities_file", &self.authorities_file),
+            ("certificate_file", &self.certificate_file),
+            ("key_file", &self.key_file),
+        ] {
+            if let Some(path) = given(path) {
+                std::fs::File::open(&path).with_context(|| {
+                    format!("could not read `log.kafka.{setting}` at `{}`", path.display())
+                })?;
+            }
+        }
         Ok(Tls { authorities: given(&self.authorities_file), identity })
     }
 

@@ -5,6 +5,7 @@
 
 mod distribution;
 mod protocol;
+mod secured;
 mod settings;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use super::{Purpose, folder, ports};
 use settings::{Addresses, Detour, properties};
 
 pub use distribution::Distribution;
+pub use secured::Secured;
 
 /// What a cluster is to be like.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub struct Plan {
     brokers: usize,
     purpose: Purpose,
     settings: Vec<(String, String)>,
+    secured: Option<Secured>,
     java: Vec<String>,
     detours: Vec<SocketAddr>,
 }
@@ -36,7 +39,7 @@ impl Plan {
     #[must_use]
     pub fn new(brokers: usize) -> Self {
         let (settings, java, detours) = (Vec::new(), Vec::new(), Vec::new());
-        Self { brokers, purpose: Purpose::Tests, settings, java, detours }
+        Self { brokers, purpose: Purpose::Tests, settings, secured: None, java, detours }
     }
 
     /// The same for another purpose.
@@ -58,6 +61,12 @@ impl Plan {
     pub fn with_detours(mut self, proxies: impl IntoIterator<Item = SocketAddr>) -> Self {
         self.detours.extend(proxies);
         self
+    }
+
+    /// The same with a second way in, over TLS and with a password. Not together with detours.
+    #[must_use]
+    pub fn with_secured(self, secured: Secured) -> Self {
+        Self { secured: Some(secured), ..self }
     }
 
     /// The same with an option for Java.
@@ -87,10 +96,21 @@ impl Plan {
         let mut brokers = Vec::new();
         for id in 1..=self.brokers {
             let home = folder.path().join(format!("broker-{id}"));
-            let text = properties(id, &all, &home.join("data"), &self.settings);
-            brokers.push(Broker::new(id, all[id - 1], home, &text, self, distribution)?);
+            let mut settings = self.settings.clone();
+            let mut address = None;
+            if let Some(secured) = &self.secured {
+                let opened = ports::free_address()?;
+                let file = folder.path().join(format!("broker-{id}.pem"));
+                secured.write(&file)?;
+                settings.extend(secured.settings(all[id - 1], opened, &file));
+                address = Some(opened);
+            }
+            let text = properties(id, &all, &home.join("data"), &settings);
+            let mut broker = Broker::new(id, all[id - 1], home, &text, self, distribution)?;
+            broker.secured = address;
+            brokers.push(broker);
         }
-        format(&brokers)?;
+        format(&brokers, self.secured.as_ref())?;
         let cluster = Cluster { brokers, folder };
         cluster.restart()?;
         Ok(cluster)
@@ -98,12 +118,13 @@ impl Plan {
 }
 
 /// Prepares the folders of all brokers at the same time.
-fn format(brokers: &[Broker]) -> Result<()> {
+fn format(brokers: &[Broker], secured: Option<&Secured>) -> Result<()> {
     // The last digit is one of the four that an identity of 16 bytes can end with.
     let cluster = folder::secret(21)? + "A";
     let mut formatting = Vec::new();
     for broker in brokers {
-        let command = broker.distribution.formatter(&broker.properties(), &cluster);
+        let mut command = broker.distribution.formatter(&broker.properties(), &cluster);
+        command.args(secured.map(Secured::credentials).into_iter().flatten());
         formatting.push((broker, Process::start(command, &broker.log())?));
     }
     for (broker, mut process) in formatting {
@@ -128,6 +149,13 @@ impl Cluster {
     #[must_use]
     pub fn bootstrap(&self) -> String {
         let addresses = self.brokers.iter().map(|it| it.address.to_string());
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// The addresses of the second way in, for a plan that has one.
+    #[must_use]
+    pub fn secured(&self) -> String {
+        let addresses = self.brokers.iter().filter_map(|it| it.secured).map(|it| it.to_string());
         addresses.collect::<Vec<_>>().join(",")
     }
 
@@ -183,6 +211,8 @@ pub struct Broker {
     id: usize,
     address: SocketAddr,
     detour: Option<SocketAddr>,
+    /// Where its second way in is.
+    secured: Option<SocketAddr>,
     home: PathBuf,
     purpose: Purpose,
     java: Vec<String>,
@@ -203,6 +233,7 @@ impl Broker {
             id,
             address: addresses.client,
             detour: addresses.detour.map(|it| it.broker),
+            secured: None,
             home,
             purpose: plan.purpose,
             java: plan.java.clone(),

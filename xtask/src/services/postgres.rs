@@ -4,8 +4,9 @@
 
 mod binaries;
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,16 @@ pub struct Server {
     binaries: Binaries,
     account: Option<Account>,
     purpose: Purpose,
+    encrypted: bool,
+}
+
+/// Who a server proves to be.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// Its key, PEM.
+    pub key: String,
 }
 
 impl Server {
@@ -50,6 +61,36 @@ impl Server {
     ///
     /// If it cannot be started, with the end of what it said.
     pub fn start(binaries: &Binaries, purpose: Purpose) -> Result<Self> {
+        let server = Self::prepared(binaries, purpose)?;
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// The same, for connections over TLS alone.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started, with the end of what it said.
+    pub fn start_encrypted(
+        binaries: &Binaries,
+        purpose: Purpose,
+        certificate: &Certificate,
+    ) -> Result<Self> {
+        let mut server = Self::prepared(binaries, purpose)?;
+        server.encrypted = true;
+        let data = server.data();
+        for (name, text) in
+            [("server.crt", &certificate.certificate), ("server.key", &certificate.key)]
+        {
+            server.write(&data.join(name), text)?;
+        }
+        server.write(&data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n")?;
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// A server that is down and has no databases but its own.
+    fn prepared(binaries: &Binaries, purpose: Purpose) -> Result<Self> {
         let server = Self {
             process: Mutex::new(None),
             folder: folder::temporary(purpose)?,
@@ -58,10 +99,22 @@ impl Server {
             binaries: binaries.clone(),
             account: account()?,
             purpose,
+            encrypted: false,
         };
         server.initialize()?;
-        server.restart()?;
         Ok(server)
+    }
+
+    /// Writes a file that the server alone can read.
+    fn write(&self, file: &Path, text: &str) -> Result<()> {
+        // It may be there already, as the server's own.
+        drop(std::fs::remove_file(file));
+        std::fs::write(file, text)?;
+        std::fs::set_permissions(file, Permissions::from_mode(0o600))?;
+        if let Some(Account { user, group }) = self.account {
+            chown(file, Some(user), Some(group))?;
+        }
+        Ok(())
     }
 
     /// Where it is and how to sign in, as a user that may do everything. Stays the same.
@@ -167,6 +220,9 @@ impl Server {
         let connections = format!("max_connections={CONNECTIONS_MAX}");
         let mut settings = vec!["listen_addresses=127.0.0.1", "unix_socket_directories="];
         settings.extend([port.as_str(), connections.as_str()]);
+        if self.encrypted {
+            settings.push("ssl=on");
+        }
         if self.purpose == Purpose::Tests {
             // Tests kill processes, which loses nothing that the system has been given.
             settings.push("fsync=off");
