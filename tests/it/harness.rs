@@ -15,7 +15,7 @@ mod services;
 
 pub(crate) use api::Api;
 pub(crate) use binary::callboard;
-pub(crate) use cluster::{Cluster, Ground};
+pub(crate) use cluster::{Cluster, Ground, database};
 pub(crate) use installation::{Installation, Ran, free_address};
 pub(crate) use profile::Profile;
 pub(crate) use random::Random;

@@ -3,6 +3,7 @@
 mod backup;
 mod cluster;
 mod demo;
+mod deploy;
 mod folders;
 mod imports;
 mod kafka;

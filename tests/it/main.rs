@@ -1,6 +1,7 @@
 //! The one integration binary: harness, journeys, faults and architecture guards.
 
 mod arrows;
+mod deploy;
 mod faults;
 mod guards;
 mod harness;

@@ -95,7 +95,7 @@ impl Cluster {
 }
 
 /// The address of a new database beside the one at `url`.
-async fn database(url: &str, name: &str) -> String {
+pub(crate) async fn database(url: &str, name: &str) -> String {
     let mut connection = PgConnection::connect(url).await.expect("it lets us in");
     let create = format!("CREATE DATABASE {name}");
     sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.expect("it obeys");
