@@ -4,6 +4,7 @@ mod backup;
 mod cluster;
 mod demo;
 mod deploy;
+mod differential;
 mod folders;
 mod imports;
 mod kafka;
