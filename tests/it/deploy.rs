@@ -163,8 +163,8 @@ fn environment(service: &Value) -> Vec<(String, String)> {
     ours.map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
 }
 
-/// What `callboard config` says to the example and these variables.
-fn settings(variables: &[(String, String)]) -> std::process::Output {
+/// What `callboard config` says to a file and these variables.
+fn settings(file: &Path, variables: &[(String, String)]) -> std::process::Output {
     let mut command = Command::new(callboard());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CALLBOARD_") {
@@ -173,7 +173,7 @@ fn settings(variables: &[(String, String)]) -> std::process::Output {
     }
     command
         .arg("--config")
-        .arg(folder().join("config/development.toml"))
+        .arg(file)
         .arg("config")
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .output()
@@ -182,19 +182,42 @@ fn settings(variables: &[(String, String)]) -> std::process::Output {
 
 #[test]
 fn what_compose_sets_are_settings() {
-    let compose = parsed(COMPOSE);
+    let (compose, development) = (parsed(COMPOSE), folder().join("config/development.toml"));
     for node in ["node-1", "node-2"] {
         let service = &compose["services"][node];
         let mounted = &service["configs"][0]["target"];
         assert_eq!(service["environment"]["CALLBOARD_CONFIG"], *mounted, "{node}");
         let mut variables = environment(service);
         assert_eq!(variables.len(), 3, "{variables:?}");
-        let said = settings(&variables);
+        let said = settings(&development, &variables);
         assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
         assert!(String::from_utf8_lossy(&said.stdout).contains(&format!("\"{node}:7421\"")));
         variables[0].0.push_str("_X");
-        let refused = String::from_utf8_lossy(&settings(&variables).stderr).into_owned();
+        let refused =
+            String::from_utf8_lossy(&settings(&development, &variables).stderr).into_owned();
         assert!(refused.contains("unknown setting"), "{refused}");
+    }
+}
+
+#[test]
+fn every_example_is_read_and_refused_with_a_key_that_does_not_exist() {
+    let place = Installation::new();
+    for name in ["development", "staging", "production"] {
+        let file = folder().join(format!("config/{name}.toml"));
+        let read = settings(&file, &[]);
+        assert!(read.status.success(), "{name}: {}", String::from_utf8_lossy(&read.stderr));
+        let said = String::from_utf8_lossy(&read.stdout).into_owned();
+        assert!(said.contains("kind = \"kafka\""), "{name}: {said}");
+        if name != "development" {
+            let safe =
+                ["replication = 3", "security = \"sasl_tls\"", "environment = \"production\""];
+            assert!(safe.iter().all(|it| said.contains(it)), "{name}: {said}");
+        }
+        let text = std::fs::read_to_string(&file).expect("there is one");
+        let broken = place.home().join("broken.toml");
+        std::fs::write(&broken, text.replace("[http]", "[http]\nlissen = \"x\"")).expect("a file");
+        let refused = String::from_utf8_lossy(&settings(&broken, &[]).stderr).into_owned();
+        assert!(refused.contains("unknown setting `http.lissen`"), "{name}: {refused}");
     }
 }
 

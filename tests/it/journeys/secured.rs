@@ -95,7 +95,7 @@ mod on_kafka {
     #[track_caller]
     fn refused(installation: &Installation, arguments: &[&str], with: &str) {
         let ran = installation.run(arguments);
-        assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+        assert_ne!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
         assert!(ran.stderr.contains(with), "expected `{with}` in {}", ran.stderr);
         assert!(!ran.stderr.contains(PASSWORD), "{}", ran.stderr);
     }
