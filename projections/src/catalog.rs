@@ -27,7 +27,7 @@ pub use locations::Location;
 pub use relations::{Neighbour, Part, Relation, RelationCursor};
 
 pub(crate) use schema::SCHEMA;
-pub(crate) use writer::{apply, changes_by, derive};
+pub(crate) use writer::{apply, changes_by, derive, take_out};
 
 use crate::engine::fact::Want;
 

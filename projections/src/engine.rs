@@ -8,6 +8,7 @@ mod batch;
 pub(crate) mod change;
 pub(crate) mod checkpoint;
 mod crew;
+mod each;
 pub(crate) mod fact;
 pub(crate) mod fold;
 mod generations;
@@ -123,6 +124,12 @@ pub enum EngineError {
     /// The log failed.
     #[error(transparent)]
     Log(#[from] event_log::LogError),
+    /// Another generation is taking the place of the one that was asked for; ask again.
+    #[error("another generation of the {model} model is taking the place of this one; ask again")]
+    Replaced {
+        /// Which model.
+        model: Model,
+    },
     /// A tenant is not parked in this model.
     #[error("{tenant} is not parked in the {model} model")]
     NotParked {

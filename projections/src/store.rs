@@ -7,6 +7,7 @@
 pub(crate) mod bulk;
 mod connection;
 mod file;
+mod meaning;
 mod place;
 pub(crate) mod postgres;
 mod readers;
@@ -17,6 +18,7 @@ pub(crate) use connection::{
     Connection, Durability, begin, define, gather_statistics, has_table, make_durable,
     set_durability, sync_at_commit, take_turns, write_back,
 };
+pub(crate) use meaning::Meaning;
 pub(crate) use place::{Access, Database, Place};
 pub(crate) use readers::{Bounds, Reader, Readers};
 pub(crate) use row::Row;

@@ -33,6 +33,17 @@ pub(crate) fn actor(number: u128) -> ActorId {
     ActorId(Uuid::from_u128(0xac00_0000 + number))
 }
 
+/// So many bytes of text that no compression makes shorter.
+pub(crate) fn noise(bytes: usize) -> String {
+    const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let letter = |_| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(LETTERS[usize::try_from(seed >> 58).unwrap()])
+    };
+    (0..bytes).map(letter).collect()
+}
+
 /// Writes one partition of a log.
 #[derive(Debug)]
 pub(crate) struct History {

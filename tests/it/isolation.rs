@@ -169,7 +169,7 @@ fn import(installation: &Installation, folder: &Path) -> Child {
 /// Parks a tenant of a server that is stopped, right after what the catalog has applied. There is
 /// no way to do that from outside: what is accepted can be applied.
 async fn park(installation: &Installation, tenant: &str) {
-    let path = installation.folder().join("models/catalog-v2-g1.db");
+    let path = installation.folder().join("models/catalog-v3-g1.db");
     let options = SqliteConnectOptions::new().filename(path);
     let mut connection = options.connect().await.expect("the catalog can be opened");
     let id = tenant.trim_start_matches("ten_");

@@ -7,6 +7,10 @@ use super::names;
 /// The namespace of an entity that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
+/// The most bytes of a reference in a descriptor: 255, more than any that can be in a catalog has.
+/// Databases keep references in the order of their text, and cannot do so with long ones.
+pub const REFERENCE_BYTES_MAX: usize = 255;
+
 /// A full reference, with the case it was written in. Compares in lower case.
 #[derive(Clone, Debug)]
 pub struct EntityRef {

@@ -6,7 +6,7 @@ use super::descriptor::Descriptor;
 use super::fields::{self, Link, Shape};
 use super::kinds::{Kind, KindSet};
 use super::personal_parts::ERASED;
-use super::reference::EntityRef;
+use super::reference::{EntityRef, REFERENCE_BYTES_MAX};
 
 /// One edge that a descriptor states. The described entity is its source.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,12 +19,13 @@ pub struct Relation {
     pub backward: &'static str,
 }
 
-/// Every edge, sorted and without repetition. What was erased relates to nothing.
+/// Every edge, sorted and without repetition. What was erased relates to nothing, and so does a
+/// reference that is longer than descriptors may have.
 pub(super) fn of(descriptor: &Descriptor) -> Vec<Relation> {
     let mut found = Vec::new();
     for (field, link) in links(descriptor) {
         let Some(value) = descriptor.field(field) else { continue };
-        for text in texts(value) {
+        for text in texts(value).filter(|it| it.len() <= REFERENCE_BYTES_MAX) {
             let Some(target) = target(descriptor, link, text) else { continue };
             if target.name != ERASED {
                 let target = target.canonical();

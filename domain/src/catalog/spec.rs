@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::fields::{Field, Link, Need, Shape};
 use super::findings::{Findings, Path};
 use super::kinds::Kind;
-use super::reference::Parts;
+use super::reference::{Parts, REFERENCE_BYTES_MAX};
 
 /// Checks the fields of the object at `path`. `namespace` is that of the whole entity.
 pub(super) fn check(
@@ -90,6 +90,12 @@ impl Checker<'_> {
     }
 
     fn reference(&mut self, text: &str, link: &Link, path: &Path<'_>) {
+        if text.len() > REFERENCE_BYTES_MAX {
+            let bytes = text.len();
+            let message =
+                format!("expected a reference of at most {REFERENCE_BYTES_MAX} bytes, got {bytes}");
+            return self.findings.add(path, message);
+        }
         let default_kind = link.default_kind.map(Kind::name);
         if Parts::parse(text, default_kind, self.namespace).is_none() {
             let got = Value::from(text);

@@ -4,7 +4,7 @@
 use crate::engine::fold::Schema;
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 2,
+    version: 3,
     tables: &[
         "CREATE TABLE entities (
             tenant UUID NOT NULL,

@@ -1,4 +1,5 @@
 mod batching;
+mod bounds;
 mod filled;
 mod foreign;
 mod large;
@@ -22,7 +23,7 @@ use super::sql::Visible;
 use super::*;
 use crate::page::{Page, Window};
 use crate::temporary::{Kind, Temporary, on_each_kind};
-use crate::testing::{History, actor, keyring, tenant};
+use crate::testing::{History, actor, keyring, noise, tenant};
 use crate::{Model, Projections, ReadModels, Settings};
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -31,7 +31,7 @@ use crate::store::Connection;
 use derived::Derived;
 use load::Existing;
 
-pub(crate) use filled::derive;
+pub(crate) use filled::{derive, take_out};
 pub(super) use load::location_kind;
 pub(crate) use seen::changes_by;
 

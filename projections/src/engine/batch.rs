@@ -9,6 +9,7 @@ use vault::Keyring;
 use crate::engine::EngineError;
 use crate::engine::change::Change;
 use crate::engine::checkpoint::{Checkpoint, Place, Stage, stored};
+use crate::engine::each::Care;
 use crate::engine::fact::{self, Fact, Read, Unfit};
 use crate::engine::fold::{ApplyError, Trouble};
 use crate::engine::table_set::TableSet;
@@ -86,7 +87,7 @@ pub(crate) async fn apply(
 ) -> Result<Outcome, ApplyError> {
     let Prepared { mut facts, unfit, last } = prepared;
     let Some(next) = last else { return Ok(Outcome::Overtaken) };
-    let mut unfit = first_of_each(unfit);
+    let (mut unfit, mut care) = (first_of_each(unfit), Care::Whole);
     let mut writer = set.writer().await;
     // Once, unless an event turns out to be unfit: then again from the start without it and
     // whatever its tenant did after it. Cheaper than a savepoint in every transaction.
@@ -102,8 +103,9 @@ pub(crate) async fn apply(
             !parked.contains(&it.tenant)
                 && unfit.get(&it.tenant).is_none_or(|unfit| it.position < unfit.position)
         });
-        match set.model.apply(keyring, &mut transaction, &facts, stage).await {
-            Ok(changes) => {
+        match care.apply(set.model, keyring, &mut transaction, &mut facts, stage).await {
+            Ok((changes, refused)) => {
+                let unfit = first_of_each(unfit.into_values().chain(refused));
                 for it in unfit.values().filter(|it| !parked.contains(&it.tenant)) {
                     park(&mut transaction, set.model, partition, it).await?;
                 }
@@ -113,6 +115,10 @@ pub(crate) async fn apply(
             Err(ApplyError::Unfit(found)) => {
                 transaction.rollback().await?;
                 unfit = first_of_each(unfit.into_values().chain([found]));
+            }
+            Err(error) if care == Care::Whole && error.is_refusal() => {
+                transaction.rollback().await?;
+                care = Care::Each;
             }
             Err(error) => return Err(error),
         }
@@ -163,7 +169,8 @@ async fn parked_tenants(transaction: &mut Connection) -> Result<HashSet<TenantId
     rows.iter().map(|it| Ok(TenantId(it.uuid(0)?))).collect()
 }
 
-async fn park(
+/// Parks the tenant of an event that cannot be applied.
+pub(crate) async fn park(
     transaction: &mut Connection,
     model: Model,
     partition: Partition,

@@ -12,6 +12,10 @@ use crate::engine::EngineError;
 use crate::engine::fold::Trouble;
 use crate::model::Model;
 
+/// The longest name of an event, which models keep in order. In bytes: 255, several times the
+/// longest there is.
+const NAME_BYTES_MAX: usize = 255;
+
 /// How much of an event a model needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
@@ -100,6 +104,10 @@ impl Fact {
         event: Option<Event>,
         record: Record,
     ) -> Result<Self, String> {
+        let bytes = name(&record).len();
+        if bytes > NAME_BYTES_MAX {
+            return Err(format!("expected a type of at most {NAME_BYTES_MAX} bytes, got {bytes}"));
+        }
         Ok(Self {
             tenant,
             partition,

@@ -8,7 +8,7 @@ use crate::engine::change::Change;
 use crate::engine::checkpoint::Stage;
 use crate::engine::fact::{Fact, Unfit, Want};
 use crate::model::Model;
-use crate::store::{Connection, StoreError};
+use crate::store::{Connection, Meaning, StoreError};
 use crate::{analytics, audit, billing, catalog, organisation};
 
 /// The tables of a model.
@@ -35,6 +35,16 @@ pub(crate) enum ApplyError {
     /// The vault failed: the same batch may succeed later.
     #[error(transparent)]
     Vault(#[from] KeyringError),
+}
+
+impl ApplyError {
+    /// Whether the database refused something of the batch, which it always will.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Store(error) => matches!(error.meaning(), Meaning::Refused(_)),
+            Self::Unfit(_) | Self::Vault(_) => false,
+        }
+    }
 }
 
 /// Why following a partition came to an end.
@@ -98,10 +108,27 @@ impl Model {
     }
 
     /// Derives from its tables, which have just been filled, those that [`Model::apply`] leaves
-    /// out meanwhile. Doing so again changes nothing.
-    pub(crate) async fn derive(self, connection: &mut Connection) -> Result<(), StoreError> {
+    /// out meanwhile. Doing so again changes nothing. Answers with the first event of each tenant
+    /// of which the database refused something; its rows are to be taken out.
+    pub(crate) async fn derive(
+        self,
+        connection: &mut Connection,
+    ) -> Result<Vec<Unfit>, StoreError> {
         match self {
             Self::Catalog => catalog::derive(connection).await,
+            Self::Organisation | Self::Billing | Self::Analytics | Self::Audit => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes out what was applied of `tenant`, so that it can be applied again from its first
+    /// event. Only where something is derived that may be refused.
+    pub(crate) async fn take_out(
+        self,
+        connection: &mut Connection,
+        tenant: TenantId,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Catalog => catalog::take_out(connection, tenant).await,
             Self::Organisation | Self::Billing | Self::Analytics | Self::Audit => Ok(()),
         }
     }

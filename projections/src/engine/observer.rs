@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::engine::checkpoint::checkpoint;
 use crate::engine::generations::Generations;
+use crate::engine::resume;
 use crate::engine::table_set::TableSet;
 use crate::engine::teller::after;
 use crate::engine::worker::Tools;
@@ -138,11 +139,14 @@ impl Observer {
             self.tools.told.seen(partition, upto);
         }
         if to_settle {
-            let (set, live) = (set.clone(), self.tools.live.clone());
+            let (set, tools) = (set.clone(), self.tools.clone());
             tokio::spawn(async move {
-                if let Err(error) = set.settle_now(&live).await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(projection.model = %set.model, error, "not settled yet");
+                match set.settle_now(tools.log.as_ref(), &tools.live).await {
+                    Ok(taken_out) => resume::resume_all(&set, &tools, taken_out).await,
+                    Err(error) => {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(projection.model = %set.model, error, "not settled yet");
+                    }
                 }
             });
         }

@@ -6,10 +6,11 @@ use event_log::{Partition, Position, Recorded};
 use crate::engine::EngineError;
 use crate::engine::batch;
 use crate::engine::checkpoint::{read_checkpoint, stored};
+use crate::engine::each::Care;
 use crate::engine::fact::Unfit;
 use crate::engine::fold::{ApplyError, Trouble};
 use crate::engine::status::ParkedTenant;
-use crate::engine::table_set::{TableSet, parked_tenant};
+use crate::engine::table_set::{TableSet, TakenOut, parked_tenant};
 use crate::engine::worker::Tools;
 use crate::store::{self, Connection, Sql, StoreError};
 
@@ -21,6 +22,20 @@ enum Step {
     Done,
     /// An event still cannot be applied.
     Stuck(ParkedTenant),
+}
+
+/// Resumes tenants that were parked because something of them was refused too late.
+pub(crate) async fn resume_all(set: &TableSet, tools: &Tools, tenants: TakenOut) {
+    for tenant in tenants {
+        if let Err(error) = resume(set, tools, tenant).await {
+            tracing::error!(
+                projection.model = %set.model,
+                projection.tenant = %tenant,
+                error = &error as &dyn std::error::Error,
+                "a tenant of which everything was taken out is to be resumed by hand"
+            );
+        }
+    }
 }
 
 /// Replays what `tenant` missed in `set` until it has caught up or is stuck again.
@@ -65,26 +80,32 @@ async fn step(
     let mut facts = prepared.facts;
     let mut unfit = prepared.unfit.into_iter().find(|it| it.tenant == tenant);
     let read = prepared.last.map_or(parked.position, |it| it.position.next());
+    let mut care = Care::Whole;
     let mut writer = set.writer().await;
     loop {
         let mut transaction = store::begin(&mut writer).await?;
         // First, so that no worker of any process moves the checkpoint meanwhile, nor leaves out
-        // what follows it; and nobody else resumes.
+        // what follows it; nobody settles the set, and nobody else resumes.
         hold_checkpoint(&mut transaction, partition).await?;
         if !claim(&mut transaction, parked).await? {
             return Err(EngineError::NotParked { model: set.model, tenant }.into());
         }
         let checkpoint = read_checkpoint(&mut transaction, partition).await?;
+        if checkpoint.closed {
+            return Err(EngineError::Replaced { model: set.model }.into());
+        }
         let upto = checkpoint.place.map_or(Position::START, |it| it.position);
         let before = |it: &Unfit, position| position < it.position;
         facts.retain(|it| {
             let fits = unfit.as_ref().is_none_or(|unfit| before(unfit, it.position));
             it.tenant == tenant && it.position <= upto && fits
         });
-        let stage = set.stage();
-        match set.model.apply(&tools.keyring, &mut transaction, &facts, stage).await {
-            Ok(changes) => {
-                let stuck = unfit.filter(|it| it.position <= upto);
+        // As the tables say it: another process may have settled them.
+        let (keyring, stage) = (&tools.keyring, checkpoint.stage);
+        match care.apply(set.model, keyring, &mut transaction, &mut facts, stage).await {
+            Ok((changes, refused)) => {
+                let stuck = refused.into_iter().next().or(unfit);
+                let stuck = stuck.filter(|it| it.position <= upto);
                 let step = conclude(&mut transaction, parked, stuck, read, upto).await?;
                 transaction.commit().await?;
                 tools.tell(set, changes);
@@ -93,6 +114,10 @@ async fn step(
             Err(ApplyError::Unfit(found)) => {
                 transaction.rollback().await?;
                 unfit = Some(found);
+            }
+            Err(error) if care == Care::Whole && error.is_refusal() => {
+                transaction.rollback().await?;
+                care = Care::Each;
             }
             Err(error) => return Err(error.into()),
         }

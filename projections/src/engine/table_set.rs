@@ -1,5 +1,7 @@
 //! One generation of one model: where it is, its connections, how far it is.
 
+mod settling;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +13,8 @@ use tokio::sync::{MutexGuard, watch};
 
 use crate::engine::EngineError;
 use crate::engine::checkpoint::{
-    CLOSED, Checkpoint, FILLED, NOWHERE, Place, Stage, mark, read_checkpoint,
+    CLOSED, Checkpoint, NOWHERE, Place, Stage, mark, read_checkpoint,
 };
-use crate::engine::live::Live;
 use crate::engine::status::ParkedTenant;
 use crate::engine::upkeep::Upkeep;
 use crate::model::Model;
@@ -21,6 +22,8 @@ use crate::store::{
     self, Access, Bounds, Connection, Database, Durability, Place as Tables, Readers, Sql,
     StoreError,
 };
+
+pub(crate) use settling::TakenOut;
 
 /// The tables every set has beside those of its model.
 const OWN_TABLES: [&str; 2] = [
@@ -203,21 +206,6 @@ impl TableSet {
         });
     }
 
-    /// Notes that everything of `partition` before `upto` is committed, and settles the set if
-    /// that was all it lacked: derives what only readers need, makes their indexes, makes all
-    /// durable and, where requests are answered from the set already, chooses it for ever.
-    pub(crate) async fn committed(
-        &self,
-        partition: Partition,
-        upto: Position,
-        live: &Live,
-    ) -> Result<(), StoreError> {
-        if self.stage() == Stage::Filling && self.has_filled(partition, upto) {
-            return self.settle(live, self.settling.lock().await).await;
-        }
-        Ok(())
-    }
-
     /// Takes note of what the tables say of `partition`, whoever wrote that, and answers whether
     /// the set is to be settled.
     pub(crate) fn learn(&self, partition: Partition, checkpoint: Checkpoint) -> bool {
@@ -230,46 +218,6 @@ impl TableSet {
         to_settle
     }
 
-    /// Settles the set, unless this process is at it already.
-    pub(crate) async fn settle_now(&self, live: &Live) -> Result<(), StoreError> {
-        match self.settling.try_lock() {
-            Ok(turn) => self.settle(live, turn).await,
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// Does without the rest of `partition`, which cannot be read: those of others need not wait
-    /// for it. Settles the set if that was all it lacked.
-    pub(crate) async fn forgo(&self, partition: Partition, live: &Live) -> Result<(), StoreError> {
-        self.committed(partition, Position(u64::MAX), live).await
-    }
-
-    async fn settle(&self, live: &Live, _turn: MutexGuard<'_, ()>) -> Result<(), StoreError> {
-        let mut writer = self.writer().await;
-        if self.stage() == Stage::Filled {
-            return Ok(());
-        }
-        if self.tables.is_shared() {
-            let mut transaction = store::begin(&mut writer).await?;
-            // First, so that other processes wait, and see by the comparison that it is filled.
-            if mark(&mut transaction, FILLED).await? {
-                self.complete(&mut transaction).await?;
-            }
-            transaction.commit().await?;
-        } else {
-            self.complete(&mut writer).await?;
-        }
-        store::set_durability(&mut writer, Durability::Ordered).await?;
-        let mut last = Sql::new("UPDATE checkpoints SET filled = ");
-        last.bind(FILLED).push(" WHERE filled <= ").bind(FILLED);
-        store::make_durable(&mut writer, last).await?;
-        if self.is_live() {
-            live.choose(self.model, self.generation).await?;
-        }
-        self.note_stage(Stage::Filled);
-        Ok(())
-    }
-
     /// Says that another generation takes the place of this one, and answers how far this one ever
     /// was: the position after the last, by partition. It stays so once that is committed.
     pub(crate) async fn close(&self, transaction: &mut Connection) -> Result<Vec<u64>, StoreError> {
@@ -277,15 +225,6 @@ impl TableSet {
         let sql = "SELECT position FROM checkpoints ORDER BY partition";
         let rows = Sql::new(sql).fetch(transaction).await?;
         rows.iter().map(|it| Ok(u64::try_from(it.integer(0)? + 1).unwrap_or(0))).collect()
-    }
-
-    /// Makes what only readers need.
-    async fn complete(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        self.model.derive(connection).await?;
-        for index in self.model.schema().indexes {
-            store::define(connection, index).await?;
-        }
-        store::gather_statistics(connection).await
     }
 
     /// Notes that the tables say they were complete once.

@@ -418,4 +418,5 @@ mod isolation;
 mod listening;
 mod panics;
 mod processes;
+mod refusals;
 mod upkeep;

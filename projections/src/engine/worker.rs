@@ -15,13 +15,13 @@ use crate::engine::EngineError;
 use crate::engine::batch::{self, Guard, Outcome, Prepared};
 use crate::engine::change::Change;
 use crate::engine::checkpoint::{Checkpoint, Place};
-use crate::engine::fold::{ApplyError, Trouble};
+use crate::engine::fold::Trouble;
 use crate::engine::live::Live;
+use crate::engine::resume;
 use crate::engine::share::Share;
 use crate::engine::table_set::TableSet;
 use crate::engine::teller::{Told, after};
 use crate::model::Model;
-use crate::store::StoreError;
 
 /// How long to wait before trying again after the storage failed, at first and at most.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -147,9 +147,13 @@ impl Worker {
 
     /// Leaves the set to the other partitions.
     async fn forgo(&self) {
-        if let Err(error) = self.set.forgo(self.partition, &self.tools.live).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(projection.model = %self.set.model, error, "tables stay unfinished");
+        let Tools { log, live, .. } = &self.tools;
+        match self.set.forgo(self.partition, log.as_ref(), live).await {
+            Ok(taken_out) => resume::resume_all(&self.set, &self.tools, taken_out).await,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(projection.model = %self.set.model, error, "tables stay unfinished");
+            }
         }
     }
 
@@ -219,7 +223,7 @@ impl Worker {
         &self,
         checkpoint: &Checkpoint,
         prepared: Prepared,
-    ) -> Result<Option<Place>, ApplyError> {
+    ) -> Result<Option<Place>, Trouble> {
         let Tools { keyring, guard, .. } = &self.tools;
         let applied =
             batch::apply(&self.set, keyring, self.partition, checkpoint, prepared, *guard).await?;
@@ -234,14 +238,17 @@ impl Worker {
         Ok(Some(place))
     }
 
-    async fn committed(&self, place: Option<&Place>) -> Result<(), StoreError> {
+    async fn committed(&self, place: Option<&Place>) -> Result<(), Trouble> {
         let upto = place.map_or(Position::START, |it| it.position.next());
         let mut stop = self.stop.clone();
-        tokio::select! {
-            done = self.set.committed(self.partition, upto, &self.tools.live) => done,
+        let Tools { log, live, .. } = &self.tools;
+        let taken_out = tokio::select! {
+            done = self.set.committed(self.partition, upto, log.as_ref(), live) => done?,
             // What is half settled is made again, so nobody waits for its end.
-            _ = stop.wait_for(|it| *it) => Ok(()),
-        }
+            _ = stop.wait_for(|it| *it) => return Ok(()),
+        };
+        resume::resume_all(&self.set, &self.tools, taken_out).await;
+        Ok(())
     }
 
     /// What another worker has applied is visible here too.

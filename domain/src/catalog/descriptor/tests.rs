@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::catalog::limits::{DEPTH_MAX, VALUES_MAX};
+use crate::catalog::reference::REFERENCE_BYTES_MAX;
 use crate::catalog::samples::{self, of_kind};
 
 /// Checks what is wrong with `json`, as lines of `field: message`.
@@ -331,6 +332,18 @@ fn documents_are_bounded() {
     assert!(found[0].message.contains("about people, sealed"), "{}", found[0]);
     let expected = "spec.x[\"$large\"]: expected another key, `$large` is reserved";
     check(with("/spec/x", json!({ "$large": 0 })), &[expected]);
+}
+
+#[test]
+fn references_are_bounded() {
+    let long = |bytes: usize| "x".repeat(bytes);
+    let expected = |path: &str| {
+        format!("{path}: expected a reference of at most {REFERENCE_BYTES_MAX} bytes, got 4096")
+    };
+    check(with("/spec/owner", json!(long(REFERENCE_BYTES_MAX))), &[]);
+    check(with("/spec/owner", json!(long(4_096))), &[&expected("spec.owner")]);
+    let apis = json!(["a", long(4_096)]);
+    check(with("/spec/providesApis", apis), &[&expected("spec.providesApis[1]")]);
 }
 
 #[test]

@@ -90,3 +90,15 @@ fn what_was_erased_relates_to_nothing() {
     let json = samples::with(samples::component(), "/spec/owner", ERASED.into());
     assert_eq!(Descriptor::recorded(json).unwrap().relations(), vec![]);
 }
+
+#[test]
+fn a_reference_that_is_too_long_relates_to_nothing() {
+    let of = |bytes: usize| {
+        let owner = "x".repeat(bytes);
+        Descriptor::recorded(samples::with(samples::component(), "/spec/owner", owner.into()))
+            .unwrap()
+            .relations()
+            .len()
+    };
+    assert_eq!((of(REFERENCE_BYTES_MAX), of(REFERENCE_BYTES_MAX + 1)), (1, 0));
+}

@@ -3,13 +3,16 @@
 //! Most entities are said something about again and again, and only what is true at the end is
 //! searched: once for each, in the order of the tables, costs far less than every difference.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use domain::id::TenantId;
+use event_log::Position;
 
 use super::derived::Indexed;
 use super::write::{Differences, indexed};
-use crate::store::{self, Connection, Sql, StoreError};
+use crate::engine::fact::Unfit;
+use crate::store::{self, Connection, Meaning, Sql, StoreError};
 
 /// How many entities are derived at a time: 4,096.
 const ENTITIES_MAX: usize = 4_096;
@@ -20,30 +23,91 @@ const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Entities between two pauses: 64, about ten milliseconds.
 const STRIDE: usize = 64;
 
+/// The tables of which every row follows from the entities of its tenant.
+const SEARCHED: [&str; 3] = ["search", "words", "relations"];
+
 /// An entity by tenant and reference, with its document as it is stored.
 type Stored = (TenantId, String, String);
 
-/// Fills the tables that are searched. Doing so again changes nothing.
-pub(crate) async fn derive(connection: &mut Connection) -> Result<(), StoreError> {
-    for table in ["search", "words", "relations"] {
+/// Fills the tables that are searched. Doing so again changes nothing. Answers with the first
+/// event of each tenant of which the database refused something; its rows are to be taken out.
+pub(crate) async fn derive(connection: &mut Connection) -> Result<Vec<Unfit>, StoreError> {
+    for table in SEARCHED {
         Sql::new(&format!("DELETE FROM {table}")).execute(connection).await?;
     }
+    let mut refused = BTreeMap::new();
     let mut last: Option<(TenantId, String)> = None;
     loop {
         let part = after(connection, last.as_ref()).await?;
-        let Some((tenant, reference, _)) = part.last() else { return Ok(()) };
+        let Some((tenant, reference, _)) = part.last() else { break };
         last = Some((*tenant, reference.clone()));
-        let (mut all, nothing) = (Differences::default(), Indexed::default());
-        for (index, (tenant, reference, document)) in part.iter().enumerate() {
-            if index % STRIDE == STRIDE - 1 {
-                tokio::task::yield_now().await;
+        match write(connection, &part).await {
+            Err(error) if matches!(error.meaning(), Meaning::Refused(_)) => (),
+            done => {
+                done?;
+                continue;
             }
-            all.add(*tenant, reference, &nothing, &indexed(document)?);
         }
-        let mut transaction = store::begin(connection).await?;
-        all.write(&mut transaction).await?;
-        transaction.commit().await?;
+        for own in part.chunk_by(|one, next| one.0 == next.0) {
+            let Err(error) = write(connection, own).await else { continue };
+            let Meaning::Refused(reason) = error.meaning() else { return Err(error) };
+            refused.insert(own[0].0, reason);
+        }
     }
+    let mut unfit = Vec::with_capacity(refused.len());
+    for (tenant, reason) in refused {
+        unfit.extend(first(connection, tenant, reason).await?);
+    }
+    Ok(unfit)
+}
+
+/// Takes out whatever was applied of `tenant`, but its locations: they become the same again when
+/// its events are applied from the first that is about an entity.
+pub(crate) async fn take_out(
+    connection: &mut Connection,
+    tenant: TenantId,
+) -> Result<(), StoreError> {
+    for table in SEARCHED.into_iter().chain(["entities", "versions", "subjects"]) {
+        let mut sql = Sql::new(&format!("DELETE FROM {table} WHERE tenant = "));
+        sql.bind(tenant.0);
+        sql.execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Writes what follows from `part`, or nothing of it.
+async fn write(connection: &mut Connection, part: &[Stored]) -> Result<(), StoreError> {
+    let (mut all, nothing) = (Differences::default(), Indexed::default());
+    for (index, (tenant, reference, document)) in part.iter().enumerate() {
+        if index % STRIDE == STRIDE - 1 {
+            tokio::task::yield_now().await;
+        }
+        all.add(*tenant, reference, &nothing, &indexed(document)?);
+    }
+    let mut transaction = store::begin(connection).await?;
+    match all.write(&mut transaction).await {
+        Ok(()) => transaction.commit().await,
+        Err(error) => {
+            transaction.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+/// The first event about an entity of `tenant`, which cannot be applied for this reason.
+async fn first(
+    connection: &mut Connection,
+    tenant: TenantId,
+    reason: String,
+) -> Result<Option<Unfit>, StoreError> {
+    let mut sql = Sql::new("SELECT position, at FROM versions WHERE tenant = ");
+    sql.bind(tenant.0).push(" ORDER BY position LIMIT 1");
+    let row = sql.fetch_optional(connection).await?;
+    let unfit = |row: store::Row| {
+        let (position, at) = (Position(row.count(0)?), row.time(1)?);
+        Ok(Unfit { tenant, position, at, reason })
+    };
+    row.map(unfit).transpose()
 }
 
 /// The next entities, in order.

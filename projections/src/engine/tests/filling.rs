@@ -118,7 +118,8 @@ async fn whoever_does_not_know_that_tables_are_filled_is_turned_away(on: Kind) {
         set
     };
     let (one, two) = (open().await, open().await);
-    one.committed(Partition(0), world.end.next(), &live).await.unwrap();
+    let end = world.end.next();
+    one.committed(Partition(0), end, world.log.as_ref(), &live).await.unwrap();
     assert_eq!((one.stage(), two.stage()), (Stage::Filled, Stage::Filling));
     let turned_away = apply_first(&world, &two, Guard::CompareAndSet).await;
     assert!(matches!(turned_away, batch::Outcome::Overtaken));
@@ -238,7 +239,7 @@ async fn tables_become_durable_and_indexed_once_all_partitions_are_filled(on: Ki
         (Partition(0), end, (OFF, 0), None),
         (Partition(1), second_end, (ordered, indexes), Some(1)),
     ] {
-        set.committed(partition, upto, &live).await.unwrap();
+        set.committed(partition, upto, log.as_ref(), &live).await.unwrap();
         assert_eq!(care_and_indexes(on, &set).await, expected);
         assert_eq!(live.generation(Model::Audit).await.unwrap(), generation);
     }

@@ -137,6 +137,6 @@ async fn every_table_with_a_tenant_is_guarded(on: Kind) {
     assert_eq!(unguarded(&mut writer).await, Vec::<String>::new());
     // The positive control.
     Sql::new("CREATE TABLE naked (tenant UUID)").execute(&mut writer).await.unwrap();
-    assert_eq!(unguarded(&mut writer).await, ["callboard_catalog_v2_g1.naked"]);
+    assert_eq!(unguarded(&mut writer).await, ["callboard_catalog_v3_g1.naked"]);
     world.projections.stop().await;
 }

@@ -24,9 +24,9 @@ pub(super) async fn insert<const WIDTH: usize>(
     insert: &str,
     after: &str,
 ) -> Result<(), StoreError> {
-    // A statement that fails fails its transaction anyway. Saying so spares SQLite a journal of
-    // every statement.
-    let insert = insert.replacen("INSERT INTO", "INSERT OR ROLLBACK INTO", 1);
+    // Whoever asked undoes what a statement that fails has done so far, with its transaction or
+    // to the last savepoint. Saying so spares SQLite a journal of every statement.
+    let insert = insert.replacen("INSERT INTO", "INSERT OR FAIL INTO", 1);
     let mut left = rows.sorted();
     while let Some(rows) = size(left.len().min((VALUES_MAX / WIDTH).max(1))) {
         let rows: Vec<_> = left.by_ref().take(rows).collect();

@@ -1,0 +1,73 @@
+//! What it means that the database failed: whether waiting helps, and who has to act if not.
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+use super::StoreError;
+
+/// What follows from a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// The same may succeed later: a connection, a lock, a server or its room are not there.
+    Passing,
+    /// The database never takes, or cannot give back, what it is about; the text says why, and
+    /// nothing of the content. Somebody has to look at what one tenant did.
+    Refused(String),
+    /// The statement is wrong, or the tables are not those it was written for.
+    Wrong,
+}
+
+impl StoreError {
+    /// What follows from this failure.
+    pub(crate) fn meaning(&self) -> Meaning {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => meaning_of(error.as_ref()),
+            Self::Database(
+                sqlx::Error::ColumnIndexOutOfBounds { .. } | sqlx::Error::ColumnNotFound(_),
+            ) => Meaning::Wrong,
+            Self::Value { expected, .. } => {
+                Meaning::Refused(format!("the tables do not hold {expected} where they should"))
+            }
+            Self::Database(_) | Self::Folder(_) | Self::Unfit { .. } | Self::OutOfTime => {
+                Meaning::Passing
+            }
+        }
+    }
+}
+
+fn meaning_of(error: &dyn DatabaseError) -> Meaning {
+    let code = error.code().unwrap_or_default();
+    match error.try_downcast_ref::<PgDatabaseError>() {
+        Some(_) => of_postgres(&code),
+        None => of_sqlite(&code),
+    }
+}
+
+/// By the class of the code, as "PostgreSQL Error Codes" lists them.
+fn of_postgres(code: &str) -> Meaning {
+    let refused =
+        |why| Meaning::Refused(format!("the database refused it: {why} (SQLSTATE {code})"));
+    match code.get(..2).unwrap_or_default() {
+        "22" => refused("a value it cannot hold"),
+        "23" => refused("a row that breaks a constraint"),
+        "54" => refused("more than it has room for in one place"),
+        "42" => Meaning::Wrong,
+        _ => Meaning::Passing,
+    }
+}
+
+/// By the last byte of the code, as "Result and Error Codes" lists them.
+fn of_sqlite(code: &str) -> Meaning {
+    let refused = |why| Meaning::Refused(format!("the database refused it: {why} (SQLite {code})"));
+    match code.parse::<u32>().unwrap_or_default() & 0xff {
+        18 => refused("more than it has room for in one place"),
+        19 => refused("a row that breaks a constraint"),
+        20 => refused("a value it cannot hold"),
+        // Among them what SQLite says of a table that is not there.
+        1 | 21 | 25 => Meaning::Wrong,
+        _ => Meaning::Passing,
+    }
+}
+
+#[cfg(test)]
+mod tests;
