@@ -36,7 +36,7 @@ use vault::Keyring;
 
 use crate::model::Model;
 use crate::read_models::ReadModels;
-use crate::store::{Access, Database};
+use crate::store::{Access, Database, Meaning, StoreError};
 use crate::tables::Tables;
 use batch::Guard;
 use change::Change;
@@ -124,6 +124,12 @@ pub enum EngineError {
     /// The log failed.
     #[error(transparent)]
     Log(#[from] event_log::LogError),
+    /// The engine was stopped while the model was being rebuilt.
+    #[error("stopped before the {model} model was rebuilt")]
+    Stopping {
+        /// Which model.
+        model: Model,
+    },
     /// Another generation is taking the place of the one that was asked for; ask again.
     #[error("another generation of the {model} model is taking the place of this one; ask again")]
     Replaced {
@@ -146,6 +152,22 @@ impl EngineError {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Storage { model, source: source.into() }
+    }
+
+    /// Whether the same may succeed later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Log(error) => fold::passes(error),
+            Self::Storage { source, .. } => match source.downcast_ref::<StoreError>() {
+                Some(error) => error.meaning() == Meaning::Passing,
+                None => source.is::<tokio::time::error::Elapsed>(),
+            },
+            Self::Place(_)
+            | Self::NotOurLog { .. }
+            | Self::Stopping { .. }
+            | Self::Replaced { .. }
+            | Self::NotParked { .. } => false,
+        }
     }
 }
 
@@ -253,7 +275,8 @@ impl Projections {
     ///
     /// # Errors
     ///
-    /// [`EngineError`] if the log or the storage cannot tell.
+    /// [`EngineError`] if the storage cannot tell. Where the log cannot, that is said of each
+    /// partition.
     pub async fn status(&self) -> Result<Vec<ModelStatus>, EngineError> {
         let mut all = Vec::new();
         for set in self.generations.sets() {

@@ -203,13 +203,15 @@ impl ReadModels {
         each.min().unwrap_or(Position::START)
     }
 
-    /// The models that do not show `position` of `partition` yet, though they are to.
+    /// The models that do not show `position` of `partition` yet, whether or not they have
+    /// stopped there.
     #[must_use]
     pub fn behind(&self, partition: Partition, position: Position) -> Vec<Model> {
-        let sets = self.pinned.sets.iter();
-        let behind =
-            sets.filter(|set| followed(set, &set.progress().borrow(), partition) <= position);
-        behind.map(|it| it.model).collect()
+        let shows = |set: &&Arc<TableSet>| {
+            let reached = self.position(set.model, partition);
+            reached.is_some_and(|it| it >= position) && set.stage() == Stage::Filled
+        };
+        self.pinned.sets.iter().filter(|it| !shows(it)).map(|it| it.model).collect()
     }
 
     /// Waits until [`ReadModels::shown_upto`] is beyond `position` of `partition`, at most

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use domain::id::TenantId;
-use event_log::{Attribute, Partition, Recorded};
+use event_log::{Attribute, Partition, Position, Recorded};
 use vault::Keyring;
 
-use crate::engine::EngineError;
 use crate::engine::change::Change;
 use crate::engine::checkpoint::{Checkpoint, Place, Stage, stored};
 use crate::engine::each::Care;
@@ -55,7 +54,7 @@ pub(crate) async fn prepare(
     const STRIDE: usize = 256;
 
     let last = records.last().map(place_of).transpose();
-    let last = last.map_err(|reason| EngineError::NotOurLog { model, reason })?;
+    let last = last.map_err(|(position, reason)| fact::damaged(partition, position, reason))?;
     let (mut facts, mut unfit) = (Vec::with_capacity(records.len()), Vec::new());
     for (index, recorded) in records.into_iter().enumerate() {
         if index % STRIDE == STRIDE - 1 {
@@ -70,8 +69,8 @@ pub(crate) async fn prepare(
     Ok(Prepared { facts, unfit, last })
 }
 
-fn place_of(recorded: &Recorded) -> Result<Place, String> {
-    let at = fact::time(&recorded.record)?;
+fn place_of(recorded: &Recorded) -> Result<Place, (Position, String)> {
+    let at = fact::time(&recorded.record).map_err(|it| (recorded.position, it))?;
     let event = recorded.record.attribute(Attribute::Id).to_owned();
     Ok(Place { position: recorded.position, event, at })
 }

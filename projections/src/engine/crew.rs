@@ -72,7 +72,7 @@ impl Crew {
         self.working.entry(partition).or_insert_with(|| {
             let stop = watch::Sender::new(false);
             let (set, tools) = (set.clone(), tools.clone());
-            let worker = Worker { set, tools, partition, stop: stop.subscribe() };
+            let worker = Worker::new(set, tools, partition, stop.subscribe());
             (stop, tokio::spawn(worker.run()))
         });
     }

@@ -3,13 +3,12 @@
 use chrono::{DateTime, Utc};
 use domain::id::{ActorId, CommandId, TenantId};
 use domain::{Event, Stream};
-use event_log::{Attribute, Partition, Position, Record, Recorded};
+use event_log::{Attribute, LogError, Partition, Position, Record, Recorded};
 
 use vault::tenant_keys::SEALED;
 use vault::{Keyring, KeyringError};
 
-use crate::engine::EngineError;
-use crate::engine::fold::Trouble;
+use crate::engine::fold::{ApplyError, Trouble};
 use crate::model::Model;
 
 /// The longest name of an event, which models keep in order. In bytes: 255, several times the
@@ -78,10 +77,7 @@ impl Fact {
             return Ok(Read::Nothing);
         }
         // Without even a tenant and a time there is nobody to park.
-        let nobody = |reason| EngineError::NotOurLog {
-            model,
-            reason: format!("the record at position {position} of partition {partition}: {reason}"),
-        };
+        let nobody = |reason| damaged(partition, position, reason);
         let tenant = parsed(&record, Attribute::Tenant).map_err(nobody)?;
         let at = time(&record).map_err(nobody)?;
         let event = match want {
@@ -170,7 +166,7 @@ async fn decode(
         let keys = match keyring.tenant(tenant).await {
             Ok(keys) => keys,
             Err(KeyringError::TenantErased(_)) => return Ok(Ok(None)),
-            Err(error) => return Err(Trouble::Passing(error.into())),
+            Err(error) => return Err(ApplyError::from(error).into()),
         };
         let opened = parsed(record, Attribute::Sequence).and_then(|sequence| {
             let stream = record.attribute(Attribute::Subject);
@@ -183,6 +179,11 @@ async fn decode(
     }
     let event = Event::decode(record.attribute(Attribute::Type), &value);
     Ok(event.map(Some).map_err(|it| it.to_string()))
+}
+
+/// A record that does not even say whose it is, or when.
+pub(crate) fn damaged(partition: Partition, position: Position, reason: String) -> LogError {
+    LogError::Damaged { place: format!("position {position} of partition {partition}"), reason }
 }
 
 /// When a record was recorded.

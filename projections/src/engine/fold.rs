@@ -1,12 +1,14 @@
 //! What every model tells the engine: its tables, what it wants to know, and its fold.
 
 use domain::id::TenantId;
+use event_log::LogError;
 use vault::{Keyring, KeyringError};
 
 use crate::engine::EngineError;
 use crate::engine::change::Change;
 use crate::engine::checkpoint::Stage;
 use crate::engine::fact::{Fact, Unfit, Want};
+use crate::engine::table_set::Halt;
 use crate::model::Model;
 use crate::store::{Connection, Meaning, StoreError};
 use crate::{analytics, audit, billing, catalog, organisation};
@@ -52,18 +54,62 @@ impl ApplyError {
 pub(crate) enum Trouble {
     /// Trying again cannot help.
     #[error(transparent)]
-    Final(#[from] EngineError),
+    Final(EngineError),
+    /// The tables are not those that our statements are for; trying again cannot help.
+    #[error("the tables are not as they were made: {0}")]
+    Wrong(#[source] ApplyError),
+    /// The log could not be read; trying again may help.
+    #[error(transparent)]
+    Unread(LogError),
     /// Trying again may help.
     #[error(transparent)]
-    Passing(#[from] ApplyError),
+    Passing(ApplyError),
     /// It panicked; trying again may help.
     #[error("following panicked")]
     Panicked,
 }
 
+/// Whether what `error` is about may be there later.
+pub(crate) fn passes(error: &LogError) -> bool {
+    match error {
+        LogError::Damaged { .. } | LogError::BeyondEnd { .. } | LogError::NoSuchPartition(_) => {
+            false
+        }
+        LogError::Storage { .. }
+        | LogError::Full
+        | LogError::InUse(_)
+        | LogError::TooLarge(_)
+        | LogError::Closed => true,
+    }
+}
+
+impl From<EngineError> for Trouble {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Log(error) if passes(&error) => Self::Unread(error),
+            error => Self::Final(error),
+        }
+    }
+}
+
+impl From<LogError> for Trouble {
+    fn from(error: LogError) -> Self {
+        EngineError::Log(error).into()
+    }
+}
+
+impl From<ApplyError> for Trouble {
+    fn from(error: ApplyError) -> Self {
+        match &error {
+            ApplyError::Store(it) if it.meaning() == Meaning::Wrong => Self::Wrong(error),
+            _ => Self::Passing(error),
+        }
+    }
+}
+
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
-        Self::Passing(error.into())
+        ApplyError::from(error).into()
     }
 }
 
@@ -72,9 +118,23 @@ impl Trouble {
     pub(crate) fn into_engine_error(self, model: Model) -> EngineError {
         match self {
             Self::Final(error) => error,
-            Self::Passing(error) => EngineError::storage(model, error),
+            Self::Unread(error) => EngineError::Log(error),
+            Self::Wrong(error) | Self::Passing(error) => EngineError::storage(model, error),
             Self::Panicked => EngineError::storage(model, self),
         }
+    }
+
+    /// What is said of a partition of which nothing more is applied.
+    pub(crate) fn halt(&self) -> Halt {
+        match self {
+            Self::Final(_) | Self::Wrong(_) => Halt::ForGood(self.to_string()),
+            Self::Unread(_) | Self::Passing(_) | Self::Panicked => Halt::Passing(self.to_string()),
+        }
+    }
+
+    /// Whether a part of the log is lost, so that others need not wait for it.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Final(EngineError::Log(LogError::Damaged { .. })))
     }
 }
 

@@ -44,13 +44,13 @@ pub struct PartitionStatus {
     pub partition: Partition,
     /// The last position applied; none before the first.
     pub position: Option<Position>,
-    /// Where the log ends.
+    /// Where the log ends, as far as that is known.
     pub end: Position,
     /// Positions still to go; at least as many as events.
     pub events_behind: u64,
     /// How long ago the last applied event was recorded; zero when nothing is to go.
     pub time_behind: TimeDelta,
-    /// Why its worker stopped, if it did.
+    /// Why nothing more is applied, if that is so: its worker has stopped, or tries again.
     pub stopped: Option<String>,
 }
 
@@ -77,8 +77,12 @@ pub(crate) async fn of(set: &TableSet, log: &dyn EventLog) -> Result<ModelStatus
     let now = Utc::now();
     let mut partitions = Vec::with_capacity(progress.len());
     for (partition, it) in (0..).map(Partition).zip(progress) {
-        let end = log.end(partition).await?;
         let reached = it.applied.as_ref().map_or(Position::START, |it| it.position.next());
+        // A log that cannot be asked stops whoever follows it.
+        let (end, unknown) = match log.end(partition).await {
+            Ok(end) => (end, None),
+            Err(error) => (reached, Some(error.to_string())),
+        };
         let events_behind = end.0.saturating_sub(reached.0);
         let since = it.applied.as_ref().filter(|_| events_behind > 0);
         partitions.push(PartitionStatus {
@@ -87,7 +91,7 @@ pub(crate) async fn of(set: &TableSet, log: &dyn EventLog) -> Result<ModelStatus
             end,
             events_behind,
             time_behind: since.map_or(TimeDelta::zero(), |it| now - it.at),
-            stopped: it.stopped,
+            stopped: it.stopped.map(|it| it.reason().to_owned()).or(unknown),
         });
     }
     let parked = set.parked().await.map_err(|it| EngineError::storage(set.model, it))?;

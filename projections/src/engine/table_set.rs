@@ -48,7 +48,24 @@ const OWN_TABLES: [&str; 2] = [
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
     pub applied: Option<Place>,
-    pub stopped: Option<String>,
+    pub stopped: Option<Halt>,
+}
+
+/// Why nothing more of a partition is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// It is tried again.
+    Passing(String),
+    /// Nothing is tried until somebody has looked.
+    ForGood(String),
+}
+
+impl Halt {
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Passing(reason) | Self::ForGood(reason) => reason,
+        }
+    }
 }
 
 /// One generation of one model.
@@ -193,9 +210,9 @@ impl TableSet {
         });
     }
 
-    /// Says that nothing more of `partition` will be applied.
-    pub(crate) fn stopped(&self, partition: Partition, reason: Option<String>) {
-        self.note(partition, |it| it.stopped = reason);
+    /// Says that nothing more of `partition` is applied, or that it goes on.
+    pub(crate) fn stopped(&self, partition: Partition, halt: Option<Halt>) {
+        self.note(partition, |it| it.stopped = halt);
     }
 
     fn note(&self, partition: Partition, change: impl FnOnce(&mut Progress)) {

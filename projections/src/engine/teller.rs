@@ -291,7 +291,7 @@ impl Tail {
         partition: Partition,
         from: Position,
     ) -> Result<Self, Trouble> {
-        let reader = log.read(partition, from).await.map_err(failed)?;
+        let reader = log.read(partition, from).await?;
         Ok(Self { from, reader, beyond: VecDeque::new() })
     }
 
@@ -302,7 +302,7 @@ impl Tail {
         records_max: usize,
     ) -> Result<Vec<Recorded>, Trouble> {
         if self.beyond.is_empty() {
-            self.beyond.extend(self.reader.next(records_max).await.map_err(failed)?);
+            self.beyond.extend(self.reader.next(records_max).await?);
         }
         let count = self.beyond.partition_point(|it| it.position < upto);
         let records: Vec<_> = self.beyond.drain(..count).collect();
@@ -315,10 +315,6 @@ async fn is_parked(set: &TableSet, tenant: TenantId) -> Result<bool, StoreError>
     let mut sql = Sql::new("SELECT 1 FROM parked WHERE tenant = ");
     sql.bind(tenant.0);
     Ok(sql.fetch_optional(&mut *set.writer().await).await?.is_some())
-}
-
-fn failed(error: event_log::LogError) -> Trouble {
-    Trouble::Final(error.into())
 }
 
 /// The place after the last that was applied.

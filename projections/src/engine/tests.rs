@@ -125,7 +125,7 @@ async fn tables_of_another_log_are_refused_until_they_are_rebuilt(on: Kind) {
         if let Some(reason) = refused {
             let mut progress = projections.models().set(Model::Catalog).progress();
             let stopped = progress.wait_for(|it| it[0].stopped.is_some()).await.unwrap();
-            assert!(stopped[0].stopped.as_ref().unwrap().contains(reason));
+            assert!(stopped[0].stopped.as_ref().unwrap().reason().contains(reason));
             drop(stopped);
             let status = projections.status().await.unwrap();
             assert!(status.iter().all(|it| it.partitions[0].stopped.is_some()));
@@ -162,7 +162,7 @@ async fn a_log_that_lost_its_end_stops_the_worker(on: Kind) {
         let projections = start(&place, &log, &keyring).await;
         let mut progress = projections.models().set(Model::Audit).progress();
         let stopped = progress.wait_for(|it| it[0].stopped.is_some()).await.unwrap();
-        let said = stopped[0].stopped.clone().unwrap();
+        let said = stopped[0].stopped.clone().unwrap().reason().to_owned();
         drop(stopped);
         assert!(said.contains(reason), "{said}");
         projections.stop().await;
@@ -416,7 +416,7 @@ async fn an_operator_reads_no_tenants_catalog(on: Kind) {
 mod filling;
 mod isolation;
 mod listening;
-mod panics;
+mod moods;
 mod processes;
 mod refusals;
 mod upkeep;

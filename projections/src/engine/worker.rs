@@ -19,7 +19,7 @@ use crate::engine::fold::Trouble;
 use crate::engine::live::Live;
 use crate::engine::resume;
 use crate::engine::share::Share;
-use crate::engine::table_set::TableSet;
+use crate::engine::table_set::{Halt, TableSet};
 use crate::engine::teller::{Told, after};
 use crate::model::Model;
 
@@ -109,39 +109,77 @@ async fn caught(following: impl Future<Output = Result<(), Trouble>>) -> Result<
 }
 
 pub(crate) struct Worker {
-    pub set: Arc<TableSet>,
-    pub tools: Tools,
-    pub partition: Partition,
-    pub stop: watch::Receiver<bool>,
+    set: Arc<TableSet>,
+    tools: Tools,
+    partition: Partition,
+    stop: watch::Receiver<bool>,
+    /// What was said last of why it cannot go on, since when nothing was applied.
+    said: Option<Halt>,
 }
 
 impl Worker {
+    pub(crate) fn new(
+        set: Arc<TableSet>,
+        tools: Tools,
+        partition: Partition,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { set, tools, partition, stop, said: None }
+    }
+
     /// Follows until told to stop, or until it cannot go on.
     pub(crate) async fn run(mut self) {
         let mut pause = PAUSE_MIN;
         while !*self.stop.borrow() {
-            let before = self.set.progress().borrow()[self.partition.0 as usize].applied.clone();
+            let before = self.applied();
             let trouble = match caught(self.follow()).await {
                 Ok(()) => return,
                 Err(trouble) => trouble,
             };
-            tracing::error!(
-                projection.model = %self.set.model,
-                projection.generation = self.set.generation,
-                log.partition = self.partition.0,
-                error = &trouble as &dyn std::error::Error,
-                "a projection cannot go on"
-            );
-            self.set.stopped(self.partition, Some(trouble.to_string()));
-            if matches!(trouble, Trouble::Final(_)) {
-                return self.forgo().await;
+            self.halt(&trouble);
+            if trouble.is_damage() {
+                self.forgo().await;
             }
-            let after = self.set.progress().borrow()[self.partition.0 as usize].applied.clone();
-            pause = if before == after { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
+            if matches!(trouble.halt(), Halt::ForGood(_)) {
+                return;
+            }
+            pause = if before == self.applied() { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
             tokio::select! {
                 () = tokio::time::sleep(pause) => (),
                 _ = self.stop.wait_for(|it| *it) => return,
             }
+        }
+    }
+
+    fn applied(&self) -> Option<Place> {
+        self.set.progress().borrow()[self.partition.0 as usize].applied.clone()
+    }
+
+    /// Shows that it cannot go on, and says so once for each reason.
+    fn halt(&mut self, trouble: &Trouble) {
+        let halt = trouble.halt();
+        if self.said.as_ref() != Some(&halt) {
+            tracing::error!(
+                projection.model = %self.set.model,
+                projection.generation = self.set.generation,
+                log.partition = self.partition.0,
+                error = trouble as &dyn std::error::Error,
+                "a projection cannot go on"
+            );
+            self.said = Some(halt.clone());
+        }
+        self.set.stopped(self.partition, Some(halt));
+    }
+
+    /// Says that it goes on, if it was said that it could not.
+    fn go_on(&mut self) {
+        if self.said.take().is_some() {
+            tracing::info!(
+                projection.model = %self.set.model,
+                projection.generation = self.set.generation,
+                log.partition = self.partition.0,
+                "a projection goes on"
+            );
         }
     }
 
@@ -167,8 +205,12 @@ impl Worker {
             if checkpoint.closed {
                 return Ok(());
             }
-            let mut reader = self.open(&checkpoint).await?;
+            let (mut reader, end) = self.open(&checkpoint).await?;
             self.set.stopped(self.partition, None);
+            if after(checkpoint.place.as_ref()) >= end {
+                // Nothing waits to be applied, by which that would be seen.
+                self.go_on();
+            }
             let mut not_before = Instant::now();
             loop {
                 let (batch_max, lacks) = (self.tools.batch_max, self.set.lacks(self.partition));
@@ -180,7 +222,7 @@ impl Worker {
                     }
                 };
                 let records = tokio::select! {
-                    records = next => records.map_err(EngineError::Log)?,
+                    records = next => records?,
                     _ = self.stop.wait_for(|it| *it) => return Ok(()),
                 };
                 let (began, count) = (Instant::now(), records.len());
@@ -189,7 +231,10 @@ impl Worker {
                     batch::prepare(self.set.model, self.partition, records, &self.tools.keyring);
                 let prepared = prepared.instrument(span.clone()).await?;
                 match self.apply(&checkpoint, prepared).instrument(span).await? {
-                    Some(place) => checkpoint.place = Some(place),
+                    Some(place) => {
+                        checkpoint.place = Some(place);
+                        self.go_on();
+                    }
                     // Another worker is ahead: go on from where it got to.
                     None => break,
                 }
@@ -266,7 +311,11 @@ impl Worker {
     }
 
     /// Reads on after `checkpoint`, once the log has shown that it is the one it was made from.
-    async fn open(&self, checkpoint: &Checkpoint) -> Result<Box<dyn Reader>, EngineError> {
+    /// Answers where the log ends too.
+    async fn open(
+        &self,
+        checkpoint: &Checkpoint,
+    ) -> Result<(Box<dyn Reader>, Position), EngineError> {
         let log = &self.tools.log;
         if checkpoint.incarnation != log.incarnation() {
             let (ours, theirs) = (&checkpoint.incarnation, log.incarnation());
@@ -274,10 +323,10 @@ impl Worker {
                 "it was filled from incarnation {ours}, the log is incarnation {theirs}"
             )));
         }
-        let Some(place) = &checkpoint.place else {
-            return Ok(log.read(self.partition, Position::START).await?);
-        };
         let end = log.end(self.partition).await?;
+        let Some(place) = &checkpoint.place else {
+            return Ok((log.read(self.partition, Position::START).await?, end));
+        };
         if place.position >= end {
             let position = place.position;
             return Err(self.not_ours(format!(
@@ -294,7 +343,7 @@ impl Worker {
                  but the log holds another one there"
             )));
         }
-        Ok(reader)
+        Ok((reader, end))
     }
 
     fn not_ours(&self, reason: String) -> EngineError {

@@ -119,12 +119,10 @@ impl TableSet {
     async fn partition_of(&self, log: &dyn EventLog, event: &Unfit) -> Result<Partition, Trouble> {
         let tenant = event.tenant.to_string();
         for partition in (0..log.partitions()).map(Partition) {
-            if log.end(partition).await.map_err(EngineError::Log)? <= event.position {
+            if log.end(partition).await? <= event.position {
                 continue;
             }
-            let reader = log.read(partition, event.position).await;
-            let found = reader.map_err(EngineError::Log)?.next(1).await;
-            let found = found.map_err(EngineError::Log)?;
+            let found = log.read(partition, event.position).await?.next(1).await?;
             let is_it = found.first().is_some_and(|it| {
                 let of = it.record.attribute(Attribute::Tenant);
                 it.position == event.position && of == tenant

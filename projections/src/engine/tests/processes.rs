@@ -109,6 +109,7 @@ on_postgres! {
     two_rebuilds_of_one_model_at_a_time_are_one
     a_process_with_another_log_stops_alone
     connections_that_are_lost_cost_and_double_nothing
+    a_rebuild_goes_on_after_connections_were_lost
 }
 
 async fn each_shows_what_the_others_write(on: Kind) {
@@ -311,7 +312,7 @@ async fn a_process_with_another_log_stops_alone(on: Kind) {
     let set = stranger.models().set(Model::Catalog).clone();
     let stopped = |it: &Vec<table_set::Progress>| it.iter().all(|it| it.stopped.is_some());
     let said = set.progress().wait_for(stopped).await.unwrap()[0].stopped.clone().unwrap();
-    assert!(said.contains("incarnation"), "{said}");
+    assert!(said.reason().contains("incarnation"), "{said:?}");
     owner.written.send_replace(partitions(&[0, 1]));
     owner.shows(0, first).await;
     let last = world.register(0, "b", 100).await;
@@ -351,4 +352,26 @@ async fn connections_that_are_lost_cost_and_double_nothing(on: Kind) {
     let count = Sql::new("SELECT CAST(sum(commands) AS BIGINT) FROM days");
     let counted = count.fetch_optional(&mut *set.writer().await).await.unwrap().unwrap();
     assert_eq!(counted.count(0).unwrap(), 4_000);
+}
+
+async fn a_rebuild_goes_on_after_connections_were_lost(on: Kind) {
+    let mut world = World::new(on).await;
+    let end = world.register(0, "a", 2_000).await;
+    let process = world.process(&[0, 1]).await;
+    process.shows(0, end).await;
+    for generation in 2..5 {
+        let rebuild = process.projections.rebuild(Model::Catalog);
+        tokio::pin!(rebuild);
+        for _ in 0..5 {
+            let pause = tokio::time::sleep(Duration::from_millis(50));
+            tokio::select! {
+                biased;
+                done = &mut rebuild => panic!("it ended too early to be broken: {done:?}"),
+                () = pause => break_connections(&world).await,
+            }
+        }
+        tokio::time::timeout(PATIENCE, rebuild).await.unwrap().unwrap();
+        assert_eq!(process.projections.models().set(Model::Catalog).generation, generation);
+        assert_eq!(process.entities(0).await, 2_000);
+    }
 }
