@@ -15,11 +15,12 @@ mod row;
 mod sql;
 
 pub(crate) use connection::{
-    Connection, Durability, begin, define, gather_statistics, has_table, make_durable,
+    Connection, Durability, begin, define, gather_statistics, has_table, hold, make_durable,
     set_durability, sync_at_commit, take_turns, write_back,
 };
 pub(crate) use meaning::Meaning;
 pub(crate) use place::{Access, Database, Place};
+pub(crate) use postgres::HOLD_EVERY;
 pub(crate) use readers::{Bounds, Reader, Readers};
 pub(crate) use row::Row;
 pub(crate) use sql::{LIST_MAX, Sql, Value};

@@ -66,6 +66,16 @@ const VERSION_MIN: u32 = 15;
 /// How long a call waits for a connection. In seconds: 10.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the server goes on holding locks for a connection that says nothing any more: it may be
+/// cut off. Every transaction here takes milliseconds.
+const LIMITS: [(&str, &str); 5] = [
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("tcp_keepalives_idle", "30s"),
+    ("tcp_keepalives_interval", "10s"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "60s"),
+];
+
 /// What of a tenant waits for each other, as a lock of the database names it.
 #[derive(Clone, Copy, Debug)]
 enum Turn {
@@ -101,7 +111,7 @@ impl PostgresVault {
     pub async fn open(url: &str, connections_max: u32) -> Result<Self, VaultError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(failed("reading the address of its database"))?;
-        let options = options.application_name("callboard");
+        let options = options.application_name("callboard").options(LIMITS);
         let mut first = options.connect().await.map_err(failed("connecting to its database"))?;
         let version = first.server_version_num().unwrap_or(0) / 10_000;
         if version < VERSION_MIN {

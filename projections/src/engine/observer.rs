@@ -19,7 +19,7 @@ use crate::engine::table_set::TableSet;
 use crate::engine::teller::after;
 use crate::engine::worker::Tools;
 use crate::model::Model;
-use crate::store::{Connection, Row, Sql, StoreError};
+use crate::store::{Connection, HOLD_EVERY, Row, Sql, StoreError};
 
 /// How often everything is looked at while nobody waits. In milliseconds: 250.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -43,6 +43,8 @@ pub(crate) struct Observer {
     connection: Connection,
     /// When everything is to be looked at next.
     due: Instant,
+    /// When the tables that are used here are to be held again.
+    hold_due: Instant,
     pause: Duration,
 }
 
@@ -52,8 +54,8 @@ impl Observer {
         tools: Tools,
         connection: Connection,
     ) -> Self {
-        let (due, pause) = (Instant::now(), LOOK_EVERY);
-        Self { generations: Arc::downgrade(generations), tools, connection, due, pause }
+        let (due, hold_due, pause) = (Instant::now(), Instant::now(), LOOK_EVERY);
+        Self { generations: Arc::downgrade(generations), tools, connection, due, hold_due, pause }
     }
 
     /// Looks until told to stop.
@@ -114,6 +116,12 @@ impl Observer {
         only: Option<Vec<Partition>>,
     ) -> Result<(), StoreError> {
         let sets = generations.sets();
+        if Instant::now() >= self.hold_due {
+            for set in &sets {
+                set.hold().await?;
+            }
+            self.hold_due = Instant::now() + HOLD_EVERY;
+        }
         for row in question(&sets, only.as_deref()).fetch(&mut self.connection).await? {
             match row.integer(0)? {
                 LIVE => self.compare(generations, &row)?,

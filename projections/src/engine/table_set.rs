@@ -13,7 +13,7 @@ use tokio::sync::{MutexGuard, watch};
 
 use crate::engine::EngineError;
 use crate::engine::checkpoint::{
-    CLOSED, Checkpoint, NOWHERE, Place, Stage, mark, read_checkpoint,
+    CLOSED, Checkpoint, NOWHERE, Place, Stage, mark, read_checkpoint, stored,
 };
 use crate::engine::status::ParkedTenant;
 use crate::engine::upkeep::Upkeep;
@@ -78,6 +78,8 @@ pub(crate) struct TableSet {
     tables: Tables,
     writer: tokio::sync::Mutex<Connection>,
     progress: watch::Sender<Vec<Progress>>,
+    /// How often the connection that writes was made again.
+    remade: watch::Sender<u64>,
     /// By partition, the end of the log that has to be reached before the set is filled.
     to_fill: Mutex<BTreeMap<Partition, Position>>,
     filling: AtomicBool,
@@ -150,6 +152,7 @@ impl TableSet {
             tables,
             writer: tokio::sync::Mutex::new(writer),
             progress: watch::Sender::new(Vec::new()),
+            remade: watch::Sender::new(0),
             to_fill: Mutex::default(),
             filling: AtomicBool::new(true),
             settling: tokio::sync::Mutex::default(),
@@ -175,6 +178,20 @@ impl TableSet {
     /// The connection that writes, for one transaction.
     pub(crate) async fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().await
+    }
+
+    /// Has the database know that this process uses the set. Whoever writes just now finds out by
+    /// itself if it has forgotten.
+    pub(crate) async fn hold(&self) -> Result<(), StoreError> {
+        let Ok(mut writer) = self.writer.try_lock() else { return Ok(()) };
+        let remade = store::hold(&mut writer).await?;
+        self.remade.send_if_modified(|it| std::mem::replace(it, remade) != remade);
+        Ok(())
+    }
+
+    /// Changes when the database may have lost the last transactions, as it may in a crash.
+    pub(crate) fn remade(&self) -> watch::Receiver<u64> {
+        self.remade.subscribe()
     }
 
     /// How far the set is on `partition`, by its own account.
@@ -207,6 +224,19 @@ impl TableSet {
                 progress.applied = Some(place);
             }
             !known
+        });
+    }
+
+    /// Says how far `partition` is by the tables, which may be less than they once were.
+    pub(crate) fn found(&self, partition: Partition, place: Option<&Place>) {
+        let reached = |it: Option<&Place>| it.map_or(NOWHERE, |it| stored(it.position));
+        self.progress.send_if_modified(|it| {
+            let Some(progress) = it.get_mut(partition.0 as usize) else { return false };
+            let is_less = reached(place) < reached(progress.applied.as_ref());
+            if is_less {
+                progress.applied = place.cloned();
+            }
+            is_less
         });
     }
 

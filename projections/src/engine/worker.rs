@@ -197,8 +197,11 @@ impl Worker {
 
     /// Applies batch after batch until told to stop.
     async fn follow(&mut self) -> Result<(), Trouble> {
+        let mut remade = self.set.remade();
         loop {
+            remade.mark_unchanged();
             let mut checkpoint = self.set.checkpoint(self.partition).await?;
+            self.set.found(self.partition, checkpoint.place.as_ref());
             self.set.note_stage(checkpoint.stage);
             self.committed(checkpoint.place.as_ref()).await?;
             self.note_overtaken(&checkpoint);
@@ -223,6 +226,8 @@ impl Worker {
                 };
                 let records = tokio::select! {
                     records = next => records?,
+                    // What was applied may be lost, and nothing need come by which that is seen.
+                    _ = remade.changed() => break,
                     _ = self.stop.wait_for(|it| *it) => return Ok(()),
                 };
                 let (began, count) = (Instant::now(), records.len());

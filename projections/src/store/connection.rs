@@ -147,6 +147,19 @@ pub(crate) async fn gather_statistics(connection: &mut Connection) -> Result<(),
     }
 }
 
+/// Has the database know that this process uses the tables, also if it has forgotten since: it
+/// knows by the connection, which is made again if it was lost. Answers how often that was so.
+pub(crate) async fn hold(connection: &mut Connection) -> Result<u64, StoreError> {
+    let touch = || Sql::new("SELECT 1");
+    if touch().fetch(connection).await.is_err() {
+        touch().fetch(connection).await?;
+    }
+    match connection {
+        Connection::Sqlite(_) => Ok(0),
+        Connection::Postgres(session) => Ok(session.remade()),
+    }
+}
+
 /// Waits until no other process is making tables; until the end of the transaction none will.
 pub(crate) async fn take_turns(transaction: &mut Connection) -> Result<(), StoreError> {
     match transaction {

@@ -11,6 +11,7 @@ mod session;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnectOptions};
 use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr};
@@ -35,11 +36,25 @@ const START_TIMEOUT_MS: u32 = 1_000;
 /// How often the server looks whether anybody still waits for an answer. In milliseconds: 20.
 const CONNECTION_CHECK_MS: u32 = 20;
 
-/// How long a transaction that writes may rest between two statements before the server ends it.
-/// In milliseconds: 60,000, long enough for threads that give way on a busy machine. A process that is paused, or cut off, in the middle of one holds the
-/// checkpoint of its partition meanwhile, and whoever fills the tables next waits for that. The
-/// longest rest on purpose is that of a generation that takes the place of another one, 10 s.
-const RESTING_MS_MAX: u32 = 60_000;
+/// How long the server goes on holding locks for a session that says nothing any more. A process
+/// that is paused, or cut off, in the middle of a transaction holds the checkpoint of its partition,
+/// and whoever fills the tables next waits for that. A minute is long enough for threads that give
+/// way on a busy machine; the longest rest on purpose is that of a generation that takes the place
+/// of another one, 10 s.
+const LIMITS: [(&str, &str); 5] = [
+    ("idle_in_transaction_session_timeout", "60s"),
+    ("tcp_keepalives_idle", "30s"),
+    ("tcp_keepalives_interval", "10s"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "60s"),
+];
+
+/// How long a server that has just started waits before it removes tables. It has forgotten who
+/// uses them, and whoever does says so again every [`HOLD_EVERY`]. In milliseconds: 10,000.
+const FORGETFUL_MS: i64 = 10_000;
+
+/// How often whoever uses tables makes sure that the server knows. In seconds: 2.
+pub(crate) const HOLD_EVERY: Duration = Duration::from_secs(2);
 
 /// What stands for the making of schemas, tables and roles among advisory locks.
 const MAKING: i64 = 0x6361_6c6c_626f;
@@ -66,7 +81,7 @@ impl Postgres {
         let options = fitness::options(&settings.url)?;
         // What is compiled for a long query costs more than any of ours takes.
         let options = options.application_name("callboard").statement_cache_capacity(256);
-        let options = options.options([("jit", "off")]);
+        let options = options.options([("jit", "off")]).options(LIMITS);
         fitness::check(&options, &settings.reader_role).await?;
         let reader_role = settings.reader_role.as_str().into();
         let caretaker = Mutex::new(Session::connect(options.clone(), None, &reader_role).await?);
@@ -89,8 +104,6 @@ impl Postgres {
                 Session::connect(options, None, &self.reader_role).await
             }
             Purpose::Write => {
-                let resting = ("idle_in_transaction_session_timeout", RESTING_MS_MAX.to_string());
-                let options = options.options([resting]);
                 let mut session =
                     Session::connect(options, Some(schema.clone()), &self.reader_role).await?;
                 self.make(&schema, &mut session).await?;
@@ -185,6 +198,8 @@ async fn drop_schema(
     schema: &str,
     timeout_ms: u32,
 ) -> Result<(), StoreError> {
+    let Some(forgetful) = forgetful(session, schema, FORGETFUL_MS).await? else { return Ok(()) };
+    tokio::time::sleep(forgetful).await;
     session.begin().await?;
     for text in [
         format!("SET LOCAL lock_timeout = {timeout_ms}"),
@@ -197,6 +212,24 @@ async fn drop_schema(
         }
     }
     session.commit().await
+}
+
+/// How much longer the server may not know who uses a schema; none if there is none of this name.
+async fn forgetful(
+    session: &mut Session,
+    schema: &str,
+    time_ms: i64,
+) -> Result<Option<Duration>, StoreError> {
+    let mut sql = Sql::new("SELECT CAST(");
+    sql.bind(time_ms);
+    sql.push(
+        " - 1000 * extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) AS BIGINT)
+            FROM pg_namespace WHERE nspname = ",
+    );
+    sql.bind(schema);
+    let row = session.fetch(sql.for_postgres()).await?.into_iter().next();
+    let left = row.map(|it| it.integer(0)).transpose()?;
+    Ok(left.map(|it| Duration::from_millis(it.try_into().unwrap_or(0))))
 }
 
 /// The schema of a set: a name of ours, so it needs no quotes.

@@ -44,6 +44,7 @@ mod on_postgres {
         who_makes_keys_and_who_destroys_the_tenant_do_not_pass_each_other
         readers_of_read_models_have_no_rights_here
         what_cannot_be_opened_is_named
+        whoever_is_cut_off_holds_nothing_for_long
     }
 }
 
@@ -113,6 +114,21 @@ async fn readers_of_read_models_have_no_rights_here(database: &TemporaryDatabase
         let text = sqlx::AssertSqlSafe(format!("select * from callboard_vault.{table}"));
         let refused = sqlx::query(text).execute(&mut *connection).await.unwrap_err();
         assert!(refused.to_string().contains("permission denied"), "{refused}");
+    }
+}
+
+async fn whoever_is_cut_off_holds_nothing_for_long(database: &TemporaryDatabase) {
+    let vault = open(database).await;
+    for (setting, value) in [
+        ("idle_in_transaction_session_timeout", "1min"),
+        ("tcp_keepalives_idle", "30"),
+        ("tcp_keepalives_interval", "10"),
+        ("tcp_keepalives_count", "3"),
+        ("tcp_user_timeout", "60000"),
+    ] {
+        let shown = sqlx::query_scalar("select current_setting($1)").bind(setting);
+        let shown: String = shown.fetch_one(&vault.pool).await.unwrap();
+        assert_eq!(shown, value, "{setting}");
     }
 }
 

@@ -110,6 +110,7 @@ on_postgres! {
     a_process_with_another_log_stops_alone
     connections_that_are_lost_cost_and_double_nothing
     a_rebuild_goes_on_after_connections_were_lost
+    tables_are_held_again_after_connections_were_lost
 }
 
 async fn each_shows_what_the_others_write(on: Kind) {
@@ -352,6 +353,37 @@ async fn connections_that_are_lost_cost_and_double_nothing(on: Kind) {
     let count = Sql::new("SELECT CAST(sum(commands) AS BIGINT) FROM days");
     let counted = count.fetch_optional(&mut *set.writer().await).await.unwrap().unwrap();
     assert_eq!(counted.count(0).unwrap(), 4_000);
+}
+
+/// A process that writes nothing, and waits for nothing, still reads.
+async fn tables_are_held_again_after_connections_were_lost(on: Kind) {
+    let mut world = World::new(on).await;
+    let end = world.register(0, "a", 10).await;
+    let owner = world.process(&[0, 1]).await;
+    owner.shows(0, end).await;
+    owner.projections.stop().await;
+    let door = world.process(&[]).await;
+    let database = database(&world.place).await;
+    let mut connection = database.choice().connect(Access::Write).await.unwrap();
+    break_connections(&world).await;
+    let held =
+        "SELECT count(DISTINCT objid) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+        WHERE locktype = 'advisory' AND datname = current_database()";
+    let held_again = async {
+        loop {
+            let row = Sql::new(held).fetch_optional(&mut connection).await;
+            // The list of live sets is held too.
+            if row.is_ok_and(|it| it.unwrap().integer(0).unwrap() > Model::ALL.len() as i64) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), held_again).await.unwrap();
+    // Whose own connection was lost too.
+    let other = super::database(&world.place).await;
+    other.remove_others("catalog-v", None).await.unwrap();
+    assert_eq!(door.entities(0).await, 10);
 }
 
 async fn a_rebuild_goes_on_after_connections_were_lost(on: Kind) {

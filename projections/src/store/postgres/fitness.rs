@@ -5,6 +5,7 @@ use std::str::FromStr;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection as _, PgConnection};
 
+use super::session::{CONNECT_TIME_MAX, in_time};
 use super::{MAKING, run};
 use crate::store::StoreError;
 
@@ -25,7 +26,8 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
 }
 
 pub(super) async fn check(options: &PgConnectOptions, reader: &str) -> Result<(), StoreError> {
-    let mut connection = options.connect().await.map_err(|error| cannot_connect(options, error))?;
+    let connecting = in_time(CONNECT_TIME_MAX, async { Ok(options.connect().await?) }).await;
+    let mut connection = connecting.map_err(|error| cannot_connect(options, error))?;
     let version = connection.server_version_num().unwrap_or(0) / 10_000;
     check_version(version)?;
     let text = "SELECT has_database_privilege(current_database(), 'CREATE'),
@@ -132,7 +134,8 @@ fn unfit(problem: String) -> StoreError {
     StoreError::Unfit { problem, source: None }
 }
 
-fn cannot_connect(options: &PgConnectOptions, error: sqlx::Error) -> StoreError {
+fn cannot_connect(options: &PgConnectOptions, error: StoreError) -> StoreError {
+    let StoreError::Database(error) = error else { return error };
     let (host, port) = (options.get_host(), options.get_port());
     let (user, database) = (options.get_username(), options.get_database().unwrap_or("postgres"));
     StoreError::Unfit {

@@ -1,12 +1,13 @@
 //! One connection to PostgreSQL, which is made again after it broke.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgSeverity};
 use sqlx::{
     Arguments, AssertSqlSafe, ConnectOptions, Connection as _, Database, PgConnection, Postgres,
     SqlSafeStr,
@@ -23,12 +24,15 @@ use crate::store::{Durability, Row, StoreError};
 /// How long a connection may rest before it is asked whether it is still there. In seconds: 1; a
 /// server that restarts has ended it, and nothing of its own accord says so.
 const REST_MAX: Duration = Duration::from_secs(1);
+/// How long it may take to connect. In seconds: 10.
+pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The longest that a statement which writes waits for its answer, which never comes if the network
+/// was cut meanwhile. In minutes: 30, several times what it takes to sort the largest tables.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// A text and what it binds.
 pub(crate) type Statement = (String, PgArguments);
-
-/// Why the server ends a connection whose transaction has rested too long.
-const RESTED: &str = "25P03";
 
 type Transactions = <Postgres as Database>::TransactionManager;
 
@@ -44,6 +48,8 @@ pub(crate) struct Session {
     broken: bool,
     /// When it was last of use.
     used: Instant,
+    /// How often it was made again.
+    remade: u64,
     /// While it is used for a read, when that has to be over. A read is one transaction.
     deadline: Option<Instant>,
 }
@@ -63,8 +69,22 @@ impl Session {
         let durability = Durability::Ordered;
         let connection = connect(&options, holds.as_deref(), durability).await?;
         let reader_role = reader_role.clone();
-        let (broken, used, deadline) = (false, Instant::now(), None);
-        Ok(Self { connection, options, holds, reader_role, durability, broken, used, deadline })
+        let (broken, remade, used, deadline) = (false, 0, Instant::now(), None);
+        Ok(Self {
+            connection,
+            options,
+            holds,
+            reader_role,
+            durability,
+            broken,
+            remade,
+            used,
+            deadline,
+        })
+    }
+
+    pub(in crate::store) fn remade(&self) -> u64 {
+        self.remade
     }
 
     pub(super) fn reader_role(&self) -> &str {
@@ -76,13 +96,19 @@ impl Session {
         if Transactions::get_transaction_depth(&self.connection) > 0 {
             return Ok(());
         }
-        if self.broken || (self.used.elapsed() > REST_MAX && self.connection.ping().await.is_err())
-        {
+        if self.broken || !self.is_there().await {
             let made = connect(&self.options, self.holds.as_deref(), self.durability).await?;
             self.connection = made;
             self.broken = false;
+            self.remade += 1;
         }
         Ok(())
+    }
+
+    /// Whether it still stands, which is asked if it has rested for a while.
+    async fn is_there(&mut self) -> bool {
+        let asking = async { Ok(self.connection.ping().await?) };
+        self.used.elapsed() <= REST_MAX || in_time(CONNECT_TIME_MAX, asking).await.is_ok()
     }
 
     #[cfg(test)]
@@ -92,8 +118,11 @@ impl Session {
 
     /// Passes `result` on, and remembers if the connection is of no more use.
     fn noted<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(StoreError::Database(error)) = &result {
-            self.broken |= breaks(error);
+        match &result {
+            Err(StoreError::Database(error)) => self.broken |= breaks(error),
+            // Its answer may still come, and would be taken for that of the next.
+            Err(StoreError::OutOfTime) => self.broken = true,
+            _ => (),
         }
         self.used = Instant::now();
         result
@@ -146,25 +175,39 @@ impl Session {
             return Ok(false);
         }
         self.ready().await?;
-        let begun = Transactions::begin(&mut self.connection, None).await;
-        self.noted(begun.map_err(StoreError::from))?;
-        Ok(true)
+        // Asked before, since one that cannot begin within another undoes that.
+        let is_within = Transactions::get_transaction_depth(&self.connection) > 0;
+        let begun = self.try_begin().await;
+        if begun.is_ok() || !self.broken || is_within {
+            return begun.map(|()| true);
+        }
+        // It was lost while it rested, and nothing was asked of it yet.
+        self.ready().await?;
+        self.try_begin().await.map(|()| true)
+    }
+
+    async fn try_begin(&mut self) -> Result<(), StoreError> {
+        let begun = Transactions::begin(&mut self.connection, None);
+        let begun = within(None, async { Ok(begun.await?) }).await;
+        self.noted(begun)
     }
 
     pub(in crate::store) async fn commit(&mut self) -> Result<(), StoreError> {
         if self.deadline.is_some() {
             return Ok(());
         }
-        let done = Transactions::commit(&mut self.connection).await;
-        self.noted(done.map_err(StoreError::from))
+        let committing = Transactions::commit(&mut self.connection);
+        let done = within(None, async { Ok(committing.await?) }).await;
+        self.noted(done)
     }
 
     pub(in crate::store) async fn rollback(&mut self) -> Result<(), StoreError> {
         if self.deadline.is_some() {
             return Ok(());
         }
-        let done = Transactions::rollback(&mut self.connection).await;
-        self.noted(done.map_err(StoreError::from))
+        let undoing = Transactions::rollback(&mut self.connection);
+        let done = within(None, async { Ok(undoing.await?) }).await;
+        self.noted(done)
     }
 
     pub(in crate::store) fn start_rollback(&mut self) {
@@ -208,7 +251,7 @@ async fn connect(
     holds: Option<&str>,
     durability: Durability,
 ) -> Result<PgConnection, StoreError> {
-    let mut connection = options.connect().await?;
+    let mut connection = in_time(CONNECT_TIME_MAX, async { Ok(options.connect().await?) }).await?;
     if let Some(schema) = holds {
         let text = "SELECT pg_advisory_lock_shared(hashtextextended($1, 0))";
         sqlx::query(text).bind(schema).execute(&mut connection).await?;
@@ -229,24 +272,37 @@ fn synchronous_commit(durability: Durability) -> &'static str {
 fn breaks(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
-        // The server is going down, the connection is lost, or a transaction rested too long.
+        // The server ends the connection, or has lost it.
         sqlx::Error::Database(error) => {
-            let ends = |it: &str| it.starts_with("57P") || it.starts_with("08") || it == RESTED;
-            error.code().is_some_and(|it| ends(&it))
+            let severity =
+                error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+            matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
+                || error.code().is_some_and(|it| it.starts_with("08"))
         }
         sqlx::Error::BeginFailed => true,
         _ => false,
     }
 }
 
+/// Does `work` before `deadline`, if it is part of a read, else in the time that a statement which
+/// writes may take.
 async fn within<T>(
     deadline: Option<Instant>,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     match deadline {
-        None => work.await,
+        None => in_time(WRITE_TIME_MAX, work).await,
         Some(at) => tokio::time::timeout_at(at, work).await.unwrap_or(Err(StoreError::OutOfTime)),
     }
+}
+
+/// Does `work`, unless the network seems to be cut.
+pub(super) async fn in_time<T>(
+    time_max: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let no_answer = |_| StoreError::Database(std::io::Error::from(ErrorKind::TimedOut).into());
+    tokio::time::timeout(time_max, work).await.map_err(no_answer)?
 }
 
 fn query((text, arguments): Statement) -> sqlx::query::Query<'static, Postgres, PgArguments> {

@@ -2,7 +2,7 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use super::*;
 use crate::Tables;
-use crate::store::{Access, Database, define};
+use crate::store::{Access, Database, begin, define};
 use crate::temporary::{Kind, Temporary, on_postgres};
 
 on_postgres! {
@@ -10,6 +10,9 @@ on_postgres! {
     a_text_holds_anything_but_the_one_character_it_cannot
     a_connection_that_was_lost_is_made_again
     a_writer_that_rests_too_long_holds_nothing_any_more
+    a_server_that_has_just_started_may_not_know_who_uses_what
+    a_transaction_begins_where_a_connection_was_lost
+    whoever_is_cut_off_holds_nothing_for_long
     tables_that_another_process_uses_are_not_removed
 }
 
@@ -82,15 +85,12 @@ async fn a_connection_that_was_lost_is_made_again(on: Kind) {
     let (_, mut writer) = table(&place).await;
     let mut other = connected(&settings).await;
     for _ in 0..3 {
-        let text = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-            WHERE datname = current_database() AND usename = current_user
-                AND pid <> pg_backend_pid()";
-        run(&mut other, text.to_owned()).await.unwrap();
+        lose_connections(&mut other).await;
         let count = || Sql::new("SELECT count(*) FROM t");
         assert!(count().fetch(&mut writer).await.is_err(), "it was lost");
         assert_eq!(count().fetch(&mut writer).await.unwrap().len(), 1);
         // Whoever has rested for a while does not even notice.
-        run(&mut other, text.to_owned()).await.unwrap();
+        lose_connections(&mut other).await;
         let Connection::Postgres(session) = &mut writer else { panic!("it is PostgreSQL") };
         session.has_rested();
         assert_eq!(count().fetch(&mut writer).await.unwrap().len(), 1);
@@ -115,6 +115,68 @@ async fn a_writer_that_rests_too_long_holds_nothing_any_more(on: Kind) {
     drop(transaction);
     let found = Sql::new("SELECT a FROM t").fetch(&mut paused).await.unwrap();
     assert_eq!(found[0].text(0).unwrap(), "next", "it has another connection");
+}
+
+async fn a_server_that_has_just_started_may_not_know_who_uses_what(on: Kind) {
+    let (place, _) = settings(on).await;
+    let (database, _writer) = table(&place).await;
+    let mut session = match database.choice().connect(Access::Write).await.unwrap() {
+        Connection::Postgres(session) => session,
+        Connection::Sqlite(_) => panic!("it is PostgreSQL"),
+    };
+    let century = 100 * 365 * 24 * 60 * 60 * 1_000;
+    let left = forgetful(&mut session, "callboard_test", century).await.unwrap();
+    assert!(left.unwrap() > Duration::from_secs(1));
+    let left = forgetful(&mut session, "callboard_test", 0).await.unwrap();
+    assert_eq!(left, Some(Duration::ZERO));
+    assert_eq!(forgetful(&mut session, "callboard_other", century).await.unwrap(), None);
+}
+
+async fn lose_connections(other: &mut PgConnection) {
+    let text = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()";
+    run(other, text.to_owned()).await.unwrap();
+}
+
+async fn a_transaction_begins_where_a_connection_was_lost(on: Kind) {
+    let (place, settings) = settings(on).await;
+    let (_database, mut writer) = table(&place).await;
+    let mut other = connected(&settings).await;
+    for round in 0..3 {
+        lose_connections(&mut other).await;
+        let mut transaction = begin(&mut writer).await.unwrap();
+        let mut insert = Sql::new("INSERT INTO t (a) VALUES (");
+        insert.bind(format!("{round}")).push(")");
+        insert.execute(&mut transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+    assert_eq!(Sql::new("SELECT a FROM t").fetch(&mut writer).await.unwrap().len(), 3);
+    // What was begun is lost, and is not taken for what is begun next.
+    let mut transaction = begin(&mut writer).await.unwrap();
+    lose_connections(&mut other).await;
+    assert!(begin(&mut transaction).await.is_err());
+    drop(transaction);
+    begin(&mut writer).await.unwrap().commit().await.unwrap();
+}
+
+async fn whoever_is_cut_off_holds_nothing_for_long(on: Kind) {
+    let (place, _) = settings(on).await;
+    let (database, mut writer) = table(&place).await;
+    let mut reader = database.place("test".to_owned()).connect(Access::Read).await.unwrap();
+    for connection in [&mut writer, &mut reader] {
+        for (setting, value) in [
+            ("idle_in_transaction_session_timeout", "1min"),
+            ("tcp_keepalives_idle", "30"),
+            ("tcp_keepalives_interval", "10"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "60000"),
+        ] {
+            let mut sql = Sql::new("SELECT current_setting(");
+            sql.bind(setting).push(")");
+            let shown = sql.fetch(connection).await.unwrap();
+            assert_eq!(shown[0].text(0).unwrap(), value, "{setting}");
+        }
+    }
 }
 
 async fn tables_that_another_process_uses_are_not_removed(on: Kind) {
