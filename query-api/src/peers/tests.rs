@@ -1,10 +1,14 @@
 //! What other processes may ask, and what they cannot.
 
+mod alone;
 mod authority;
+mod bounds;
 mod processes;
+mod versions;
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::http::StatusCode;
 use commands::request::Repetition;
 use commands::{Cause, CommandError, IdempotencyKey, Outcome, Request};
@@ -29,6 +33,8 @@ struct Door {
     authority: Authority,
     address: String,
     peer: PeerClient,
+    /// What is behind the door, without the way there.
+    router: Router,
 }
 
 fn client(identity: &outbound::PeerIdentity) -> PeerClient {
@@ -45,8 +51,8 @@ impl Door {
         let settings = Settings { body_bytes_max: BODY_BYTES_MAX, ..site.settings() };
         let router = Doors::between_processes(site.context.clone(), &settings);
         let forever = CancellationToken::new();
-        tokio::spawn(Doors::serve(listener, router, forever));
-        Self { peer: client(&identity), site, authority, address }
+        tokio::spawn(Doors::serve(listener, router.clone(), forever));
+        Self { peer: client(&identity), site, authority, address, router }
     }
 
     async fn send(&self, path: &str, token: Option<&str>, body: &Value) -> Response {

@@ -50,6 +50,19 @@ async fn pages_follow_each_other_without_gap() {
 }
 
 #[tokio::test]
+async fn an_event_names_its_command_as_the_outcome_did() {
+    let site = Site::start().await;
+    for options in [json!({}), json!({"idempotencyKey": "once"})] {
+        let rename = "mutation($options: CommandOptions) { renameTenant(name: \"Named\",
+            options: $options) { userErrors { code } outcome { commandId sequence } } }";
+        let renamed = site.mutate(&site.a, rename, json!({ "options": options })).await;
+        let last = renamed["outcome"]["sequence"].as_u64().unwrap();
+        let page = site.get(&site.a, &format!("/api/v1/events?after={}", last - 1)).await.json();
+        assert_eq!(page["events"][0]["commandId"], renamed["outcome"]["commandId"], "{options}");
+    }
+}
+
+#[tokio::test]
 async fn after_every_sequence_there_is_nothing() {
     let site = Site::start().await;
     let last = i64::MAX.unsigned_abs();

@@ -1,5 +1,7 @@
 use super::*;
 
+mod examples;
+
 fn variables(pairs: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
     pairs
         .iter()

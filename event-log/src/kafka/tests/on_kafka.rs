@@ -10,6 +10,7 @@ mod faults;
 mod membership;
 mod promises;
 mod reading;
+mod secured;
 mod transactions;
 
 crate::conformance_tests!({

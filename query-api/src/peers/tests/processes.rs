@@ -58,10 +58,10 @@ impl Carrier for Losing {
     }
 }
 
-struct Process {
-    commands: Commands,
-    context: Context,
-    address: String,
+pub(super) struct Process {
+    pub(super) commands: Commands,
+    pub(super) context: Context,
+    pub(super) address: String,
     lost: Arc<AtomicUsize>,
     _folder: TempDir,
     _place: Temporary,
@@ -106,21 +106,22 @@ impl Process {
 }
 
 /// Two processes, and a tenant in partition 1. The first owns partition 0, nobody owns 1.
-struct Two {
-    log: MemoryLog,
-    group: Group,
-    one: Process,
-    two: Process,
-    authority: Authority,
-    session: Session,
+pub(super) struct Two {
+    pub(super) log: MemoryLog,
+    pub(super) group: Group,
+    pub(super) keyring: Keyring,
+    pub(super) one: Process,
+    pub(super) two: Process,
+    pub(super) authority: Authority,
+    pub(super) session: Session,
     token: String,
 }
 
 /// Where the tenant is.
-const ITS: Partition = Partition(1);
+pub(super) const ITS: Partition = Partition(1);
 
 impl Two {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let log = MemoryLog::new(2);
         let (group, authority) = (log.group(), Authority::new());
         let root = Root::from_hex(&"07".repeat(32), "the test").unwrap();
@@ -137,13 +138,13 @@ impl Two {
         let token = auth::mint(keyring.issuer(), tenant, ActorId(Uuid::now_v7()), hour).unwrap();
         let mut headers = axum::http::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let session = Verifier::new(keyring).session(&headers).unwrap().unwrap();
-        Self { log, group, one, two, authority, session, token }
+        let session = Verifier::new(keyring.clone()).session(&headers).unwrap().unwrap();
+        Self { log, group, keyring, one, two, authority, session, token }
     }
 }
 
 /// A new tenant there. Each goes where there are fewest.
-async fn tenant_on(commands: &Commands, partition: Partition) -> TenantId {
+pub(super) async fn tenant_on(commands: &Commands, partition: Partition) -> TenantId {
     let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
     for _ in 0..8 {
         let tenant = TenantId(Uuid::now_v7());
