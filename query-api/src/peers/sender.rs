@@ -24,6 +24,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// In milliseconds: 100.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the answer of a process is still waited for when another one has announced that it
+/// serves the partition. In seconds: 1. One that has let go answers before that; one that is paused
+/// would not for as long as the pause takes.
+const AFTER_MOVE: Duration = Duration::from_secs(1);
+
 /// When a peer that serves too much may be asked again. In seconds: 1.
 const AFTER_BUSY: Duration = Duration::from_secs(1);
 
@@ -33,6 +38,7 @@ pub struct Sender {
     owners: watch::Receiver<Owners>,
     carrier: Arc<dyn Carrier>,
     pub(super) patience: Duration,
+    pub(super) after_move: Duration,
 }
 
 /// What became of asking another process once.
@@ -43,13 +49,15 @@ enum Attempt<T> {
     NotThere(String),
     /// It may have done what was asked.
     Lost,
+    /// The same, and another process owns the partition now.
+    Moved,
 }
 
 impl Sender {
     /// Asks those whom `owners` names.
     #[must_use]
     pub fn new(owners: watch::Receiver<Owners>, carrier: Arc<dyn Carrier>) -> Self {
-        Self { owners, carrier, patience: PATIENCE }
+        Self { owners, carrier, patience: PATIENCE, after_move: AFTER_MOVE }
     }
 
     /// Submits `request` here if the partition of its tenant is owned here, else where it is.
@@ -62,7 +70,7 @@ impl Sender {
         request: Request,
     ) -> Result<Outcome, CommandError> {
         let mut owners = self.owners.clone();
-        let until = Instant::now() + self.patience;
+        let mut until = Instant::now() + self.patience;
         let (mut body, mut lost) = (None, false);
         loop {
             owners.mark_unchanged();
@@ -85,6 +93,11 @@ impl Sender {
                 // Whoever owns the partition next can say what the last one could not.
                 Attempt::Lost | Attempt::Answered(Err(CommandError::Unknown)) => {
                     lost = true;
+                    String::new()
+                }
+                Attempt::Moved => {
+                    // However long the last one has kept silent: the next one can be asked.
+                    (lost, until) = (true, Instant::now() + self.patience);
                     String::new()
                 }
                 Attempt::Answered(answer) if lost => return after_a_loss(answer, &request),
@@ -129,14 +142,35 @@ impl Sender {
                  `cluster.listen` of its owner must not be empty"
             ));
         };
-        match self.carrier.carry(&address, path, credential, body).await {
-            Ok(carried) => read(&address, &carried),
-            Err(NotCarried::NotSent(why)) => Attempt::NotThere(format!(
+        let mut carrying = self.carrier.carry(&address, path, credential, body);
+        let carried = tokio::select! {
+            carried = &mut carrying => Some(carried),
+            () = self.moved(partition, &address) => timeout(self.after_move, carrying).await.ok(),
+        };
+        match carried {
+            Some(Ok(carried)) => read(&address, &carried),
+            Some(Err(NotCarried::NotSent(why))) => Attempt::NotThere(format!(
                 "the owner of partition {partition} cannot be reached: {why}"
             )),
-            Err(NotCarried::NoAnswer(why)) => {
+            Some(Err(NotCarried::NoAnswer(why))) => {
                 tracing::warn!(peer.address = %address, why, "a peer gave no answer");
                 Attempt::Lost
+            }
+            None => {
+                tracing::warn!(peer.address = %address, "a peer lost the partition and is silent");
+                Attempt::Moved
+            }
+        }
+    }
+
+    /// Completes once another process than that at `address` has announced that it serves
+    /// `partition`.
+    async fn moved(&self, partition: Partition, address: &str) {
+        let mut owners = self.owners.clone();
+        while self.address(partition).is_none_or(|it| &*it == address) {
+            if owners.changed().await.is_err() {
+                // Nobody announces anything any more.
+                std::future::pending::<()>().await;
             }
         }
     }
@@ -151,7 +185,7 @@ impl Peers for Sender {
         match self.attempt(owner, REACTIONS, None, body).await {
             Attempt::Answered(answer) => answer,
             Attempt::NotThere(why) => Err(CommandError::Unavailable(why)),
-            Attempt::Lost => Err(CommandError::Unknown),
+            Attempt::Lost | Attempt::Moved => Err(CommandError::Unknown),
         }
     }
 }

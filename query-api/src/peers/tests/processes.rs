@@ -28,11 +28,12 @@ use crate::peers::{COMMANDS, Carried, Carrier, NotCarried, PeerListener, Sender}
 use crate::testing::{SOON, settings};
 use crate::{Context, Doors, auth};
 
-/// The real client, which loses as many answers as it is told to.
+/// The real client, which loses as many answers, or waits for as many for ever, as it is told to.
 #[derive(Debug)]
 struct Losing {
     client: PeerClient,
     answers: Arc<AtomicUsize>,
+    silent: Arc<AtomicUsize>,
 }
 
 #[async_trait]
@@ -47,6 +48,9 @@ impl Carrier for Losing {
         let authorization = credential.map(Credential::authorization);
         let answer = self.client.post(address, path, authorization, body).await;
         let (one_less, order) = (|it: usize| it.checked_sub(1), Ordering::SeqCst);
+        if self.silent.fetch_update(order, order, one_less).is_ok() {
+            std::future::pending::<()>().await;
+        }
         if self.answers.fetch_update(order, order, one_less).is_ok() {
             return Err(NotCarried::NoAnswer("lost on purpose".to_owned()));
         }
@@ -63,6 +67,7 @@ pub(super) struct Process {
     pub(super) context: Context,
     pub(super) address: String,
     lost: Arc<AtomicUsize>,
+    silent: Arc<AtomicUsize>,
     _folder: TempDir,
     _place: Temporary,
 }
@@ -75,12 +80,13 @@ impl Process {
         let any = "127.0.0.1:0".parse().unwrap();
         let listener = PeerListener::bind(any, authority::shown(&identity)).await.unwrap();
         let address = listener.address().to_string();
-        let lost = Arc::<AtomicUsize>::default();
+        let (lost, silent) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let limits = Limits { time: SOON, ..Limits::default() };
         let client = PeerClient::new(&identity, limits).unwrap();
-        let carrier = Losing { client, answers: lost.clone() };
+        let carrier = Losing { client, answers: lost.clone(), silent: silent.clone() };
         let mut sender = Sender::new(log.owners(), Arc::new(carrier));
         sender.patience = Duration::from_secs(1);
+        sender.after_move = Duration::from_millis(50);
         let settings_of_commands = commands::Settings {
             address: Some(address.clone()),
             peers: Some(Arc::new(sender.clone()) as Arc<dyn Peers>),
@@ -97,7 +103,7 @@ impl Process {
         let router =
             Doors::between_processes(context.clone(), &settings(&CancellationToken::new()));
         tokio::spawn(Doors::serve(listener, router, CancellationToken::new()));
-        Self { commands, context, address, lost, _folder: folder, _place: place }
+        Self { commands, context, address, lost, silent, _folder: folder, _place: place }
     }
 
     async fn ask(&self, session: &Session, request: Request) -> Result<Outcome, CommandError> {
@@ -286,5 +292,24 @@ async fn the_next_owner_says_what_became_of_what_the_last_one_did_not_know() {
     };
     let (outcome, ()) = tokio::join!(asking, moving);
     let outcome = outcome.unwrap();
+    assert_eq!((outcome.events.len(), outcome.repetition), (1, Repetition::Remembered));
+}
+
+#[tokio::test]
+async fn who_is_silent_is_not_waited_for_once_another_one_owns_the_partition() {
+    let two = Two::start().await;
+    two.two.silent.store(1, Ordering::SeqCst);
+    let key = Some("once".parse().unwrap());
+    let asking = two.two.ask(&two.session, Request { idempotency_key: key, ..rename("Silent") });
+    let moving = async {
+        while two.two.silent.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+        // Longer than a request waits for an owner.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        two.group.hand_over(ITS, 1).await;
+    };
+    let moved = async { tokio::join!(asking, moving).0 };
+    let outcome = tokio::time::timeout(SOON, moved).await.expect("nobody waits for ever").unwrap();
     assert_eq!((outcome.events.len(), outcome.repetition), (1, Repetition::Remembered));
 }
