@@ -6,4 +6,5 @@ mod following;
 mod history;
 mod kills;
 mod log_copy;
+mod restarts;
 mod writers;

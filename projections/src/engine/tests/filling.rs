@@ -130,6 +130,44 @@ async fn whoever_does_not_know_that_tables_are_filled_is_turned_away(on: Kind) {
     ));
 }
 
+/// It goes by what the tables say, not by what this process has last heard of them.
+async fn whoever_is_resumed_in_tables_that_another_has_filled_can_be_found(on: Kind) {
+    let world = World::filled(on).await;
+    let database = database(&world.place).await;
+    let open = async || {
+        let log = world.log.as_ref();
+        TableSet::open(&database, Model::Catalog, 2, log, READERS).await.unwrap()
+    };
+    let (one, two) = (open().await, open().await);
+    let live = Arc::new(world.live().await);
+    one.committed(Partition(0), world.end.next(), world.log.as_ref(), &live).await.unwrap();
+    assert_eq!((one.stage(), two.stage()), (Stage::Filled, Stage::Filling));
+    // As if all had been applied, but for a tenant that was parked at its first event.
+    let mut reader = world.log.read(Partition(0), world.end).await.unwrap();
+    let last = reader.next(1).await.unwrap();
+    let mut moved = Sql::new("UPDATE checkpoints SET position = ");
+    moved.bind(checkpoint::stored(world.end)).push(", event = ");
+    moved.bind(last[0].record.attribute(event_log::Attribute::Id));
+    moved.execute(&mut *one.writer().await).await.unwrap();
+    let mut park =
+        Sql::new("INSERT INTO parked (tenant, partition, position, at, reason) VALUES (");
+    park.bind(tenant(1).0).push(", 0, 0, 0, '')");
+    park.execute(&mut *one.writer().await).await.unwrap();
+    let tools = worker::Tools {
+        live,
+        log: world.log.clone(),
+        keyring: world.keyring.clone(),
+        told: Told::nothing(1, 16),
+        batch_max: 64,
+        share: share::Share::default(),
+        guard: Guard::default(),
+    };
+    assert_eq!(resume::resume(&two, &tools, tenant(1)).await.unwrap(), None);
+    let found = "SELECT count(*) FROM search WHERE key = 'metadata.name'";
+    let found = Sql::new(found).fetch_optional(&mut *one.writer().await).await.unwrap().unwrap();
+    assert_eq!(found.integer(0).unwrap(), 300);
+}
+
 /// Whether anybody waits for what another has locked.
 async fn somebody_waits(world: &World) -> bool {
     let place = database(&world.place).await.choice();
@@ -184,11 +222,13 @@ mod several_processes {
     use super::{
         a_resumed_tenant_waits_for_a_worker_elsewhere,
         whoever_does_not_know_that_tables_are_filled_is_turned_away,
+        whoever_is_resumed_in_tables_that_another_has_filled_can_be_found,
     };
 
     crate::temporary::on_postgres! {
         whoever_does_not_know_that_tables_are_filled_is_turned_away
         a_resumed_tenant_waits_for_a_worker_elsewhere
+        whoever_is_resumed_in_tables_that_another_has_filled_can_be_found
     }
 }
 
