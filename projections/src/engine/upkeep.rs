@@ -2,8 +2,8 @@
 //!
 //! SQLite writes transactions to a log of its own first and copies them into the file later. Left to
 //! itself, it does so within a commit, which takes tens of milliseconds then, and whoever waits for
-//! what is committed waits as long. Here that is done on a connection of its own, which keeps nobody
-//! waiting. PostgreSQL has processes of its own for that.
+//! what is committed waits as long. Here most of that is done on a connection of its own, which keeps
+//! nobody waiting; a commit copies what is left when it starts that log anew. PostgreSQL has processes of its own for that.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
