@@ -7,4 +7,5 @@ mod history;
 mod kills;
 mod log_copy;
 mod restarts;
+mod tables;
 mod writers;

@@ -19,7 +19,6 @@ mod figures;
 mod on_kafka;
 mod proxy;
 mod requests;
-mod tables;
 mod tenant;
 
 /// Says something in the output of a test.

@@ -6,11 +6,12 @@ mod on_postgres {
     use std::sync::Arc;
 
     use serde_json::{Value, json};
-    use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+    use sqlx::{Connection, PgConnection, Row};
     use xtask::services::Purpose;
     use xtask::services::postgres::Server as Postgres;
 
-    use crate::faults::dump::{Dump, MODELS, differences};
+    use crate::faults::dump::{MODELS, differences};
+    use crate::faults::tables;
     use crate::harness::{Api, Installation, eventually, postgres_binaries};
 
     const APPLY: &str = "mutation($input: ApplyEntitiesInput!) { applyEntities(input: $input) {
@@ -46,30 +47,13 @@ mod on_postgres {
         .await
     }
 
-    /// The live tables of each model, by what the database calls them, and their rows.
-    async fn tables(url: &str) -> (BTreeMap<String, i64>, Dump) {
+    /// The schemas of read models, each with what the database knows it by.
+    async fn schemas(url: &str) -> BTreeMap<String, i64> {
         let mut connection = PgConnection::connect(url).await.expect("it lets us in");
         let schemas = "SELECT nspname::text, oid::bigint FROM pg_namespace
             WHERE nspname ~ '^callboard_[a-z]+_v[0-9]+_g[0-9]+$'";
         let schemas = sqlx::query(schemas).fetch_all(&mut connection).await.expect("it answers");
-        let schemas: BTreeMap<String, i64> =
-            schemas.iter().map(|it| (it.get(0), it.get(1))).collect();
-        let mut dump = Dump::new();
-        for model in MODELS {
-            let prefix = format!("callboard_{model}_");
-            let newest = schemas.iter().filter(|it| it.0.starts_with(&prefix));
-            let (schema, _) = newest.max_by_key(|it| it.1).expect("every model has tables");
-            let names = "SELECT tablename::text FROM pg_tables WHERE schemaname = $1";
-            let names = sqlx::query(names).bind(schema).fetch_all(&mut connection).await;
-            for name in names.expect("it answers") {
-                let name: String = name.get(0);
-                let rows = format!("SELECT t::text FROM {schema}.{name} t ORDER BY 1");
-                let rows = sqlx::query(AssertSqlSafe(rows)).fetch_all(&mut connection).await;
-                let rows = rows.expect("it answers").iter().map(|it| it.get(0)).collect();
-                dump.insert(format!("{model}.{name}"), rows);
-            }
-        }
-        (schemas, dump)
+        schemas.iter().map(|it| (it.get(0), it.get(1))).collect()
     }
 
     #[tokio::test]
@@ -88,7 +72,7 @@ mod on_postgres {
         let mut position = register(&api, "first").await;
         let (mut count, events) = shown(&api, &position).await;
         let others = events - count;
-        let (before, _) = tables(&postgres.url()).await;
+        let before = schemas(&postgres.url()).await;
         assert_eq!(before.len(), MODELS.len());
 
         for round in 0..4 {
@@ -133,12 +117,13 @@ mod on_postgres {
             (!models.as_array()?.iter().any(behind)).then_some(())
         })
         .await;
-        let (after, kept) = tables(&postgres.url()).await;
+        let after = schemas(&postgres.url()).await;
         assert_eq!(after, before, "they are still the same tables");
+        let kept = tables::dump(&postgres.url()).await;
         for model in MODELS {
             installation.run(&["projections", "rebuild", model]).text();
         }
-        let (_, fresh) = tables(&postgres.url()).await;
+        let fresh = tables::dump(&postgres.url()).await;
         let differences = differences(&kept, &fresh);
         assert!(differences.is_empty(), "{}", differences.join("\n"));
         server.stop().await;

@@ -17,12 +17,13 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Notes};
 use super::figures::Figures;
+use super::print;
 use super::requests::METER;
 use super::tenant::{TENANTS, Tenant};
-use super::{print, tables};
 use crate::faults::dump::{self, MODELS};
 use crate::faults::following::{Follower, found};
 use crate::faults::history::History;
+use crate::faults::tables;
 use crate::harness::{Api, Cluster, Ground, Installation, Profile, Random, Server, eventually};
 
 /// How many clients ask at the same time.
