@@ -66,9 +66,11 @@ const VERSION_MIN: u32 = 15;
 /// How long a call waits for a connection. In seconds: 10.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the server goes on holding locks for a connection that says nothing any more: it may be
-/// cut off. Every transaction here takes milliseconds.
-const LIMITS: [(&str, &str); 5] = [
+/// Settings of every connection of this installation: how long the server goes on holding locks for
+/// one that says nothing any more, since it is cut off, or its process paused. A minute, as on a busy
+/// machine the longest rest on purpose is one of some ten seconds, where tables take the place of
+/// others; every transaction here takes milliseconds.
+pub const SESSION_LIMITS: [(&str, &str); 5] = [
     ("idle_in_transaction_session_timeout", "60s"),
     ("tcp_keepalives_idle", "30s"),
     ("tcp_keepalives_interval", "10s"),
@@ -111,7 +113,7 @@ impl PostgresVault {
     pub async fn open(url: &str, connections_max: u32) -> Result<Self, VaultError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(failed("reading the address of its database"))?;
-        let options = options.application_name("callboard").options(LIMITS);
+        let options = options.application_name("callboard").options(SESSION_LIMITS);
         let mut first = options.connect().await.map_err(failed("connecting to its database"))?;
         let version = first.server_version_num().unwrap_or(0) / 10_000;
         if version < VERSION_MIN {

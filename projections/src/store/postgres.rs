@@ -36,19 +36,6 @@ const START_TIMEOUT_MS: u32 = 1_000;
 /// How often the server looks whether anybody still waits for an answer. In milliseconds: 20.
 const CONNECTION_CHECK_MS: u32 = 20;
 
-/// How long the server goes on holding locks for a session that says nothing any more. A process
-/// that is paused, or cut off, in the middle of a transaction holds the checkpoint of its partition,
-/// and whoever fills the tables next waits for that. A minute is long enough for threads that give
-/// way on a busy machine; the longest rest on purpose is that of a generation that takes the place
-/// of another one, 10 s.
-const LIMITS: [(&str, &str); 5] = [
-    ("idle_in_transaction_session_timeout", "60s"),
-    ("tcp_keepalives_idle", "30s"),
-    ("tcp_keepalives_interval", "10s"),
-    ("tcp_keepalives_count", "3"),
-    ("tcp_user_timeout", "60s"),
-];
-
 /// How long a server that has just started waits before it removes tables. It has forgotten who
 /// uses them, and whoever does says so again every [`HOLD_EVERY`]. In milliseconds: 10,000.
 const FORGETFUL_MS: i64 = 10_000;
@@ -81,7 +68,7 @@ impl Postgres {
         let options = fitness::options(&settings.url)?;
         // What is compiled for a long query costs more than any of ours takes.
         let options = options.application_name("callboard").statement_cache_capacity(256);
-        let options = options.options([("jit", "off")]).options(LIMITS);
+        let options = options.options([("jit", "off")]).options(vault::postgres::SESSION_LIMITS);
         fitness::check(&options, &settings.reader_role).await?;
         let reader_role = settings.reader_role.as_str().into();
         let caretaker = Mutex::new(Session::connect(options.clone(), None, &reader_role).await?);
