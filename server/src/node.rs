@@ -110,28 +110,13 @@ impl Node {
         Ok(Self { log, commands, projections, context, keyring, background, listener })
     }
 
-    /// Waits until this process owns every partition of the log, for a minute at most. On a log
-    /// that others could share it is given them some moments after its start.
+    /// Waits until this process owns every partition of the log.
     ///
     /// # Errors
     ///
-    /// If it does not, with how many it owns.
+    /// See [`owns_all`].
     pub(crate) async fn owns_all(&self) -> Result<()> {
-        let partitions = self.log.partitions();
-        let mut owned = self.commands.owned();
-        let all = async { owned.wait_for(|it| it.len() >= partitions as usize).await.map(drop) };
-        match tokio::time::timeout(OWNED_TIME_MAX, all).await {
-            Ok(owned) => owned.context("the write side has stopped"),
-            Err(_elapsed) => {
-                let count = self.commands.owned().borrow().len();
-                bail!(
-                    "this process owns {count} of the {partitions} partitions of the log after {} s, \
-                     so another one has the others: stop it, or take a log of your own \
-                     (`log.kafka.prefix`)",
-                    OWNED_TIME_MAX.as_secs()
-                )
-            }
-        }
+        owns_all(&self.commands, self.log.partitions()).await
     }
 
     /// Waits until every read model shows what has been written so far, for a minute at most, and
@@ -182,6 +167,29 @@ async fn connect(membership: &Membership, log: &dyn EventLog) -> Result<(Sender,
         .await
         .context("other processes cannot be listened for (`cluster.listen`)")?;
     Ok((Sender::new(log.owners(), Arc::new(peers)), listener))
+}
+
+/// Waits until this process owns every partition of its log, for a minute at most. On a log that
+/// others could share it is given them some moments after its start.
+///
+/// # Errors
+///
+/// If it does not, with how many it owns.
+pub(crate) async fn owns_all(commands: &Commands, partitions: u32) -> Result<()> {
+    let mut owned = commands.owned();
+    let all = async { owned.wait_for(|it| it.len() >= partitions as usize).await.map(drop) };
+    match tokio::time::timeout(OWNED_TIME_MAX, all).await {
+        Ok(owned) => owned.context("the write side has stopped"),
+        Err(_elapsed) => {
+            let count = commands.owned().borrow().len();
+            bail!(
+                "this process owns {count} of the {partitions} partitions of the log after {} s, \
+                 so another one has the others: stop it, or take a log of your own \
+                 (`log.kafka.prefix`)",
+                OWNED_TIME_MAX.as_secs()
+            )
+        }
+    }
 }
 
 #[cfg(test)]

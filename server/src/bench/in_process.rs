@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use commands::{Commands, Request, SystemClock};
 use domain::Principal;
 use domain::id::{ActorId, TenantId};
@@ -15,13 +15,11 @@ use uuid::Uuid;
 use vault::Keyring;
 
 use crate::folder::{Folder, Purpose};
+use crate::node::owns_all;
 use crate::stores::OpenVault;
 
 /// How long a tenant may take to come into being. In seconds: 10.
 const CREATED_MAX: Duration = Duration::from_secs(10);
-
-/// How long it may take until this process owns every partition. In seconds: 60.
-const OWNED_MAX: Duration = Duration::from_secs(60);
 
 /// A running write side and what it stands on.
 pub(crate) struct InProcess {
@@ -53,11 +51,7 @@ impl InProcess {
         let settings = commands::Settings::new(folder.identities());
         let clock = Arc::new(SystemClock);
         let commands = Commands::start(log.clone(), keyring.clone(), clock, settings).await?;
-        // On a log that others could share, it is given its partitions a moment later.
-        let partitions = usize::try_from(log.partitions())?;
-        let mut owned = commands.owned();
-        let all = owned.wait_for(|it| it.len() == partitions);
-        tokio::time::timeout(OWNED_MAX, all).await.context("others own partitions")??;
+        owns_all(&commands, log.partitions()).await?;
         Ok(Self { folder, log, keyring, commands })
     }
 }
