@@ -10,7 +10,7 @@ use domain::Principal;
 use event_log::Partition;
 use tokio::time::{Instant, timeout};
 
-use super::sender::PAUSE;
+use super::sender::{PAUSE, announced};
 use crate::context::Context;
 
 /// Submits `request` here, once the partition of its tenant is owned here, within `patience`.
@@ -37,9 +37,7 @@ pub(crate) async fn submit(
 }
 
 fn not_owned(here: &Context, partition: Partition) -> CommandError {
-    let index = usize::try_from(partition.0).expect("a partition's number is small");
-    let announced = here.log().owners().borrow().get(index).cloned().flatten();
-    CommandError::Unavailable(match announced {
+    CommandError::Unavailable(match announced(&here.log().owners().borrow(), partition) {
         Some(address) => format!(
             "partition {partition} is owned by the process at `{address}`, and this one can ask no \
              other: its setting `cluster.listen` is empty"

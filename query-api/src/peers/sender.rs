@@ -124,8 +124,7 @@ impl Sender {
     }
 
     fn address(&self, partition: Partition) -> Option<Arc<str>> {
-        let index = usize::try_from(partition.0).expect("a partition's number is small");
-        self.owners.borrow().get(index).cloned().flatten()
+        announced(&self.owners.borrow(), partition)
     }
 
     /// Asks whoever has announced that it serves `partition`, once.
@@ -188,6 +187,12 @@ impl Peers for Sender {
             Attempt::Lost | Attempt::Moved => Err(CommandError::Unknown),
         }
     }
+}
+
+/// Where `partition` is served, as far as somebody has said so.
+pub(super) fn announced(owners: &Owners, partition: Partition) -> Option<Arc<str>> {
+    let index = usize::try_from(partition.0).expect("a partition's number is small");
+    owners.get(index).cloned().flatten()
 }
 
 /// Whether nothing happens twice when it is asked twice.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use bytes::Bytes;
 use commands::request::Repetition;
 use commands::{Cause, CommandError, IdempotencyKey, Outcome, Request};
 use domain::id::{ActorId, TenantId};
@@ -20,7 +21,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::authority::Authority;
-use super::{COMMANDS, PeerListener, REACTIONS};
+use super::{COMMANDS, Carried, NotCarried, PeerListener, REACTIONS};
+use crate::auth::Credential;
 use crate::testing::{Member, SOON, Site};
 use crate::{Doors, Settings, auth};
 
@@ -39,6 +41,21 @@ struct Door {
 
 fn client(identity: &outbound::PeerIdentity) -> PeerClient {
     PeerClient::new(identity, Limits { time: SOON, ..Limits::default() }).unwrap()
+}
+
+/// Carries a request as the real carrier does.
+async fn carried(
+    client: &PeerClient,
+    address: &str,
+    path: &str,
+    credential: Option<&Credential>,
+    body: Bytes,
+) -> Result<Carried, NotCarried> {
+    match client.post(address, path, credential.map(Credential::authorization), body).await {
+        Ok(answer) => Ok(Carried { status: answer.status, body: answer.body }),
+        Err(error @ PeerError::NotSent { .. }) => Err(NotCarried::NotSent(error.to_string())),
+        Err(error @ PeerError::NoAnswer { .. }) => Err(NotCarried::NoAnswer(error.to_string())),
+    }
 }
 
 impl Door {

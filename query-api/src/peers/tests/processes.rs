@@ -13,7 +13,7 @@ use domain::operation::Operation;
 use domain::principal::Principal;
 use event_log::memory::{Fault, Group};
 use event_log::{EventLog, MemoryLog, Partition};
-use outbound::{Limits, PeerClient, PeerError};
+use outbound::{Limits, PeerClient};
 use projections::temporary::{Kind, Temporary};
 use projections::{Model, Projections};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 use vault::{Keyring, MemoryVault, Root};
 
 use super::authority::{self, Authority};
-use super::{client, refused, rename};
+use super::{carried, client, refused, rename};
 use crate::auth::{Credential, Session, Verifier};
 use crate::peers::{COMMANDS, Carried, Carrier, NotCarried, PeerListener, Sender};
 use crate::testing::{SOON, settings};
@@ -45,8 +45,7 @@ impl Carrier for Losing {
         credential: Option<&Credential>,
         body: Bytes,
     ) -> Result<Carried, NotCarried> {
-        let authorization = credential.map(Credential::authorization);
-        let answer = self.client.post(address, path, authorization, body).await;
+        let answer = carried(&self.client, address, path, credential, body).await;
         let (one_less, order) = (|it: usize| it.checked_sub(1), Ordering::SeqCst);
         if self.silent.fetch_update(order, order, one_less).is_ok() {
             std::future::pending::<()>().await;
@@ -54,11 +53,7 @@ impl Carrier for Losing {
         if self.answers.fetch_update(order, order, one_less).is_ok() {
             return Err(NotCarried::NoAnswer("lost on purpose".to_owned()));
         }
-        match answer {
-            Ok(answer) => Ok(Carried { status: answer.status, body: answer.body }),
-            Err(error @ PeerError::NotSent { .. }) => Err(NotCarried::NotSent(error.to_string())),
-            Err(error @ PeerError::NoAnswer { .. }) => Err(NotCarried::NoAnswer(error.to_string())),
-        }
+        answer
     }
 }
 

@@ -11,7 +11,7 @@ use outbound::PeerClient;
 use serde_json::{Value, json};
 
 use super::processes::{ITS, Two};
-use super::{client, rename};
+use super::{carried, client, rename};
 use crate::auth::Credential;
 use crate::peers::{Carried, Carrier, NotCarried, Sender};
 
@@ -52,10 +52,7 @@ impl Carrier for Rewriting {
             Newer::Place => path = path.replace("/v1/", "/v2/"),
             Newer::Size => said["ignored"] = "x".repeat(3 * 1024 * 1024).into(),
         }
-        let authorization = credential.map(Credential::authorization);
-        let answer = self.client.post(address, &path, authorization, said.to_string().into()).await;
-        let answer = answer.map_err(|it| NotCarried::NoAnswer(it.to_string()))?;
-        Ok(Carried { status: answer.status, body: answer.body })
+        carried(&self.client, address, &path, credential, said.to_string().into()).await
     }
 }
 
