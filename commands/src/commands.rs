@@ -20,6 +20,7 @@ use vault::Keyring;
 use crate::clock::Clock;
 use crate::identities::Fingerprinter;
 use crate::large::Underway;
+use crate::level::{NotSpoken, Process};
 use crate::owner::envelope::{Answer, Envelope, Reply};
 use crate::owner::inbox::Refused;
 use crate::owner::{Desk, Owner, Role, StartError, live};
@@ -58,6 +59,10 @@ pub(crate) struct Inner {
     pub(crate) underway: Underway,
     /// The partitions that are owned here.
     owned: watch::Sender<BTreeSet<Partition>>,
+    /// Why this process can take part no longer, once it cannot.
+    pub(crate) outgrown: watch::Sender<Option<NotSpoken>>,
+    /// Whether others can own partitions.
+    pub(crate) is_shared: bool,
     /// This process's part in owning what others can own too.
     attendance: Mutex<Option<Attendance>>,
     followers: Mutex<JoinSet<()>>,
@@ -84,12 +89,14 @@ impl Commands {
             settings: Arc::new(settings),
             views: Arc::default(),
             owned: watch::Sender::default(),
+            outgrown: watch::Sender::default(),
         };
         let replicas = (0..log.partitions()).map(|it| Replica::start(Partition(it), parts.clone()));
         let replicas: Vec<_> =
             stream::iter(replicas).buffered(STARTED_AT_ONCE).try_collect().await?;
         // Nothing is owned before this process knows what is recorded.
-        let membership = log.join().await.map_err(StartError::Join)?;
+        let says = Process::own(&parts.settings).to_string();
+        let membership = log.join(&says).await.map_err(StartError::Join)?;
         let is_shared = !membership.is_alone();
         let (mut owners, mut seats, mut terms) = (Vec::new(), Vec::new(), Vec::new());
         let mut running = JoinSet::new();
@@ -110,7 +117,7 @@ impl Commands {
             owners.push(owner);
             seats.push(seat);
         }
-        let attendance = is_shared.then(|| Attendance::begin(log.clone(), membership, seats));
+        let attendance = is_shared.then(|| Attendance::begin(log.clone(), says, membership, seats));
         let commands = Self(Arc::new(Inner {
             log,
             fingerprinter: Fingerprinter::new(keyring.identity_key()),
@@ -120,6 +127,8 @@ impl Commands {
             views: parts.views,
             underway: Underway::default(),
             owned: parts.owned,
+            outgrown: parts.outgrown,
+            is_shared,
             attendance: Mutex::new(attendance),
             followers: Mutex::default(),
             running: Mutex::new(running),
@@ -171,6 +180,7 @@ impl Commands {
         let key = request.idempotency_key.clone();
         let (mut prepared, large) = prepare::prepare(&context, principal, request).await?;
         self.find_terms(owner, &mut prepared).await?;
+        self.find_spoken(&mut prepared).await?;
         #[cfg(test)]
         self.refuse_early(&prepared)?;
         if large.is_empty() {

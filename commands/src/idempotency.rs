@@ -8,8 +8,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Event;
+use domain::event::TYPE_PREFIX;
 use domain::usage::{self, Verdict};
-use event_log::{EventLog, Partition, Position, Recorded};
+use event_log::{Attribute, EventLog, Partition, Position, Recorded};
 use vault::TenantKeys;
 
 use crate::record::{Header, ReadError, decode};
@@ -94,7 +95,9 @@ fn outcome(
             _ => {}
         }
         if !is_note(&event) {
-            let name = event.name().into();
+            // As it was written, which may be an older version than we know.
+            let full = record.attribute(Attribute::Type);
+            let name = full.strip_prefix(TYPE_PREFIX).unwrap_or(full).to_owned().into();
             outcome.events.push(EventSummary { id, stream, revision, name });
         }
     }

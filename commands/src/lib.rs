@@ -15,6 +15,7 @@ mod handlers;
 mod idempotency;
 pub mod identities;
 mod large;
+pub mod level;
 mod owner;
 pub mod peers;
 mod prepare;
@@ -32,6 +33,7 @@ mod views;
 
 pub use clock::{Clock, SystemClock};
 pub use commands::Commands;
+pub use level::{NotSpoken, Process};
 pub use owner::StartError;
 pub use peers::{Cause, Peers};
 pub use request::{CommandError, EventSummary, IdempotencyKey, Mode, Outcome, Request};

@@ -10,7 +10,7 @@ use std::ops::Range;
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::event::{DecodeError, TYPE_PREFIX};
 use domain::id::{ActorId, CommandId, EventId, IdError, TenantId};
-use domain::{Event, Stream};
+use domain::{Event, Level, Stream};
 use event_log::{Attribute, Draft, Link, Record, RecordError};
 use uuid::Uuid;
 use vault::tenant_keys::{SEALED, ValueForged};
@@ -64,19 +64,26 @@ pub(crate) struct RecordWriter {
     /// The texts of the record being written.
     texts: String,
     time: String,
+    level: Level,
     ids: EventIds,
 }
 
 impl RecordWriter {
     pub(crate) fn new(source: String, values: Values) -> Self {
         let (texts, time) = (String::with_capacity(1024), String::new());
-        Self { source, values, texts, time, ids: EventIds::default() }
+        Self { source, values, texts, time, level: Level::FIRST, ids: EventIds::default() }
     }
 
-    /// Everything written from now on was recorded at `now`.
-    pub(crate) fn at(&mut self, now: DateTime<Utc>) {
+    /// Everything written from now on was recorded at `now`, as of `level`.
+    pub(crate) fn at(&mut self, now: DateTime<Utc>, level: Level) {
         self.time = now.to_rfc3339_opts(SecondsFormat::Micros, true);
+        self.level = level;
         self.ids.at(now);
+    }
+
+    /// The level that events are written as of.
+    pub(crate) fn level(&self) -> Level {
+        self.level
     }
 
     /// Writes one record.
@@ -87,7 +94,7 @@ impl RecordWriter {
         keys: &TenantKeys,
     ) -> Result<(EventId, Record), WriteError> {
         let id = self.ids.next();
-        let encoded = fact.event.encode()?;
+        let encoded = fact.event.encode(self.level)?;
         let content_type = self.content_type();
         let mut texts = Texts::new(&mut self.texts);
         let tenant = texts.add_id(TenantId::PREFIX, origin.tenant.0);

@@ -21,6 +21,7 @@ use vault::Keyring;
 
 use crate::clock::Clock;
 use crate::identities::{Fingerprinter, Identities};
+use crate::level::NotSpoken;
 use crate::owner::StartError;
 use crate::owner::envelope::{Envelope, Read};
 use crate::owner::inbox::{Bounds, Inbox, Refused};
@@ -45,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) views: Arc<Views>,
     /// The partitions that are owned here.
     pub(crate) owned: watch::Sender<BTreeSet<Partition>>,
+    /// Why this process can take part no longer, once it cannot.
+    pub(crate) outgrown: watch::Sender<Option<NotSpoken>>,
 }
 
 /// One partition: runs as one task, as a follower or within its owner.

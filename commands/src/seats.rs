@@ -62,14 +62,16 @@ pub(crate) struct Attendance {
 }
 
 impl Attendance {
-    /// Tells each partition, in order of their numbers, what `membership` says from now on.
+    /// Tells each partition, in order of their numbers, what `membership` says from now on. Who has
+    /// to join again `says` the same of itself.
     pub(crate) fn begin(
         log: Arc<dyn EventLog>,
+        says: String,
         membership: Box<dyn Membership>,
         seats: Vec<Seat>,
     ) -> Self {
         let (leave, leaving) = oneshot::channel();
-        Self { leave, task: tokio::spawn(attend(log, membership, seats, leaving)) }
+        Self { leave, task: tokio::spawn(attend(log, says, membership, seats, leaving)) }
     }
 
     /// Lets go of everything, bounded, and leaves, so that others take it over at once.
@@ -85,6 +87,7 @@ impl Attendance {
 
 async fn attend(
     log: Arc<dyn EventLog>,
+    says: String,
     mut membership: Box<dyn Membership>,
     seats: Vec<Seat>,
     mut leaving: oneshot::Receiver<()>,
@@ -105,7 +108,7 @@ async fn attend(
                 seats.iter().for_each(|it| it.tell(Order::Lost));
                 membership = tokio::select! {
                     _ = &mut leaving => return,
-                    joined = join_again(&log) => joined,
+                    joined = join_again(&log, &says) => joined,
                 };
             }
         }
@@ -127,10 +130,10 @@ fn tell(seats: &[Seat], turn: Turn) {
     }
 }
 
-async fn join_again(log: &Arc<dyn EventLog>) -> Box<dyn Membership> {
+async fn join_again(log: &Arc<dyn EventLog>, says: &str) -> Box<dyn Membership> {
     loop {
         tokio::time::sleep(JOIN_PAUSE).await;
-        match log.join().await {
+        match log.join(says).await {
             Ok(membership) => return membership,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;

@@ -1,9 +1,11 @@
 //! What an operator can set about the write side.
 
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use domain::Level;
 use domain::catalog::KindSet;
 use domain::tenant;
 
@@ -40,6 +42,9 @@ pub struct Settings {
     pub address: Option<String>,
     /// The owners in other processes, if there are any.
     pub peers: Option<Arc<dyn Peers>>,
+    /// The levels that this process speaks, those of this version of Callboard; see
+    /// `domain::level`. Only tests have a reason to change them.
+    pub speaks: RangeInclusive<Level>,
     /// A step that is left out, to show that a test would notice.
     #[cfg(test)]
     pub(crate) sabotage: Option<Sabotage>,
@@ -132,6 +137,7 @@ impl Settings {
             values: Values::default(),
             address: None,
             peers: None,
+            speaks: Level::LOWEST..=Level::SPOKEN,
             #[cfg(test)]
             sabotage: None,
             #[cfg(test)]

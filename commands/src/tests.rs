@@ -7,6 +7,7 @@ mod faults;
 mod handover;
 pub(crate) mod installation;
 mod large;
+mod levels;
 mod noting;
 mod owners;
 mod random;

@@ -12,7 +12,8 @@ use crate::quantity::Currency;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The account exists.
-    #[serde(rename = "customer.opened.v1")]
+    #[cfg_attr(not(feature = "next"), serde(rename = "customer.opened.v1"))]
+    #[cfg_attr(feature = "next", serde(rename = "customer.opened.v2"))]
     Opened {
         /// What it is to the tenant.
         role: Role,
@@ -21,6 +22,7 @@ pub enum Event {
         /// Where invoices go: an e-mail address.
         contact: Option<Personal>,
         /// The currency it is billed in.
+        #[cfg_attr(feature = "next", serde(rename = "billed_in"))]
         currency: Currency,
         /// The zone of its billing periods, an IANA name.
         time_zone: chrono_tz::Tz,

@@ -1,6 +1,7 @@
 //! The installation's directory: which tenants exist, under which names, on which partition.
 //!
 //! A name is reserved here first; a reaction then creates the tenant in its own partition. The
+//! [level](crate::level) of the cluster is recorded here too, since every process follows it. The
 //! directory does *not* hold what belongs to a tenant.
 
 mod name;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::name::{Host, NameError, Slug};
 use crate::aggregate::Aggregate;
 use crate::id::TenantId;
+use crate::level::Level;
 use crate::tenant::{Name, SuspensionReason};
 
 /// What happened.
@@ -77,6 +79,14 @@ pub enum Event {
         /// The tenant.
         tenant: TenantId,
     },
+    /// From now on events may be written as of this level.
+    #[serde(rename = "directory.level-raised.v1")]
+    LevelRaised {
+        /// The level.
+        to: Level,
+        /// When.
+        at: DateTime<Utc>,
+    },
 }
 
 /// The most hosts one tenant may have: 20, more than brands and regions of one organisation need.
@@ -91,6 +101,8 @@ pub struct Directory {
     hosts: RedBlackTreeMapSync<Host, TenantId>,
     /// How many tenants that are not closed each partition holds.
     loads: BTreeMap<u32, u64>,
+    /// The level that is recorded, if one is.
+    level: Option<Level>,
 }
 
 /// What the directory knows of a tenant.
@@ -171,6 +183,13 @@ pub enum Command {
         /// The tenant.
         tenant: TenantId,
     },
+    /// Let events be written as of the next level.
+    RaiseLevel {
+        /// That level.
+        to: Level,
+        /// Fact: the highest level that all processes speak which run.
+        spoken: Level,
+    },
 }
 
 /// Why not.
@@ -197,6 +216,25 @@ pub enum Rejection {
     /// The tenant is closed.
     #[error("the tenant {0} is closed")]
     Closed(TenantId),
+    /// The level does not follow the present one.
+    #[error("the level is {level} and is raised one by one, to {} next, not to {to}", .level.next())]
+    LevelSkipped {
+        /// The present one.
+        level: Level,
+        /// The one that was asked for.
+        to: Level,
+    },
+    /// A process runs that would not understand what is written.
+    #[error(
+        "a process runs that speaks levels up to {spoken} only, so the level cannot be {to}: \
+         replace it first"
+    )]
+    LevelNotSpoken {
+        /// The highest that all of them speak.
+        spoken: Level,
+        /// The one that was asked for.
+        to: Level,
+    },
 }
 
 impl Rejection {
@@ -211,6 +249,8 @@ impl Rejection {
             Self::HostTaken(_) => "HOST_TAKEN",
             Self::TooManyHosts(_) => "TOO_MANY_HOSTS",
             Self::Closed(_) => "TENANT_CLOSED",
+            Self::LevelSkipped { .. } => "LEVEL_SKIPPED",
+            Self::LevelNotSpoken { .. } => "LEVEL_NOT_SPOKEN",
         }
     }
 }
@@ -237,10 +277,23 @@ impl Directory {
         self.hosts.iter().map(|(host, tenant)| (host, *tenant))
     }
 
-    /// The directory of which [`Self::entries`], [`Self::slugs`] and [`Self::hosts`] are these,
-    /// from a snapshot.
+    /// The level that is recorded, if one is.
+    #[must_use]
+    pub fn recorded_level(&self) -> Option<Level> {
+        self.level
+    }
+
+    /// The level that events are written as of.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level.unwrap_or(Level::FIRST)
+    }
+
+    /// The directory of which [`Self::recorded_level`], [`Self::entries`], [`Self::slugs`] and
+    /// [`Self::hosts`] are these, from a snapshot.
     #[must_use]
     pub fn from_parts(
+        level: Option<Level>,
         entries: impl IntoIterator<Item = (TenantId, Entry)>,
         slugs: impl IntoIterator<Item = (Slug, TenantId)>,
         hosts: impl IntoIterator<Item = (Host, TenantId)>,
@@ -254,7 +307,7 @@ impl Directory {
             tenants.insert_mut(tenant, entry);
         }
         let (slugs, hosts) = (slugs.into_iter().collect(), hosts.into_iter().collect());
-        Self { tenants, slugs, hosts, loads }
+        Self { tenants, slugs, hosts, loads, level }
     }
 
     /// The tenant that goes by `slug`. A former slug selects nobody.
@@ -303,7 +356,29 @@ impl Directory {
         }
         self.free(slug, tenant)?;
         let (slug, name) = (slug.clone(), name.clone());
-        Ok(vec![Event::TenantRegistered { tenant, slug, name, partition, at: now }])
+        let registered = Event::TenantRegistered { tenant, slug, name, partition, at: now };
+        Ok(self.first_level(now).into_iter().chain([registered]).collect())
+    }
+
+    /// An installation that begins has no older process: it has the level of the binary that it
+    /// begins with.
+    fn first_level(&self, now: DateTime<Utc>) -> Option<Event> {
+        let is_new = self.slugs.is_empty() && self.level() < Level::SPOKEN;
+        is_new.then_some(Event::LevelRaised { to: Level::SPOKEN, at: now })
+    }
+
+    fn raise(&self, to: Level, spoken: Level, now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+        let level = self.level();
+        if to <= level {
+            return Ok(Vec::new());
+        }
+        if to > level.next() {
+            return Err(Rejection::LevelSkipped { level, to });
+        }
+        if to > spoken {
+            return Err(Rejection::LevelNotSpoken { spoken, to });
+        }
+        Ok(vec![Event::LevelRaised { to, at: now }])
     }
 
     fn free(&self, slug: &Slug, tenant: TenantId) -> Result<(), Rejection> {
@@ -371,6 +446,7 @@ impl Aggregate for Directory {
                 Err(Rejection::Closed(_)) => Ok(Vec::new()),
                 Err(rejection) => Err(rejection),
             },
+            Command::RaiseLevel { to, spoken } => self.raise(*to, *spoken, now),
         }
     }
 
@@ -416,6 +492,7 @@ impl Aggregate for Directory {
                     }
                 }
             }
+            Event::LevelRaised { to, at: _ } => self.level = Some(*to),
         }
     }
 }

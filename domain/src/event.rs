@@ -2,14 +2,18 @@
 //!
 //! An event's stored form is its JSON value; its type, `callboard.<noun>.<fact>.v<N>`, stands
 //! beside it in the record's headers and is never repeated in the value. The `rename` of a
-//! variant is that type without the first word, so code can be renamed safely.
+//! variant is that type without the first word, so code can be renamed safely. Of a type with
+//! several versions the code knows the newest one; see `versions` for the others.
 
 mod name;
+mod versions;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use self::versions::Version;
+use crate::level::Level;
 use crate::personal::Personal;
 use crate::{
     customer, directory, entity, location, meter, plan, reaction, request, subscription, tenant,
@@ -56,6 +60,11 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    fn from_parts(name: &str, value: &serde_json::Value) -> Self {
+        let buffer = format!("{{\"{name}\":{value}}}").into_bytes();
+        Self { buffer, name_end: 2 + name.len() }
+    }
+
     /// The type, without [`TYPE_PREFIX`]: `<noun>.<fact>.v<N>`.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -87,18 +96,28 @@ pub enum DecodeError {
 }
 
 impl Event {
-    /// The type, without [`TYPE_PREFIX`]: `<noun>.<fact>.v<N>`.
+    /// The newest type, without [`TYPE_PREFIX`]: `<noun>.<fact>.v<N>`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.serialize(name::Name).expect("every event is an enum of struct variants")
     }
 
-    /// Encodes the event for storage.
+    /// The type it is written as at `level`, without [`TYPE_PREFIX`].
+    #[must_use]
+    pub fn name_at(&self, level: Level) -> &'static str {
+        versions::name_at(versions::VERSIONS, self.name(), level)
+    }
+
+    /// Encodes the event for storage, in the version of its type that is written at `level`.
     ///
     /// # Errors
     ///
     /// If it holds personal data that is not sealed.
-    pub fn encode(&self) -> Result<Encoded, serde_json::Error> {
+    pub fn encode(&self, level: Level) -> Result<Encoded, serde_json::Error> {
+        versions::written(versions::VERSIONS, self.encode_newest()?, level)
+    }
+
+    fn encode_newest(&self) -> Result<Encoded, serde_json::Error> {
         let mut buffer = Vec::with_capacity(256);
         // Externally tagged: `{"<name>":<value>}`. The name holds no character JSON escapes.
         serde_json::to_writer(&mut buffer, self)?;
@@ -109,16 +128,34 @@ impl Event {
         Ok(Encoded { buffer, name_end })
     }
 
-    /// Decodes a stored event from its full type and its value.
+    /// Decodes a stored event from its full type and its value, whichever version they are of.
     ///
     /// # Errors
     ///
     /// [`DecodeError`] if the type is unknown or the value does not fit it.
     pub fn decode(full_type: &str, value: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_with(versions::VERSIONS, full_type, value)
+    }
+
+    fn decode_with(
+        versions: &[Version],
+        full_type: &str,
+        value: &[u8],
+    ) -> Result<Self, DecodeError> {
         let unknown = || DecodeError::UnknownType(full_type.to_owned());
         let name = full_type.strip_prefix(TYPE_PREFIX).ok_or_else(unknown)?;
-        let (noun, _) = name.split_once('.').ok_or_else(unknown)?;
-        match noun {
+        let old = versions::read(versions, name, value)
+            .map_err(|source| DecodeError::Value { name: name.to_owned(), source })?;
+        match &old {
+            Some((name, value)) => Self::decode_newest(name, value).ok_or_else(unknown)?,
+            None => Self::decode_newest(name, value).ok_or_else(unknown)?,
+        }
+    }
+
+    /// None if it is of no known aggregate.
+    fn decode_newest(name: &str, value: &[u8]) -> Option<Result<Self, DecodeError>> {
+        let (noun, _) = name.split_once('.')?;
+        Some(match noun {
             "directory" => decode(name, value).map(Self::Directory),
             "tenant" => decode(name, value).map(Self::Tenant),
             "customer" => decode(name, value).map(Self::Customer),
@@ -130,8 +167,8 @@ impl Event {
             "usage" => decode(name, value).map(Self::Usage),
             "reaction" => decode(name, value).map(Self::Reaction),
             "request" => decode(name, value).map(Self::Request),
-            _ => Err(unknown()),
-        }
+            _ => return None,
+        })
     }
 
     /// Every personal text in the event, for sealing and unsealing in place.

@@ -17,6 +17,7 @@ pub mod directory;
 pub mod entity;
 pub mod event;
 pub mod id;
+pub mod level;
 pub mod location;
 pub mod meter;
 pub mod operation;
@@ -37,6 +38,7 @@ pub mod violation;
 
 pub use aggregate::{Aggregate, Due};
 pub use event::Event;
+pub use level::Level;
 pub use principal::{Permission, Principal, Scope};
 pub use stream::Stream;
 pub use violation::Violation;

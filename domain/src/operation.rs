@@ -15,6 +15,7 @@ pub use self::shape::{CONTACT_MAX, CUSTOMER_NAME_MAX};
 use crate::customer::Role;
 use crate::directory::{Host, Slug};
 use crate::id::{CustomerId, LocationId, PlanId, SubscriptionId, TenantId};
+use crate::level::Level;
 use crate::location::LocationKind;
 use crate::meter::{Aggregation, MeterKey};
 use crate::plan::Terms;
@@ -72,6 +73,11 @@ pub enum Operation {
     ReactivateTenant {
         /// The tenant.
         tenant: TenantId,
+    },
+    /// Let events be written as of the next level of the cluster. For operators.
+    RaiseClusterLevel {
+        /// That level.
+        to: Level,
     },
     /// Give one's own tenant another display name.
     RenameTenant {
@@ -275,7 +281,8 @@ impl Operation {
             | Self::AddHost { .. }
             | Self::RemoveHost { .. }
             | Self::SuspendTenant { .. }
-            | Self::ReactivateTenant { .. } => Permission::DirectoryWrite,
+            | Self::ReactivateTenant { .. }
+            | Self::RaiseClusterLevel { .. } => Permission::DirectoryWrite,
             Self::RenameTenant { .. } | Self::ConfigureTenant { .. } | Self::CloseTenant => {
                 Permission::TenantWrite
             }
@@ -308,6 +315,7 @@ impl Operation {
             Self::RemoveHost { .. } => "removeHost",
             Self::SuspendTenant { .. } => "suspendTenant",
             Self::ReactivateTenant { .. } => "reactivateTenant",
+            Self::RaiseClusterLevel { .. } => "raiseClusterLevel",
             Self::RenameTenant { .. } => "renameTenant",
             Self::ConfigureTenant { .. } => "configureTenant",
             Self::CloseTenant => "closeTenant",

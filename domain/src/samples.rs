@@ -11,6 +11,7 @@ use crate::catalog::{KindSet, StoredDescriptor};
 use crate::customer::Role;
 use crate::event::Event;
 use crate::id::{CustomerId, EntityUid, LocationId, PlanId, SubjectId, TenantId};
+use crate::level::Level;
 use crate::location::LocationKind;
 use crate::meter::{Aggregation, MeterKey};
 use crate::personal::{Content, Digest, Personal};
@@ -57,7 +58,7 @@ pub fn events() -> Vec<Event> {
     events
 }
 
-fn of_directory() -> [directory::Event; 7] {
+fn of_directory() -> [directory::Event; 8] {
     use directory::Event;
 
     let tenant = TENANT;
@@ -76,6 +77,7 @@ fn of_directory() -> [directory::Event; 7] {
         Event::TenantSuspended { tenant, reason: SuspensionReason::NonPayment },
         Event::TenantReactivated { tenant },
         Event::TenantClosed { tenant },
+        Event::LevelRaised { to: Level::FIRST.next(), at: january(31) },
     ]
 }
 

@@ -193,13 +193,17 @@ impl EventLog for EmbeddedLog {
         Ok(Position(self.handle(partition)?.shared.end()))
     }
 
-    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        version: u32,
+    ) -> Result<Option<Snapshot>, LogError> {
         let snapshots = self.handle(partition)?.snapshots.clone();
-        let loaded = tokio::task::spawn_blocking(move || snapshots.load()).await;
+        let loaded = tokio::task::spawn_blocking(move || snapshots.load(version)).await;
         loaded.map_err(|_| LogError::Closed)?
     }
 
-    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
+    async fn join(&self, _: &str) -> Result<Box<dyn Membership>, LogError> {
         Ok(Alone::of(self.identity.partitions))
     }
 

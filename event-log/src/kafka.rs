@@ -194,18 +194,28 @@ impl EventLog for KafkaLog {
         asking.ask(move || asked.find_end(partition)).await
     }
 
-    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        version: u32,
+    ) -> Result<Option<Snapshot>, LogError> {
         let shared = self.shared(partition)?;
         blocking(move || {
             let known = &shared.known_snapshots[partition.0 as usize];
             let known = known.load(Ordering::SeqCst);
-            snapshots::newest(&shared.scanner, &shared.snapshots, partition, known)
+            let of = (partition, version);
+            snapshots::newest(&shared.scanner, &shared.snapshots, of, known)
         })
         .await
     }
 
-    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
-        group::join(&self.shared)
+    async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError> {
+        group::join(&self.shared, says)
+    }
+
+    async fn members(&self) -> Result<Vec<String>, LogError> {
+        let shared = self.shared.clone();
+        blocking(move || group::members(&shared.config)).await
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {

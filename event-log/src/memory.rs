@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use crate::limits;
 use crate::membership::{Alone, Announced, Membership, Owners};
 use crate::port::{
-    AppendError, Batch, ClaimError, EventLog, LogError, Partition, Position, Reader, Recorded,
-    Snapshot, SnapshotChunk, SnapshotWriter, Writer,
+    AppendError, Batch, ClaimError, EventLog, FOLD_VERSIONS_MAX, LogError, Partition, Position,
+    Reader, Recorded, Snapshot, SnapshotChunk, SnapshotWriter, Writer, version_of,
 };
 
 mod faults;
@@ -106,15 +106,24 @@ impl EventLog for MemoryLog {
         Ok(shared.state().end)
     }
 
-    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        version: u32,
+    ) -> Result<Option<Snapshot>, LogError> {
         let shared = self.partition(partition).ok_or(LogError::NoSuchPartition(partition))?;
         let state = shared.state();
-        Ok(state.snapshot.as_ref().map(Merged::to_snapshot))
+        let found = state.snapshots.iter().find(|it| version_of(it.fold) == version);
+        Ok(found.map(Merged::to_snapshot))
     }
 
-    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
-        let shared = self.group.get().map(Group::join);
+    async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError> {
+        let shared = self.group.get().map(|it| it.join(says));
         Ok(shared.unwrap_or_else(|| Alone::of(self.partitions())))
+    }
+
+    async fn members(&self) -> Result<Vec<String>, LogError> {
+        Ok(self.group.get().map(Group::members).unwrap_or_default())
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {
@@ -146,7 +155,8 @@ struct State {
     end: Position,
     /// The claim that may write; earlier ones are fenced.
     epoch: u64,
-    snapshot: Option<Merged>,
+    /// The newest of each version, in the order in which they were saved.
+    snapshots: Vec<Merged>,
 }
 
 impl State {
@@ -169,11 +179,11 @@ impl State {
     }
 }
 
-/// The newest snapshot, with all changes merged.
+/// The newest snapshot of a version, with all changes merged.
 #[derive(Debug)]
 struct Merged {
     upto: Position,
-    fold_version: u32,
+    fold: u32,
     chunks: BTreeMap<String, Bytes>,
 }
 
@@ -182,11 +192,11 @@ impl Merged {
         let chunks = self.chunks.iter();
         let chunks = chunks
             .map(|(key, bytes)| SnapshotChunk { key: key.clone(), bytes: Some(bytes.clone()) });
-        Snapshot { upto: self.upto, fold_version: self.fold_version, chunks: chunks.collect() }
+        Snapshot { upto: self.upto, fold: self.fold, chunks: chunks.collect() }
     }
 
     fn merge(before: Option<Self>, changed: Snapshot) -> Self {
-        let kept = before.filter(|it| it.fold_version == changed.fold_version);
+        let kept = before.filter(|it| it.fold == changed.fold);
         let mut chunks = kept.map(|it| it.chunks).unwrap_or_default();
         for SnapshotChunk { key, bytes } in changed.chunks {
             match bytes {
@@ -194,7 +204,7 @@ impl Merged {
                 None => chunks.remove(&key),
             };
         }
-        Self { upto: changed.upto, fold_version: changed.fold_version, chunks }
+        Self { upto: changed.upto, fold: changed.fold, chunks }
     }
 }
 
@@ -244,14 +254,14 @@ impl Writer for MemoryWriter {
         Ok(())
     }
 
-    fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
+    fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter> {
         Box::new(MemorySnapshot {
             shared: self.shared.clone(),
             epoch: self.epoch,
             number: self.begun.fetch_add(1, Ordering::SeqCst) + 1,
             begun: self.begun.clone(),
             faults: self.faults.clone(),
-            staged: Snapshot { upto, fold_version, chunks: Vec::new() },
+            staged: Snapshot { upto, fold, chunks: Vec::new() },
         })
     }
 }
@@ -292,8 +302,13 @@ impl SnapshotWriter for MemorySnapshot {
 
     async fn finish(self: Box<Self>) -> Result<(), AppendError> {
         let mut state = self.owned()?;
-        let before = state.snapshot.take();
-        state.snapshot = Some(Merged::merge(before, self.staged.clone()));
+        let version = version_of(self.staged.fold);
+        let mut before =
+            state.snapshots.extract_if(.., |it| version_of(it.fold) == version).collect::<Vec<_>>();
+        let merged = Merged::merge(before.pop(), self.staged.clone());
+        state.snapshots.push(merged);
+        let excess = state.snapshots.len().saturating_sub(FOLD_VERSIONS_MAX);
+        state.snapshots.drain(..excess);
         Ok(())
     }
 }

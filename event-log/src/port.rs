@@ -57,6 +57,20 @@ pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = 512 * 1024;
 /// that has to wait for one does not wait long.
 pub const SNAPSHOT_SLICE_BYTES_MAX: usize = 1024 * 1024;
 
+/// How many of the last bits of a snapshot's fold tell one series of snapshots from another; those
+/// before them are the version of the fold.
+pub const SERIES_BITS: u32 = 24;
+
+/// How many versions of the fold a partition has snapshots of: 2, so that the version before finds
+/// its own where it is put back.
+pub const FOLD_VERSIONS_MAX: usize = 2;
+
+/// The version of the fold that made a snapshot.
+#[must_use]
+pub const fn version_of(fold: u32) -> u32 {
+    fold >> SERIES_BITS
+}
+
 /// What one append writes: all of it or nothing.
 pub type Batch = Vec<Record>;
 
@@ -181,19 +195,36 @@ pub trait EventLog: fmt::Debug + Send + Sync {
     /// [`LogError`] if the log cannot tell.
     async fn end(&self, partition: Partition) -> Result<Position, LogError>;
 
-    /// The newest complete snapshot of `partition`, if there is one. Its pieces may share memory.
+    /// The newest complete snapshot of `partition` that this version of the fold has made, if there
+    /// is one; see [`version_of`]. Its pieces may share memory. Of the versions that saved one, the
+    /// [`FOLD_VERSIONS_MAX`] that did so last are kept.
     ///
     /// # Errors
     ///
     /// [`LogError`] if it cannot be read. A damaged snapshot is not an error but none at all.
-    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError>;
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        version: u32,
+    ) -> Result<Option<Snapshot>, LogError>;
 
-    /// Takes part in owning the partitions. A log that one process has to itself gives it all.
+    /// Takes part in owning the partitions. A log that one process has to itself gives it all. The
+    /// others hear what this one `says` of itself.
     ///
     /// # Errors
     ///
     /// [`LogError`] if the log cannot be reached.
-    async fn join(&self) -> Result<Box<dyn Membership>, LogError>;
+    async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError>;
+
+    /// What each of those says of itself that take part in owning the partitions, in any order; one
+    /// that died a moment ago may be among them. None where one process has the log to itself.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if the log cannot tell.
+    async fn members(&self) -> Result<Vec<String>, LogError> {
+        Ok(Vec::new())
+    }
 
     /// Where each partition is served, as far as this process has heard.
     fn owners(&self) -> watch::Receiver<Owners>;
@@ -235,14 +266,15 @@ pub trait Writer: fmt::Debug + Send {
 
     /// Begins a snapshot of the state at `upto`, to be written beside this writer's appends, and
     /// returns at once. Voids one that was begun before and not finished.
-    fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter>;
+    fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter>;
 }
 
 /// Writes one snapshot of a partition, slice by slice, while its [`Writer`] goes on appending.
 ///
-/// What is staged is what changed since the newest snapshot: newer chunks replace older ones of
-/// the same key, also earlier ones of the same snapshot; a chunk without bytes removes the key. A
-/// fold version other than that of the snapshot before starts from nothing: give it every chunk.
+/// What is staged is what changed since the newest snapshot of the same version: newer chunks
+/// replace older ones of the same key, also earlier ones of the same snapshot; a chunk without bytes
+/// removes the key. A series other than that of the snapshot before starts from nothing: give it
+/// every chunk.
 ///
 /// Nothing staged has any effect before [`SnapshotWriter::finish`]: not on readers, not on the
 /// snapshots that come after one that was dropped half-way, and not after a restart. An adapter
@@ -260,7 +292,7 @@ pub trait SnapshotWriter: fmt::Debug + Send {
     /// refused.
     async fn stage(&mut self, slice: Vec<SnapshotChunk>) -> Result<(), AppendError>;
 
-    /// Makes everything that was staged the newest snapshot, together and durably.
+    /// Makes everything that was staged the newest snapshot of its version, together and durably.
     ///
     /// # Errors
     ///
@@ -275,8 +307,8 @@ impl dyn Writer {
     ///
     /// As for [`SnapshotWriter::stage`].
     pub async fn save_snapshot(&mut self, changed: Snapshot) -> Result<(), AppendError> {
-        let Snapshot { upto, fold_version, chunks } = changed;
-        let mut snapshot = self.begin_snapshot(upto, fold_version);
+        let Snapshot { upto, fold, chunks } = changed;
+        let mut snapshot = self.begin_snapshot(upto, fold);
         for chunk in chunks {
             snapshot.stage(vec![chunk]).await?;
         }
@@ -305,8 +337,9 @@ pub trait Reader: fmt::Debug + Send {
 pub struct Snapshot {
     /// The position after the last record that is part of it: replay goes on here.
     pub upto: Position,
-    /// The version of the fold that made it; another version must ignore it.
-    pub fold_version: u32,
+    /// The version of the fold that made it, which no other version can use, and its series; see
+    /// [`version_of`].
+    pub fold: u32,
     /// The pieces.
     pub chunks: Vec<SnapshotChunk>,
 }

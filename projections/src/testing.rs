@@ -78,7 +78,7 @@ impl History {
         self.now += TimeDelta::seconds(1);
         let command = CommandId(self.next_id());
         for (index, (stream, event)) in events.iter().enumerate() {
-            let encoded = event.encode().unwrap();
+            let encoded = event.encode(domain::Level::SPOKEN).unwrap();
             let name = format!("callboard.{}", encoded.name());
             let place = format!("{}/{}", index + 1, events.len());
             self.record(tenant, *stream, &name, encoded.value(), command, &place);

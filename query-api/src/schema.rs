@@ -7,6 +7,7 @@
 pub mod analytics;
 pub mod audit;
 pub mod billing;
+pub mod cluster;
 pub mod entity;
 pub mod location;
 pub mod mutation;
@@ -25,6 +26,7 @@ pub struct Query(
     entity::EntityQuery,
     location::LocationQuery,
     organisation::OrganisationQuery,
+    cluster::ClusterQuery,
     billing::BillingQuery,
     usage::UsageQuery,
     audit::AuditQuery,

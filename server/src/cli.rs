@@ -72,12 +72,14 @@ pub(crate) enum Command {
   callboard kafka init --check"
     )]
     Kafka(Kafka),
-    /// Prepare several processes to work together.
+    /// Prepare several processes to work together, and upgrade them.
     #[command(
         subcommand,
         after_help = "Examples:
   callboard cluster certificates certificates/ 127.0.0.1
-  callboard cluster certificates certificates/ node-1.internal node-2.internal"
+  callboard cluster certificates certificates/ node-1.internal node-2.internal
+  callboard cluster level
+  callboard cluster level raise"
     )]
     Cluster(Cluster),
     /// Copy the log and the vault into a folder, while processes serve them on a Kafka cluster,
@@ -277,6 +279,20 @@ pub(crate) enum Cluster {
         #[arg(required = true)]
         hosts: Vec<String>,
     },
+    /// Show the level that events are written as of, and what each process that runs speaks.
+    Level {
+        /// What to do with it; nothing if not given.
+        #[command(subcommand)]
+        change: Option<ClusterLevel>,
+    },
+}
+
+/// What can be done with the level.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterLevel {
+    /// Raise it by one, for good: no older binary can be put back then. A process that is stopped
+    /// is not seen; see that none is left that has yet to be replaced.
+    Raise,
 }
 
 /// Options of `bench`.

@@ -75,7 +75,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Events(what) => command::events::run(&config, format, what).await,
         Command::Projections(what) => command::projections::run(&config, format, what).await,
         Command::Bench(options) => command::bench::run(&config, format, options).await,
-        Command::Cluster(what) => command::cluster::run(format, what),
+        Command::Cluster(what) => command::cluster::run(&config, format, what).await,
         Command::Kafka(what) => command::kafka::run(&config, format, what).await,
         Command::Backup { to } => command::backup::make(&config, format, to).await,
         Command::Restore { from } => command::backup::restore(&config, format, from).await,

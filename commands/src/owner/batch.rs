@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
-use domain::Event;
 use domain::id::{CommandId, EventId, TenantId};
+use domain::{Event, Level};
 use vault::SubjectKeys;
 
 use super::decisions::{Accepted, Decided, Decisions, NoRoom, Open};
@@ -54,6 +54,8 @@ pub(crate) struct Tools<'s> {
     pub(crate) identities: &'s Identities,
     pub(crate) writer: &'s mut RecordWriter,
     pub(crate) partitions: u32,
+    /// The level that events are written as of.
+    pub(crate) level: Level,
     pub(crate) remembered_in_common_max: usize,
     #[cfg(test)]
     pub(crate) sabotage: Option<crate::settings::Sabotage>,
@@ -64,8 +66,8 @@ impl<'s> Batch<'s> {
     pub(crate) fn new(state: &'s State, tools: Tools<'s>, now: DateTime<Utc>) -> Self {
         #[cfg(test)]
         let sabotage = tools.sabotage;
-        let Tools { identities, writer, partitions, remembered_in_common_max, .. } = tools;
-        writer.at(now);
+        let Tools { identities, writer, partitions, level, remembered_in_common_max, .. } = tools;
+        writer.at(now, level);
         Self {
             overlay: Overlay::new(state),
             identities,
@@ -272,7 +274,8 @@ impl<'s> Batch<'s> {
                     self.write(prepared, stream, revision, event, (index + 1, count))?
                 }
             };
-            let (stream, revision, name) = (it.stream, it.revision, it.event.name().into());
+            let name = it.event.name_at(self.writer.level()).into();
+            let (stream, revision) = (it.stream, it.revision);
             if !is_note(&it.event) {
                 events.push(EventSummary { id, stream, revision, name });
             }

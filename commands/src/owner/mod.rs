@@ -22,6 +22,7 @@ mod term;
 use event_log::{AppendError, ClaimError, LogError, Partition, Position, Writer};
 
 use crate::identities::IdentitiesError;
+use crate::level::NotSpoken;
 use crate::record::{ReadError, RecordWriter};
 use crate::replica::Replica;
 use crate::seats::Order;
@@ -81,6 +82,9 @@ pub enum StartError {
     /// The identity index cannot be used.
     #[error(transparent)]
     Identities(#[from] IdentitiesError),
+    /// What is recorded is not spoken here.
+    #[error(transparent)]
+    Level(#[from] NotSpoken),
     /// Others cannot be told that the partition is served here.
     #[error("partition {partition} cannot be announced")]
     Announce {

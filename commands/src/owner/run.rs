@@ -73,6 +73,7 @@ impl Owner {
             identities: &self.replica.identities,
             writer: &mut self.records,
             partitions: self.replica.parts.log.partitions(),
+            level: self.replica.parts.views.directory().level(),
             remembered_in_common_max: self.replica.parts.settings.remembered_in_common_max,
             #[cfg(test)]
             sabotage: self.replica.parts.settings.sabotage,

@@ -78,7 +78,7 @@ impl Owner {
         let followed = self.reactors.as_ref().map_or(next, |it| it.upto(next));
         let frozen = self.replica.snapshots.freeze(&mut self.replica.state, followed);
         let upto = frozen.upto;
-        let writer = self.writer().begin_snapshot(upto, frozen.fold_version);
+        let writer = self.writer().begin_snapshot(upto, frozen.fold);
         let inbox = self.replica.inbox.clone();
         let mut task = JoinSet::new();
         task.spawn(async move {

@@ -38,6 +38,7 @@ pub(crate) fn operation_name(operation: &Operation) -> &'static str {
         Operation::RemoveHost { .. } => "removeHost",
         Operation::SuspendTenant { .. } => "suspendTenant",
         Operation::ReactivateTenant { .. } => "reactivateTenant",
+        Operation::RaiseClusterLevel { .. } => "raiseClusterLevel",
         Operation::RenameTenant { .. } => "renameTenant",
         Operation::ConfigureTenant { .. } => "configureTenant",
         Operation::CloseTenant => "closeTenant",

@@ -1,6 +1,7 @@
 //! From an operation in the caller's words to what the owner decides.
 
 use chrono::{DateTime, Utc};
+use domain::Level;
 use domain::id::{CustomerId, SubjectId, TenantId};
 use domain::operation::{Operation, UsageEntry};
 use domain::personal::Personal;
@@ -52,6 +53,11 @@ pub(super) fn shape(
         }
         Operation::ReactivateTenant { tenant } => {
             Ask::Directory(directory::Command::ReactivateTenant { tenant }).into()
+        }
+        Operation::RaiseClusterLevel { to } => {
+            // The fact is looked up before it is decided; until then nobody speaks anything new.
+            let spoken = Level::FIRST;
+            Ask::Directory(directory::Command::RaiseLevel { to, spoken }).into()
         }
         Operation::RenameTenant { name } => Ask::Tenant(tenant::Command::Rename { name }).into(),
         Operation::ConfigureTenant { settings } => {

@@ -68,7 +68,8 @@ pub(crate) fn is_trigger(event: &Event) -> bool {
             | directory::Event::TenantClosed { .. } => true,
             directory::Event::SlugChanged { .. }
             | directory::Event::HostAdded { .. }
-            | directory::Event::HostRemoved { .. } => false,
+            | directory::Event::HostRemoved { .. }
+            | directory::Event::LevelRaised { .. } => false,
         },
         Event::Location(event) => matches!(event, location::Event::Deregistered {}),
         Event::Tenant(event) => matches!(event, tenant::Event::Closed { .. }),
@@ -100,7 +101,8 @@ pub(crate) fn effects_of(
             }
             directory::Event::SlugChanged { .. }
             | directory::Event::HostAdded { .. }
-            | directory::Event::HostRemoved { .. } => Vec::new(),
+            | directory::Event::HostRemoved { .. }
+            | directory::Event::LevelRaised { .. } => Vec::new(),
         },
         _ => Vec::new(),
     }
@@ -153,7 +155,8 @@ pub(super) async fn reacting(
                 }
                 directory::Event::SlugChanged { .. }
                 | directory::Event::HostAdded { .. }
-                | directory::Event::HostRemoved { .. } => Vec::new(),
+                | directory::Event::HostRemoved { .. }
+                | directory::Event::LevelRaised { .. } => Vec::new(),
             },
             _ => Vec::new(),
         },

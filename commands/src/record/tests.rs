@@ -20,7 +20,7 @@ async fn round_trip(values: Values, request: Option<RequestHash>) -> (Record, He
     let keys = keyring.tenant(tenant_id()).await.unwrap();
     let mut writer = RecordWriter::new("callboard/test".to_owned(), values);
     let now: DateTime<Utc> = "2026-03-01T12:00:00.123456Z".parse().unwrap();
-    writer.at(now);
+    writer.at(now, Level::SPOKEN);
     let event = Event::Tenant(tenant::Event::Reactivated {});
     let command = CommandId(Uuid::from_u128(6));
     let origin = Origin {

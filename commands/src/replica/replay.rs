@@ -1,17 +1,18 @@
 //! How the state comes back: the newest snapshot, then what was recorded after it.
 
-use domain::Event;
-use domain::id::CommandId;
-use domain::usage;
+use domain::directory::{self, Directory};
+use domain::id::{CommandId, TenantId};
+use domain::{Event, Level, usage};
 use event_log::{Attribute, Position, Recorded};
 
 use super::{Inherited, Replica, Trigger};
 use crate::idempotency::Remembered;
 use crate::identities::Fingerprint;
+use crate::level::NotSpoken;
 use crate::owner::StartError;
 use crate::reactions::effects_of;
 use crate::record::{Header, read_event};
-use crate::snapshot::{self, Restored};
+use crate::snapshot::{self, FOLD_VERSION, Restored};
 use crate::state::Overlay;
 
 /// How the stream of usage is called in records.
@@ -28,7 +29,30 @@ impl Replica {
         self.recall_identities().await?;
         self.catch_up(|_, _| ()).await?;
         self.applied.send_replace(self.state.next);
-        Ok(())
+        self.writes()
+    }
+
+    /// Fails if what is recorded from now on at `level` may not be understood here.
+    fn understands(&self, level: Level) -> Result<(), NotSpoken> {
+        let spoken = *self.parts.settings.speaks.end();
+        if level <= spoken {
+            return Ok(());
+        }
+        let outgrown = NotSpoken::TooOld { recorded: level, spoken };
+        self.parts.outgrown.send_replace(Some(outgrown));
+        Err(outgrown)
+    }
+
+    /// Fails if what is to be written at the level of the cluster cannot be written here any more.
+    fn writes(&self) -> Result<(), StartError> {
+        let lowest = *self.parts.settings.speaks.start();
+        let directory = self.state.aggregate::<Directory>(TenantId::SYSTEM, ());
+        match directory.map(Directory::level) {
+            Some(recorded) if recorded < lowest => {
+                Err(NotSpoken::TooNew { recorded, lowest }.into())
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Begins with the newest snapshot, if there is one that can be used, and says before which
@@ -36,11 +60,14 @@ impl Replica {
     async fn take_snapshot_back(&mut self) -> Result<Position, StartError> {
         let partition = self.partition;
         let failed = |source| StartError::Log { partition, source };
-        let Some(found) = self.parts.log.snapshot(partition).await.map_err(failed)? else {
+        let Some(found) = self.parts.log.snapshot(partition, FOLD_VERSION).await.map_err(failed)?
+        else {
             return Ok(Position::START);
         };
         match snapshot::restore(&found) {
             Ok(Some(Restored { state, snapshots, followed })) => {
+                let directory = state.aggregate::<Directory>(TenantId::SYSTEM, ());
+                directory.map_or(Ok(()), |it| self.understands(it.level()))?;
                 for (tenant, it) in &state.tenants {
                     it.streams.iter().for_each(|(stream, slot)| {
                         self.parts.views.show(*tenant, stream, slot);
@@ -136,6 +163,10 @@ impl Replica {
             let failed = |source| StartError::Record { partition, position, source };
             let header = Header::of(record).map_err(failed)?;
             let event = read_event(record, &header, &self.parts.keyring).await.map_err(failed)?;
+            if let Some(Event::Directory(directory::Event::LevelRaised { to, .. })) = event {
+                // What comes after it may be of versions that cannot be read here.
+                self.understands(to)?;
+            }
             let sequence = overlay.tally(header.tenant).sequence + 1;
             let revision = match &event {
                 Some(event) => overlay.evolve(header.tenant, header.stream, event),

@@ -2,8 +2,8 @@
 //!
 //! Only pieces that changed since the last snapshot are written. They are frozen in the owner's
 //! loop, which costs a pointer each, and encoded and written beside it. Nothing rests on a
-//! snapshot: one that is missing, damaged or of another fold version only makes the next start
-//! slower.
+//! snapshot: one that is missing or damaged only makes the next start slower. Each version of the
+//! fold has its own, so that the version before finds its one where it is put back.
 //!
 //! [`rows`] is what is stored, [`slices`] how it travels; this file says which pieces there are.
 
@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 
 use domain::Stream;
 use domain::id::TenantId;
+use event_log::port::{SERIES_BITS, version_of};
 use event_log::{Link, Position, Snapshot, SnapshotChunk};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -24,10 +25,7 @@ pub(crate) use slices::Frozen;
 
 /// The version of the fold. Raise it with every change of what replaying the log results in, or
 /// of [`rows`]: older snapshots are ignored then.
-pub(crate) const FOLD_VERSION: u32 = 5;
-
-/// How many bits of a stored fold version tell one series of snapshots from another.
-const SERIES_BITS: u32 = 24;
+pub(crate) const FOLD_VERSION: u32 = if cfg!(feature = "next") { 7 } else { 6 };
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +120,7 @@ impl Snapshots {
         self.events = 0;
         Frozen {
             upto: state.next,
-            fold_version: FOLD_VERSION << SERIES_BITS | series,
+            fold: FOLD_VERSION << SERIES_BITS | series,
             meta: MetaV1 { recorded: state.recorded, followed: followed.0 },
             tallies,
             shards,
@@ -160,11 +158,11 @@ pub(crate) struct Restored {
 
 /// Takes a snapshot back. None if it was made by another version of the fold.
 pub(crate) fn restore(snapshot: &Snapshot) -> Result<Option<Restored>, RestoreError> {
-    if snapshot.fold_version >> SERIES_BITS != FOLD_VERSION {
+    if version_of(snapshot.fold) != FOLD_VERSION {
         return Ok(None);
     }
     let mut state = State { next: snapshot.upto, ..State::default() };
-    let series = Some(snapshot.fold_version & ((1 << SERIES_BITS) - 1));
+    let series = Some(snapshot.fold & ((1 << SERIES_BITS) - 1));
     let mut snapshots = Snapshots { series, ..Snapshots::default() };
     let mut meta: Option<MetaV1> = None;
     let mut pages = Vec::new();

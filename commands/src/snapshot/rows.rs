@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::Stream;
 use domain::catalog::KindSet;
 use domain::customer::{self, Customer, Role};
 use domain::directory::{self, Directory, Host, Slug};
@@ -24,6 +23,7 @@ use domain::reaction::{self, Reaction, Reactions};
 use domain::subscription::{Phase, Sale, Sold, Subscription};
 use domain::tenant::{self, Name, SuspensionReason, Tenant};
 use domain::usage::{Consumption, Usage};
+use domain::{Level, Stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -70,6 +70,7 @@ pub(crate) struct SlotV1 {
 #[derive(Debug, Serialize, Deserialize)]
 enum HeldV1 {
     Directory {
+        level: Option<u32>,
         entries: Vec<(TenantId, EntryV1)>,
         slugs: Vec<(Slug, TenantId)>,
         hosts: Vec<(Host, TenantId)>,
@@ -196,9 +197,9 @@ impl SlotV1 {
         let Self { id, revision, held } = self;
         let id = Uuid::from_u128(id);
         let (stream, held) = match held {
-            HeldV1::Directory { entries, slugs, hosts } => {
+            HeldV1::Directory { level, entries, slugs, hosts } => {
                 let entries = entries.into_iter().map(|(tenant, it)| (tenant, it.restore()));
-                let directory = Directory::from_parts(entries, slugs, hosts);
+                let directory = Directory::from_parts(level.map(Level), entries, slugs, hosts);
                 (Stream::Directory, Held::Directory(Box::new(directory)))
             }
             HeldV1::Tenant(standing, profile, closed_at) => {
@@ -258,6 +259,7 @@ fn directory(state: &Directory) -> HeldV1 {
         (tenant, EntryV1 { slug, name, partition: it.partition, hosts: it.hosts, standing })
     };
     HeldV1::Directory {
+        level: state.recorded_level().map(|it| it.0),
         entries: state.entries().map(entry).collect(),
         slugs: state.slugs().map(|(slug, tenant)| (slug.clone(), tenant)).collect(),
         hosts: state.hosts().map(|(host, tenant)| (host.clone(), tenant)).collect(),

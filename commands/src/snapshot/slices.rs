@@ -23,7 +23,7 @@ const CHUNK_BYTES_MAX: usize = 480 * 1024;
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) upto: Position,
-    pub(crate) fold_version: u32,
+    pub(crate) fold: u32,
     pub(super) meta: MetaV1,
     pub(super) tallies: Vec<(TenantId, Tally)>,
     pub(super) shards: Vec<(TenantId, u64, Arc<Shard>)>,

@@ -19,6 +19,7 @@ use super::scenario::{self, calls, define_calls, terms};
 use crate::record::Header;
 use crate::request::{CommandError, IdempotencyKey, Mode, Repetition, Request};
 use crate::settings::Sabotage;
+use crate::snapshot::FOLD_VERSION;
 
 /// How many records of a partition have each type.
 async fn counts(cluster: &Cluster, partition: u32) -> HashMap<String, usize> {
@@ -128,12 +129,19 @@ async fn same_everywhere(mut cluster: Cluster) {
     for node in 1..cluster.nodes.len() {
         scenario::assert_same(&one, &cluster.state(node, 0).await);
     }
-    assert!(cluster.log.snapshot(Partition(0)).await.unwrap().is_some(), "there is a snapshot");
+    assert!(
+        cluster.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap().is_some(),
+        "there is a snapshot"
+    );
     cluster.join().await;
     scenario::assert_same(&one, &cluster.state(cluster.nodes.len() - 1, 0).await);
     let mut writer = cluster.log.claim(Partition(0)).await.unwrap();
     let upto = event_log::Position::START;
-    let none = event_log::Snapshot { upto, fold_version: u32::MAX, chunks: Vec::new() };
+    let none = event_log::Snapshot {
+        upto,
+        fold: FOLD_VERSION << event_log::port::SERIES_BITS,
+        chunks: Vec::new(),
+    };
     writer.save_snapshot(none).await.unwrap();
     cluster.join().await;
     scenario::assert_same(&one, &cluster.state(cluster.nodes.len() - 1, 0).await);

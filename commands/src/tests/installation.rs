@@ -8,6 +8,7 @@ use domain::catalog::KindSet;
 use domain::id::{ActorId, TenantId};
 use domain::operation::{EntityChange, ExpectedRevision, Operation};
 use domain::principal::Principal;
+use event_log::port::SERIES_BITS;
 use event_log::{EventLog, MemoryLog, Partition, Position, Recorded, Snapshot};
 use serde_json::json;
 use tempfile::TempDir;
@@ -17,6 +18,7 @@ use vault::{Keyring, MemoryVault, Root};
 use crate::clock::testing::TestClock;
 use crate::request::{CommandError, Outcome, Request};
 use crate::settings::Settings;
+use crate::snapshot::FOLD_VERSION;
 use crate::state::State;
 use crate::{Commands, StartError};
 
@@ -109,7 +111,8 @@ impl Installation {
         for partition in (0..self.log.partitions()).map(Partition) {
             let mut writer = self.log.claim(partition).await.unwrap();
             let upto = Position::START;
-            let none = Snapshot { upto, fold_version: u32::MAX, chunks: Vec::new() };
+            // Of our version, and without what every one has.
+            let none = Snapshot { upto, fold: FOLD_VERSION << SERIES_BITS, chunks: Vec::new() };
             writer.save_snapshot(none).await.unwrap();
         }
     }

@@ -19,6 +19,7 @@ use crate::owner::envelope::Envelope;
 use crate::prepare::{Ask, Scripted, internal};
 use crate::request::{CommandError, Request};
 use crate::settings::{Sabotage, Settings};
+use crate::snapshot::FOLD_VERSION;
 
 /// How often each type was recorded, over all partitions.
 pub(super) async fn counts(installation: &Installation) -> HashMap<String, usize> {
@@ -201,7 +202,7 @@ async fn suspended_beside_a_blocked_one(sabotage: Option<Sabotage>) -> (bool, bo
             let terms = domain::plan::Terms { name: format!("{number}"), ..terms(1, 1) };
             let publish = Operation::PublishPlanVersion { plan, terms };
             installation.submit(&operator(), publish).await.unwrap();
-            let snapshot = installation.log.snapshot(Partition(0)).await.unwrap();
+            let snapshot = installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap();
             if snapshot.is_some_and(|it| it.upto >= recorded) {
                 return;
             }

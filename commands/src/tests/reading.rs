@@ -62,12 +62,16 @@ impl EventLog for CutLog {
         self.log.end(partition).await
     }
 
-    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
-        self.log.snapshot(partition).await
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        version: u32,
+    ) -> Result<Option<Snapshot>, LogError> {
+        self.log.snapshot(partition, version).await
     }
 
-    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
-        self.log.join().await
+    async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError> {
+        self.log.join(says).await
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {

@@ -14,7 +14,7 @@ use super::installation::{Installation, operator, put, put_described};
 use super::scenario;
 use crate::request::Request;
 use crate::settings::Sabotage;
-use crate::snapshot::Snapshots;
+use crate::snapshot::{FOLD_VERSION, Snapshots};
 use crate::state::slot::Account;
 use crate::state::{Changes, Held, Slot, State, Tally};
 
@@ -27,7 +27,8 @@ async fn the_state_is_the_same_with_and_without_a_snapshot() {
     scenario::play(&installation).await;
     let live = installation.state(Partition(0)).await;
     installation.restart().await;
-    let snapshot = installation.log.snapshot(Partition(0)).await.unwrap().expect("it is saved");
+    let snapshot =
+        installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap().expect("it is saved");
     assert_eq!(snapshot.upto, installation.log.end(Partition(0)).await.unwrap());
     let restored = installation.state(Partition(0)).await;
     scenario::assert_same(&live, &restored);
@@ -40,7 +41,7 @@ async fn the_state_is_the_same_with_and_without_a_snapshot() {
 }
 
 #[tokio::test]
-async fn a_snapshot_of_another_fold_is_left_alone() {
+async fn a_snapshot_of_another_version_is_left_alone_and_leaves_ours_alone() {
     let mut installation = Installation::new().await;
     let acme = installation.tenant("acme").await;
     installation.submit(&acme, put("web")).await.unwrap();
@@ -48,8 +49,12 @@ async fn a_snapshot_of_another_fold_is_left_alone() {
     let mut writer = installation.log.claim(Partition(0)).await.unwrap();
     let chunk = event_log::SnapshotChunk { key: "nonsense".to_owned(), bytes: None };
     let upto = installation.log.end(Partition(0)).await.unwrap();
-    let other = event_log::Snapshot { upto, fold_version: u32::MAX, chunks: vec![chunk] };
+    let own = installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap();
+    assert!(own.is_some(), "it was saved when it stopped");
+    let other = event_log::Snapshot { upto, fold: u32::MAX, chunks: vec![chunk] };
     writer.save_snapshot(other).await.unwrap();
+    let after = installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap();
+    assert_eq!(after, own, "so nothing has to be replayed");
     installation.start_again().await;
     let changed = installation.submit(&acme, put_described("web", "new")).await.unwrap();
     assert_eq!(changed.events[0].revision, 2);
@@ -63,10 +68,10 @@ async fn only_what_changed_is_saved_again() {
     installation.submit(&acme, put("web")).await.unwrap();
     installation.submit(&umbrella, put("web")).await.unwrap();
     installation.restart().await;
-    let before = installation.log.snapshot(Partition(0)).await.unwrap().unwrap();
+    let before = installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap().unwrap();
     installation.submit(&acme, put_described("web", "new")).await.unwrap();
     installation.restart().await;
-    let after = installation.log.snapshot(Partition(0)).await.unwrap().unwrap();
+    let after = installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap().unwrap();
     let tenant =
         |key: &str, of: &domain::Principal| key.contains(&of.tenant().0.simple().to_string());
     let changed: Vec<_> = after.chunks.iter().filter(|it| !before.chunks.contains(it)).collect();
@@ -117,7 +122,7 @@ async fn asked_while_saving(sabotage: Option<Sabotage>) -> (Installation, bool, 
         tokio::task::yield_now().await;
     }
     let answered = asked.iter().all(tokio::task::JoinHandle::is_finished);
-    let snapshot = installation.log.snapshot(Partition(0)).await.unwrap().unwrap();
+    let snapshot = installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap().unwrap();
     assert!(snapshot.chunks.is_empty(), "it is the one that was there before");
     drop(held);
     for asked in asked {
@@ -152,7 +157,7 @@ async fn half_a_snapshot_of_who_was_fenced_counts_for_nothing() {
     }
     let earlier = installation.commands.clone();
     installation.start_again().await;
-    assert!(installation.log.snapshot(Partition(0)).await.unwrap().is_none());
+    assert!(installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap().is_none());
     let live = installation.state(Partition(0)).await;
     // It is told to stop while its snapshot is held up, so that it does not claim again.
     let stopping = tokio::spawn(async move { earlier.stop().await });
@@ -163,7 +168,7 @@ async fn half_a_snapshot_of_who_was_fenced_counts_for_nothing() {
     stopping.await.unwrap();
     installation.restart().await;
     scenario::assert_same(&live, &installation.state(Partition(0)).await);
-    let snapshot = installation.log.snapshot(Partition(0)).await.unwrap().unwrap();
+    let snapshot = installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap().unwrap();
     assert_eq!(snapshot.upto, live.next);
 }
 
@@ -172,15 +177,15 @@ struct Stored(Snapshot);
 
 impl Stored {
     fn new() -> Self {
-        Self(Snapshot { upto: Position::START, fold_version: 0, chunks: Vec::new() })
+        Self(Snapshot { upto: Position::START, fold: 0, chunks: Vec::new() })
     }
 
     fn save(&mut self, snapshots: &mut Snapshots, state: &mut State) {
         let frozen = snapshots.freeze(state, Position::START);
-        if self.0.fold_version != frozen.fold_version {
+        if self.0.fold != frozen.fold {
             self.0.chunks.clear();
         }
-        (self.0.upto, self.0.fold_version) = (frozen.upto, frozen.fold_version);
+        (self.0.upto, self.0.fold) = (frozen.upto, frozen.fold);
         let mut slices = frozen.slices();
         for chunk in std::iter::from_fn(|| slices.next()).flatten() {
             self.0.chunks.retain(|it| it.key != chunk.key);

@@ -162,6 +162,38 @@ fn a_new_tenant_goes_where_the_fewest_are() {
     assert_eq!(fold::<Directory>(&given).least_loaded(3), 2, "closed tenants weigh nothing");
 }
 
+fn raise(to: u32, spoken: u32) -> Command {
+    Command::RaiseLevel { to: Level(to), spoken: Level(spoken) }
+}
+
+fn raised(to: u32) -> Event {
+    Event::LevelRaised { to: Level(to), at: NOW }
+}
+
+#[test]
+fn the_level_is_raised_one_by_one_to_what_all_processes_speak() {
+    check(&[], raise(2, 2), Ok(vec![raised(2)]));
+    check(&[raised(2)], raise(3, 4), Ok(vec![raised(3)]));
+    let not_spoken = Rejection::LevelNotSpoken { spoken: Level(1), to: Level(2) };
+    check(&[], raise(2, 1), Err(not_spoken));
+    let skipped = Rejection::LevelSkipped { level: Level(1), to: Level(3) };
+    check(&[], raise(3, 3), Err(skipped));
+    // What holds already may be asked for again, and never goes back.
+    check(&[raised(2)], raise(2, 1), Ok(vec![]));
+    check(&[raised(2)], raise(1, 2), Ok(vec![]));
+    assert_eq!(Directory::default().level(), Level::FIRST);
+    assert_eq!(fold::<Directory>(&[raised(2), raised(3)]).level(), Level(3));
+}
+
+#[test]
+fn an_installation_begins_with_the_level_of_its_first_binary() {
+    let directory = fold::<Directory>(&[registered(ACME, "acme")]);
+    let events = Directory::default().decide(&register(ACME, "acme"), NOW).unwrap();
+    assert_eq!(fold::<Directory>(&events).level(), Level::SPOKEN);
+    // One that is older than levels keeps the first, whatever registers its next tenant.
+    assert_eq!(directory.decide(&register(APEX, "apex"), NOW), Ok(vec![registered(APEX, "apex")]));
+}
+
 #[test]
 fn a_snapshot_restores_the_directory() {
     let given = [
@@ -170,9 +202,11 @@ fn a_snapshot_restores_the_directory() {
         slug_changed(ACME, "acme-se"),
         host_added(APEX, "apex.example"),
         closed(ACME),
+        raised(2),
     ];
     let directory = fold::<Directory>(&given);
     let restored = Directory::from_parts(
+        directory.recorded_level(),
         directory.entries().map(|(tenant, entry)| (tenant, entry.clone())),
         directory.slugs().map(|(slug, tenant)| (slug.clone(), tenant)),
         directory.hosts().map(|(host, tenant)| (host.clone(), tenant)),
@@ -212,6 +246,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         }),
         tenant().prop_map(|tenant| Command::ReactivateTenant { tenant }),
         tenant().prop_map(|tenant| Command::CloseTenant { tenant }),
+        (1..4_u32, 1..4_u32).prop_map(|(to, spoken)| raise(to, spoken)),
     ]
 }
 

@@ -17,7 +17,7 @@ fn opened(content: Content) -> Event {
 #[test]
 fn an_event_is_read_back_from_its_type_and_value() {
     let event = opened(Content::Sealed(Box::new([1, 2, 3])));
-    let encoded = event.encode().unwrap();
+    let encoded = event.encode(Level::SPOKEN).unwrap();
     assert_eq!(encoded.name(), "customer.opened.v1");
     assert_eq!(event.name(), "customer.opened.v1");
     assert!(encoded.value().starts_with(br#"{"role":"customer""#));
@@ -28,14 +28,14 @@ fn an_event_is_read_back_from_its_type_and_value() {
 #[test]
 fn an_event_without_fields_is_an_empty_object() {
     let event = Event::Tenant(tenant::Event::Reactivated {});
-    let encoded = event.encode().unwrap();
+    let encoded = event.encode(Level::SPOKEN).unwrap();
     assert_eq!((encoded.name(), encoded.value()), ("tenant.reactivated.v1", &b"{}"[..]));
     assert_eq!(Event::decode("callboard.tenant.reactivated.v1", b"{}").unwrap(), event);
 }
 
 #[test]
 fn personal_data_that_is_not_sealed_cannot_be_stored() {
-    let error = opened(Content::Plain("Ada".to_owned())).encode().unwrap_err();
+    let error = opened(Content::Plain("Ada".to_owned())).encode(Level::SPOKEN).unwrap_err();
     assert_eq!(error.to_string(), "personal data must be sealed before it is stored");
 }
 

@@ -47,6 +47,7 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
         | Operation::RemoveHost { .. }
         | Operation::SuspendTenant { .. }
         | Operation::ReactivateTenant { .. }
+        | Operation::RaiseClusterLevel { .. }
         | Operation::RenameTenant { .. }
         | Operation::ConfigureTenant { .. }
         | Operation::CloseTenant

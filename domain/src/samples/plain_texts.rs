@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::events;
+use crate::level::Level;
 
 /// Where free text may stand: names of organisations, products and machines, and closed lists.
 const PLAIN: &[(&str, &[&str])] = &[
@@ -111,7 +112,7 @@ fn is_free(text: &str) -> bool {
 #[test]
 fn no_event_holds_a_free_text_that_nobody_judged() {
     for event in events() {
-        let encoded = event.encode().unwrap();
+        let encoded = event.encode(Level::SPOKEN).unwrap();
         let mut value: Value = serde_json::from_slice(encoded.value()).unwrap();
         if let Some(fields) = value.as_object_mut() {
             fields.remove("descriptor");

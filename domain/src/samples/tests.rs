@@ -37,7 +37,7 @@ fn there_is_one_sample_of_every_type() {
 #[test]
 fn a_sample_is_read_back_from_its_type_and_value() {
     for event in events() {
-        let encoded = event.encode().unwrap();
+        let encoded = event.encode(Level::SPOKEN).unwrap();
         assert_eq!(encoded.name(), event.name());
         let full_type = format!("{TYPE_PREFIX}{}", event.name());
         assert_eq!(Event::decode(&full_type, encoded.value()).unwrap(), event);
@@ -51,7 +51,7 @@ fn the_schemas_hold_the_samples_and_nothing_that_cannot_be_read() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../schemas/events");
     for event in events() {
         let file = folder.join(format!("{}{SUFFIX}", event.name()));
-        let encoded = event.encode().unwrap();
+        let encoded = event.encode(Level::SPOKEN).unwrap();
         let value: Value = serde_json::from_slice(encoded.value()).unwrap();
         if updating {
             fs::create_dir_all(&folder).unwrap();

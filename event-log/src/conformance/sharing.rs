@@ -15,7 +15,7 @@ async fn hears(log: &Log, partition: Partition, address: &str) {
 
 /// Who is alone is to take every partition, each once.
 pub async fn gives_every_partition_to_one_alone(log: Log) {
-    let mut membership = soon(log.join()).await.expect("the log can be joined");
+    let mut membership = soon(log.join("a test")).await.expect("the log can be joined");
     let mut taken = BTreeSet::new();
     for _ in 0..log.partitions() {
         let turn = soon(membership.next()).await.expect("there is something to do");

@@ -4,16 +4,16 @@ use bytes::Bytes;
 
 use super::{Log, PARTITION, Partition, append, claim, command, read_all, soon};
 use crate::port::{
-    AppendError, LogError, Position, SNAPSHOT_CHUNK_BYTES_MAX, SNAPSHOT_SLICE_BYTES_MAX, Snapshot,
-    SnapshotChunk, Writer,
+    AppendError, LogError, Position, SERIES_BITS, SNAPSHOT_CHUNK_BYTES_MAX,
+    SNAPSHOT_SLICE_BYTES_MAX, Snapshot, SnapshotChunk, Writer,
 };
 
-fn changes(upto: u64, fold_version: u32, chunks: &[(&str, Option<&str>)]) -> Snapshot {
+fn changes(upto: u64, fold: u32, chunks: &[(&str, Option<&str>)]) -> Snapshot {
     let chunks = chunks.iter().map(|(key, text)| SnapshotChunk {
         key: (*key).to_owned(),
         bytes: text.map(|it| Bytes::copy_from_slice(it.as_bytes())),
     });
-    Snapshot { upto: Position(upto), fold_version, chunks: chunks.collect() }
+    Snapshot { upto: Position(upto), fold, chunks: chunks.collect() }
 }
 
 async fn save(writer: &mut Box<dyn Writer>, changed: Snapshot) {
@@ -22,7 +22,11 @@ async fn save(writer: &mut Box<dyn Writer>, changed: Snapshot) {
 
 /// The newest snapshot with its pieces in the order of their keys.
 async fn newest(log: &Log, partition: Partition) -> Option<Snapshot> {
-    let mut found = soon(log.snapshot(partition)).await.expect("the log can be read")?;
+    newest_of(log, partition, 0).await
+}
+
+async fn newest_of(log: &Log, partition: Partition, version: u32) -> Option<Snapshot> {
+    let mut found = soon(log.snapshot(partition, version)).await.expect("the log can be read")?;
     found.chunks.sort_by(|one, other| one.key.cmp(&other.key));
     Some(found)
 }
@@ -116,8 +120,8 @@ pub async fn lets_one_snapshot_take_the_place_of_another(log: Log) {
     assert_eq!(newest(&log, PARTITION).await, Some(changes(2, 1, &[("c", Some("2"))])));
 }
 
-/// A snapshot of an older fold is handed out as it is; the first of a newer one replaces it.
-pub async fn starts_anew_with_another_fold_version(log: Log) {
+/// A snapshot is handed out as it is; the first of another series replaces it.
+pub async fn starts_anew_with_another_series(log: Log) {
     let mut writer = claim(&log, PARTITION).await;
     append(&mut writer, command(1, 2)).await;
     let older = changes(1, 3, &[("a", Some("1"))]);
@@ -127,6 +131,41 @@ pub async fn starts_anew_with_another_fold_version(log: Log) {
     let newer = changes(2, 4, &[("b", Some("1"))]);
     save(&mut writer, newer.clone()).await;
     assert_eq!(newest(&log, PARTITION).await, Some(newer));
+}
+
+/// The two versions of the fold that saved last keep their snapshots, whichever is the higher one,
+/// and each builds on its own.
+pub async fn keeps_snapshots_of_two_versions(log: Log) {
+    let of = |version: u32, upto: u64, chunks: &[(&str, Option<&str>)]| {
+        changes(upto, version << SERIES_BITS, chunks)
+    };
+    let mut writer = claim(&log, PARTITION).await;
+    append(&mut writer, command(1, 5)).await;
+    save(&mut writer, of(5, 1, &[("a", Some("5")), ("b", Some("5"))])).await;
+    save(&mut writer, of(6, 2, &[("a", Some("6"))])).await;
+    let five = of(5, 1, &[("a", Some("5")), ("b", Some("5"))]);
+    assert_eq!(newest_of(&log, PARTITION, 5).await, Some(five));
+    assert_eq!(newest_of(&log, PARTITION, 6).await, Some(of(6, 2, &[("a", Some("6"))])));
+    assert_eq!(newest_of(&log, PARTITION, 7).await, None);
+
+    // The older one is put back, by another process, and goes on with its own.
+    let mut writer = claim(&log, PARTITION).await;
+    for round in 0..12 {
+        let text = round.to_string();
+        save(&mut writer, of(5, 3, &[("a", Some(&text))])).await;
+    }
+    let five = of(5, 3, &[("a", Some("11")), ("b", Some("5"))]);
+    assert_eq!(newest_of(&log, PARTITION, 5).await, Some(five.clone()));
+    assert_eq!(newest_of(&log, PARTITION, 6).await, Some(of(6, 2, &[("a", Some("6"))])));
+
+    save(&mut writer, of(7, 4, &[("c", Some("7"))])).await;
+    assert_eq!(newest_of(&log, PARTITION, 6).await, None, "two others have saved since");
+    assert_eq!(newest_of(&log, PARTITION, 5).await, Some(five));
+    assert_eq!(newest_of(&log, PARTITION, 7).await, Some(of(7, 4, &[("c", Some("7"))])));
+    save(&mut writer, of(6, 5, &[("d", Some("6"))])).await;
+    let six = of(6, 5, &[("d", Some("6"))]);
+    assert_eq!(newest_of(&log, PARTITION, 6).await, Some(six), "nothing of the former one is left");
+    assert_eq!(newest_of(&log, PARTITION, 5).await, None);
 }
 
 /// Every partition has its own.

@@ -80,12 +80,16 @@ impl EventLog for Flawed {
         self.log.end(partition).await
     }
 
-    async fn snapshot(&self, partition: Partition) -> Result<Option<Snapshot>, LogError> {
-        self.log.snapshot(partition).await
+    async fn snapshot(
+        &self,
+        partition: Partition,
+        version: u32,
+    ) -> Result<Option<Snapshot>, LogError> {
+        self.log.snapshot(partition, version).await
     }
 
-    async fn join(&self) -> Result<Box<dyn Membership>, LogError> {
-        let mut membership = self.log.join().await?;
+    async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError> {
+        let mut membership = self.log.join(says).await?;
         if self.flaw == Flaw::Withholds {
             membership.next().await?;
         }
@@ -118,14 +122,14 @@ impl Writer for SharedWriter {
         self.0.lock().await.as_mut().unwrap().announce(address).await
     }
 
-    fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
+    fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter> {
         let mut shared = self.0.try_lock().unwrap();
         let writer = shared.as_mut().unwrap();
-        let writing = writer.begin_snapshot(upto, fold_version);
+        let writing = writer.begin_snapshot(upto, fold);
         match self.1 {
             Flaw::Hasty => {
                 let writer = self.0.clone();
-                Box::new(HastySnapshot { writer, upto, fold_version })
+                Box::new(HastySnapshot { writer, upto, fold })
             }
             Flaw::Stands => {
                 let held = self.2.clone().try_lock_owned().ok();
@@ -141,13 +145,13 @@ impl Writer for SharedWriter {
 struct HastySnapshot {
     writer: Arc<Mutex<Option<Box<dyn Writer>>>>,
     upto: Position,
-    fold_version: u32,
+    fold: u32,
 }
 
 #[async_trait]
 impl SnapshotWriter for HastySnapshot {
     async fn stage(&mut self, chunks: Vec<SnapshotChunk>) -> Result<(), AppendError> {
-        let changed = Snapshot { upto: self.upto, fold_version: self.fold_version, chunks };
+        let changed = Snapshot { upto: self.upto, fold: self.fold, chunks };
         self.writer.lock().await.as_mut().unwrap().save_snapshot(changed).await
     }
 

@@ -89,7 +89,7 @@ pub async fn tells_by_a_barrier_who_is_the_writer(log: Log) {
     soon(other.barrier()).await.expect("the other partition is owned by another");
     append(&mut later, command(4, 1)).await;
     assert_eq!(read_all(&log, PARTITION, Position::START).await.len(), 4);
-    assert!(soon(log.snapshot(PARTITION)).await.expect("the log can be read").is_none());
+    assert!(soon(log.snapshot(PARTITION, 0)).await.expect("the log can be read").is_none());
 }
 
 /// What earlier writers wrote stays, and later positions come after it.
@@ -144,5 +144,5 @@ pub async fn knows_no_other_partitions(log: Log) {
     let read = soon(log.read(other, Position::START)).await;
     assert!(matches!(read, Err(LogError::NoSuchPartition(it)) if it == other));
     assert!(matches!(soon(log.end(other)).await, Err(LogError::NoSuchPartition(_))));
-    assert!(matches!(soon(log.snapshot(other)).await, Err(LogError::NoSuchPartition(_))));
+    assert!(matches!(soon(log.snapshot(other, 0)).await, Err(LogError::NoSuchPartition(_))));
 }

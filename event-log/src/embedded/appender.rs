@@ -282,11 +282,11 @@ impl Writer for EmbeddedWriter {
         Ok(())
     }
 
-    fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
+    fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter> {
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let claim = Claim { epoch: self.epoch, number, last: self.begun.clone() };
         let (shared, snapshots) = (self.shared.clone(), self.snapshots.clone());
-        let of = (upto, fold_version);
+        let of = (upto, fold);
         Box::new(EmbeddedSnapshot::new(shared, snapshots, claim, of))
     }
 }

@@ -2,17 +2,18 @@
 //!
 //! Every save gets a number, its file is named after it and says which number it builds on.
 //! Merging a run of neighbours makes a file with the number of the youngest, in its place; the
-//! others are then garbage. So whatever set of files a power cut leaves, the newest snapshot is
-//! the highest number from which the way back to a whole file is unbroken; what cannot be read
-//! is as good as absent. A file gets its lasting name when all of it is synced ([`writing`]). No
-//! answer of the log depends on a snapshot.
+//! others are then garbage. So whatever set of files a power cut leaves, the newest snapshot of a
+//! version of the fold is its highest number from which the way back to a whole file is unbroken;
+//! what cannot be read is as good as absent. Of the versions, those that saved last are kept. A file
+//! gets its lasting name when all of it is synced ([`writing`]). No answer of the log depends on a
+//! snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::files::{Files, failed};
-use crate::port::{AppendError, LogError, Partition, Snapshot};
+use crate::port::{AppendError, FOLD_VERSIONS_MAX, LogError, Partition, Snapshot, version_of};
 
 mod delta;
 mod writing;
@@ -40,8 +41,8 @@ struct State {
     door: Door,
     /// Every file, by number.
     links: BTreeMap<u64, Summary>,
-    /// The number of the newest snapshot.
-    tip: Option<u64>,
+    /// The number of the newest snapshot of each version of the fold.
+    tips: BTreeMap<u32, u64>,
     next_number: u64,
 }
 
@@ -78,7 +79,7 @@ impl Snapshots {
                 Err(error) => this.ignore(number, &error.to_string()),
             }
         }
-        state.tip = state.links.keys().rev().copied().find(|it| state.chain(*it).is_some());
+        state.find_tips();
         drop(state);
         Ok(this)
     }
@@ -98,18 +99,17 @@ impl Snapshots {
         self.state().door = Door::Closed;
     }
 
-    /// The newest snapshot that can be read.
-    pub(super) fn load(&self) -> Result<Option<Snapshot>, LogError> {
+    /// The newest snapshot of `version` that can be read.
+    pub(super) fn load(&self, version: u32) -> Result<Option<Snapshot>, LogError> {
         let mut state = self.state();
-        while let Some(tip) = state.tip {
+        while let Some(tip) = state.tips.get(&version).copied() {
             let chain = state.chain(tip).expect("the tip always ends a chain");
             match self.read(&chain) {
                 Ok(delta) => return Ok(Some(delta.into_snapshot())),
                 Err((number, LogError::Damaged { reason, .. })) => {
                     self.ignore(number, &reason);
                     state.links.remove(&number);
-                    state.tip =
-                        state.links.keys().rev().copied().find(|it| state.chain(*it).is_some());
+                    state.find_tips();
                 }
                 Err((_, error)) => return Err(error),
             }
@@ -117,15 +117,15 @@ impl Snapshots {
         Ok(None)
     }
 
-    /// Begins a file for the claim's snapshot, which builds on the newest one.
-    fn begin(&self, claim: &Claim, upto: u64, fold_version: u32) -> Result<Begun, AppendError> {
+    /// Begins a file for the claim's snapshot, which builds on the newest one of its version.
+    fn begin(&self, claim: &Claim, upto: u64, fold: u32) -> Result<Begun, AppendError> {
         let mut state = self.owned(claim)?;
-        let tip = state.tip;
-        let previous = tip.filter(|it| state.links[it].fold_version == fold_version);
+        let tip = state.tips.get(&version_of(fold)).copied();
+        let previous = tip.filter(|it| state.links[it].fold == fold);
         let number = state.next_number;
         state.next_number += 1;
         drop(state);
-        let header = Header::new(previous, upto, fold_version);
+        let header = Header::new(previous, upto, fold);
         let file = DeltaFile::create(&*self.files, &self.temporary(number), header);
         // Only room is at stake: a file of this name is removed at the next start anyway.
         let file = file.inspect_err(|_| self.discard(number)).map_err(AppendError::Refused)?;
@@ -145,7 +145,8 @@ impl Snapshots {
         summary: Summary,
     ) -> Result<(), AppendError> {
         let mut state = self.owned(claim)?;
-        if state.tip != tip {
+        let version = version_of(summary.fold);
+        if state.tips.get(&version).copied() != tip {
             // What it builds on could not be read.
             let reason = "the snapshot before was given up meanwhile".to_owned();
             let place = self.path(number).display().to_string();
@@ -154,7 +155,8 @@ impl Snapshots {
         // If its name is there although this failed, it is still a true snapshot.
         self.name(number).map_err(AppendError::Refused)?;
         state.links.insert(number, summary);
-        state.tip = Some(number);
+        state.tips.insert(version, number);
+        state.forget_versions();
         let garbage = state.collect_garbage();
         drop(state);
         self.remove(&garbage);
@@ -210,7 +212,7 @@ impl Snapshots {
             self.discard(number);
             return Ok(());
         }
-        if state.tip.and_then(|it| state.chain(it)).is_some_and(|it| it.contains(&number)) {
+        if state.tips.values().any(|it| state.chain(*it).is_some_and(|it| it.contains(&number))) {
             self.name(number)?;
             state.links.insert(number, summary);
         }
@@ -292,10 +294,28 @@ impl State {
         Some(chain)
     }
 
+    /// Finds the newest snapshot of each version again.
+    fn find_tips(&mut self) {
+        let mut tips = BTreeMap::new();
+        for (number, link) in self.links.iter().filter(|it| self.chain(*it.0).is_some()) {
+            tips.insert(version_of(link.fold), *number);
+        }
+        self.tips = tips;
+        self.forget_versions();
+    }
+
+    /// Forgets the versions that others saved after.
+    fn forget_versions(&mut self) {
+        while self.tips.len() > FOLD_VERSIONS_MAX {
+            let oldest = self.tips.iter().min_by_key(|it| *it.1).map(|it| *it.0);
+            oldest.map(|it| self.tips.remove(&it));
+        }
+    }
+
     /// The youngest files of the newest chain, as many as are not much larger than what is
     /// merged into them anyway.
     fn run_to_merge(&self) -> Option<Vec<u64>> {
-        let chain = self.chain(self.tip?)?;
+        let chain = self.chain(*self.tips.values().max()?)?;
         if chain.len() < CHAIN_MAX {
             return None;
         }
@@ -312,9 +332,10 @@ impl State {
         Some(chain[start..].to_vec())
     }
 
-    /// Forgets every file that the newest chain does not need.
+    /// Forgets every file that no version's newest chain needs.
     fn collect_garbage(&mut self) -> Vec<u64> {
-        let needed = self.tip.and_then(|it| self.chain(it)).unwrap_or_default();
+        let chains = self.tips.values().filter_map(|it| self.chain(*it));
+        let needed: BTreeSet<u64> = chains.flatten().collect();
         let garbage: Vec<_> =
             self.links.keys().copied().filter(|it| !needed.contains(it)).collect();
         for number in &garbage {

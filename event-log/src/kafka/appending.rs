@@ -9,11 +9,11 @@ use tokio::sync::mpsc;
 
 use super::ends::number;
 use super::producer::{Message, Producer};
-use super::snapshots::{self, HEAD, Head, Index};
+use super::snapshots::{self, Head, Index};
 use super::writer::{Begun, Request};
 use super::{Shared, message, owners, position};
 use crate::limits;
-use crate::port::{AppendError, Batch, LogError, Partition, Position, SnapshotChunk};
+use crate::port::{AppendError, Batch, LogError, Partition, Position, SnapshotChunk, version_of};
 use crate::record::Attribute;
 
 /// How many pieces that count for nothing any more one snapshot removes at most.
@@ -155,27 +155,34 @@ impl Appending {
     fn finish(&mut self, begun: Begun) -> Result<(), AppendError> {
         let Staging { number, keys, .. } = self.staging(begun)?;
         let index = self.index.get_or_insert_default();
-        let Begun { upto, fold_version, .. } = begun;
-        let same_fold = index.head.filter(|it| it.fold_version == fold_version);
-        let since = same_fold.map_or(number, |it| it.since);
-        let head = Head { number, since, upto, fold_version };
+        let Begun { upto, fold, .. } = begun;
+        let version = version_of(fold);
+        let same_series = index.heads.get(&version).filter(|it| it.fold == fold);
+        let since = same_series.map_or(number, |it| it.since);
+        let head = Head { number, since, upto, fold };
         let garbage: HashSet<_> = index.garbage(number, GARBAGE_MAX);
+        let (loose, outlived) = (index.loose(GARBAGE_MAX), index.outlived(version));
         let pointers = keys.iter().map(|(key, there)| {
             let number = there.then(|| number.to_string().into_bytes());
-            (snapshots::pointer(key), number)
+            (snapshots::pointer(version, key), number)
         });
-        let removed = garbage.iter().map(|(number, key)| (snapshots::piece(*number, key), None));
-        let head_text = (HEAD.to_owned(), Some(head.to_text().into_bytes()));
+        let pieces = garbage.iter().map(|(number, key)| (snapshots::piece(*number, key), None));
+        let loosened = loose.iter().map(|(version, key)| (snapshots::pointer(*version, key), None));
+        let heads = outlived.iter().map(|it| (snapshots::head(*it), None));
+        let head_text = (snapshots::head(version), Some(head.to_text().into_bytes()));
+        let removed = pieces.chain(loosened).chain(heads);
         let messages: Vec<_> = removed.chain(pointers).chain([head_text]).collect();
         self.write_snapshots(&messages)?;
         let index = self.index.get_or_insert_default();
-        index.head = Some(head);
+        index.heads.insert(version, head);
+        index.heads.retain(|it, _| !outlived.contains(it));
         index.pieces.retain(|it| !garbage.contains(it));
+        index.pointers.retain(|it, _| !loose.contains(it));
         for (key, there) in keys {
             if there {
-                index.pointers.insert(key, number);
+                index.pointers.insert((version, key), number);
             } else {
-                index.pointers.remove(&key);
+                index.pointers.remove(&(version, key));
             }
         }
         Ok(())

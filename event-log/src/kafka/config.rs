@@ -167,6 +167,11 @@ impl KafkaConfig {
         config
     }
 
+    /// What the names of members in the group begin with, before what they say of themselves.
+    pub(super) fn introduction(&self) -> String {
+        format!("{}callboard ", self.prefix)
+    }
+
     /// What the one producer with this transactional id is made with.
     pub(super) fn producer(&self, transactional_id: &str) -> ClientConfig {
         let mut config = self.client();
@@ -202,9 +207,11 @@ impl KafkaConfig {
 
     /// What a member of the group of owners is made with. It has no name that outlives it, so that
     /// its leaving is known at once, and it fetches nothing.
-    pub(super) fn member(&self) -> ClientConfig {
+    pub(super) fn member(&self, says: &str) -> ClientConfig {
         let mut config = self.client();
         config
+            // The only thing of a member's own that the group shows to all.
+            .set("client.id", format!("{}{says}", self.introduction()))
             .set("group.id", self.group())
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "cooperative-sticky")

@@ -18,10 +18,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
+use rdkafka::groups::GroupInfo;
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::config::KafkaConfig;
 use super::failure::{is_passing, storage};
+use super::logging::Logging;
 use crate::membership::{Membership, Turn};
 use crate::port::LogError;
 
@@ -38,16 +41,24 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long to wait before a consumer that failed for good is replaced. In seconds: 1.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long the brokers may take to say who is in the group. In seconds: 10.
+const MEMBERS_MAX: Duration = Duration::from_secs(10);
+
 /// How long leaving may take. In seconds: 5; it needs that long only where no broker answers.
 const LEFT_MAX: Duration = Duration::from_secs(5);
 
 type Consumer = BaseConsumer<Member>;
 
 /// Joins the group.
-pub(super) fn join(shared: &Arc<Shared>) -> Result<Box<dyn Membership>, LogError> {
+pub(super) fn join(shared: &Arc<Shared>, says: &str) -> Result<Box<dyn Membership>, LogError> {
     let (turns, leaving) = (Arc::new(Turns::default()), Arc::new(AtomicBool::new(false)));
     let (left, has_left) = oneshot::channel::<()>();
-    let group = Group { shared: shared.clone(), turns: turns.clone(), leaving: leaving.clone() };
+    let group = Group {
+        shared: shared.clone(),
+        says: says.to_owned(),
+        turns: turns.clone(),
+        leaving: leaving.clone(),
+    };
     let consumer = group.enter()?;
     std::thread::Builder::new()
         .name("kafka-group".to_owned())
@@ -57,6 +68,20 @@ pub(super) fn join(shared: &Arc<Shared>) -> Result<Box<dyn Membership>, LogError
         })
         .map_err(|source| LogError::Storage { doing: "starting a thread".to_owned(), source })?;
     Ok(Box::new(KafkaMembership { turns, leaving, has_left: Some(has_left) }))
+}
+
+/// What each member of the group says of itself. Blocks.
+pub(super) fn members(config: &KafkaConfig) -> Result<Vec<String>, LogError> {
+    let group = config.group();
+    let failed = |it| storage(format!("asking who is in `{group}`"), it);
+    let client: BaseConsumer<Logging> =
+        config.client().create_with_context(Logging).map_err(failed)?;
+    let found = client.fetch_group_list(Some(&group), MEMBERS_MAX).map_err(failed)?;
+    let introduction = config.introduction();
+    let ours = found.groups().iter().filter(|it| it.name() == group);
+    let members = ours.flat_map(GroupInfo::members);
+    let said = members.map(|it| it.client_id().strip_prefix(&introduction).unwrap_or_default());
+    Ok(said.map(str::to_owned).collect())
 }
 
 /// What the owner of a membership holds. Dropping it leaves the group too, without waiting.
@@ -92,6 +117,8 @@ impl Drop for KafkaMembership {
 /// The thread's side.
 struct Group {
     shared: Arc<Shared>,
+    /// What it says of itself.
+    says: String,
     turns: Arc<Turns>,
     leaving: Arc<AtomicBool>,
 }
@@ -102,7 +129,7 @@ impl Group {
         let failed = |it| storage(format!("joining `{}`", self.shared.config.group()), it);
         let member = Member::new(self.turns.clone(), self.leaving.clone());
         let consumer: Consumer =
-            self.shared.config.member().create_with_context(member).map_err(failed)?;
+            self.shared.config.member(&self.says).create_with_context(member).map_err(failed)?;
         consumer.subscribe(&[&self.shared.events]).map_err(failed)?;
         Ok(consumer)
     }

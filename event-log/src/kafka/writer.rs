@@ -38,7 +38,7 @@ pub(super) struct Begun {
     /// The how-manieth snapshot that the writer has begun.
     pub(super) count: u64,
     pub(super) upto: Position,
-    pub(super) fold_version: u32,
+    pub(super) fold: u32,
 }
 
 /// Claims `partition` and starts its thread.
@@ -98,11 +98,11 @@ impl Writer for KafkaWriter {
         ask(&self.requests, |reply| Request::Announce { address, reply }).await
     }
 
-    fn begin_snapshot(&mut self, upto: Position, fold_version: u32) -> Box<dyn SnapshotWriter> {
+    fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter> {
         let count = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         Box::new(KafkaSnapshot {
             requests: self.requests.clone(),
-            snapshot: Begun { count, upto, fold_version },
+            snapshot: Begun { count, upto, fold },
             lost: false,
         })
     }

@@ -15,15 +15,15 @@ pub struct Group(Arc<Mutex<Members>>);
 
 #[derive(Debug)]
 struct Members {
-    /// How each is told, in the order they joined; none once it has left.
-    turns: Vec<Option<mpsc::UnboundedSender<Turn>>>,
+    /// How each is told and what it says of itself, in the order they joined; none once it has left.
+    turns: Vec<Option<(mpsc::UnboundedSender<Turn>, Option<String>)>>,
     /// Which of them owns each partition.
     owners: Vec<Option<usize>>,
 }
 
 impl Members {
     fn tell(&self, member: usize, turn: Turn) {
-        if let Some(Some(turns)) = self.turns.get(member) {
+        if let Some(Some((turns, _))) = self.turns.get(member) {
             // One that is gone does not want to know.
             let _ = turns.send(turn);
         }
@@ -40,10 +40,14 @@ impl Group {
         Self(Arc::new(Mutex::new(Members { turns: Vec::new(), owners })))
     }
 
-    pub(super) fn join(&self) -> Box<dyn Membership> {
+    pub(super) fn members(&self) -> Vec<String> {
+        self.lock().turns.iter().flatten().filter_map(|(_, says)| says.clone()).collect()
+    }
+
+    pub(super) fn join(&self, says: &str) -> Box<dyn Membership> {
         let (sender, turns) = mpsc::unbounded_channel();
         let mut members = self.lock();
-        members.turns.push(Some(sender));
+        members.turns.push(Some((sender, Some(says.to_owned()))));
         Box::new(Member { group: self.clone(), number: members.turns.len() - 1, turns })
     }
 
@@ -78,6 +82,13 @@ impl Group {
     /// Lets a member hear that it has lost `partition`.
     pub fn tell_lost(&self, partition: Partition, member: usize) {
         self.lock().tell(member, Turn::Lost(partition));
+    }
+
+    /// Nobody sees any more that the `member`-th that joined is there, as if it was cut off.
+    pub fn hide(&self, member: usize) {
+        if let Some(Some((_, says))) = self.lock().turns.get_mut(member) {
+            *says = None;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {

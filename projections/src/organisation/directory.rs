@@ -148,7 +148,7 @@ pub(super) async fn apply(
     events: &[(&Fact, &Event)],
 ) -> Result<(), ApplyError> {
     let mut keys = Rows::default();
-    for tenant in events.iter().map(|it| about(it.1)).collect::<BTreeSet<_>>() {
+    for tenant in events.iter().filter_map(|it| about(it.1)).collect::<BTreeSet<_>>() {
         keys.push([TenantId::SYSTEM.0.into(), tenant.0.into()]);
     }
     let mut touched = BTreeMap::new();
@@ -179,9 +179,9 @@ pub(super) async fn apply(
     Ok(rows.insert(connection, insert, update).await?)
 }
 
-/// The tenant an event is about.
-fn about(event: &Event) -> TenantId {
-    match event {
+/// The tenant an event is about, if it is about one.
+fn about(event: &Event) -> Option<TenantId> {
+    Some(match event {
         Event::TenantRegistered { tenant, .. }
         | Event::SlugChanged { tenant, .. }
         | Event::HostAdded { tenant, .. }
@@ -189,7 +189,8 @@ fn about(event: &Event) -> TenantId {
         | Event::TenantSuspended { tenant, .. }
         | Event::TenantReactivated { tenant }
         | Event::TenantClosed { tenant } => *tenant,
-    }
+        Event::LevelRaised { .. } => return None,
+    })
 }
 
 fn evolve(
@@ -210,10 +211,11 @@ fn evolve(
         registrations.insert(*tenant, registration);
         return Ok(());
     }
-    let unknown = || fact.unfit(format!("{} was never registered", about(event)));
-    let registration = registrations.get_mut(&about(event)).ok_or_else(unknown)?;
+    let Some(tenant) = about(event) else { return Ok(()) };
+    let unknown = || fact.unfit(format!("{tenant} was never registered"));
+    let registration = registrations.get_mut(&tenant).ok_or_else(unknown)?;
     match event {
-        Event::TenantRegistered { .. } => (),
+        Event::TenantRegistered { .. } | Event::LevelRaised { .. } => (),
         Event::SlugChanged { slug, .. } => registration.slug = slug.clone(),
         Event::HostAdded { host, .. } => {
             registration.hosts.push(host.clone());

@@ -73,6 +73,7 @@ fn queries(a: &Seeded) -> Vec<(&'static str, String)> {
         ),
         ("locations", format!("{{ locations {{ {page} nodes {{ target }} }} }}")),
         ("tenant", "{ tenant { tenantId slug name } }".to_owned()),
+        ("cluster", "{ cluster { level processes { speaks address } } }".to_owned()),
         ("tenants", format!("{{ tenants {{ {page} nodes {{ slug }} }} }}")),
         (
             "customers",
@@ -111,7 +112,7 @@ fn days() -> String {
 }
 
 /// Fields whose answers hold no texts of a tenant: what they show is compared instead.
-const WITHOUT_TEXTS: [&str; 4] = ["viewer", "tenant", "tenants", "analytics"];
+const WITHOUT_TEXTS: [&str; 5] = ["viewer", "tenant", "tenants", "cluster", "analytics"];
 
 on_each_kind! {
     every_query_field_shows_a_tenant_its_own_and_nothing_else
@@ -135,7 +136,11 @@ async fn every_query_field_shows_a_tenant_its_own_and_nothing_else(on: Kind) {
             (ask(&site.a, &a.position).await, ask(&site.b, &b.position).await);
         assert!(!shows_a(&seen_by_b), "{field}: B sees {seen_by_b}");
         let refused = seen_by_a.contains("\"errors\"");
-        assert_eq!(refused, *field == "tenants", "{field}: A is answered {seen_by_a}");
+        assert_eq!(
+            refused,
+            ["cluster", "tenants"].contains(field),
+            "{field}: A is answered {seen_by_a}"
+        );
         if !WITHOUT_TEXTS.contains(field) {
             assert!(shows_a(&seen_by_a), "{field} cannot tell: A sees {seen_by_a}");
         }
@@ -165,7 +170,17 @@ async fn a_tenant_without_texts_of_its_own_still_sees_only_itself(on: Kind) {
         assert_eq!(days["analytics"][0]["registered"], 3, "the other's are not counted");
         let directory = site.graphql(who, "{ tenants { nodes { slug } } }", json!({})).await;
         assert_eq!(directory["errors"][0]["extensions"]["code"], "FORBIDDEN");
+        let cluster = site.graphql(who, "{ cluster { level } }", json!({})).await;
+        assert_eq!(cluster["errors"][0]["extensions"]["code"], "FORBIDDEN");
+        let raise = "mutation { raiseClusterLevel(to: 1) { outcome { commandId } } }";
+        let raise = site.graphql(who, raise, json!({})).await;
+        assert_eq!(raise["errors"][0]["extensions"]["code"], "FORBIDDEN");
     }
+    let document = "{ cluster { level processes { speaks } } }";
+    let cluster = site.data(&site.operator, document, json!({})).await;
+    let spoken = domain::Level::SPOKEN.0;
+    let expected = json!({"level": spoken, "processes": [{"speaks": spoken}]});
+    assert_eq!(cluster["cluster"], expected, "the operator sees it: the check can tell");
 }
 
 /// The global ids of everything A holds.

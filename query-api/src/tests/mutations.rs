@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use domain::Level;
 use serde_json::{Value, json};
 
 use super::seeded::{apply, component, put, seed};
@@ -59,6 +60,14 @@ impl Steps<'_> {
             let arguments = format!("tenantId: \"{carol}\"{arguments}");
             self.of(operator, name, &arguments, event).await;
         }
+        // This binary speaks no level that an installation it has begun does not have.
+        self.done.insert("raiseClusterLevel".to_owned());
+        let next = Level::SPOKEN.next();
+        let refused = run(site, operator, "raiseClusterLevel", &format!("to: {next}"), "").await;
+        assert_eq!(refused["userErrors"][0]["code"], "LEVEL_NOT_SPOKEN");
+        let spoken = format!("to: {}", Level::SPOKEN);
+        let raised = run(site, operator, "raiseClusterLevel", &spoken, "").await;
+        assert_eq!(raised["outcome"]["events"], json!([]));
     }
 
     async fn catalog(&mut self) {

@@ -60,10 +60,11 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
         let router = Doors::between_processes(node.context.clone(), &settings);
         tokio::spawn(Doors::serve(listener, router, closed_to_peers.clone()))
     });
-    tokio::select! {
-        ended = &mut server => ended??,
-        told = interrupted() => told?,
-    }
+    let outgrown = tokio::select! {
+        ended = &mut server => ended?.map(|()| None)?,
+        told = interrupted() => told.map(|()| None)?,
+        outgrown = node.commands.outgrown() => Some(outgrown),
+    };
     tracing::info!("stopping");
     if between.is_some() {
         // Others take over while what comes in here is passed on to them.
@@ -76,7 +77,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
         drain(between).await;
     }
     node.stop().await;
-    Ok(())
+    outgrown.map_or(Ok(()), |it| Err(it.into()))
 }
 
 /// Waits until the requests at a door that was closed have ended, within bounds.

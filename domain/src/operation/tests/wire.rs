@@ -28,6 +28,7 @@ fn samples() -> Vec<Operation> {
         Operation::RemoveHost { tenant, host: host() },
         Operation::SuspendTenant { tenant, reason: SuspensionReason::NonPayment },
         Operation::ReactivateTenant { tenant },
+        Operation::RaiseClusterLevel { to: Level(2) },
         Operation::RenameTenant { name },
         Operation::ConfigureTenant { settings: settings() },
         Operation::CloseTenant,

@@ -1,7 +1,7 @@
 //! One snapshot file.
 //!
 //! ```text
-//! magic · previous u64 (all ones: whole) · fold version u32 · upto u64 · CRC-32C u32
+//! magic · previous u64 (all ones: whole) · fold u32 · upto u64 · CRC-32C u32
 //! per chunk  key bytes u32 · bytes u32 (all ones: removed) · key · bytes
 //! chunks u32 · CRC-32C of the chunks and their number u32
 //! ```
@@ -32,7 +32,7 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Header {
     /// The number it builds on; none if it is whole.
     pub(super) previous: Option<u64>,
-    pub(super) fold_version: u32,
+    pub(super) fold: u32,
     pub(super) upto: u64,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct DeltaFile {
 pub(super) struct Summary {
     /// The number it builds on; none if it is whole.
     pub(super) previous: Option<u64>,
-    pub(super) fold_version: u32,
+    pub(super) fold: u32,
     pub(super) upto: u64,
     pub(super) bytes: u64,
 }
@@ -62,7 +62,7 @@ pub(super) struct Summary {
 #[derive(Debug)]
 pub(super) struct Delta {
     previous: Option<u64>,
-    fold_version: u32,
+    fold: u32,
     upto: u64,
     chunks: BTreeMap<String, Option<Bytes>>,
 }
@@ -71,8 +71,8 @@ impl Delta {
     /// Both changes in one, `newer` over this.
     pub(super) fn then(mut self, newer: Self) -> Self {
         self.chunks.extend(newer.chunks);
-        let (fold_version, upto) = (newer.fold_version, newer.upto);
-        Self { fold_version, upto, ..self }.without_needless_removals()
+        let (fold, upto) = (newer.fold, newer.upto);
+        Self { fold, upto, ..self }.without_needless_removals()
     }
 
     /// Where there is nothing before there is nothing to remove.
@@ -85,16 +85,12 @@ impl Delta {
 
     pub(super) fn into_snapshot(self) -> Snapshot {
         let chunks = self.chunks.into_iter().map(|(key, bytes)| SnapshotChunk { key, bytes });
-        Snapshot {
-            upto: Position(self.upto),
-            fold_version: self.fold_version,
-            chunks: chunks.collect(),
-        }
+        Snapshot { upto: Position(self.upto), fold: self.fold, chunks: chunks.collect() }
     }
 
     /// Writes the file and syncs it; its name is up to the caller.
     pub(super) fn write(&self, files: &dyn Files, path: &Path) -> Result<Summary, LogError> {
-        let header = Header::new(self.previous, self.upto, self.fold_version);
+        let header = Header::new(self.previous, self.upto, self.fold);
         let mut file = DeltaFile::create(files, path, header)?;
         let mut chunks = self.chunks.iter().peekable();
         while chunks.peek().is_some() {
@@ -123,14 +119,14 @@ impl Delta {
         let summary = parse_header(&bytes).ok_or_else(|| damaged(path, 0, "no snapshot"))?;
         let chunks = take_chunks(&bytes.slice(HEADER_BYTES..))
             .ok_or_else(|| damaged(path, HEADER_BYTES as u64, "the checksum or shape is wrong"))?;
-        let Summary { previous, fold_version, upto, .. } = summary;
-        Ok(Self { previous, fold_version, upto, chunks }.without_needless_removals())
+        let Summary { previous, fold, upto, .. } = summary;
+        Ok(Self { previous, fold, upto, chunks }.without_needless_removals())
     }
 }
 
 impl Header {
-    pub(super) fn new(previous: Option<u64>, upto: u64, fold_version: u32) -> Self {
-        Self { previous, fold_version, upto }
+    pub(super) fn new(previous: Option<u64>, upto: u64, fold: u32) -> Self {
+        Self { previous, fold, upto }
     }
 }
 
@@ -139,7 +135,7 @@ impl DeltaFile {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.put_slice(MAGIC);
         bytes.put_u64_le(header.previous.unwrap_or(u64::MAX));
-        bytes.put_u32_le(header.fold_version);
+        bytes.put_u32_le(header.fold);
         bytes.put_u64_le(header.upto);
         let sum = crc32c::crc32c(&bytes);
         bytes.put_u32_le(sum);
@@ -173,8 +169,8 @@ impl DeltaFile {
         let sum = crc32c::crc32c_append(self.sum, &buffer);
         buffer.put_u32_le(sum);
         self.put(&buffer)?;
-        let Header { previous, fold_version, upto } = self.header;
-        Ok(Summary { previous, fold_version, upto, bytes: self.offset })
+        let Header { previous, fold, upto } = self.header;
+        Ok(Summary { previous, fold, upto, bytes: self.offset })
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), LogError> {
@@ -203,8 +199,8 @@ fn parse_header(bytes: &[u8]) -> Option<Summary> {
     }
     let mut fields = &header[MAGIC.len()..];
     let previous = Some(fields.get_u64_le()).filter(|it| *it != u64::MAX);
-    let (fold_version, upto) = (fields.get_u32_le(), fields.get_u64_le());
-    Some(Summary { previous, fold_version, upto, bytes: bytes.len() as u64 })
+    let (fold, upto) = (fields.get_u32_le(), fields.get_u64_le());
+    Some(Summary { previous, fold, upto, bytes: bytes.len() as u64 })
 }
 
 fn take_chunks(body: &Bytes) -> Option<BTreeMap<String, Option<Bytes>>> {

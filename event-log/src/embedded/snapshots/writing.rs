@@ -24,7 +24,7 @@ struct Writing {
     snapshots: Arc<Snapshots>,
     claim: Claim,
     upto: Position,
-    fold_version: u32,
+    fold: u32,
     /// Its file, once there is one.
     begun: Mutex<Option<Begun>>,
 }
@@ -43,7 +43,7 @@ pub(in crate::embedded) struct Claim {
 #[derive(Debug)]
 pub(super) struct Begun {
     pub(super) number: u64,
-    /// The newest snapshot when it was begun.
+    /// The newest snapshot of its version when it was begun.
     pub(super) tip: Option<u64>,
     pub(super) file: DeltaFile,
 }
@@ -53,10 +53,10 @@ impl EmbeddedSnapshot {
         shared: Arc<Shared>,
         snapshots: Arc<Snapshots>,
         claim: Claim,
-        (upto, fold_version): (Position, u32),
+        (upto, fold): (Position, u32),
     ) -> Self {
         let begun = Mutex::default();
-        let writing = Writing { shared, snapshots, claim, upto, fold_version, begun };
+        let writing = Writing { shared, snapshots, claim, upto, fold, begun };
         Self(Arc::new(writing))
     }
 
@@ -120,8 +120,8 @@ impl Writing {
         match &mut *begun {
             Some(_) => self.snapshots.check(&self.claim)?,
             none => {
-                let (upto, fold_version) = (self.upto.0, self.fold_version);
-                *none = Some(self.snapshots.begin(&self.claim, upto, fold_version)?);
+                let (upto, fold) = (self.upto.0, self.fold);
+                *none = Some(self.snapshots.begin(&self.claim, upto, fold)?);
             }
         }
         Ok(begun)

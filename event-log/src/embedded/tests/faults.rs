@@ -128,8 +128,8 @@ fn a_snapshot_that_cannot_be_read_gives_way_to_an_older_one() {
             };
             let chunks = vec![chunk("all"), chunk(&number.to_string())];
             let upto = Position(number + 1);
-            writer.save_snapshot(Snapshot { upto, fold_version: 1, chunks }).await.unwrap();
-            saved.push(log.snapshot(PARTITION).await.unwrap());
+            writer.save_snapshot(Snapshot { upto, fold: 1, chunks }).await.unwrap();
+            saved.push(log.snapshot(PARTITION, 0).await.unwrap());
         }
     });
     let files = files.after_crash();
@@ -144,13 +144,13 @@ fn a_snapshot_that_cannot_be_read_gives_way_to_an_older_one() {
         files.tamper(&path, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
         runtime().block_on(async {
             let log = open_on(&files, SEGMENT_BYTES).unwrap();
-            let found = log.snapshot(PARTITION).await.unwrap();
+            let found = log.snapshot(PARTITION, 0).await.unwrap();
             assert!(saved[..5].contains(&found), "{found:?}");
             *(if found.is_none() { &mut none } else { &mut older }) += 1;
             // What is saved next builds on what was found.
             let mut writer = log.claim(PARTITION).await.unwrap();
             let chunks = vec![SnapshotChunk { key: "new".to_owned(), bytes: Some(Bytes::new()) }];
-            let changed = Snapshot { upto: Position(5), fold_version: 1, chunks };
+            let changed = Snapshot { upto: Position(5), fold: 1, chunks };
             writer.save_snapshot(changed.clone()).await.unwrap();
             let mut expected = found.unwrap_or(changed.clone());
             expected.upto = changed.upto;
@@ -158,7 +158,7 @@ fn a_snapshot_that_cannot_be_read_gives_way_to_an_older_one() {
             expected.chunks.extend(changed.chunks);
             drop(log);
             let log = open_on(&files, SEGMENT_BYTES).unwrap();
-            assert_eq!(log.snapshot(PARTITION).await.unwrap(), Some(expected));
+            assert_eq!(log.snapshot(PARTITION, 0).await.unwrap(), Some(expected));
         });
     }
     println!("{ROUNDS} flips: {older} times an older snapshot, {none} times none");

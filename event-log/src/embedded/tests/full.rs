@@ -49,7 +49,7 @@ fn a_full_disk_refuses_and_takes_again_when_there_is_room() {
             assert_eq!(read_all(&log).await.unwrap(), records, "round {round}, {refused} refused");
             let chunk = SnapshotChunk { key: "a".to_owned(), bytes: Some(vec![0; 500_000].into()) };
             let upto = Position(records.len() as u64);
-            let changed = Snapshot { upto, fold_version: 1, chunks: vec![chunk] };
+            let changed = Snapshot { upto, fold: 1, chunks: vec![chunk] };
             let full = writer.save_snapshot(changed).await;
             assert!(matches!(full, Err(AppendError::Refused(LogError::Full))), "{full:?}");
             files.leave_room(200_000);

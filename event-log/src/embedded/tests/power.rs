@@ -115,7 +115,7 @@ async fn check(files: &Simulated, model: &mut Model) -> Result<(), String> {
         return Err(damage.to_string());
     }
     (model.records, model.open) = (found, Vec::new());
-    let snapshot = log.snapshot(PARTITION).await.map_err(|it| it.to_string())?;
+    let snapshot = log.snapshot(PARTITION, 0).await.map_err(|it| it.to_string())?;
     let snapshot = snapshot.map(|it| Saved {
         upto: it.upto.0,
         chunks: it.chunks.into_iter().map(|it| (it.key, it.bytes.unwrap())).collect(),
@@ -179,7 +179,7 @@ async fn save(writer: &mut Box<dyn Writer>, model: &mut Model, random: &mut Rand
         }
         chunks.push(SnapshotChunk { key, bytes });
     }
-    let changed = Snapshot { upto: Position(saved.upto), fold_version: 1, chunks };
+    let changed = Snapshot { upto: Position(saved.upto), fold: 1, chunks };
     model.open_snapshot = Some(saved);
     if writer.save_snapshot(changed).await.is_err() {
         return false;

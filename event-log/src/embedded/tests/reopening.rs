@@ -72,13 +72,13 @@ async fn snapshots_are_there_after_reopening_and_nothing_depends_on_them() {
             let mut chunks: Vec<_> = (0..round).map(|it| chunk(it % 7, it)).rev().collect();
             chunks.sort_by(|one, other| one.key.cmp(&other.key));
             chunks.dedup_by(|one, other| one.key == other.key);
-            Snapshot { upto: Position(round), fold_version: 1, chunks }
+            Snapshot { upto: Position(round), fold: 1, chunks }
         });
-        assert_eq!(log.snapshot(PARTITION).await.unwrap(), expected);
+        assert_eq!(log.snapshot(PARTITION, 0).await.unwrap(), expected);
         let mut writer = log.claim(PARTITION).await.unwrap();
         writer.append(command(round, 1)).await.unwrap();
         let chunks = vec![chunk(round % 7, round)];
-        let changed = Snapshot { upto: Position(round + 1), fold_version: 1, chunks };
+        let changed = Snapshot { upto: Position(round + 1), fold: 1, chunks };
         writer.save_snapshot(changed).await.unwrap();
     }
     let before = read_all(&open(folder.path())).await.unwrap();
@@ -89,6 +89,6 @@ async fn snapshots_are_there_after_reopening_and_nothing_depends_on_them() {
         }
     }
     let log = open(folder.path());
-    assert_eq!(log.snapshot(PARTITION).await.unwrap(), None);
+    assert_eq!(log.snapshot(PARTITION, 0).await.unwrap(), None);
     assert_eq!(read_all(&log).await.unwrap(), before);
 }

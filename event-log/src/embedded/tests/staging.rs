@@ -40,7 +40,7 @@ fn unsynced_max(omit: Omit) -> usize {
             }
             snapshot.finish().await.unwrap();
         }
-        let found = log.snapshot(PARTITION).await.unwrap().unwrap();
+        let found = log.snapshot(PARTITION, 0).await.unwrap().unwrap();
         assert_eq!(found.chunks.len(), SNAPSHOTS * SLICES * 4);
     });
     let names = files.list("/log/0".as_ref()).unwrap();
@@ -77,10 +77,10 @@ fn appends_do_not_wait_for_a_snapshot_that_the_disk_does_not_take() {
             writer.append(batch_after(&[], 1, 10)).await.unwrap();
         }
         assert!(!saving.is_finished());
-        assert_eq!(log.snapshot(PARTITION).await.unwrap(), None);
+        assert_eq!(log.snapshot(PARTITION, 0).await.unwrap(), None);
         files.release_syncs();
         saving.await.unwrap().unwrap();
-        assert_eq!(log.snapshot(PARTITION).await.unwrap().unwrap().upto, Position(1));
+        assert_eq!(log.snapshot(PARTITION, 0).await.unwrap().unwrap().upto, Position(1));
     });
 }
 
@@ -118,6 +118,6 @@ fn a_snapshot_that_is_given_up_takes_no_room() {
         let mut of_the_dead = writer.begin_snapshot(Position::START, 1);
         assert!(of_the_dead.stage(slice(0)).await.is_err());
         let log = open_on(&files, SEGMENT_BYTES).unwrap();
-        assert_eq!(log.snapshot(PARTITION).await.unwrap(), None);
+        assert_eq!(log.snapshot(PARTITION, 0).await.unwrap(), None);
     });
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::calendar::Period;
 use domain::id::{SubscriptionId, TenantId};
 use domain::subscription::Event;
-use domain::{Event as AnyEvent, Stream};
+use domain::{Event as AnyEvent, Level, Stream};
 
 use super::{COLUMNS, Subscription, SubscriptionState, read};
 use crate::billing::json;
@@ -140,7 +140,8 @@ async fn write(
 
 fn step(fact: &Fact, event: &Event) -> Result<[Value; 8], Unfit> {
     let key = key(fact)?;
-    let encoded = AnyEvent::Subscription(event.clone()).encode();
+    // An older process that shares the table reads it too.
+    let encoded = AnyEvent::Subscription(event.clone()).encode(Level::LOWEST);
     let encoded = encoded.map_err(|it| fact.unfit(it.to_string()))?;
     let text = String::from_utf8(encoded.value().to_vec()).expect("serde_json writes UTF-8");
     Ok([

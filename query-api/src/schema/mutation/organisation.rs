@@ -1,6 +1,7 @@
 //! Tenants: the directory for operators, one's own for members.
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
+use domain::Level;
 use domain::directory::Slug;
 use domain::id::TenantId;
 use domain::operation::Operation;
@@ -155,6 +156,18 @@ impl OrganisationMutation {
     ) -> async_graphql::Result<CommandPayload> {
         let tenant = parsed!("tenantId", tenant_id);
         Ok(submit(context, Operation::ReactivateTenant { tenant }, options).await?.into())
+    }
+
+    /// Let events be written as of the next level of the cluster, which every process that runs has
+    /// to speak. For operators.
+    async fn raise_cluster_level(
+        &self,
+        context: &Context<'_>,
+        to: u32,
+        options: Option<CommandOptions>,
+    ) -> async_graphql::Result<CommandPayload> {
+        let operation = Operation::RaiseClusterLevel { to: Level(to) };
+        Ok(submit(context, operation, options).await?.into())
     }
 
     /// Give one's own tenant another display name.

@@ -78,7 +78,7 @@ impl Group {
     }
 
     async fn join(&self, log: &KafkaLog, member: usize, manner: Manner) -> Owner {
-        let mut membership = log.join().await.unwrap();
+        let mut membership = log.join("a test").await.unwrap();
         let (leave, mut asked_to) = oneshot::channel();
         let ledger = self.ledger.clone();
         let task = tokio::spawn(async move {
@@ -236,9 +236,42 @@ async fn a_membership_ends_with_its_log() {
     }
     let topics = cluster::topics(1).await;
     let log = topics.open().await;
-    let mut membership = log.join().await.unwrap();
+    let mut membership = log.join("a test").await.unwrap();
     assert!(matches!(membership.next().await, Ok(Turn::Take(Partition(0)))));
     drop(log);
     assert!(matches!(membership.next().await, Ok(Turn::Lost(Partition(0)))));
     assert!(matches!(membership.next().await, Err(crate::port::LogError::Closed)));
+}
+
+#[tokio::test]
+async fn members_say_of_themselves_what_they_are() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(1).await;
+    let (log, other) = (topics.open().await, topics.open().await);
+    assert!(log.members().await.unwrap().is_empty(), "nobody has joined");
+    let one = log.join("level 1 at one:1").await.unwrap();
+    let two = other.join("level 2").await.unwrap();
+    says(&log, &["level 1 at one:1", "level 2"]).await;
+    one.leave().await;
+    says(&log, &["level 2"]).await;
+    says(&other, &["level 2"]).await;
+    two.leave().await;
+}
+
+/// Waits until the members say so.
+async fn says(log: &KafkaLog, wanted: &[&str]) {
+    let hearing = async {
+        loop {
+            let mut said = log.members().await.unwrap();
+            said.sort();
+            if said == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let heard = tokio::time::timeout(cluster::PATIENCE_MAX, hearing).await;
+    assert!(heard.is_ok(), "expected {wanted:?}, got {:?}", log.members().await);
 }

@@ -88,7 +88,7 @@ async fn works(config: KafkaConfig) {
         read.extend(reader.next(10).await.unwrap().into_iter().map(|it| it.record));
     }
     assert_eq!(read, records);
-    assert!(log.join().await.is_ok(), "the group of owners can be joined");
+    assert!(log.join("a test").await.is_ok(), "the group of owners can be joined");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,7 +106,7 @@ async fn a_writer_whose_partition_another_process_has_claimed_writes_nothing() {
     owner.append(vec![record(TENANT, 3, "1/1")]).await.unwrap();
     for log in [here, there] {
         assert_eq!(read_all(&log).await.len(), 3);
-        assert_eq!(log.snapshot(PARTITION).await.unwrap(), None);
+        assert_eq!(log.snapshot(PARTITION, 0).await.unwrap(), None);
     }
 }
 
