@@ -8,7 +8,7 @@ use crate::engine::fold::ApplyError;
 
 /// The texts of `personal`, which `fact` says, in order; none where the subject was erased.
 ///
-/// A text that was not sealed for this place makes the event unfit; a vault that fails does not.
+/// A text that was not sealed for this place makes the event unfit.
 pub(crate) async fn open(
     keyring: &Keyring,
     fact: &Fact,

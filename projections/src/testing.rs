@@ -12,6 +12,7 @@ use domain::{Event, Stream, entity};
 use event_log::{Draft, EventLog, Link, Partition, Position, Record, Writer};
 use serde_json::Value;
 use uuid::Uuid;
+use vault::tenant_keys::SEALED;
 use vault::{Hold, Keyring, MemoryVault, Root};
 
 /// When every history begins.
@@ -33,6 +34,14 @@ pub(crate) fn actor(number: u128) -> ActorId {
     ActorId(Uuid::from_u128(0xac00_0000 + number))
 }
 
+/// A name at which reading events and the catalog's fold panic in tests, as if they had a fault.
+pub(crate) const FATAL: &str = "fatal-in-tests";
+
+/// Panics if something is called [`FATAL`].
+pub(crate) fn panic_at_fatal(name: &str) {
+    assert!(!name.contains(FATAL), "the test wants it");
+}
+
 /// So many bytes of text that no compression makes shorter.
 pub(crate) fn noise(bytes: usize) -> String {
     const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
@@ -50,6 +59,8 @@ pub(crate) struct History {
     pub keyring: Keyring,
     pub now: DateTime<Utc>,
     pub actor: ActorId,
+    /// Of the next records.
+    content_type: &'static str,
     writer: Box<dyn Writer>,
     tenants: HashMap<TenantId, (u64, Link)>,
     revisions: HashMap<(TenantId, Stream), u64>,
@@ -65,6 +76,7 @@ impl History {
             keyring: keyring.clone(),
             now: BEGIN.parse().unwrap(),
             actor: actor(1),
+            content_type: "application/json",
             writer,
             tenants: HashMap::new(),
             revisions: HashMap::new(),
@@ -95,6 +107,17 @@ impl History {
         self.now += TimeDelta::seconds(1);
         let command = CommandId(self.next_id());
         self.record(tenant, stream, name, value, command, "1/1");
+    }
+
+    /// A command with one event whose value only the tenant's key opens.
+    pub(crate) async fn sealed(&mut self, tenant: TenantId, stream: Stream, event: Event) {
+        let encoded = event.encode(domain::Level::SPOKEN).unwrap();
+        let sequence = self.tenants.get(&tenant).map_or(0, |it| it.0) + 1;
+        let keys = self.keyring.tenant(tenant).await.unwrap();
+        let value = keys.seal_value(&stream.to_string(), sequence, encoded.value());
+        self.content_type = SEALED;
+        self.raw(tenant, stream, &format!("callboard.{}", encoded.name()), &value);
+        self.content_type = "application/json";
     }
 
     /// Appends what was made since the last time, as one batch; returns the last position.
@@ -216,7 +239,7 @@ impl History {
             &command.0.to_string(),
             &command.to_string(),
             &self.actor.to_string(),
-            "application/json",
+            self.content_type,
         ];
         let record = Record::seal(&Draft { attributes, value }, *link, None).unwrap();
         *link = record.link();

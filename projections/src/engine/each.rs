@@ -1,5 +1,5 @@
-//! Applies a batch of which the database refused something, so that only the tenant waits whose it
-//! was.
+//! Applies a batch of which something was refused, by the database or the vault or since its fold
+//! panicked, so that only the tenant waits whose it was.
 //!
 //! Each tenant's events are applied for themselves, under a savepoint, and if something of them is
 //! refused in ever smaller parts: as if they had come in several batches. Nothing of this happens
@@ -19,7 +19,7 @@ use crate::store::{self, Connection, Meaning};
 pub(crate) enum Care {
     /// As a whole, which is fast.
     Whole,
-    /// Tenant by tenant, since the database refused something.
+    /// Tenant by tenant, since something was refused.
     Each,
 }
 
@@ -85,12 +85,10 @@ async fn apply_own(
 
 /// The event of `part` that cannot be applied, if waiting does not help.
 fn unfit_of(error: ApplyError, part: &[Fact]) -> Result<Unfit, ApplyError> {
+    let Meaning::Refused(reason) = error.meaning() else { return Err(error) };
     match (error, part.last()) {
         (ApplyError::Unfit(unfit), _) => Ok(unfit),
-        (ApplyError::Store(error), Some(last)) => match error.meaning() {
-            Meaning::Refused(reason) => Ok(last.unfit(reason)),
-            Meaning::Passing | Meaning::Wrong => Err(error.into()),
-        },
-        (error, _) => Err(error),
+        (_, Some(last)) => Ok(last.unfit(reason)),
+        (error, None) => Err(error),
     }
 }

@@ -8,8 +8,9 @@ use event_log::{Attribute, LogError, Partition, Position, Record, Recorded};
 use vault::tenant_keys::SEALED;
 use vault::{Keyring, KeyringError};
 
-use crate::engine::fold::{ApplyError, Trouble};
+use crate::engine::fold::{ApplyError, Trouble, caught};
 use crate::model::Model;
+use crate::store::Meaning;
 
 /// The longest name of an event, which models keep in order. In bytes: 255, several times the
 /// longest there is.
@@ -81,7 +82,13 @@ impl Fact {
         let tenant = parsed(&record, Attribute::Tenant).map_err(nobody)?;
         let at = time(&record).map_err(nobody)?;
         let event = match want {
-            Want::Body => decode(&record, tenant, keyring).await?,
+            Want::Body => match caught(decode(&record, tenant, keyring)).await {
+                Ok(event) => event,
+                Err(error) => match error.meaning() {
+                    Meaning::Refused(reason) => Err(reason),
+                    Meaning::Passing | Meaning::Wrong => return Err(error.into()),
+                },
+            },
             Want::Header | Want::Nothing => Ok(None),
         };
         let fact =
@@ -155,18 +162,20 @@ impl Fact {
     }
 }
 
-/// Takes the event out of a record: the inner error parks its tenant, the outer one does not.
+/// Takes the event out of a record. The inner error is that the record does not hold one.
 async fn decode(
     record: &Record,
     tenant: TenantId,
     keyring: &Keyring,
-) -> Result<Result<Option<Event>, String>, Trouble> {
+) -> Result<Result<Option<Event>, String>, ApplyError> {
+    #[cfg(test)]
+    crate::testing::panic_at_fatal(name(record));
     let mut value = record.value();
     if record.attribute(Attribute::ContentType) == SEALED {
         let keys = match keyring.tenant(tenant).await {
             Ok(keys) => keys,
             Err(KeyringError::TenantErased(_)) => return Ok(Ok(None)),
-            Err(error) => return Err(ApplyError::from(error).into()),
+            Err(error) => return Err(error.into()),
         };
         let opened = parsed(record, Attribute::Sequence).and_then(|sequence| {
             let stream = record.attribute(Attribute::Subject);

@@ -1,7 +1,10 @@
 //! What every model tells the engine: its tables, what it wants to know, and its fold.
 
+use std::panic::AssertUnwindSafe;
+
 use domain::id::TenantId;
 use event_log::LogError;
+use futures::FutureExt as _;
 use vault::{Keyring, KeyringError};
 
 use crate::engine::EngineError;
@@ -25,28 +28,52 @@ pub(crate) struct Schema {
     pub indexes: &'static [&'static str],
 }
 
-/// Why a batch was not applied.
+/// Why a batch was not applied. [`ApplyError::meaning`] says what follows from that.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
     /// One of its events cannot be; its tenant is parked and the others are tried again.
     #[error("an event cannot be applied: {}", .0.reason)]
     Unfit(Unfit),
-    /// The storage failed: the same batch may succeed later.
+    /// The storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The vault failed: the same batch may succeed later.
+    /// The vault did not give a key.
     #[error(transparent)]
     Vault(#[from] KeyringError),
+    /// The fold has a fault. It says only what the program itself said, nothing of the content.
+    #[error("its fold panicked: {0}")]
+    Panicked(&'static str),
 }
 
 impl ApplyError {
-    /// Whether the database refused something of the batch, which it always will.
-    pub(crate) fn is_refusal(&self) -> bool {
+    /// What follows from this failure. Nobody else decides whether a tenant is parked.
+    pub(crate) fn meaning(&self) -> Meaning {
         match self {
-            Self::Store(error) => matches!(error.meaning(), Meaning::Refused(_)),
-            Self::Unfit(_) | Self::Vault(_) => false,
+            Self::Unfit(unfit) => Meaning::Refused(unfit.reason.clone()),
+            Self::Store(error) => error.meaning(),
+            Self::Vault(KeyringError::Vault(_) | KeyringError::WrongRoot) => Meaning::Passing,
+            Self::Vault(
+                KeyringError::Damaged(_) | KeyringError::Seal(_) | KeyringError::TenantErased(_),
+            )
+            | Self::Panicked(_) => Meaning::Refused(self.to_string()),
         }
     }
+
+    /// Whether the same batch never succeeds, because of something that one tenant did.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.meaning(), Meaning::Refused(_))
+    }
+}
+
+/// What `folding` comes to; a panic is a failure like another, since nothing of it is committed.
+pub(crate) async fn caught<T>(
+    folding: impl Future<Output = Result<T, ApplyError>>,
+) -> Result<T, ApplyError> {
+    AssertUnwindSafe(folding).catch_unwind().await.unwrap_or_else(|panic| {
+        // What was put together when it panicked may be about the content.
+        let said = panic.downcast_ref::<&'static str>().copied();
+        Err(ApplyError::Panicked(said.unwrap_or("see standard error")))
+    })
 }
 
 /// Why following a partition came to an end.
@@ -100,9 +127,9 @@ impl From<LogError> for Trouble {
 
 impl From<ApplyError> for Trouble {
     fn from(error: ApplyError) -> Self {
-        match &error {
-            ApplyError::Store(it) if it.meaning() == Meaning::Wrong => Self::Wrong(error),
-            _ => Self::Passing(error),
+        match error.meaning() {
+            Meaning::Wrong => Self::Wrong(error),
+            Meaning::Passing | Meaning::Refused(_) => Self::Passing(error),
         }
     }
 }
@@ -169,11 +196,11 @@ impl Model {
 
     /// Derives from its tables, which have just been filled, those that [`Model::apply`] leaves
     /// out meanwhile. Doing so again changes nothing. Answers with the first event of each tenant
-    /// of which the database refused something; its rows are to be taken out.
+    /// of which something cannot be derived; its rows are to be taken out.
     pub(crate) async fn derive(
         self,
         connection: &mut Connection,
-    ) -> Result<Vec<Unfit>, StoreError> {
+    ) -> Result<Vec<Unfit>, ApplyError> {
         match self {
             Self::Catalog => catalog::derive(connection).await,
             Self::Organisation | Self::Billing | Self::Analytics | Self::Audit => Ok(Vec::new()),
@@ -204,6 +231,16 @@ impl Model {
         if facts.is_empty() {
             return Ok(Vec::new());
         }
+        caught(self.fold(keyring, connection, facts, stage)).await
+    }
+
+    async fn fold(
+        self,
+        keyring: &Keyring,
+        connection: &mut Connection,
+        facts: &[Fact],
+        stage: Stage,
+    ) -> Result<Vec<Change>, ApplyError> {
         match self {
             Self::Catalog => return catalog::apply(keyring, connection, facts, stage).await,
             Self::Organisation => organisation::apply(connection, facts).await?,

@@ -419,4 +419,5 @@ mod listening;
 mod moods;
 mod processes;
 mod refusals;
+mod unfit;
 mod upkeep;

@@ -1,4 +1,5 @@
-//! What it means that the database failed: whether waiting helps, and who has to act if not.
+//! What it means that something failed: whether waiting helps, and who has to act if not. Here it
+//! is said of the database; of the rest, `ApplyError` says it in the same words.
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
@@ -10,10 +11,11 @@ use super::StoreError;
 pub(crate) enum Meaning {
     /// The same may succeed later: a connection, a lock, a server or its room are not there.
     Passing,
-    /// The database never takes, or cannot give back, what it is about; the text says why, and
-    /// nothing of the content. Somebody has to look at what one tenant did.
+    /// It is one tenant's, and does not succeed until somebody has looked: the database never takes
+    /// what one of its events says, say. The text says why, and nothing of the content.
     Refused(String),
-    /// The statement is wrong, or the tables are not those it was written for.
+    /// It is everybody's, and does not succeed until somebody has looked: the statement is wrong, or
+    /// the tables are not those it was written for.
     Wrong,
 }
 

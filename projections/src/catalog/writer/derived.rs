@@ -135,6 +135,8 @@ pub(super) fn derive(
 
 /// What stands in the tables that are searched for `document`.
 pub(super) fn index(document: &Value) -> Indexed {
+    #[cfg(test)]
+    crate::testing::panic_at_fatal(document["metadata"]["name"].as_str().unwrap_or_default());
     let mut relations = BTreeSet::new();
     if let Some(descriptor) = Descriptor::recorded(document.clone()) {
         let own = descriptor.reference().canonical();

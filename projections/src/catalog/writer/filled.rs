@@ -12,6 +12,7 @@ use event_log::Position;
 use super::derived::Indexed;
 use super::write::{Differences, indexed};
 use crate::engine::fact::Unfit;
+use crate::engine::fold::{ApplyError, caught};
 use crate::store::{self, Connection, Meaning, Sql, StoreError};
 
 /// How many entities are derived at a time: 4,096.
@@ -30,8 +31,8 @@ const SEARCHED: [&str; 3] = ["search", "words", "relations"];
 type Stored = (TenantId, String, String);
 
 /// Fills the tables that are searched. Doing so again changes nothing. Answers with the first
-/// event of each tenant of which the database refused something; its rows are to be taken out.
-pub(crate) async fn derive(connection: &mut Connection) -> Result<Vec<Unfit>, StoreError> {
+/// event of each tenant of which something cannot be derived; its rows are to be taken out.
+pub(crate) async fn derive(connection: &mut Connection) -> Result<Vec<Unfit>, ApplyError> {
     for table in SEARCHED {
         Sql::new(&format!("DELETE FROM {table}")).execute(connection).await?;
     }
@@ -41,15 +42,15 @@ pub(crate) async fn derive(connection: &mut Connection) -> Result<Vec<Unfit>, St
         let part = after(connection, last.as_ref()).await?;
         let Some((tenant, reference, _)) = part.last() else { break };
         last = Some((*tenant, reference.clone()));
-        match write(connection, &part).await {
-            Err(error) if matches!(error.meaning(), Meaning::Refused(_)) => (),
+        match caught(write(connection, &part)).await {
+            Err(error) if error.is_refusal() => (),
             done => {
                 done?;
                 continue;
             }
         }
         for own in part.chunk_by(|one, next| one.0 == next.0) {
-            let Err(error) = write(connection, own).await else { continue };
+            let Err(error) = caught(write(connection, own)).await else { continue };
             let Meaning::Refused(reason) = error.meaning() else { return Err(error) };
             refused.insert(own[0].0, reason);
         }
@@ -76,7 +77,7 @@ pub(crate) async fn take_out(
 }
 
 /// Writes what follows from `part`, or nothing of it.
-async fn write(connection: &mut Connection, part: &[Stored]) -> Result<(), StoreError> {
+async fn write(connection: &mut Connection, part: &[Stored]) -> Result<(), ApplyError> {
     let (mut all, nothing) = (Differences::default(), Indexed::default());
     for (index, (tenant, reference, document)) in part.iter().enumerate() {
         if index % STRIDE == STRIDE - 1 {
@@ -86,10 +87,10 @@ async fn write(connection: &mut Connection, part: &[Stored]) -> Result<(), Store
     }
     let mut transaction = store::begin(connection).await?;
     match all.write(&mut transaction).await {
-        Ok(()) => transaction.commit().await,
+        Ok(()) => Ok(transaction.commit().await?),
         Err(error) => {
             transaction.rollback().await?;
-            Err(error)
+            Err(error.into())
         }
     }
 }

@@ -104,19 +104,37 @@ async fn names_of_gone(
     for row in found {
         let (key, Some(said)) = version(&row)? else { continue };
         let Some(run) = runs.get(&key) else { continue };
-        let large = match large::read(keyring, key.0, &said.large).await {
-            Ok(large) => large,
-            Err(LargeError::Lost(reason)) => return Err(run.last.unfit(reason).into()),
-            Err(LargeError::Vault(error)) => return Err(error.into()),
-        };
-        let personal: Vec<_> = said.personal.iter().collect();
-        let texts = sealed::open(keyring, run.last, &personal).await?;
-        let restored = Descriptor::recorded(said.restore(&texts, &large));
-        if let Some(restored) = restored.filter(|it| !it.is_erased()) {
-            names.push((key, restored.reference().canonical()));
+        match name_of(keyring, run.last, &said).await {
+            Ok(name) => names.extend(name.map(|it| (key, it))),
+            // What cannot be opened keeps nobody else from being told.
+            Err(error) if error.is_refusal() => tracing::warn!(
+                projection.tenant = %key.0,
+                error = &error as &dyn std::error::Error,
+                "nobody is told that an entity has gone, since its name cannot be read"
+            ),
+            Err(error) => return Err(error),
         }
     }
     Ok(names)
+}
+
+/// What an entity was called of which `said` was said, before `fact` told that it is gone; none if
+/// that was erased.
+async fn name_of(
+    keyring: &Keyring,
+    fact: &Fact,
+    said: &StoredDescriptor,
+) -> Result<Option<String>, ApplyError> {
+    let large = match large::read(keyring, fact.tenant, &said.large).await {
+        Ok(large) => large,
+        Err(LargeError::Lost(reason)) => return Err(fact.unfit(reason).into()),
+        Err(LargeError::Vault(error)) => return Err(error.into()),
+    };
+    let personal: Vec<_> = said.personal.iter().collect();
+    let texts = sealed::open(keyring, fact, &personal).await?;
+    let restored = Descriptor::recorded(said.restore(&texts, &large));
+    let restored = restored.filter(|it| !it.is_erased());
+    Ok(restored.map(|it| it.reference().canonical()))
 }
 
 fn version(row: &Row) -> Result<(Key, Option<StoredDescriptor>), StoreError> {

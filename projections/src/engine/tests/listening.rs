@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::processes::{Process, World};
+use super::unfit::{Safe, person};
 use super::*;
 use crate::temporary::on_postgres;
 
@@ -53,6 +54,7 @@ on_postgres! {
     nothing_is_lost_while_partitions_and_generations_change
     what_was_there_before_anybody_listened_is_not_told
     what_a_resumed_tenant_missed_is_told_elsewhere_too
+    a_name_that_cannot_be_opened_keeps_nobody_else_from_being_told
 }
 
 async fn whoever_writes_nothing_tells_the_same(on: Kind) {
@@ -172,4 +174,26 @@ async fn what_a_resumed_tenant_missed_is_told_elsewhere_too(on: Kind) {
     assert_eq!(heard.told.len(), 1, "{:?}", heard.told);
     assert_eq!(owner.projections.resume(Model::Catalog, tenant(1)).await.unwrap(), None);
     heard.until(&door, "component:default/waits-0", EntityFate::Registered).await;
+}
+
+/// Who writes the tables has the key in memory; who tells needs it for what has gone.
+async fn a_name_that_cannot_be_opened_keeps_nobody_else_from_being_told(on: Kind) {
+    let safe = Safe::new();
+    let mut world = World::with(on, safe.keyring().await).await;
+    let owner = world.process(&[0, 1]).await;
+    world.keyring = safe.keyring().await;
+    let door = world.process(&[]).await;
+    let mut heard = Heard::by(&door);
+    let jane = world.history.register(tenant(1), &person("jane"), None).await;
+    world.history.append().await;
+    heard.until(&door, "user:default/jane", EntityFate::Registered).await;
+    safe.damage("subject").await;
+    world.history.deregister(tenant(1), jane);
+    world.history.register(tenant(2), &component("goes-on"), None).await;
+    world.history.append().await;
+    heard.until(&door, "component:default/goes-on", EntityFate::Registered).await;
+    assert_eq!(heard.told.len(), 2, "{:?}", heard.told);
+    for it in [owner, door] {
+        it.projections.stop().await;
+    }
 }

@@ -13,9 +13,9 @@ use crate::temporary::on_postgres;
 
 /// A log of two partitions with a tenant each, the first on the first, and a database.
 pub(super) struct World {
-    place: Temporary,
-    log: Arc<dyn EventLog>,
-    keyring: Keyring,
+    pub(super) place: Temporary,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) keyring: Keyring,
     pub(super) history: History,
     second: Box<dyn Writer>,
 }
@@ -26,15 +26,18 @@ pub(super) struct Process {
     pub(super) written: watch::Sender<BTreeSet<Partition>>,
 }
 
-fn partitions(numbers: &[u32]) -> BTreeSet<Partition> {
+pub(super) fn partitions(numbers: &[u32]) -> BTreeSet<Partition> {
     numbers.iter().copied().map(Partition).collect()
 }
 
 impl World {
     pub(super) async fn new(on: Kind) -> Self {
+        Self::with(on, keyring().await).await
+    }
+
+    pub(super) async fn with(on: Kind, keyring: Keyring) -> Self {
         let place = Temporary::new(on).await;
         let log = Arc::new(MemoryLog::new(2)) as Arc<dyn EventLog>;
-        let keyring = keyring().await;
         let history = History::new(log.clone(), &keyring).await;
         let second = log.claim(Partition(1)).await.unwrap();
         Self { place, log, keyring, history, second }
@@ -69,7 +72,7 @@ impl World {
         Process { projections: projections.await.unwrap(), written }
     }
 
-    async fn table_set(&self, model: Model, generation: u64) -> Arc<TableSet> {
+    pub(super) async fn table_set(&self, model: Model, generation: u64) -> Arc<TableSet> {
         let database = database(&self.place).await;
         let set = TableSet::open(&database, model, generation, self.log.as_ref(), READERS);
         Arc::new(set.await.unwrap())

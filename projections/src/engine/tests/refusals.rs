@@ -22,33 +22,37 @@ mod indexes {
 }
 
 /// Has the database refuse a tenant's second row of a table that satisfies `condition`.
-async fn refuse_second(set: &TableSet, table: &str, condition: &str) {
+pub(super) async fn refuse_second(set: &TableSet, table: &str, condition: &str) {
     let text = format!("CREATE UNIQUE INDEX second ON {table} (tenant) WHERE {condition}");
     Sql::new(&text).execute(&mut *set.writer().await).await.unwrap();
 }
 
 const POISON: &str = "name IN ('poison-1', 'poison-2', 'poison-3')";
 
-struct World {
-    place: Temporary,
-    log: Arc<dyn EventLog>,
-    keyring: Keyring,
-    history: History,
+/// A log of one partition with one writer, and a place for tables.
+pub(super) struct World {
+    pub(super) place: Temporary,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) keyring: Keyring,
+    pub(super) history: History,
 }
 
 impl World {
-    async fn new(on: Kind) -> Self {
+    pub(super) async fn new(on: Kind) -> Self {
+        Self::with(on, keyring().await).await
+    }
+
+    pub(super) async fn with(on: Kind, keyring: Keyring) -> Self {
         let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
-        let keyring = keyring().await;
         let history = History::new(log.clone(), &keyring).await;
         Self { place: Temporary::new(on).await, log, keyring, history }
     }
 
-    async fn start(&self) -> Projections {
+    pub(super) async fn start(&self) -> Projections {
         start(&self.place, &self.log, &self.keyring).await
     }
 
-    async fn register(&mut self, of: u128, names: &[&str]) {
+    pub(super) async fn register(&mut self, of: u128, names: &[&str]) {
         for it in names {
             self.history.register(tenant(of), &component(it), None).await;
         }
@@ -56,7 +60,7 @@ impl World {
 
     /// Appends what three tenants do at the same time; the first and the third are refused their
     /// second poison.
-    async fn append_poison(&mut self) -> event_log::Position {
+    pub(super) async fn append_poison(&mut self) -> event_log::Position {
         for round in 1..=3 {
             let (poison, after) = (format!("poison-{round}"), format!("after-{round}"));
             self.register(1, &[&poison, &after]).await;
@@ -68,14 +72,14 @@ impl World {
     }
 
     /// A set of tables beside every other.
-    async fn table_set(&self, model: Model) -> Arc<TableSet> {
+    pub(super) async fn table_set(&self, model: Model) -> Arc<TableSet> {
         let database = database(&self.place).await;
         let set = TableSet::open(&database, model, 1, self.log.as_ref(), READERS);
         Arc::new(set.await.unwrap())
     }
 
     /// Fills `set` as far as the log goes.
-    async fn fill(&self, set: &Arc<TableSet>) {
+    pub(super) async fn fill(&self, set: &Arc<TableSet>) {
         let live = Arc::new(live::Live::open(&database(&self.place).await).await.unwrap());
         let tools = worker::Tools {
             live,
@@ -100,18 +104,22 @@ impl World {
 }
 
 /// The names of a tenant's entities, in order.
-async fn names(models: &ReadModels, of: u128) -> Vec<String> {
+pub(super) async fn names(models: &ReadModels, of: u128) -> Vec<String> {
     let everything = Selection::matching(Filter::everything());
     let page = entities::list(models, &member(tenant(of)), &everything, &Window::first(100)).await;
     page.unwrap().into_nodes().map(|it| it.name).collect()
 }
 
-async fn parked(projections: &Projections) -> Vec<ParkedTenant> {
+pub(super) async fn parked(projections: &Projections) -> Vec<ParkedTenant> {
     projections.status().await.unwrap().into_iter().flat_map(|it| it.parked).collect()
 }
 
 /// The position of the n-th event of a tenant, from 1.
-async fn position_of(log: &dyn EventLog, of: u128, sequence: &str) -> event_log::Position {
+pub(super) async fn position_of(
+    log: &dyn EventLog,
+    of: u128,
+    sequence: &str,
+) -> event_log::Position {
     let mut reader = log.read(Partition(0), event_log::Position::START).await.unwrap();
     loop {
         for it in reader.next(1_000).await.unwrap() {
