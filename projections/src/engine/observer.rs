@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use crate::engine::checkpoint::checkpoint;
 use crate::engine::generations::Generations;
-use crate::engine::resume;
 use crate::engine::table_set::TableSet;
 use crate::engine::teller::after;
 use crate::engine::worker::Tools;
@@ -149,12 +148,9 @@ impl Observer {
         if to_settle {
             let (set, tools) = (set.clone(), self.tools.clone());
             tokio::spawn(async move {
-                match set.settle_now(tools.log.as_ref(), &tools.live).await {
-                    Ok(taken_out) => resume::resume_all(&set, &tools, taken_out).await,
-                    Err(error) => {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(projection.model = %set.model, error, "not settled yet");
-                    }
+                if let Err(error) = set.settle_now(tools.log.as_ref(), &tools.live).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(projection.model = %set.model, error, "not settled yet");
                 }
             });
         }

@@ -10,7 +10,7 @@ use crate::engine::each::Care;
 use crate::engine::fact::Unfit;
 use crate::engine::fold::{ApplyError, Trouble};
 use crate::engine::status::ParkedTenant;
-use crate::engine::table_set::{TableSet, TakenOut, parked_tenant};
+use crate::engine::table_set::{TableSet, parked_tenant};
 use crate::engine::worker::Tools;
 use crate::store::{self, Connection, Sql, StoreError};
 
@@ -24,18 +24,32 @@ enum Step {
     Stuck(ParkedTenant),
 }
 
-/// Resumes tenants that were parked because something of them was refused too late.
-pub(crate) async fn resume_all(set: &TableSet, tools: &Tools, tenants: TakenOut) {
-    for tenant in tenants {
-        if let Err(error) = resume(set, tools, tenant).await {
-            tracing::error!(
-                projection.model = %set.model,
-                projection.tenant = %tenant,
-                error = &error as &dyn std::error::Error,
-                "a tenant of which everything was taken out is to be resumed by hand"
-            );
+/// Replays the tenants of `partition` of which everything was taken out, since something of them
+/// was refused too late. May be dropped, or fail, at any time: what is left to do stays marked.
+pub(crate) async fn replay_taken_out(
+    set: &TableSet,
+    tools: &Tools,
+    partition: Partition,
+) -> Result<(), Trouble> {
+    while let Some(tenant) = set.taken_out(Some(partition)).await? {
+        match replay(set, tools, tenant).await {
+            // Somebody else was faster with a step of it, or even with another generation.
+            Err(Trouble::Final(EngineError::NotParked { .. })) => (),
+            Err(Trouble::Final(EngineError::Replaced { .. })) => return Ok(()),
+            done => {
+                if let Some(stuck) = done? {
+                    tracing::error!(
+                        projection.model = %set.model,
+                        projection.tenant = %stuck.tenant,
+                        projection.position = stuck.position.0,
+                        reason = %stuck.reason,
+                        "an event cannot be applied; the tenant is parked until it is resumed"
+                    );
+                }
+            }
         }
     }
+    Ok(())
 }
 
 /// Replays what `tenant` missed in `set` until it has caught up or is stuck again.
@@ -44,17 +58,24 @@ pub(crate) async fn resume(
     tools: &Tools,
     tenant: TenantId,
 ) -> Result<Option<ParkedTenant>, EngineError> {
-    let failed = |error: Trouble| error.into_engine_error(set.model);
+    replay(set, tools, tenant).await.map_err(|it| it.into_engine_error(set.model))
+}
+
+async fn replay(
+    set: &TableSet,
+    tools: &Tools,
+    tenant: TenantId,
+) -> Result<Option<ParkedTenant>, Trouble> {
     let not_parked = || EngineError::NotParked { model: set.model, tenant };
-    let parked = read_parked(&mut *set.writer().await, set, tenant).await;
-    let mut parked = parked.map_err(|it| failed(it.into()))?.ok_or_else(not_parked)?;
+    let parked = read_parked(&mut *set.writer().await, set, tenant).await?;
+    let mut parked = parked.ok_or_else(not_parked)?;
     let mut reader = tools.log.read(parked.partition, parked.position).await?;
     loop {
-        let end = applied_upto(set, parked.partition).await.map_err(|it| failed(it.into()))?;
+        let end = applied_upto(set, parked.partition).await?;
         // Reading on would wait for new records; those are the worker's once this is done.
         let records =
             if parked.position <= end { reader.next(tools.batch_max).await? } else { Vec::new() };
-        match step(set, tools, &mut parked, records).await.map_err(failed)? {
+        match step(set, tools, &mut parked, records).await? {
             Step::On => (),
             Step::Done => return Ok(None),
             Step::Stuck(parked) => return Ok(Some(parked)),
@@ -178,7 +199,7 @@ async fn park_again(
     let mut sql = Sql::new("UPDATE parked SET position = ");
     sql.bind(stored(unfit.position)).push(", at = ").bind(unfit.at.timestamp_micros());
     sql.push(", reason = ").bind(unfit.reason.as_str());
-    sql.push(" WHERE tenant = ").bind(parked.tenant.0);
+    sql.push(", taken_out = 0 WHERE tenant = ").bind(parked.tenant.0);
     sql.execute(transaction).await?;
     Ok(())
 }

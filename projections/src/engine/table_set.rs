@@ -23,8 +23,6 @@ use crate::store::{
     StoreError,
 };
 
-pub(crate) use settling::TakenOut;
-
 /// The tables every set has beside those of its model.
 const OWN_TABLES: [&str; 2] = [
     "CREATE TABLE checkpoints (
@@ -40,9 +38,15 @@ const OWN_TABLES: [&str; 2] = [
         partition BIGINT NOT NULL,
         position BIGINT NOT NULL,
         at BIGINT NOT NULL,
-        reason TEXT NOT NULL
+        reason TEXT NOT NULL,
+        taken_out BIGINT NOT NULL DEFAULT 0
     ) /* operators */",
 ];
+
+/// A column that tables of an earlier version lack, and what adds it. It is 1 where everything of
+/// the tenant was taken out, which is not for somebody to look at but for a worker to replay.
+const TAKEN_OUT: [&str; 3] =
+    ["parked", "taken_out", "ALTER TABLE parked ADD COLUMN taken_out BIGINT NOT NULL DEFAULT 0"];
 
 /// How far a partition is, as far as this process knows.
 #[derive(Clone, Debug, Default)]
@@ -78,8 +82,8 @@ pub(crate) struct TableSet {
     tables: Tables,
     writer: tokio::sync::Mutex<Connection>,
     progress: watch::Sender<Vec<Progress>>,
-    /// How often the connection that writes was made again.
-    remade: watch::Sender<u64>,
+    /// Has workers look at the tables anew: how often the connection that writes was made again.
+    anew: watch::Sender<u64>,
     /// By partition, the end of the log that has to be reached before the set is filled.
     to_fill: Mutex<BTreeMap<Partition, Position>>,
     filling: AtomicBool,
@@ -152,7 +156,7 @@ impl TableSet {
             tables,
             writer: tokio::sync::Mutex::new(writer),
             progress: watch::Sender::new(Vec::new()),
-            remade: watch::Sender::new(0),
+            anew: watch::Sender::new(0),
             to_fill: Mutex::default(),
             filling: AtomicBool::new(true),
             settling: tokio::sync::Mutex::default(),
@@ -185,13 +189,14 @@ impl TableSet {
     pub(crate) async fn hold(&self) -> Result<(), StoreError> {
         let Ok(mut writer) = self.writer.try_lock() else { return Ok(()) };
         let remade = store::hold(&mut writer).await?;
-        self.remade.send_if_modified(|it| std::mem::replace(it, remade) != remade);
+        self.anew.send_if_modified(|it| std::mem::replace(it, remade) != remade);
         Ok(())
     }
 
-    /// Changes when the database may have lost the last transactions, as it may in a crash.
-    pub(crate) fn remade(&self) -> watch::Receiver<u64> {
-        self.remade.subscribe()
+    /// Changes when the database may have lost the last transactions, as it may in a crash, and
+    /// when the set is filled, since tenants may have been taken out for that.
+    pub(crate) fn anew(&self) -> watch::Receiver<u64> {
+        self.anew.subscribe()
     }
 
     /// How far the set is on `partition`, by its own account.
@@ -279,6 +284,7 @@ impl TableSet {
         if stage == Stage::Filled && self.filling.swap(false, Ordering::AcqRel) {
             // Those of all partitions wait for it.
             self.progress.send_modify(|_| ());
+            self.anew.send_modify(|_| ());
         }
     }
 
@@ -373,6 +379,10 @@ async fn create_tables(connection: &mut Connection, model: Model) -> Result<(), 
         for table in OWN_TABLES.iter().chain(model.schema().tables) {
             store::define(&mut transaction, table).await?;
         }
+    }
+    let [table, column, addition] = TAKEN_OUT;
+    if !store::has_column(&mut transaction, table, column).await? {
+        store::define(&mut transaction, addition).await?;
     }
     transaction.commit().await
 }

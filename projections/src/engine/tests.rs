@@ -419,5 +419,6 @@ mod listening;
 mod moods;
 mod processes;
 mod refusals;
+mod taken_out;
 mod unfit;
 mod upkeep;

@@ -14,7 +14,7 @@ use vault::Keyring;
 use crate::engine::EngineError;
 use crate::engine::batch::{self, Guard, Outcome, Prepared};
 use crate::engine::change::Change;
-use crate::engine::checkpoint::{Checkpoint, Place};
+use crate::engine::checkpoint::{Checkpoint, Place, Stage};
 use crate::engine::fold::Trouble;
 use crate::engine::live::Live;
 use crate::engine::resume;
@@ -186,20 +186,21 @@ impl Worker {
     /// Leaves the set to the other partitions.
     async fn forgo(&self) {
         let Tools { log, live, .. } = &self.tools;
-        match self.set.forgo(self.partition, log.as_ref(), live).await {
-            Ok(taken_out) => resume::resume_all(&self.set, &self.tools, taken_out).await,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(projection.model = %self.set.model, error, "tables stay unfinished");
-            }
+        let done = match self.set.forgo(self.partition, log.as_ref(), live).await {
+            Ok(()) => self.replay_taken_out().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(projection.model = %self.set.model, error, "tables stay unfinished");
         }
     }
 
     /// Applies batch after batch until told to stop.
     async fn follow(&mut self) -> Result<(), Trouble> {
-        let mut remade = self.set.remade();
+        let mut anew = self.set.anew();
         loop {
-            remade.mark_unchanged();
+            anew.mark_unchanged();
             let mut checkpoint = self.set.checkpoint(self.partition).await?;
             self.set.found(self.partition, checkpoint.place.as_ref());
             self.set.note_stage(checkpoint.stage);
@@ -209,6 +210,7 @@ impl Worker {
                 return Ok(());
             }
             let (mut reader, end) = self.open(&checkpoint).await?;
+            self.replay_taken_out().await?;
             self.set.stopped(self.partition, None);
             if after(checkpoint.place.as_ref()) >= end {
                 // Nothing waits to be applied, by which that would be seen.
@@ -226,8 +228,9 @@ impl Worker {
                 };
                 let records = tokio::select! {
                     records = next => records?,
-                    // What was applied may be lost, and nothing need come by which that is seen.
-                    _ = remade.changed() => break,
+                    // What was applied may be lost, or taken out, and nothing need come by which
+                    // that is seen.
+                    _ = anew.changed() => break,
                     _ = self.stop.wait_for(|it| *it) => return Ok(()),
                 };
                 let (began, count) = (Instant::now(), records.len());
@@ -288,17 +291,31 @@ impl Worker {
         Ok(Some(place))
     }
 
+    /// Settles the set if that was all it lacked.
     async fn committed(&self, place: Option<&Place>) -> Result<(), Trouble> {
         let upto = place.map_or(Position::START, |it| it.position.next());
         let mut stop = self.stop.clone();
         let Tools { log, live, .. } = &self.tools;
-        let taken_out = tokio::select! {
+        let before = self.set.stage();
+        tokio::select! {
             done = self.set.committed(self.partition, upto, log.as_ref(), live) => done?,
             // What is half settled is made again, so nobody waits for its end.
             _ = stop.wait_for(|it| *it) => return Ok(()),
-        };
-        resume::resume_all(&self.set, &self.tools, taken_out).await;
-        Ok(())
+        }
+        if before == self.set.stage() { Ok(()) } else { self.replay_taken_out().await }
+    }
+
+    /// Replays the tenants that were taken out when the set was settled, whoever did that.
+    async fn replay_taken_out(&self) -> Result<(), Trouble> {
+        let mut stop = self.stop.clone();
+        if self.set.stage() == Stage::Filling {
+            return Ok(());
+        }
+        tokio::select! {
+            done = resume::replay_taken_out(&self.set, &self.tools, self.partition) => done,
+            // What is left stays marked, for whoever goes on.
+            _ = stop.wait_for(|it| *it) => Ok(()),
+        }
     }
 
     /// What another worker has applied is visible here too.

@@ -181,7 +181,25 @@ pub(crate) async fn has_table(connection: &mut Connection, name: &str) -> Result
     Ok(sql.fetch_optional(connection).await?.is_some())
 }
 
-/// Runs a statement that makes a table or an index.
+/// Whether a table has a column of this name.
+pub(crate) async fn has_column(
+    connection: &mut Connection,
+    table: &str,
+    column: &str,
+) -> Result<bool, StoreError> {
+    let mut sql = Sql::new(match connection {
+        Connection::Sqlite(_) => "SELECT 1 FROM pragma_table_info($1) WHERE name = $2",
+        Connection::Postgres(_) => {
+            "SELECT 1 FROM information_schema.columns
+            WHERE table_schema = current_schema() AND table_name = $1 AND column_name = $2"
+        }
+    });
+    sql.add(table.into());
+    sql.add(column.into());
+    Ok(sql.fetch_optional(connection).await?.is_some())
+}
+
+/// Runs a statement that makes or changes a table, or makes an index.
 ///
 /// A table marked `/* clustered */` is kept in the order of its primary key where the database
 /// can do that: it has no rows apart from the key's tree. For tables of small rows. Where the

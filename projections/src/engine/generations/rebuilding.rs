@@ -163,6 +163,7 @@ impl Generations {
         tools: &Tools,
     ) -> Result<(), EngineError> {
         reach(next, ends).await?;
+        replay_all(next).await?;
         let _turn = self.exchanging.lock().await;
         let old = self.read_models().set(next.model).clone();
         // Another process was first, and it has been gone over to already.
@@ -257,6 +258,16 @@ fn shown_end(progress: &Progress, log_end: u64) -> u64 {
         (Some(place), None | Some(Halt::Passing(_))) => place.position.next().0,
         (_, Some(Halt::ForGood(_))) | (None, _) => log_end,
     }
+}
+
+/// Waits until everybody is replayed who was taken out of `set`, unless nobody goes on with that.
+async fn replay_all(set: &TableSet) -> Result<(), EngineError> {
+    let failed = |it| EngineError::storage(set.model, it);
+    while set.taken_out(None).await.map_err(failed)?.is_some() {
+        tokio::time::sleep(PAUSE_MIN).await;
+        reach(set, &[]).await?;
+    }
+    Ok(())
 }
 
 /// Waits until `set` has applied every partition up to `ends`.

@@ -1,9 +1,9 @@
 //! What is made up for once tables have caught up for the first time: what only readers need, and
 //! that all of it is durable.
 //!
-//! If the database refuses something of that, it is too late to say which event it was. Then
-//! everything of the tenant is taken out again, and it is parked at its first event; whoever
-//! settled resumes it, which finds the event that cannot be applied.
+//! If something of that is refused, it is too late to say which event it was. Then everything of
+//! the tenant is taken out again, and it is parked at its first event with a mark that says so;
+//! the worker of its partition replays it, which finds the event that cannot be applied.
 
 use domain::id::TenantId;
 use event_log::{Attribute, EventLog, Partition, Position};
@@ -11,15 +11,12 @@ use tokio::sync::MutexGuard;
 
 use super::TableSet;
 use crate::engine::EngineError;
-use crate::engine::batch;
-use crate::engine::checkpoint::{FILLED, Stage, mark};
+use crate::engine::checkpoint::{FILLED, Stage, mark, stored};
 use crate::engine::fact::Unfit;
 use crate::engine::fold::Trouble;
 use crate::engine::live::Live;
-use crate::store::{self, Connection, Durability, Sql};
-
-/// The tenants that are to be resumed, since something of them was refused too late.
-pub(crate) type TakenOut = Vec<TenantId>;
+use crate::model::Model;
+use crate::store::{self, Connection, Durability, Sql, StoreError};
 
 impl TableSet {
     /// Notes that everything of `partition` before `upto` is committed, and settles the set if
@@ -31,23 +28,34 @@ impl TableSet {
         upto: Position,
         log: &dyn EventLog,
         live: &Live,
-    ) -> Result<TakenOut, Trouble> {
+    ) -> Result<(), Trouble> {
         if self.stage() == Stage::Filling && self.has_filled(partition, upto) {
             return self.settle(log, live, self.settling.lock().await).await;
         }
-        Ok(TakenOut::new())
+        Ok(())
     }
 
     /// Settles the set, unless this process is at it already.
-    pub(crate) async fn settle_now(
-        &self,
-        log: &dyn EventLog,
-        live: &Live,
-    ) -> Result<TakenOut, Trouble> {
+    pub(crate) async fn settle_now(&self, log: &dyn EventLog, live: &Live) -> Result<(), Trouble> {
         match self.settling.try_lock() {
             Ok(turn) => self.settle(log, live, turn).await,
-            Err(_) => Ok(TakenOut::new()),
+            Err(_) => Ok(()),
         }
+    }
+
+    /// A tenant of `partition`, or of any, of which everything was taken out and is to be
+    /// replayed.
+    pub(crate) async fn taken_out(
+        &self,
+        partition: Option<Partition>,
+    ) -> Result<Option<TenantId>, StoreError> {
+        let mut sql = Sql::new("SELECT tenant FROM parked WHERE taken_out = 1");
+        if let Some(partition) = partition {
+            sql.push(" AND partition = ").bind(partition.0);
+        }
+        sql.push(" ORDER BY tenant LIMIT 1");
+        let row = sql.fetch_optional(&mut *self.writer().await).await?;
+        row.map(|it| Ok(TenantId(it.uuid(0)?))).transpose()
     }
 
     /// Does without the rest of `partition`, which cannot be read: those of others need not wait
@@ -57,7 +65,7 @@ impl TableSet {
         partition: Partition,
         log: &dyn EventLog,
         live: &Live,
-    ) -> Result<TakenOut, Trouble> {
+    ) -> Result<(), Trouble> {
         self.committed(partition, Position(u64::MAX), log, live).await
     }
 
@@ -66,21 +74,20 @@ impl TableSet {
         log: &dyn EventLog,
         live: &Live,
         _turn: MutexGuard<'_, ()>,
-    ) -> Result<TakenOut, Trouble> {
+    ) -> Result<(), Trouble> {
         let mut writer = self.writer().await;
-        let mut taken_out = TakenOut::new();
         if self.stage() == Stage::Filled {
-            return Ok(taken_out);
+            return Ok(());
         }
         if self.tables.is_shared() {
             let mut transaction = store::begin(&mut writer).await?;
             // First, so that other processes wait, and see by the comparison that it is filled.
             if mark(&mut transaction, FILLED).await? {
-                taken_out = self.complete(&mut transaction, log).await?;
+                self.complete(&mut transaction, log).await?;
             }
             transaction.commit().await?;
         } else {
-            taken_out = self.complete(&mut writer, log).await?;
+            self.complete(&mut writer, log).await?;
         }
         store::set_durability(&mut writer, Durability::Ordered).await?;
         let mut last = Sql::new("UPDATE checkpoints SET filled = ");
@@ -90,7 +97,7 @@ impl TableSet {
             live.choose(self.model, self.generation).await?;
         }
         self.note_stage(Stage::Filled);
-        Ok(taken_out)
+        Ok(())
     }
 
     /// Makes what only readers need.
@@ -98,21 +105,19 @@ impl TableSet {
         &self,
         connection: &mut Connection,
         log: &dyn EventLog,
-    ) -> Result<TakenOut, Trouble> {
-        let mut taken_out = TakenOut::new();
+    ) -> Result<(), Trouble> {
         for it in self.model.derive(connection).await? {
             let partition = self.partition_of(log, &it).await?;
             let mut transaction = store::begin(connection).await?;
             self.model.take_out(&mut transaction, it.tenant).await?;
-            batch::park(&mut transaction, self.model, partition, &it).await?;
+            park_emptied(&mut transaction, self.model, partition, &it).await?;
             transaction.commit().await?;
-            taken_out.push(it.tenant);
         }
         for index in self.model.schema().indexes {
             store::define(connection, index).await?;
         }
         store::gather_statistics(connection).await?;
-        Ok(taken_out)
+        Ok(())
     }
 
     /// The partition that has an event.
@@ -134,4 +139,37 @@ impl TableSet {
         let reason = format!("no partition has an event of {tenant} at {}", event.position);
         Err(EngineError::NotOurLog { model: self.model, reason }.into())
     }
+}
+
+/// Parks a tenant of which everything was taken out, from `first` on, also if it was parked further
+/// on before. The mark has the worker of `partition` replay it.
+async fn park_emptied(
+    transaction: &mut Connection,
+    model: Model,
+    partition: Partition,
+    first: &Unfit,
+) -> Result<(), StoreError> {
+    tracing::warn!(
+        projection.model = %model,
+        projection.tenant = %first.tenant,
+        projection.position = first.position.0,
+        reason = %first.reason,
+        "something of a tenant was refused; all of it is replayed, up to what is refused"
+    );
+    let mut sql = Sql::new(
+        "INSERT INTO parked AS known (tenant, partition, position, at, reason, taken_out) VALUES (",
+    );
+    sql.bind(first.tenant.0).push(", ").bind(partition.0).push(", ").bind(stored(first.position));
+    sql.push(", ").bind(first.at.timestamp_micros());
+    sql.push(", ").bind(first.reason.as_str());
+    sql.push(
+        ", 1) ON CONFLICT (tenant) DO UPDATE SET
+            position = CASE WHEN known.position < excluded.position
+                THEN known.position ELSE excluded.position END,
+            at = CASE WHEN known.position < excluded.position
+                THEN known.at ELSE excluded.at END,
+            reason = excluded.reason, taken_out = 1",
+    );
+    sql.execute(transaction).await?;
+    Ok(())
 }

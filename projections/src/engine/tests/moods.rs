@@ -160,6 +160,7 @@ on_each_kind! {
     a_log_that_does_not_answer_is_waited_for_and_said
     a_log_that_is_damaged_stops_whoever_follows_it_for_good
     a_rebuild_waits_for_what_can_get_better
+    a_rebuild_waits_for_whoever_was_taken_out
     a_rebuild_that_waits_ends_with_the_engine
 }
 
@@ -261,6 +262,45 @@ async fn a_rebuild_waits_for_what_can_get_better(on: Kind) {
     assert!(matches!(ended, Err(EngineError::NotOurLog { .. })), "{ended:?}");
     assert_eq!(projections.models().set(Model::Catalog).generation, 3);
     assert_eq!(entities_of(&projections.models(), tenant(1)).await, 2);
+    projections.stop().await;
+}
+
+async fn a_rebuild_waits_for_whoever_was_taken_out(on: Kind) {
+    let mut world = World::new(on, Mood::Works).await;
+    let projections = world.start().await;
+    let first = world.register(&["first"]).await;
+    visible(&projections, first).await;
+    world.is_in(Mood::Hides);
+    let mut rebuild = Box::pin(projections.rebuild(Model::Catalog));
+    let next = loop {
+        tokio::select! {
+            biased;
+            done = &mut rebuild => panic!("it did not wait: {done:?}"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => (),
+        }
+        if let Some(next) = projections.generations.sets().into_iter().find(|it| it.generation == 2)
+        {
+            break next;
+        }
+    };
+    // As if it had been settled so. Nobody writes that partition.
+    let mark = "INSERT INTO parked (tenant, partition, position, at, reason, taken_out)
+        VALUES ($1, 9, 0, 0, '', 1)";
+    let mut mark = crate::store::Sql::new(mark);
+    mark.add(tenant(9).0.into());
+    mark.execute(&mut *next.writer().await).await.unwrap();
+    world.is_in(Mood::Works);
+    let mut progress = next.progress();
+    let filled = progress.wait_for(|it| {
+        it[0].applied.is_some() && next.stage() == crate::engine::checkpoint::Stage::Filled
+    });
+    tokio::time::timeout(PATIENCE, filled).await.unwrap().unwrap();
+    let moment = tokio::time::timeout(Duration::from_millis(500), &mut rebuild).await;
+    assert!(moment.is_err(), "it did not wait: {moment:?}");
+    let replayed = crate::store::Sql::new("DELETE FROM parked");
+    replayed.execute(&mut *next.writer().await).await.unwrap();
+    tokio::time::timeout(PATIENCE, rebuild).await.unwrap().unwrap();
+    assert_eq!(projections.models().set(Model::Catalog).generation, 2);
     projections.stop().await;
 }
 
