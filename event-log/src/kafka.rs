@@ -50,7 +50,7 @@ mod writer;
 
 pub use bare::BareProducer;
 pub use config::{KafkaConfig, Mechanism, Password, SESSION_TIMEOUT, Security, Tls};
-pub use setup::{BrokenPromise, Found, NotConnected, SetupError, check, init};
+pub use setup::{BrokenPromise, Found, NotConnected, Outlook, SetupError, check, init};
 
 use asking::Asking;
 use ends::Ends;

@@ -4,6 +4,7 @@
 //! No adapter may offer more than this, so nothing above can come to depend on it.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -154,6 +155,15 @@ pub enum LogError {
     /// The log is shutting down.
     #[error("the log is closed")]
     Closed,
+}
+
+impl LogError {
+    /// Whether the storage is away, so that the same may succeed once it is back: not so where it
+    /// has said that we may not, or what it holds is wrong.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Storage { source, .. } if source.kind() != ErrorKind::PermissionDenied)
+    }
 }
 
 /// A log: a fixed number of partitions.

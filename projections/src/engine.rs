@@ -154,6 +154,21 @@ impl EngineError {
         Self::Storage { model, source: source.into() }
     }
 
+    /// Whether the log or the database is away, so that the same may succeed once it is back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Log(error) => error.is_away(),
+            Self::Storage { source, .. } | Self::Place(source) => {
+                source.downcast_ref::<StoreError>().is_some_and(StoreError::is_away)
+            }
+            Self::NotOurLog { .. }
+            | Self::Stopping { .. }
+            | Self::Replaced { .. }
+            | Self::NotParked { .. } => false,
+        }
+    }
+
     /// Whether the same may succeed later.
     pub(crate) fn is_passing(&self) -> bool {
         match self {

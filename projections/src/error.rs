@@ -37,6 +37,15 @@ pub enum ReadError {
         /// How much it may be.
         bytes_max: usize,
     },
+    /// The database that holds the model is away; the caller may ask again.
+    #[error("the database of the {model} model does not answer at present; ask again later")]
+    Unavailable {
+        /// Which model.
+        model: Model,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The storage failed or holds what no version of this model wrote. The operator must look.
     #[error("the {model} model cannot be read")]
     Fault {
@@ -73,7 +82,7 @@ impl ReadError {
     }
 
     /// Makes a fault of `model` of whatever went wrong below, unless that is our own interruption
-    /// of a read.
+    /// of a read, or the database is away.
     pub(crate) fn fault<E>(model: Model) -> impl Fn(E) -> Self + Copy
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -82,6 +91,7 @@ impl ReadError {
             let source = source.into();
             match source.downcast_ref::<StoreError>() {
                 Some(error) if error.is_interrupted() => Self::TooLong { model },
+                Some(error) if error.is_away() => Self::Unavailable { model, source },
                 _ => Self::Fault { model, source },
             }
         }

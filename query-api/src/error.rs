@@ -16,7 +16,7 @@ use crate::opaque::NotOurs;
 
 /// When to ask again where nothing can be recorded at present. In seconds: 5, long enough for a
 /// restart or a change of owner.
-const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Why an operation has no answer.
 ///
@@ -85,12 +85,28 @@ impl ApiError {
             Self::Command(CommandError::Busy { .. }) => "BUSY",
             Self::Command(CommandError::TooManyKeys { .. }) => "TOO_MANY_KEYS",
             Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_))
+            | Self::Read(ReadError::Unavailable { .. })
             | Self::Keyring(KeyringError::Vault(_)) => "UNAVAILABLE",
+            Self::Log(error) if error.is_away() => "UNAVAILABLE",
             Self::Command(CommandError::Unknown) => "OUTCOME_UNKNOWN",
             Self::Command(CommandError::Fault(_))
             | Self::Read(ReadError::Fault { .. })
             | Self::Log(_)
             | Self::Keyring(_) => "INTERNAL",
+        }
+    }
+
+    /// What is away, in words for callers, where that is why there is no answer.
+    fn away(&self) -> Option<String> {
+        match self {
+            Self::Read(error @ ReadError::Unavailable { .. }) => Some(error.to_string()),
+            Self::Log(error) if error.is_away() => {
+                Some("the log does not answer at present; ask again later".to_owned())
+            }
+            Self::Keyring(KeyringError::Vault(_)) => {
+                Some("the vault does not answer at present; nothing was done".to_owned())
+            }
+            _ => None,
         }
     }
 
@@ -118,13 +134,12 @@ impl ApiError {
             Self::Command(CommandError::Fault(command)) => {
                 format!("internal fault; the operator's log says more under {command}")
             }
-            Self::Keyring(KeyringError::Vault(error)) => {
-                tracing::error!(error = error as &dyn std::error::Error, "the vault failed");
-                "the vault does not answer at present; nothing was done".to_owned()
-            }
-            Self::Read(ReadError::Fault { .. }) | Self::Log(_) | Self::Keyring(_) => {
+            Self::Read(ReadError::Unavailable { .. } | ReadError::Fault { .. })
+            | Self::Log(_)
+            | Self::Keyring(_) => {
                 tracing::error!(error = ?self, "an operation failed");
-                "internal fault; the operator's log says more".to_owned()
+                let fault = || "internal fault; the operator's log says more".to_owned();
+                self.away().unwrap_or_else(fault)
             }
             Self::Read(error) => error.to_string(),
             Self::Command(error) => error.to_string(),
@@ -141,10 +156,11 @@ impl ApiError {
             Self::Command(
                 CommandError::Busy { retry_after } | CommandError::TooManyKeys { retry_after },
             ) => Some(*retry_after),
-            Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_))
-            | Self::Keyring(KeyringError::Vault(_)) => Some(UNAVAILABLE_RETRY_AFTER),
+            Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_)) => {
+                Some(UNAVAILABLE_RETRY_AFTER)
+            }
             Self::Read(ReadError::NotYetVisible(it)) => Some(it.retry_after),
-            _ => None,
+            _ => self.away().map(|_| UNAVAILABLE_RETRY_AFTER),
         }
     }
 }

@@ -21,6 +21,14 @@ pub struct VaultError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+impl VaultError {
+    /// Whether the storage is away, so that the same may succeed once it is back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.source.downcast_ref().is_some_and(crate::postgres::is_away)
+    }
+}
+
 /// Names what was being done when the storage failed.
 pub(crate) fn failed<E>(doing: &'static str) -> impl FnOnce(E) -> VaultError
 where

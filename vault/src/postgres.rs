@@ -13,7 +13,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use domain::id::TenantId;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Postgres, Transaction};
 
 use crate::port::{VaultError, failed};
@@ -77,6 +77,24 @@ pub const SESSION_LIMITS: [(&str, &str); 5] = [
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "60s"),
 ];
+
+/// Whether the server is away, or lets nobody in at present: the same may succeed once it is back.
+/// Not so where it has looked at who we are or what we ask, and refused.
+#[must_use]
+pub fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::BeginFailed
+        | sqlx::Error::PoolTimedOut => true,
+        // By the class of the code: connections, resources, and what operators do.
+        sqlx::Error::Database(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
+            let code = error.code().unwrap_or_default();
+            ["08", "53", "57"].iter().any(|it| code.starts_with(it))
+        }
+        _ => false,
+    }
+}
 
 /// What of a tenant waits for each other, as a lock of the database names it.
 #[derive(Clone, Copy, Debug)]

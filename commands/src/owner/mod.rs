@@ -99,6 +99,28 @@ pub enum StartError {
     Join(#[source] LogError),
 }
 
+impl StartError {
+    /// Whether the log is away, so that the same may succeed once it is back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Claim { source: ClaimError::Log(source), .. }
+            | Self::Log { source, .. }
+            | Self::Join(source)
+            | Self::Announce {
+                source: AppendError::Refused(source) | AppendError::Unknown(source),
+                ..
+            } => source.is_away(),
+            Self::Claim { .. }
+            | Self::Announce { .. }
+            | Self::Record { .. }
+            | Self::Gap { .. }
+            | Self::Identities(_)
+            | Self::Level(_) => false,
+        }
+    }
+}
+
 /// The owner itself: runs within the task of its partition.
 #[derive(Debug)]
 pub(crate) struct Owner {

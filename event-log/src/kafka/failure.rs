@@ -10,8 +10,22 @@ use crate::port::LogError;
 
 /// A failure of the cluster, or of the way to it, while doing something.
 pub(super) fn storage(doing: impl Into<String>, error: KafkaError) -> LogError {
-    LogError::Storage { doing: doing.into(), source: io::Error::other(error) }
+    let kind = match error.rdkafka_error_code() {
+        Some(code) if DENYING.contains(&code) => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    };
+    LogError::Storage { doing: doing.into(), source: io::Error::new(kind, error) }
 }
+
+/// Which codes say that the cluster does not let us do something.
+const DENYING: [RDKafkaErrorCode; 6] = [
+    RDKafkaErrorCode::Authentication,
+    RDKafkaErrorCode::SaslAuthenticationFailed,
+    RDKafkaErrorCode::TopicAuthorizationFailed,
+    RDKafkaErrorCode::GroupAuthorizationFailed,
+    RDKafkaErrorCode::ClusterAuthorizationFailed,
+    RDKafkaErrorCode::TransactionalIdAuthorizationFailed,
+];
 
 /// The same, where no error of the client says why.
 pub(super) fn trouble(doing: impl Into<String>, reason: impl Into<String>) -> LogError {

@@ -66,6 +66,31 @@ pub enum SetupError {
     Prefix(String),
 }
 
+/// Whether it helps to wait where a cluster cannot serve as a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Somebody has to change something.
+    ForGood,
+    /// Hard to say: look again, and believe it then.
+    Doubtful,
+    /// It does: the cluster is not there yet, or not any more.
+    Passing,
+}
+
+impl SetupError {
+    /// Whether it helps to wait.
+    #[must_use]
+    pub fn outlook(&self) -> Outlook {
+        match self {
+            Self::NotConnected { cause, .. } => cause.outlook(),
+            Self::Log(error) if error.is_away() => Outlook::Passing,
+            Self::Log(_) | Self::Missing(_) | Self::Promises(_) | Self::Prefix(_) => {
+                Outlook::ForGood
+            }
+        }
+    }
+}
+
 fn promises_in_words(broken: &[BrokenPromise]) -> String {
     if broken.len() == 1 { "a promise".to_owned() } else { format!("{} promises", broken.len()) }
 }

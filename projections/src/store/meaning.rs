@@ -37,6 +37,18 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether the database is away, so that the same may succeed once it is back.
+    pub(crate) fn is_away(&self) -> bool {
+        match self {
+            Self::Database(error) | Self::Unfit { source: Some(error), .. } => {
+                vault::postgres::is_away(error)
+            }
+            Self::Folder(_) | Self::Unfit { .. } | Self::OutOfTime | Self::Value { .. } => false,
+        }
+    }
+}
+
 fn meaning_of(error: &dyn DatabaseError) -> Meaning {
     let code = error.code().unwrap_or_default();
     match error.try_downcast_ref::<PgDatabaseError>() {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Door, Problem};
+use crate::error::UNAVAILABLE_RETRY_AFTER;
 
 /// How far a generation of a model is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,6 +84,12 @@ impl From<EngineError> for Problem {
         match &error {
             EngineError::NotParked { .. } => {
                 Self::new(StatusCode::CONFLICT, "NOT_PARKED", error.to_string())
+            }
+            _ if error.is_away() => {
+                tracing::error!(error = ?error, "an operation on a read model failed");
+                let detail = "the database of a model, or the log, does not answer at present";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
+                    .retry_after(Some(UNAVAILABLE_RETRY_AFTER))
             }
             _ => {
                 tracing::error!(error = ?error, "an operation on a read model failed");

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use domain::id::SubjectId;
 use uuid::Uuid;
 
-use super::PostgresVault;
+use super::{PostgresVault, is_away};
 use crate::conformance::{ACME, GLOBEX};
 use crate::port::{CursorName, Cursors, KeyName, Keys, Slot, Wrapped};
 use crate::temporary::TemporaryDatabase;
@@ -45,6 +45,7 @@ mod on_postgres {
         readers_of_read_models_have_no_rights_here
         what_cannot_be_opened_is_named
         whoever_is_cut_off_holds_nothing_for_long
+        a_server_that_is_away_is_told_from_one_that_refuses
     }
 }
 
@@ -134,10 +135,32 @@ async fn whoever_is_cut_off_holds_nothing_for_long(database: &TemporaryDatabase)
 
 async fn what_cannot_be_opened_is_named(database: &TemporaryDatabase) {
     let wrong = database.url().replacen(":callboard", ":secret_callboard", 1);
-    for (url, doing) in [("nowhere", "reading the address"), (&wrong, "connecting to its database")]
-    {
+    for (url, doing, is_away) in [
+        ("nowhere", "reading the address", false),
+        (&wrong, "connecting to its database", false),
+        ("postgres://a:secret@127.0.0.1:1/a", "connecting to its database", true),
+    ] {
         let error = PostgresVault::open(url, 1).await.unwrap_err();
         let said = format!("{error} {error:?}");
         assert!(said.contains(doing) && !said.contains("secret"), "{said}");
+        assert_eq!(error.is_away(), is_away, "{said}");
+    }
+}
+
+async fn a_server_that_is_away_is_told_from_one_that_refuses(database: &TemporaryDatabase) {
+    let vault = open(database).await;
+    for (code, expected) in [
+        ("08006", true),
+        ("53300", true),
+        ("57P01", true),
+        ("57P03", true),
+        ("23505", false),
+        ("28P01", false),
+        ("3D000", false),
+        ("42501", false),
+    ] {
+        let raise = format!("DO $$ BEGIN RAISE SQLSTATE '{code}'; END $$");
+        let raised = sqlx::raw_sql(sqlx::AssertSqlSafe(raise)).execute(&vault.pool).await;
+        assert_eq!(is_away(&raised.unwrap_err()), expected, "{code}");
     }
 }

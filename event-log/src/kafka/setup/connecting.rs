@@ -12,6 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 
+use super::Outlook;
 use crate::kafka::config::KafkaConfig;
 use crate::kafka::logging;
 
@@ -69,6 +70,19 @@ pub struct NotConnected {
     cause: Cause,
     heard: String,
     error: String,
+}
+
+impl NotConnected {
+    /// Whether waiting helps.
+    pub(super) fn outlook(&self) -> Outlook {
+        match self.cause {
+            Cause::Password | Cause::Certificate => Outlook::ForGood,
+            // A broker that is just starting or ending may break off what it has begun to say.
+            Cause::Protocol => Outlook::Doubtful,
+            // Also where the name is not known: it may be, once its machine is there.
+            Cause::Address => Outlook::Passing,
+        }
+    }
 }
 
 impl fmt::Display for NotConnected {
