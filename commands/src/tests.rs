@@ -9,6 +9,7 @@ pub(crate) mod installation;
 mod large;
 mod levels;
 mod noting;
+mod outage;
 mod owners;
 mod random;
 mod reacting;

@@ -81,6 +81,7 @@ impl EventLog for MemoryLog {
 
     async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
         let shared = self.partition(partition).ok_or(ClaimError::NoSuchPartition(partition))?;
+        self.faults.claims_released().await;
         let epoch = shared.state().fence();
         let faults = self.faults.clone();
         let (begun, announced) = (Arc::default(), self.announced.clone());

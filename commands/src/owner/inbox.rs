@@ -215,9 +215,7 @@ impl<T: Waiting, R> Inbox<T, R> {
 
     /// Takes everything that waits, in no particular order.
     pub(crate) fn take_all(&self) -> Vec<T> {
-        let mut queues = self.lock();
-        queues.turns.clear();
-        queues.tenants.drain().flat_map(|(_, queue)| queue.waiting).collect()
+        self.lock().take_all()
     }
 
     /// Turns new requests away, saying why, until [`Inbox::open`].
@@ -225,6 +223,24 @@ impl<T: Waiting, R> Inbox<T, R> {
         let mut queues = self.lock();
         if !matches!(queues.door, Door::Closed) {
             queues.door = Door::Shut(reason);
+        }
+    }
+
+    /// The same for what waits too, in no particular order, until [`Inbox::let_in`]. Where
+    /// another process decides, and at the end, the door stays as it is.
+    pub(crate) fn turn_away(&self, reason: &str) -> Vec<T> {
+        let mut queues = self.lock();
+        if matches!(queues.door, Door::Open) {
+            queues.door = Door::Shut(reason.to_owned());
+        }
+        queues.take_all()
+    }
+
+    /// Takes new requests again, where they were turned away for now.
+    pub(crate) fn let_in(&self) {
+        let mut queues = self.lock();
+        if matches!(queues.door, Door::Shut(_)) {
+            queues.door = Door::Open;
         }
     }
 
@@ -294,6 +310,11 @@ impl<T: Waiting, R> Queues<T, R> {
             self.turns.push_back(tenant);
             Queue { waiting: VecDeque::new(), bytes: 0, credit: 0 }
         })
+    }
+
+    fn take_all(&mut self) -> Vec<T> {
+        self.turns.clear();
+        self.tenants.drain().flat_map(|(_, queue)| queue.waiting).collect()
     }
 
     fn push_back(&mut self, item: T) {

@@ -3,7 +3,8 @@
 //! It is the partition's [replica](crate::replica) with a writer, for as long as the membership
 //! says so. Read [`term`] for how that begins and ends, [`run`] for the loop, `batch` for what
 //! happens to one request, `decisions` for what comes of it, [`answering`] for how callers learn
-//! of it, [`firing`] for timers, [`recovery`] for what happens when an append ends badly.
+//! of it, [`firing`] for timers, [`patience`] for who is not kept waiting, [`recovery`] for what
+//! happens when an append ends badly.
 
 mod answering;
 pub(crate) mod batch;
@@ -11,6 +12,7 @@ pub(crate) mod decisions;
 pub(crate) mod envelope;
 mod firing;
 pub(crate) mod inbox;
+mod patience;
 mod reactors;
 mod recovery;
 mod room;

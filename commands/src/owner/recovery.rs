@@ -1,13 +1,15 @@
 //! What happens when an append ends badly: nobody is answered before the log has spoken.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use domain::id::CommandId;
 use event_log::{AppendError, Position};
+use tokio::time::Instant;
 
-use super::Owner;
 use super::decisions::{Accepted, Decided, Open};
+use super::{Owner, StartError};
 use crate::request::CommandError;
 
 /// How long to wait before claiming again, at first and at most.
@@ -17,9 +19,12 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 /// takes it back. In seconds: 1, enough for one that was paused to hear what it has missed.
 const TOLD_MAX: Duration = Duration::from_secs(1);
 
-/// How many attempts to claim again are made before callers are told that the outcome of their
-/// requests is unknown: 10, some 4 s.
-const ATTEMPTS_HELD: u32 = 10;
+/// How long callers wait for a partition to be claimed again before they are told that the outcome
+/// of their requests is unknown. In seconds: 10, longer than brokers take to choose new leaders.
+const HELD_MAX: Duration = Duration::from_secs(10);
+
+/// What those are told who ask for something in vain meanwhile.
+const NO_OWNER: &str = "the partition has no owner at present";
 
 /// How often a request is decided anew after its batch was lost.
 const DECISIONS_MAX: u32 = 3;
@@ -84,7 +89,7 @@ impl Owner {
             // It is let go of below if that comes.
             drop(tokio::time::timeout(TOLD_MAX, self.is_told()).await);
         }
-        let mut attempts = 0;
+        let (mut attempts, until) = (0, Instant::now() + HELD_MAX);
         // What an attempt has taken into the state is not read again by the next one.
         let mut written = Written::awaited(&held);
         loop {
@@ -92,29 +97,49 @@ impl Owner {
                 self.replica.inbox.leave();
                 return self.leave_open(held, &written, fate);
             }
-            let Err(error) = self.claim(&mut written).await else { break };
+            let claimed = self.claim_until(until, &mut written, &mut held, fate).await;
+            let Err(error) = claimed else { break };
             tracing::error!(partition, error = &error as &dyn std::error::Error, "cannot claim");
             #[cfg(test)]
             if self.replica.parts.settings.sabotage == Some(crate::settings::Sabotage::ForgetRead) {
                 written.forget();
             }
             attempts += 1;
-            if attempts == ATTEMPTS_HELD {
-                self.replica.inbox.shut("the partition has no owner at present".to_owned());
-                for Open { envelope, .. } in held.drain(..) {
-                    envelope.refuse(CommandError::Unknown);
-                }
-            }
-            if attempts >= ATTEMPTS_HELD && self.replica.inbox.is_closed() {
+            let is_waited_for = !held.is_empty() && Instant::now() < until;
+            if !is_waited_for && self.replica.inbox.is_closed() {
                 // Without a writer nothing that waits can be decided any more.
                 super::run::refuse_all(self.replica.inbox.take_all(), "it is shutting down");
                 return;
             }
-            let pause = PAUSE.0.saturating_mul(1 << attempts.min(10)).min(PAUSE.1);
+            let pause = PAUSE.0.saturating_mul(1 << attempts.min(10_u32)).min(PAUSE.1);
             drop(tokio::time::timeout(pause, self.is_told()).await);
         }
         self.serve();
         self.settle(held, &written);
+    }
+
+    /// Claims, for as long as that takes. Once `until` has come, callers do not wait for it any
+    /// more: those of `held` are told what is known, and whoever comes that nothing can be recorded.
+    async fn claim_until(
+        &mut self,
+        until: Instant,
+        written: &mut Written,
+        held: &mut Vec<Open>,
+        fate: Fate,
+    ) -> Result<(), StartError> {
+        let inbox = self.replica.inbox.clone();
+        let mut claim = pin!(self.claim(written));
+        if let Ok(claimed) = tokio::time::timeout_at(until, &mut claim).await {
+            return claimed;
+        }
+        inbox.shut(NO_OWNER.to_owned());
+        for Open { envelope, decided } in held.drain(..) {
+            envelope.refuse(match may_be_written(&decided, fate) {
+                true => CommandError::Unknown,
+                false => CommandError::Unavailable(NO_OWNER.to_owned()),
+            });
+        }
+        claim.await
     }
 
     /// Acknowledges what was written and lets the rest wait for the next batch, at the front.
@@ -136,9 +161,7 @@ impl Owner {
     fn leave_open(&mut self, held: Vec<Open>, written: &Written, fate: Fate) {
         let partition = self.replica.partition;
         for Open { envelope, decided } in self.acknowledge_written(held, written) {
-            let may_be_written = fate == Fate::Unknown
-                && matches!(decided, Decided::Accepted(Accepted { records, .. }) if !records.is_empty());
-            envelope.refuse(match may_be_written {
+            envelope.refuse(match may_be_written(&decided, fate) {
                 true => CommandError::Unknown,
                 false => CommandError::NotOwner(partition),
             });
@@ -162,6 +185,12 @@ impl Owner {
         }
         rest
     }
+}
+
+/// Whether records of what was decided may be in the log, going by what became of their batch.
+fn may_be_written(decided: &Decided, fate: Fate) -> bool {
+    fate == Fate::Unknown
+        && matches!(decided, Decided::Accepted(Accepted { records, .. }) if !records.is_empty())
 }
 
 /// The same request as the only one of its batch.

@@ -15,6 +15,7 @@ use super::decisions::{Decisions, NoRoom, Open};
 use super::envelope::{Envelope, Read};
 use super::firing::{Fired, TIMERS_REST, fire};
 use super::inbox::Taken;
+use super::patience::patiently;
 use super::recovery::Fate;
 use super::term::Ended;
 use crate::request::CommandError;
@@ -37,7 +38,9 @@ impl Owner {
                 read(&self.replica.state);
             }
             let span = trace::batch(self.replica.partition, &requests);
-            let events = self.batch(requests).instrument(span.clone()).await;
+            let (partition, inbox) = (self.replica.partition, self.replica.inbox.clone());
+            let batch = self.batch(requests).instrument(span.clone());
+            let events = patiently(partition, &inbox, batch).await;
             span.record("batch.events", events);
             self.snapshot(events).await;
         }

@@ -48,6 +48,8 @@ impl Fault {
 pub struct Faults {
     planned: Arc<Mutex<VecDeque<Fault>>>,
     holds: Arc<watch::Sender<u32>>,
+    /// The same for claims.
+    claim_holds: Arc<watch::Sender<u32>>,
     /// The same for slices of snapshots.
     snapshot_holds: Arc<watch::Sender<u32>>,
     /// How many slices of snapshots were handed over, and how many chunks.
@@ -71,6 +73,13 @@ impl Faults {
     pub fn hold(&self) -> Held {
         self.holds.send_modify(|it| *it += 1);
         Held(self.holds.clone())
+    }
+
+    /// Makes every claim wait, before it fences anybody, for as long as the guard lives.
+    #[must_use]
+    pub fn hold_claims(&self) -> Held {
+        self.claim_holds.send_modify(|it| *it += 1);
+        Held(self.claim_holds.clone())
     }
 
     /// Makes every slice of a snapshot wait, before it is taken, for as long as the guard lives.
@@ -104,9 +113,14 @@ impl Faults {
         let mut holds = self.holds.subscribe();
         holds.wait_for(|it| *it == 0).await.expect("`self` keeps the sender alive");
     }
+
+    pub(super) async fn claims_released(&self) {
+        let mut holds = self.claim_holds.subscribe();
+        holds.wait_for(|it| *it == 0).await.expect("`self` keeps the sender alive");
+    }
 }
 
-/// Keeps the appends of a log, or its snapshots, waiting until it is dropped.
+/// Keeps the appends of a log, its claims or its snapshots waiting until it is dropped.
 #[derive(Debug)]
 pub struct Held(Arc<watch::Sender<u32>>);
 

@@ -1,0 +1,104 @@
+//! A log that does not answer for a while: who waits for it, for how long, and what each is told.
+
+use domain::principal::Principal;
+use event_log::memory::Fault;
+use event_log::{Attribute, Partition};
+use tokio::task::JoinHandle;
+
+use super::cluster::Cluster;
+use super::installation::{Installation, SOON, put};
+use crate::Commands;
+use crate::request::{CommandError, Outcome, Request};
+
+type Answer = Result<Outcome, CommandError>;
+
+/// Asks for an entity, and lets the request come as far as it gets by itself.
+async fn ask(commands: &Commands, who: &Principal, name: &'static str) -> JoinHandle<Answer> {
+    let (commands, who) = (commands.clone(), who.clone());
+    let asked = tokio::spawn(async move { commands.submit(&who, Request::new(put(name))).await });
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    asked
+}
+
+async fn answer(asked: JoinHandle<Answer>) -> Answer {
+    tokio::time::timeout(SOON, asked).await.expect("an answer comes soon").unwrap()
+}
+
+/// How often an entity was registered.
+async fn registered(installation: &Installation) -> usize {
+    let records = installation.records(Partition(0)).await;
+    let name = |it: &event_log::Recorded| it.record.attribute(Attribute::Type).to_owned();
+    records.iter().filter(|it| name(it) == "callboard.entity.registered.v1").count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_behind_an_append_that_is_not_answered_is_told_to_come_back() {
+    let installation = Installation::new().await;
+    let acme = installation.tenant("acme").await;
+    let commands = &installation.commands;
+    let held = installation.log.faults().hold();
+    let sent = ask(commands, &acme, "sent").await;
+    let behind = ask(commands, &acme, "behind").await;
+    assert!(!behind.is_finished(), "an append may take a moment");
+    let behind = answer(behind).await;
+    assert!(matches!(behind, Err(CommandError::Unavailable(_))), "{behind:?}");
+    let late = ask(commands, &acme, "late").await;
+    assert!(late.is_finished(), "whoever comes now does not wait at all");
+    assert!(matches!(late.await.unwrap(), Err(CommandError::Unavailable(_))));
+    assert!(!sent.is_finished(), "nobody knows yet what becomes of it");
+    drop(held);
+    answer(sent).await.expect("it was written");
+    installation.submit(&acme, put("behind")).await.expect("the log answers again");
+    assert_eq!(registered(&installation).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_claim_that_takes_long_and_it_is_made_all_the_same() {
+    let installation = Installation::new().await;
+    let acme = installation.tenant("acme").await;
+    let commands = &installation.commands;
+    installation.submit(&acme, put("old")).await.unwrap();
+    // The first batch lets the next one gather: one that would be recorded, and one that is known.
+    let faults = installation.log.faults();
+    let held = faults.hold();
+    let first = ask(commands, &acme, "first").await;
+    let written = ask(commands, &acme, "written").await;
+    let known = ask(commands, &acme, "old").await;
+    faults.fail_next(Fault::Refused);
+    faults.fail_next(Fault::UnknownWritten);
+    let claims = faults.hold_claims();
+    drop(held);
+    assert!(matches!(answer(first).await, Err(CommandError::Unavailable(_))));
+    let behind = ask(commands, &acme, "behind").await;
+    let behind = answer(behind).await;
+    assert!(matches!(behind, Err(CommandError::Unavailable(_))), "{behind:?}");
+    assert!(!written.is_finished(), "the log may still say what became of it");
+    let (written, known) = (answer(written).await, answer(known).await);
+    assert!(matches!(written, Err(CommandError::Unknown)), "{written:?}");
+    assert!(matches!(known, Err(CommandError::Unavailable(_))), "{known:?}");
+    drop(claims);
+    // The claim went on, and what it found counts.
+    let mut again = installation.submit(&acme, put("written")).await;
+    while matches!(again, Err(CommandError::Unavailable(_))) {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        again = installation.submit(&acme, put("written")).await;
+    }
+    assert!(again.unwrap().events.is_empty(), "it was written the first time");
+    assert_eq!(registered(&installation).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_where_another_process_is_to_decide_is_sent_there() {
+    let cluster = Cluster::new(2, 1, None).await;
+    cluster.hand_over(0, 0).await;
+    let acme = cluster.tenant("acme").await;
+    let held = cluster.log.faults().hold();
+    let _sent = ask(&cluster.nodes[0], &acme, "sent").await;
+    let behind = ask(&cluster.nodes[0], &acme, "behind").await;
+    cluster.group.tell_lost(Partition(0), 0);
+    let behind = answer(behind).await;
+    assert!(matches!(behind, Err(CommandError::NotOwner(Partition(0)))), "{behind:?}");
+    drop(held);
+}
