@@ -116,8 +116,9 @@ impl Owner {
     pub(super) fn serve(&mut self) {
         self.react();
         let partition = self.replica.partition;
-        self.replica.parts.owned.send_if_modified(|it| it.insert(partition));
+        // Before it is said: whoever has waited for that asks at once.
         self.replica.inbox.open();
+        self.replica.parts.owned.send_if_modified(|it| it.insert(partition));
         // Whoever gives an order closes the door after it: one of both sees the other.
         if self.told.is_some() || !self.desk.orders.is_empty() {
             self.replica.inbox.leave();

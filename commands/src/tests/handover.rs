@@ -373,3 +373,21 @@ async fn who_stops_leaves_its_partitions_to_others() {
     cluster.nodes[1].submit(&acme, Request::new(put("other"))).await.unwrap();
     assert_eq!(cluster.nodes[1].owned().borrow().len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_hears_that_a_partition_is_owned_can_ask_at_once() {
+    let cluster = Cluster::new(2, 1, None).await;
+    for round in 0..200 {
+        let node = cluster.nodes[round % 2].clone();
+        // Looks all the time, so that nothing lies between what it hears and what it sees.
+        let watching = tokio::task::spawn_blocking(move || {
+            let owned = node.owned();
+            while owned.borrow().is_empty() {
+                std::hint::spin_loop();
+            }
+            node.owner(Partition(0)).is_elsewhere()
+        });
+        cluster.hand_over(0, round % 2).await;
+        assert!(!watching.await.unwrap(), "it is turned away in round {round}");
+    }
+}
