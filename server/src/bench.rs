@@ -6,6 +6,7 @@
 
 mod child;
 mod cluster;
+mod handover;
 mod identities;
 mod in_process;
 mod load;
@@ -80,6 +81,10 @@ pub(crate) struct Extent {
     pub events: u64,
     /// How many usage identities are remembered.
     pub identities: u64,
+    /// How often a process that owns partitions is stopped.
+    pub stops: usize,
+    /// How often one is killed.
+    pub kills: usize,
 }
 
 impl Extent {
@@ -87,9 +92,23 @@ impl Extent {
         let seconds = Duration::from_secs(options.seconds);
         if options.thorough {
             let ingest = Duration::from_secs(600);
-            return Self { seconds, ingest, events: 1_000_000, identities: 100_000_000 };
+            return Self {
+                seconds,
+                ingest,
+                events: 1_000_000,
+                identities: 100_000_000,
+                stops: 50,
+                kills: 25,
+            };
         }
-        Self { seconds, ingest: seconds, events: 200_000, identities: 2_000_000 }
+        Self {
+            seconds,
+            ingest: seconds,
+            events: 200_000,
+            identities: 2_000_000,
+            stops: 10,
+            kills: 5,
+        }
     }
 }
 

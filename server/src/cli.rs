@@ -307,7 +307,8 @@ pub(crate) struct Bench {
     pub thorough: bool,
     /// Measure what needs a Kafka cluster and a PostgreSQL database instead: those of
     /// `log.kafka` and, if `storage.read_models` is "postgresql", `storage.postgresql`. Give it
-    /// an empty database; its topics begin with `bench-` behind `log.kafka.prefix`, and stay.
+    /// an empty database; its topics begin with `bench-` behind `log.kafka.prefix`, and stay. With
+    /// that database, two processes are started, stopped and killed too, which takes some minutes.
     #[arg(long)]
     pub kafka: bool,
     /// Where the data of the run is kept while it runs; the system's temporary folder if not

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -199,6 +200,30 @@ impl Config {
         };
         let variables = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX));
         Self::layered(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), variables)
+    }
+
+    /// Has `command`, which runs this same binary, run with these settings and no others. They are
+    /// written to `file`, but for what is secret.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub(crate) fn hand_on(&self, command: &mut Command, file: &Path) -> Result<()> {
+        let mut shown = self.clone();
+        let secrets = [
+            ("CALLBOARD_LOG_KAFKA_PASSWORD", &mut shown.log.kafka.password),
+            ("CALLBOARD_STORAGE_POSTGRESQL_URL", &mut shown.storage.postgresql.url),
+        ];
+        let secrets = secrets.map(|(name, secret)| (name, std::mem::take(&mut secret.0)));
+        std::fs::write(file, toml::to_string(&shown)?)
+            .with_context(|| format!("could not write `{}`", file.display()))?;
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with(PREFIX) {
+                command.env_remove(name);
+            }
+        }
+        command.arg("--config").arg(file).envs(secrets);
+        Ok(())
     }
 
     /// What holds where nothing is set.

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::oneshot;
 
 /// How long a server may take to be ready. In seconds: 60.
@@ -13,6 +14,9 @@ const READY_MAX: Duration = Duration::from_secs(60);
 
 /// How long a server is left alone before it counts as being at rest. In seconds: 2.
 const REST: Duration = Duration::from_secs(2);
+
+/// How long to wait before it is looked again whether a server has ended. In milliseconds: 5.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// How long one clock tick of `/proc` is on Linux. In milliseconds: 10.
 const TICK_MS: u64 = 10;
@@ -36,11 +40,22 @@ impl Server {
         listen: &str,
         is_ready: &impl AsyncFn() -> bool,
     ) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--folder").arg(folder).args(["up", "--listen", listen]);
+        Self::run(command, is_ready).await
+    }
+
+    /// The same for a command that runs a server.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start in time.
+    pub(crate) async fn run(
+        mut command: Command,
+        is_ready: &impl AsyncFn() -> bool,
+    ) -> Result<Self> {
         let began = Instant::now();
-        let child = Command::new(std::env::current_exe()?)
-            .arg("--folder")
-            .arg(folder)
-            .args(["up", "--listen", listen])
+        let child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -72,6 +87,40 @@ impl Server {
                 bail!("the server ended with {status}");
             }
         }
+        Ok(())
+    }
+
+    /// Asks it to end, as an operator does, and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// If it does not end, or not well.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.context("a process has a number")?, Signal::TERM)?;
+        let ending = async {
+            loop {
+                if let Some(status) = self.child.try_wait()? {
+                    return anyhow::Ok(status);
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        let status = tokio::time::timeout(READY_MAX, ending).await.context("it does not end")??;
+        if !status.success() {
+            bail!("the server was asked to stop and ended with {status}");
+        }
+        Ok(())
+    }
+
+    /// Ends it at once, whatever it is doing.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
         Ok(())
     }
 

@@ -16,8 +16,8 @@ use super::in_process::{InProcess, tenant};
 use super::load::closed_loop;
 use super::mixed::{self, Target};
 use super::write_side::{register, sample};
-use super::{Extent, Row, Verdict, percent, rate};
-use crate::config::Config;
+use super::{Extent, Row, Verdict, handover, percent, rate};
+use crate::config::{Config, StorageKind};
 use crate::folder::{Folder, Purpose};
 
 /// How many partitions the read models are rebuilt from. Several workers follow them at a time.
@@ -51,6 +51,11 @@ pub(crate) async fn rows(config: &Config, scratch: &Path, extent: &Extent) -> Re
         rate_min: 16_667,
     };
     rows.push(mixed::rebuilt_in(write_side, tables, extent.events, &target).await?);
+    if config.storage.read_models == StorageKind::Postgresql {
+        let (log, cluster) = made(config, "handover", PARTITIONS).await?;
+        let folder = scratch.join("handover");
+        rows.extend(handover::rows(config, log, cluster.prefix, &folder, extent).await?);
+    }
     Ok(rows)
 }
 

@@ -1,6 +1,6 @@
 //! The server through its doors: commands, usage, queries, visibility, neighbours, start.
 
-mod door;
+pub(super) mod door;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -89,19 +89,19 @@ pub(crate) async fn started(folder: &Path, events: u64) -> Result<Row> {
 }
 
 /// Asks the server at `listen` whether it is ready.
-fn ready(client: &Client, listen: &str) -> Result<impl AsyncFn() -> bool> {
+pub(super) fn ready(client: &Client, listen: &str) -> Result<impl AsyncFn() -> bool> {
     let (client, address) = (client.clone(), Url::parse(&format!("http://{listen}/readyz"))?);
     Ok(async move || {
         client.send(Request::get(address.clone())).await.is_ok_and(|it| it.status == 200)
     })
 }
 
-fn free_address() -> Result<String> {
+pub(super) fn free_address() -> Result<String> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 /// Registers a tenant and waits until it can be written to.
-async fn tenant(operator: &Door, slug: &str) -> Result<TenantId> {
+pub(super) async fn tenant(operator: &Door, slug: &str) -> Result<TenantId> {
     let query = "mutation($slug: String!) {
         registerTenant(input: {slug: $slug, name: $slug}) { tenantId userErrors { message } }
     }";

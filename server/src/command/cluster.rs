@@ -1,6 +1,6 @@
 //! `callboard cluster`: what several processes need to work together.
 
-mod certificates;
+pub(crate) mod certificates;
 mod level;
 
 use anyhow::Result;

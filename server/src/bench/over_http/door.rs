@@ -9,29 +9,29 @@ use serde_json::{Value, json};
 use url::Url;
 
 /// How many usage entries one request holds.
-pub(super) const ENTRIES: u64 = 100;
+pub(in crate::bench) const ENTRIES: u64 = 100;
 
 /// The doors of the measured server, for one tenant.
 #[derive(Clone, Debug)]
-pub(super) struct Door {
-    pub(super) client: Client,
-    pub(super) base: Url,
-    pub(super) bearer: Arc<str>,
+pub(in crate::bench) struct Door {
+    pub(in crate::bench) client: Client,
+    pub(in crate::bench) base: Url,
+    pub(in crate::bench) bearer: Arc<str>,
 }
 
 /// A client with connections of its own.
-pub(super) fn client() -> Client {
+pub(in crate::bench) fn client() -> Client {
     Client::new(Reach::Loopback, Limits::default())
 }
 
 impl Door {
     /// The same doors over connections of their own.
-    pub(super) fn apart(&self) -> Self {
+    pub(in crate::bench) fn apart(&self) -> Self {
         Self { client: client(), ..self.clone() }
     }
 
     /// Says something and reads at its position.
-    pub(super) async fn round(&self, number: u64) -> Result<()> {
+    pub(in crate::bench) async fn round(&self, number: u64) -> Result<()> {
         let position = self.apply(number, 1).await?;
         let query = json!({"query": "{ entities(first: 1) { totalCount } }"});
         let request = Request::post(
@@ -61,7 +61,7 @@ impl Door {
         Ok(serde_json::from_slice(&answer.body)?)
     }
 
-    pub(super) async fn graphql(&self, query: &str, variables: Value) -> Result<Value> {
+    pub(in crate::bench) async fn graphql(&self, query: &str, variables: Value) -> Result<Value> {
         let body = serde_json::to_vec(&json!({"query": query, "variables": variables}))?;
         let answer = self.post("/graphql", body).await?;
         if let Some(error) = answer["errors"].get(0) {
@@ -71,7 +71,7 @@ impl Door {
     }
 
     /// Writes so many entities; their position.
-    pub(super) async fn apply(&self, first: u64, count: u64) -> Result<String> {
+    pub(in crate::bench) async fn apply(&self, first: u64, count: u64) -> Result<String> {
         let changes = (first..first + count).map(|number| {
             json!({"put": {"descriptor": {
                 "apiVersion": "backstage.io/v1alpha1", "kind": "Component",
@@ -91,7 +91,7 @@ impl Door {
         Ok(position.context("the server names a position")?.to_owned())
     }
 
-    pub(super) async fn usage(&self, caller: usize, times: u64) -> Result<()> {
+    pub(in crate::bench) async fn usage(&self, caller: usize, times: u64) -> Result<()> {
         let entries = (0..ENTRIES).map(|number| {
             json!({"source": "bench", "id": format!("{caller}-{times}-{number}"),
                 "meter": "api.calls", "value": "1"})
@@ -100,13 +100,13 @@ impl Door {
         self.post("/api/v1/usage", body).await.map(drop)
     }
 
-    pub(super) async fn count(&self) -> Result<u64> {
+    pub(in crate::bench) async fn count(&self) -> Result<u64> {
         let answer = self.graphql("{ entities(first: 1) { totalCount } }", json!({})).await?;
         answer["entities"]["totalCount"].as_u64().context("the server counts")
     }
 
     /// How many events the read model that is furthest behind has not applied. For operators.
-    pub(super) async fn behind(&self) -> Result<u64> {
+    pub(in crate::bench) async fn behind(&self) -> Result<u64> {
         let status = self.send(Request::get(self.base.join("/api/v1/projections")?)).await?;
         let models = status.as_array().context("the server lists its models")?;
         let partitions = models.iter().filter_map(|it| it["partitions"].as_array()).flatten();

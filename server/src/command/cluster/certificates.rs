@@ -54,6 +54,18 @@ pub(crate) fn run(format: Format, folder: &Path, hosts: &[String]) -> Result<()>
     })
 }
 
+/// Makes what processes on this machine need to know each other, in `folder`, which is there: the
+/// authority's certificate, theirs, and its key.
+///
+/// # Errors
+///
+/// As for [`run`].
+pub(crate) fn make_for_this_machine(folder: &Path) -> Result<[PathBuf; 3]> {
+    let Report { authority, processes } = make(folder, &["127.0.0.1".to_owned()], Utc::now())?;
+    let process = processes.into_iter().next().context("there is one for each host")?;
+    Ok([authority, process.certificate, process.key])
+}
+
 fn make(folder: &Path, hosts: &[String], now: DateTime<Utc>) -> Result<Report> {
     let key = KeyPair::generate()?;
     let mut authority = parameters("Callboard development authority", &[], now)?;

@@ -1,0 +1,307 @@
+//! How long a partition is not served when its owner is stopped, or dies: two real processes on one
+//! log, and clients of both that never stop writing.
+//!
+//! A tenant's gap is the longest time between two answers in a row that acknowledge something, of
+//! whichever of its clients; so it holds what an answer takes anyway, which is measured too. Of each
+//! round the worst tenant counts. Both processes keep their read models in their folders: who owns
+//! what does not depend on them.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use domain::id::{ActorId, TenantId};
+use event_log::EventLog;
+use tokio::task::JoinSet;
+use url::Url;
+use uuid::Uuid;
+
+use super::child::Server;
+use super::over_http::door::{self, Door};
+use super::over_http::{free_address, ready, tenant};
+use super::{Extent, Row, Verdict};
+use crate::command::cluster::certificates::make_for_this_machine;
+use crate::config::{Config, LogKind, StorageKind};
+use crate::folder::Folder;
+use crate::stores::OpenVault;
+
+/// The tenants that write: twice as many as there are partitions, so that each has one.
+const TENANTS: usize = 8;
+
+/// How long a client rests after an answer that is no acknowledgement. In milliseconds: 2.
+const REST: Duration = Duration::from_millis(2);
+
+/// How long the processes may take to share the partitions again. In seconds: 60.
+const SHARED_MAX: Duration = Duration::from_secs(60);
+
+/// How long it is watched where nothing ends. In seconds: 2.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// The most that a graceful stop may cost. In seconds: 1.
+const HANDOVER_MAX: Duration = Duration::from_secs(1);
+
+/// The most that a death may cost beyond a session. In seconds: 5.
+const FAILOVER_MAX: Duration = Duration::from_secs(5);
+
+/// Measures both rows on `log`, whose topics begin with `prefix`.
+///
+/// # Errors
+///
+/// If a process does not start, or partitions stay unserved.
+pub(super) async fn rows(
+    config: &Config,
+    log: Arc<dyn EventLog>,
+    prefix: String,
+    folder: &Path,
+    extent: &Extent,
+) -> Result<Vec<Row>> {
+    let pair = Pair::new(config, log, prefix, folder)?;
+    let mut servers = [pair.start(0).await?, pair.start(1).await?].map(Some);
+    pair.is_shared().await?;
+    let tenants = pair.tenants().await?;
+    let quiet = pair.round(&tenants, async || {
+        tokio::time::sleep(QUIET).await;
+        Ok(())
+    });
+    let quiet = quiet.await?;
+    let mut gaps = [Vec::new(), Vec::new()];
+    for number in 0..extent.stops + extent.kills {
+        let (which, is_kill) = (number % 2, number >= extent.stops);
+        let server = servers[which].take().context("it runs")?;
+        let gap = pair.round(&tenants, async || match is_kill {
+            false => server.stop().await,
+            true => server.kill(),
+        });
+        gaps[usize::from(is_kill)].push(gap.await?);
+        servers[which] = Some(pair.start(which).await?);
+        pair.is_shared().await?;
+    }
+    let session = Duration::from_millis(config.log.kafka.session_timeout_ms);
+    let [stops, kills] = gaps;
+    let baseline = format!("nothing ends: {} ms", quiet.as_millis());
+    let row = |what, mut gaps: Vec<Duration>, target, most: Duration| {
+        gaps.sort_unstable();
+        let p99 = quantile(&gaps, 99);
+        Row {
+            what,
+            measured: format!(
+                "{} times: p50 {} ms, p99 {} ms",
+                gaps.len(),
+                quantile(&gaps, 50).as_millis(),
+                p99.as_millis()
+            ),
+            baseline: baseline.clone(),
+            target,
+            verdict: Verdict::of(p99 <= most),
+        }
+    };
+    Ok(vec![
+        row("a partition unserved, its owner stops", stops, "p99 <= 1 s", HANDOVER_MAX),
+        row(
+            "a partition unserved, its owner is killed",
+            kills,
+            "p99 <= session + 5 s",
+            session + FAILOVER_MAX,
+        ),
+    ])
+}
+
+/// What so many of a hundred do not exceed; of few that is the longest.
+fn quantile(sorted: &[Duration], percent: usize) -> Duration {
+    let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+    sorted.get(place).copied().unwrap_or_default()
+}
+
+/// Two processes that share a log.
+struct Pair {
+    log: Arc<dyn EventLog>,
+    /// The settings of each.
+    settings: [Config; 2],
+}
+
+impl Pair {
+    fn new(config: &Config, log: Arc<dyn EventLog>, prefix: String, folder: &Path) -> Result<Self> {
+        let certificates = folder.join("certificates");
+        std::fs::create_dir_all(&certificates)?;
+        let [authorities, certificate, key] = make_for_this_machine(&certificates)?;
+        let mut settings = config.clone();
+        settings.log.kind = LogKind::Kafka;
+        settings.log.kafka.prefix = prefix;
+        settings.storage.vault = StorageKind::Postgresql;
+        settings.storage.read_models = StorageKind::Sqlite;
+        settings.storage.root_key_file = folder.join("root.key");
+        settings.cluster.address = String::new();
+        settings.cluster.authorities_file = authorities;
+        settings.cluster.certificate_file = certificate;
+        settings.cluster.key_file = key;
+        let mut settings = [settings.clone(), settings];
+        for (number, it) in settings.iter_mut().enumerate() {
+            it.storage.folder = folder.join(number.to_string());
+            it.http.listen = free_address()?.parse()?;
+            it.cluster.listen = free_address()?;
+        }
+        Ok(Self { log, settings })
+    }
+
+    async fn start(&self, which: usize) -> Result<Server> {
+        let settings = &self.settings[which];
+        let mut command = std::process::Command::new(std::env::current_exe()?);
+        let folder = &settings.storage.folder;
+        let mut file = folder.clone();
+        file.set_extension("toml");
+        settings.hand_on(&mut command, &file)?;
+        command.arg("up");
+        let listen = settings.http.listen.to_string();
+        Server::run(command, &ready(&door::client(), &listen)?).await
+    }
+
+    /// Waits until each of both serves half of the partitions, so that no more are to move.
+    async fn is_shared(&self) -> Result<()> {
+        let mut owners = self.log.owners();
+        let addresses = self.settings.each_ref().map(|it| it.cluster.listen.as_str());
+        let shared = owners.wait_for(|owners| {
+            let served =
+                |address: &str| owners.iter().filter(|it| it.as_deref() == Some(address)).count();
+            addresses.iter().all(|it| served(it) == owners.len() / 2)
+        });
+        let shared = tokio::time::timeout(SHARED_MAX, shared).await;
+        shared.context("the processes do not share the partitions")??;
+        Ok(())
+    }
+
+    /// New tenants, each with its doors at both processes.
+    async fn tenants(&self) -> Result<Vec<Arc<Tenant>>> {
+        let settings = &self.settings[0];
+        let folder = Folder::existing(&settings.storage.folder)?
+            .with_root_key(&settings.storage.root_key_file);
+        let keyring = OpenVault::of(settings, &folder).await?.keyring(&folder).await?;
+        // Longer than any run lasts.
+        let lifetime = Duration::from_secs(24 * 60 * 60);
+        let doors = |tenant: TenantId| {
+            let actor = ActorId(Uuid::from_u128(1));
+            let token = query_api::auth::mint(keyring.issuer(), tenant, actor, lifetime)?;
+            let bearer: Arc<str> = format!("Bearer {token}").into();
+            let mut doors = Vec::new();
+            for it in &self.settings {
+                let base = Url::parse(&format!("http://{}", it.http.listen))?;
+                doors.push(Door { client: door::client(), base, bearer: bearer.clone() });
+            }
+            anyhow::Ok(doors)
+        };
+        let operator = doors(TenantId::SYSTEM)?;
+        let mut tenants = Vec::new();
+        for number in 0..TENANTS {
+            let id = tenant(&operator[0], &format!("tenant-{number}")).await?;
+            tenants.push(Arc::new(Tenant { doors: doors(id)?, ..Tenant::default() }));
+        }
+        Ok(tenants)
+    }
+
+    /// The longest gap of any tenant while `fault` ends something, and until everybody has been
+    /// served again.
+    async fn round(
+        &self,
+        tenants: &[Arc<Tenant>],
+        fault: impl AsyncFnOnce() -> Result<()>,
+    ) -> Result<Duration> {
+        let enough = Arc::<AtomicBool>::default();
+        let mut clients = JoinSet::new();
+        for tenant in tenants {
+            for door in 0..tenant.doors.len() {
+                clients.spawn(tenant.clone().write(door, enough.clone()));
+            }
+        }
+        self.all_served(tenants).await?;
+        tenants.iter().for_each(|it| it.watch());
+        fault().await?;
+        self.all_served(tenants).await?;
+        let longest = tenants.iter().map(|it| it.longest()).max().unwrap_or_default();
+        enough.store(true, Ordering::Relaxed);
+        while let Some(client) = clients.join_next().await {
+            client?;
+        }
+        Ok(longest)
+    }
+
+    /// Waits until every tenant has had something acknowledged that it asked for from now on.
+    async fn all_served(&self, tenants: &[Arc<Tenant>]) -> Result<()> {
+        let now = Instant::now();
+        let served = async {
+            for tenant in tenants {
+                while tenant.times().asked.is_none_or(|it| it < now) {
+                    tokio::time::sleep(REST).await;
+                }
+            }
+        };
+        tokio::time::timeout(SHARED_MAX, served).await.context("a partition stays unserved")
+    }
+}
+
+/// A tenant that writes at both processes.
+#[derive(Default)]
+struct Tenant {
+    doors: Vec<Door>,
+    next: AtomicU64,
+    times: Mutex<Times>,
+}
+
+/// When a tenant was served.
+#[derive(Debug, Default)]
+struct Times {
+    /// When what was acknowledged last was asked for.
+    asked: Option<Instant>,
+    acknowledged: Option<Instant>,
+    longest: Duration,
+}
+
+impl Tenant {
+    /// Writes at one door, again and again, until it is enough.
+    async fn write(self: Arc<Self>, door: usize, enough: Arc<AtomicBool>) {
+        while !enough.load(Ordering::Relaxed) {
+            let (asked, number) = (Instant::now(), self.next.fetch_add(1, Ordering::Relaxed));
+            match self.doors[door].apply(number, 1).await {
+                Ok(_) => self.acknowledged(asked),
+                // Its process may be gone, or the partition without an owner.
+                Err(_) => tokio::time::sleep(REST).await,
+            }
+        }
+    }
+
+    fn acknowledged(&self, asked: Instant) {
+        let (mut times, now) = (self.times(), Instant::now());
+        if let Some(before) = times.acknowledged.replace(now) {
+            times.longest = times.longest.max(now - before);
+        }
+        times.asked = times.asked.max(Some(asked));
+    }
+
+    /// Forgets the gaps so far.
+    fn watch(&self) {
+        self.times().longest = Duration::ZERO;
+    }
+
+    fn longest(&self) -> Duration {
+        self.times().longest
+    }
+
+    fn times(&self) -> std::sync::MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_few_gaps_the_longest_counts() {
+        let gaps: Vec<_> = (1..=10).map(Duration::from_secs).collect();
+        assert_eq!(quantile(&gaps, 50), Duration::from_secs(5));
+        assert_eq!(quantile(&gaps, 99), Duration::from_secs(10));
+        let many: Vec<_> = (1..=200).map(Duration::from_secs).collect();
+        assert_eq!(quantile(&many, 99), Duration::from_secs(198));
+        assert_eq!(quantile(&[], 99), Duration::ZERO);
+    }
+}
