@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::serve::Listener;
 use axum::{Router, middleware};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::bounded::Bounds;
@@ -54,6 +55,11 @@ impl Doors {
         L: Listener<Addr: std::fmt::Debug>,
     {
         axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    }
+
+    /// The routes of a node that has not started yet, and may be waiting for something.
+    pub fn while_starting(waits_for: watch::Receiver<Option<&'static str>>) -> Router {
+        rest::while_starting(waits_for)
     }
 
     /// What other processes of the installation ask for; for a [`peers::PeerListener`] only.

@@ -24,7 +24,9 @@ use axum::routing::{get, post};
 use crate::auth::{Session, Verifier};
 use crate::context::{Asked, Context, RequestContext};
 use crate::doors::Settings;
+use crate::error::UNAVAILABLE_RETRY_AFTER;
 use crate::transport::Streams;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
@@ -109,6 +111,22 @@ impl Doors {
             .route("/readyz", get(health::ready))
             .with_state(self.0.clone())
     }
+}
+
+/// The routes of a node that has not started yet.
+pub(crate) fn while_starting(waits_for: watch::Receiver<Option<&'static str>>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::starting))
+        .fallback(not_started)
+        .with_state(waits_for)
+}
+
+/// The answer of every other door of such a node.
+async fn not_started() -> Problem {
+    let detail = "this process has not started yet; `/readyz` says what it waits for";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
+        .retry_after(Some(UNAVAILABLE_RETRY_AFTER))
 }
 
 /// Reads the body of a request to its end, within the bound of its route. For handlers that

@@ -19,11 +19,14 @@ mod output;
 mod peers;
 mod stores;
 mod telemetry;
+mod waiting;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
+use tokio::runtime::Runtime;
 
 use cli::{Cli, Command};
 use config::Config;
@@ -36,10 +39,18 @@ use output::Format;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long what still blocks at the end is waited for: somebody may ask a cluster that does not
+/// answer. In milliseconds: 100.
+const ENDING_MAX: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli).await {
+    let ended = Runtime::new().context("no threads to run on").and_then(|runtime| {
+        let ended = runtime.block_on(run(cli));
+        runtime.shutdown_timeout(ENDING_MAX);
+        ended
+    });
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = exit_code(&error);

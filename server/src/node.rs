@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::peers::Peers;
 use crate::stores::{OpenVault, open_log};
+use crate::waiting::Waiting;
 
 /// How many events one transaction of a projection applies at most.
 pub(crate) const PROJECTION_BATCH_MAX: usize = 5_000;
@@ -47,15 +48,17 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Opens the log, the vault and the read models in `folder` and begins to serve.
+    /// Opens the log, the vault and the read models in `folder` and begins to serve. Waits for
+    /// those that are elsewhere and not there yet.
     ///
     /// # Errors
     ///
     /// If another process has the folder, or something in it cannot be opened.
-    pub(crate) async fn start(config: &Config, folder: &Folder) -> Result<Self> {
+    pub(crate) async fn start(config: &Config, folder: &Folder, waiting: &Waiting) -> Result<Self> {
         let membership =
             config.membership().map_err(|error| Failure::Usage(format!("{error:#}")))?;
-        let log = open_log(config, folder, config.log.partitions).await?;
+        let open = async || open_log(config, folder, config.log.partitions).await;
+        let log = waiting.until_there("the log", open).await?;
         let (sender, listener) = match &membership {
             Some(membership) => {
                 let (sender, listener) = connect(membership, log.as_ref()).await?;
@@ -63,8 +66,9 @@ impl Node {
             }
             None => (None, None),
         };
-        let keyring = OpenVault::of(config, folder).await?.keyring(folder).await?;
-        let commands = commands::Settings {
+        let open = async || OpenVault::of(config, folder).await?.keyring(folder).await;
+        let keyring = waiting.until_there("the vault", open).await?;
+        let settings = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),
             waiting_requests_max: config.commands.waiting_per_tenant_max,
             remembered_in_common_max: config.commands.remembered_in_common_max,
@@ -78,16 +82,18 @@ impl Node {
             peers: sender.clone().map(|it| Arc::new(it) as Arc<dyn commands::Peers>),
             ..commands::Settings::new(folder.identities())
         };
-        let clock = Arc::new(SystemClock);
-        let commands = Commands::start(log.clone(), keyring.clone(), clock, commands)
-            .await
-            .context("the write side did not start")?;
+        let start = async || {
+            let (clock, settings) = (Arc::new(SystemClock), settings.clone());
+            let started = Commands::start(log.clone(), keyring.clone(), clock, settings).await;
+            started.context("the write side did not start")
+        };
+        let commands = waiting.until_there("the log", start).await?;
         let background = Background::start().context("no threads for the read side")?;
         let written = match config.storage.read_models {
             StorageKind::Postgresql => Some(commands.owned()),
             StorageKind::Sqlite => None,
         };
-        let projections = projections::Settings {
+        let settings = projections::Settings {
             written,
             filled_on: Some(background.handle().clone()),
             batch_max: PROJECTION_BATCH_MAX,
@@ -96,9 +102,11 @@ impl Node {
             read_bytes_max: config.reads.bytes_max,
             ..projections::Settings::on(config.storage.tables(folder.models())?)
         };
-        let projections = Projections::start(projections, log.clone(), keyring.clone())
-            .await
-            .context("the read side did not start")?;
+        let start = async || {
+            let started = Projections::start(settings.clone(), log.clone(), keyring.clone()).await;
+            started.context("the read side did not start")
+        };
+        let projections = waiting.until_there("the database of the read models", start).await?;
         let projections = Arc::new(projections);
         let wait = Duration::from_millis(config.http.visibility_wait_ms);
         let context =
@@ -221,7 +229,7 @@ mod tests {
         let home = tempfile::tempdir().expect("a temporary folder");
         let config = Config::defaults();
         let folder = Folder::open(home.path(), Purpose::Serve).expect("it is empty");
-        let node = Node::start(&config, &folder).await.expect("it starts");
+        let node = Node::start(&config, &folder, &Waiting::new(&config)).await.expect("it starts");
         let models = projections::Model::ALL.len();
         assert!(patient_database_threads() >= models, "{}", patient_database_threads());
         node.stop().await;

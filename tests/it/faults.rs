@@ -6,6 +6,7 @@ mod following;
 mod history;
 mod kills;
 mod log_copy;
+mod outage;
 mod restarts;
 mod tables;
 mod writers;

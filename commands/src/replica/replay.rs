@@ -209,6 +209,7 @@ impl Replica {
         if self.identities.is_seal_due() {
             self.identities.seal(next);
         }
+        metrics::counter!("owner_records_read_total").increment(records.len() as u64);
         self.snapshots.count(records.len());
         Ok(())
     }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use projections::GenerationState;
 use serde::Serialize;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::Door;
@@ -17,8 +18,12 @@ pub(super) async fn live() -> &'static str {
 
 /// How far the node is from serving what it knows.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Readiness {
     ready: bool,
+    /// What is away, if that is why it is not ready: the log, or a database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<&'static str>,
     /// Whether every partition has an owner that this process can ask.
     owned: bool,
     models: Vec<ModelReadiness>,
@@ -41,7 +46,13 @@ struct ModelReadiness {
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)),
 )]
 pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readiness>) {
-    let status = door.context.projections().status().await.unwrap_or_default();
+    let (status, waits_for) = match door.context.projections().status().await {
+        Ok(status) => (status, None),
+        Err(error) => {
+            tracing::error!(error = ?error, "it is not known how far the read models are");
+            (Vec::new(), error.is_away().then_some("the database of the read models"))
+        }
+    };
     let live = status.iter().filter(|it| it.state == GenerationState::Live);
     let lag_max = chrono::TimeDelta::from_std(door.ready_lag_max).unwrap_or(chrono::TimeDelta::MAX);
     let owned = door.context.all_owned();
@@ -57,5 +68,14 @@ pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readine
         models.push(ModelReadiness { model, complete, events_behind, stopped });
     }
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(Readiness { ready, owned, models }))
+    (code, Json(Readiness { ready, waits_for, owned, models }))
+}
+
+/// What a node answers that has not started yet.
+pub(super) async fn starting(
+    State(waits_for): State<watch::Receiver<Option<&'static str>>>,
+) -> (StatusCode, Json<Readiness>) {
+    let waits_for = *waits_for.borrow();
+    let readiness = Readiness { ready: false, waits_for, owned: false, models: Vec::new() };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(readiness))
 }

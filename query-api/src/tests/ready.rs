@@ -10,9 +10,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::Context;
 use crate::testing::held::{HeldLog, Hold};
 use crate::testing::{SOON, Site, doors, soon};
+use crate::{Context, Doors};
 
 #[tokio::test]
 async fn a_node_whose_read_models_are_not_complete_is_not_ready() {
@@ -48,4 +48,27 @@ async fn a_node_whose_read_models_are_not_complete_is_not_ready() {
         }
     };
     soon(becomes_ready).await;
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_started_lives_and_says_what_it_waits_for() {
+    let (waiting, waits_for) = tokio::sync::watch::channel(None);
+    let doors = Doors::while_starting(waits_for);
+    let asked = async |path: &str| {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = doors.clone().oneshot(request).await.unwrap();
+        let (status, may_retry) = (answer.status(), answer.headers().contains_key("retry-after"));
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        (status, may_retry, serde_json::from_slice::<Value>(&body).unwrap_or_default())
+    };
+    assert_eq!(asked("/healthz").await.0, StatusCode::OK);
+    let (status, _, said) = asked("/readyz").await;
+    assert_eq!((status, &said["waitsFor"]), (StatusCode::SERVICE_UNAVAILABLE, &Value::Null));
+    waiting.send_replace(Some("the log"));
+    assert_eq!(asked("/readyz").await.2["waitsFor"], "the log");
+    for path in ["/graphql", "/api/v1/events", "/metrics", "/nowhere"] {
+        let (status, may_retry, said) = asked(path).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(may_retry && said["code"] == "UNAVAILABLE", "{said}");
+    }
 }

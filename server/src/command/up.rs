@@ -1,5 +1,7 @@
 //! `callboard up`: a node and its doors, until it is told to stop.
 
+use std::os::fd::AsFd as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +19,16 @@ use tokio_util::sync::CancellationToken;
 use super::client;
 use crate::config::{Config, Environment};
 use crate::demo::{self, Demo};
-use crate::folder::Purpose;
+use crate::folder::{Folder, Purpose};
 use crate::node::Node;
 use crate::output;
+use crate::waiting::Waiting;
 
 /// How long open requests may take to end once the node is told to stop. In seconds: 10.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// How long answers given before the start may take to reach whoever asked. In seconds: 1.
+const STARTED_MAX: Duration = Duration::from_secs(1);
 
 /// How far a read model may lag for the node to call itself ready. In seconds: 30.
 const READY_LAG_MAX: Duration = Duration::from_secs(30);
@@ -39,16 +45,18 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     }
     let folder = config.storage.open(purpose)?;
     let metrics = recorder()?;
-    let mut node = Node::start(config, &folder).await?;
-    if purpose == Purpose::Demo {
-        node.owns_all().await.context("a demo writes to every partition")?;
-        demo::seed::seed(&node, &Demo::new(Utc::now().date_naive())).await?;
-        node.shows_all().await?;
-    }
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("could not listen on {address}; is it in use?"))?;
     let address = listener.local_addr()?;
+    let mut told = pin!(interrupted());
+    let waiting = Waiting::new(config);
+    let starting = Starting::open(&listener, &waiting)?;
+    let mut node = tokio::select! {
+        started = start(config, purpose, &folder, &waiting) => started?,
+        told = &mut told => return told,
+    };
+    starting.close().await;
     let shutdown = CancellationToken::new();
     let settings = settings(config, &shutdown);
     let render = RenderMetrics(Arc::new(move || metrics.render()));
@@ -62,7 +70,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     });
     let outgrown = tokio::select! {
         ended = &mut server => ended?.map(|()| None)?,
-        told = interrupted() => told.map(|()| None)?,
+        told = &mut told => told.map(|()| None)?,
         outgrown = node.commands.outgrown() => Some(outgrown),
     };
     tracing::info!("stopping");
@@ -78,6 +86,47 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     }
     node.stop().await;
     outgrown.map_or(Ok(()), |it| Err(it.into()))
+}
+
+/// Starts the node, with what a demo shows where it is for that.
+async fn start(
+    config: &Config,
+    purpose: Purpose,
+    folder: &Folder,
+    waiting: &Waiting,
+) -> Result<Node> {
+    let node = Node::start(config, folder, waiting).await?;
+    if purpose == Purpose::Demo {
+        node.owns_all().await.context("a demo writes to every partition")?;
+        demo::seed::seed(&node, &Demo::new(Utc::now().date_naive())).await?;
+        node.shows_all().await?;
+    }
+    Ok(node)
+}
+
+/// The doors of a node that has not started yet, at the address where it will serve.
+struct Starting {
+    closed: CancellationToken,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl Starting {
+    fn open(listener: &TcpListener, waiting: &Waiting) -> Result<Self> {
+        let closed = CancellationToken::new();
+        // Both are the same socket: who comes in between waits in its queue.
+        let listener = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
+        let listener = TcpListener::from_std(listener)?;
+        let router = Doors::while_starting(waiting.shown());
+        let server = tokio::spawn(Doors::serve(listener, router, closed.clone()));
+        Ok(Self { closed, server })
+    }
+
+    /// Takes no more connections, and lets those end that there are.
+    async fn close(self) {
+        self.closed.cancel();
+        // One that says nothing more is not waited for; nothing was promised to it.
+        drop(tokio::time::timeout(STARTED_MAX, self.server).await);
+    }
 }
 
 /// Waits until the requests at a door that was closed have ended, within bounds.
