@@ -61,8 +61,16 @@ pub enum FilterError {
         problem: String,
     },
     /// There are more than [`CONDITIONS_MAX`] conditions.
-    #[error("expected at most {CONDITIONS_MAX} conditions, got more")]
-    TooMany,
+    #[error(
+        "expected at most {CONDITIONS_MAX} conditions in `{argument}`, sets and values counted, \
+         got {count}"
+    )]
+    TooMany {
+        /// Where.
+        argument: &'static str,
+        /// How many.
+        count: usize,
+    },
 }
 
 impl Filter {
@@ -77,13 +85,16 @@ impl Filter {
     ///
     /// # Errors
     ///
-    /// [`FilterError`] if a set is empty or a condition names no key.
+    /// [`FilterError`] if a set is empty, a condition names no key, or there are too many.
     pub fn parse_sets<S: AsRef<str>>(sets: &[S]) -> Result<Self, FilterError> {
         if sets.is_empty() {
             return Ok(Self::everything());
         }
+        // Counted as they are written, before anything is made of them.
+        let in_set = |set: &S| 1 + conditions_of(set.as_ref()).count();
+        within("filter", 1 + sets.iter().map(in_set).sum::<usize>())?;
         let any: Result<Vec<_>, _> = sets.iter().map(|it| parse_set(it.as_ref())).collect();
-        Self::Any(any?).checked()
+        Ok(Self::Any(any?))
     }
 
     /// Reads a Backstage filter predicate (`$all`, `$any`, `$not`, `$exists`, `$in`,
@@ -93,12 +104,13 @@ impl Filter {
     ///
     /// [`FilterError`] says where it is not one.
     pub fn parse_predicate(predicate: &Value) -> Result<Self, FilterError> {
-        predicate::parse(predicate)?.checked()
+        predicate::parse(predicate)?.checked("predicate")
     }
 
     /// The filter itself, unless it is too large to be asked.
-    pub(crate) fn checked(self) -> Result<Self, FilterError> {
-        if self.conditions() > CONDITIONS_MAX { Err(FilterError::TooMany) } else { Ok(self) }
+    fn checked(self, argument: &'static str) -> Result<Self, FilterError> {
+        within(argument, self.conditions())?;
+        Ok(self)
     }
 
     /// How many conditions it has; each value and each node counts.
@@ -115,17 +127,29 @@ impl Filter {
     }
 }
 
+fn within(argument: &'static str, count: usize) -> Result<(), FilterError> {
+    if count > CONDITIONS_MAX {
+        return Err(FilterError::TooMany { argument, count });
+    }
+    Ok(())
+}
+
 /// What the values of one key must be.
 enum Wanted {
     Anything,
     OneOf(Vec<String>),
 }
 
+/// The conditions of a set, as they are written.
+fn conditions_of(set: &str) -> impl Iterator<Item = &str> {
+    set.split(',').map(str::trim).filter(|it| !it.is_empty())
+}
+
 fn parse_set(set: &str) -> Result<Filter, FilterError> {
     let malformed = || FilterError::Malformed(set.chars().take(256).collect());
     let mut keys: Vec<&str> = Vec::new();
     let mut wanted: BTreeMap<&str, Wanted> = BTreeMap::new();
-    for condition in set.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+    for condition in conditions_of(set) {
         let (key, value) = match condition.split_once('=') {
             Some((key, value)) => (key.trim(), Some(value.trim())),
             None => (condition, None),
@@ -133,7 +157,7 @@ fn parse_set(set: &str) -> Result<Filter, FilterError> {
         if key.is_empty() {
             return Err(malformed());
         }
-        if !keys.contains(&key) {
+        if !wanted.contains_key(key) {
             keys.push(key);
         }
         match (wanted.get_mut(key), value) {

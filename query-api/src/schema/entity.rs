@@ -134,7 +134,8 @@ impl Entity {
 
     /// Its relations in both directions, sorted by type and target; of these types only, if any
     /// are named.
-    #[graphql(complexity = "first.unwrap_or(20) as usize * child_complexity")]
+    #[graphql(complexity = "types.as_ref().map_or(0, Vec::len) / 10 + \
+                            first.unwrap_or(20) as usize * child_complexity")]
     async fn relations(
         &self,
         context: &Context<'_>,
@@ -170,7 +171,7 @@ impl Entity {
     /// What was used on its behalf: the usage whose dimension `entity` is its reference, in
     /// whatever case. From the beginning of an hour in UTC until before another one; of these
     /// meters only, if any are named. A list of entities has at most 10,000 spans in all.
-    #[graphql(complexity = "50 + child_complexity")]
+    #[graphql(complexity = "50 + meters.as_ref().map_or(0, Vec::len) / 10 + child_complexity")]
     async fn usage(
         &self,
         context: &Context<'_>,

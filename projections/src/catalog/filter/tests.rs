@@ -62,8 +62,26 @@ fn predicates_that_are_none_say_where() {
 
 #[test]
 fn filters_have_a_size_and_a_depth() {
-    let many: Vec<_> = (0..=CONDITIONS_MAX).map(|it| format!("a={it}")).collect();
-    assert_eq!(Filter::parse_sets(&[many.join(",")]), Err(FilterError::TooMany));
+    let too_many = |argument, count| Err(FilterError::TooMany { argument, count });
+    let values = |count: usize| (0..count).map(|it| format!("a={it}")).collect::<Vec<_>>();
+    assert!(Filter::parse_sets(&[values(CONDITIONS_MAX - 2).join(",")]).is_ok());
+    let refused = Filter::parse_sets(&[values(CONDITIONS_MAX - 1).join(",")]);
+    assert_eq!(refused, too_many("filter", CONDITIONS_MAX + 1));
+    let refused = Filter::parse_sets(&values(CONDITIONS_MAX));
+    assert_eq!(refused, too_many("filter", 1 + 2 * CONDITIONS_MAX));
+    let refused = Filter::parse_predicate(&json!({ "a": { "$in": values(CONDITIONS_MAX + 1) } }));
+    assert_eq!(refused, too_many("predicate", CONDITIONS_MAX + 1));
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("200 conditions in `predicate`") && said.contains("got 201"), "{said}");
     let deep = (0..20).fold(json!({ "a": 1 }), |it, _| json!({ "$not": it }));
     assert!(Filter::parse_predicate(&deep).is_err());
+}
+
+#[test]
+fn what_is_too_much_is_refused_before_it_is_read() {
+    // Each condition is compared with those before it; the last one could not be read at all.
+    let keys: Vec<_> = (0..CONDITIONS_MAX).map(|it| format!("key{it}")).collect();
+    let refused = Filter::parse_sets(&[format!("{},=x", keys.join(","))]);
+    let count = CONDITIONS_MAX + 3;
+    assert_eq!(refused, Err(FilterError::TooMany { argument: "filter", count }));
 }
