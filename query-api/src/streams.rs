@@ -6,6 +6,7 @@
 
 mod records;
 mod tail;
+mod types;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -25,6 +26,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use records::Records;
 pub(crate) use tail::Tails;
+pub use types::{Types, TypesError};
 
 /// The greatest sequence that can be asked for: 2⁶³ − 1, the greatest the read models can hold.
 const SEQUENCE_MAX: u64 = i64::MAX.unsigned_abs();
@@ -63,17 +65,6 @@ impl StreamEvent {
     #[must_use]
     pub fn name(&self) -> &str {
         self.full_type.strip_prefix(TYPE_PREFIX).unwrap_or(&self.full_type)
-    }
-
-    /// Whether its type is one of `types`, each whole or the beginning of one up to a dot; any
-    /// type is if there are none.
-    #[must_use]
-    pub fn is_one_of(&self, types: &[String]) -> bool {
-        let is = |it: &String| {
-            let rest = self.name().strip_prefix(it.as_str());
-            rest.is_some_and(|it| it.is_empty() || it.starts_with('.'))
-        };
-        types.is_empty() || types.iter().any(is)
     }
 }
 

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::{Door, Problem};
 use crate::auth::Session;
 use crate::error::ApiError;
-use crate::streams::{StreamEvent, TenantStream};
+use crate::streams::{StreamEvent, TenantStream, Types};
 use crate::transport;
 
 /// How many events a page has if nothing is said.
@@ -42,14 +42,15 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 struct Asked {
     after: Option<u64>,
     limit: usize,
-    types: Vec<String>,
+    types: Types,
     wait: Duration,
 }
 
 impl Asked {
     fn read(query: &str, headers: &HeaderMap) -> Result<Self, Problem> {
-        let mut asked =
-            Self { after: None, limit: LIMIT_DEFAULT, types: Vec::new(), wait: Duration::ZERO };
+        let (types, wait) = (Types::default(), Duration::ZERO);
+        let mut asked = Self { after: None, limit: LIMIT_DEFAULT, types, wait };
+        let mut types = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let number = || whole_number(&name, &value);
             match &*name {
@@ -60,12 +61,13 @@ impl Asked {
                     asked.wait = Duration::from_secs(seconds as u64);
                 }
                 "types" => {
-                    let types = value.split(',').map(str::trim).filter(|it| !it.is_empty());
-                    asked.types.extend(types.map(str::to_owned));
+                    let some = value.split(',').map(str::trim).filter(|it| !it.is_empty());
+                    types.extend(some.map(str::to_owned));
                 }
                 _ => return Err(Problem::bad_field(&*name, "there is no such parameter")),
             }
         }
+        asked.types = Types::new(types).map_err(|it| Problem::bad_field("types", it))?;
         // Sent by a browser that takes up a stream again: it has seen more than the address says.
         if let Some(value) = headers.get("last-event-id") {
             let text = String::from_utf8_lossy(value.as_bytes());
@@ -99,7 +101,7 @@ fn within(name: &str, number: u64, range: std::ops::RangeInclusive<u64>) -> Resu
             first event if none, a stream with the next one."),
         ("limit" = Option<u64>, Query, description = "The most events of a page, 1 to 1,000."),
         ("types" = Option<String>, Query, description = "Of these types or beginnings of types, \
-            with commas between."),
+            with commas between; at most 100."),
         ("wait" = Option<u64>, Query, description = "How long to wait if there is none. In \
             seconds, up to 30."),
         ("Last-Event-ID" = Option<u64>, Header, description = "Instead of `after`."),
@@ -172,7 +174,7 @@ struct EventPage {
 /// A page in the making, as the JSON it will be.
 struct Page {
     limit: usize,
-    types: Vec<String>,
+    types: Types,
     count: usize,
     /// The last sequence that was looked at: the next page begins after it.
     next: u64,
@@ -180,7 +182,7 @@ struct Page {
 }
 
 impl Page {
-    fn new(limit: usize, types: Vec<String>, next: u64) -> Self {
+    fn new(limit: usize, types: Types, next: u64) -> Self {
         Self { limit, types, count: 0, next, json: b"{\"events\":[".to_vec() }
     }
 
@@ -213,7 +215,7 @@ impl Page {
     fn add(&mut self, events: Vec<StreamEvent>) -> Room {
         for event in events {
             self.next = event.sequence;
-            if !event.is_one_of(&self.types) {
+            if !self.types.include(&event) {
                 continue;
             }
             if self.count > 0 {
@@ -249,7 +251,7 @@ impl IntoResponse for Page {
 /// Somebody who follows the events live.
 struct Follower {
     stream: TenantStream,
-    types: Vec<String>,
+    types: Types,
     waiting: VecDeque<StreamEvent>,
 }
 
@@ -271,7 +273,7 @@ impl Follower {
                 return Ok(event);
             }
             let events = self.stream.next().await?.into_iter();
-            self.waiting.extend(events.filter(|it| it.is_one_of(&self.types)));
+            self.waiting.extend(events.filter(|it| self.types.include(it)));
         }
     }
 }

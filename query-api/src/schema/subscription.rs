@@ -21,7 +21,7 @@ use super::entity::{Entity, EntityFilter};
 use super::page::Long;
 use crate::context::RequestContext;
 use crate::error::ApiError;
-use crate::streams::{StreamEvent, TenantStream};
+use crate::streams::{StreamEvent, TenantStream, Types};
 
 /// What happens live.
 #[derive(Clone, Copy, Debug, Description)]
@@ -50,7 +50,8 @@ impl Subscription {
         }))
     }
 
-    /// Every event of the tenant after a sequence, then live; from now on if none is given.
+    /// Every event of the tenant after a sequence, then live; from now on if none is given. Of
+    /// these types or beginnings of types only, if any are named, at most 100.
     async fn events(
         &self,
         context: &Context<'_>,
@@ -58,6 +59,7 @@ impl Subscription {
         #[graphql(default)] types: Vec<String>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<LiveEvent>>> {
         let request = context.data::<RequestContext>()?;
+        let types = Types::new(types).map_err(ApiError::argument)?;
         let stream = TenantStream::open(request, after_sequence.map(|it| it.0)).await?;
         let follower = Events { stream, types, waiting: VecDeque::new(), ended: false };
         Ok(stream::unfold(follower, |mut follower| async {
@@ -225,7 +227,7 @@ impl From<StreamEvent> for LiveEvent {
 /// The events one subscriber follows.
 struct Events {
     stream: TenantStream,
-    types: Vec<String>,
+    types: Types,
     waiting: VecDeque<StreamEvent>,
     ended: bool,
 }
@@ -239,7 +241,7 @@ impl Events {
             match self.stream.next().await {
                 Ok(events) => {
                     let types = &self.types;
-                    self.waiting.extend(events.into_iter().filter(|it| it.is_one_of(types)));
+                    self.waiting.extend(events.into_iter().filter(|it| types.include(it)));
                 }
                 Err(error) => {
                     self.ended = true;

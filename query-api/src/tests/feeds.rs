@@ -43,7 +43,9 @@ async fn pages_follow_each_other_without_gap() {
     assert_eq!(page["events"].as_array().unwrap().len(), 4);
     assert_eq!(page["next"], next, "what was passed over is not asked for again");
     assert_eq!(page["events"][3]["data"]["name"], "four", "{page}");
-    for wrong in ["limit=0", "limit=1001", "wait=31", "after=x", "colour=red"] {
+    let many = format!("types={}", vec!["tenant"; 101].join(","));
+    let long = format!("types={}", "t".repeat(129));
+    for wrong in ["limit=0", "limit=1001", "wait=31", "after=x", "colour=red", &many, &long] {
         let reply = site.get(&site.a, &format!("/api/v1/events?{wrong}")).await;
         assert_eq!(reply.status, 400, "{wrong}");
     }

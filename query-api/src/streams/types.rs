@@ -1,0 +1,69 @@
+//! Which types of events somebody follows. Every event of the tenant is compared with all of them,
+//! for every follower, so there may only be so many.
+
+use super::StreamEvent;
+
+/// The most types or beginnings of types of one follower: 100, as of the audit trail.
+const TYPES_MAX: usize = 100;
+
+/// The longest type. In bytes: 128, twice as long as any there is.
+const TYPE_BYTES_MAX: usize = 128;
+
+/// Types of events, each whole or the beginning of one up to a dot; all types if there are none.
+#[derive(Clone, Debug, Default)]
+pub struct Types(Vec<String>);
+
+/// Why types cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TypesError {
+    /// There are more than [`TYPES_MAX`].
+    #[error("expected at most {TYPES_MAX} `types`, got {0}")]
+    TooMany(usize),
+    /// One is longer than [`TYPE_BYTES_MAX`].
+    #[error("expected `types` of at most {TYPE_BYTES_MAX} bytes each, got one of {0}")]
+    TooLong(usize),
+}
+
+impl Types {
+    /// These, if that is not too much.
+    ///
+    /// # Errors
+    ///
+    /// [`TypesError`] says what is too much.
+    pub fn new(types: Vec<String>) -> Result<Self, TypesError> {
+        if types.len() > TYPES_MAX {
+            return Err(TypesError::TooMany(types.len()));
+        }
+        match types.iter().map(String::len).max() {
+            Some(longest) if longest > TYPE_BYTES_MAX => Err(TypesError::TooLong(longest)),
+            _ => Ok(Self(types)),
+        }
+    }
+
+    /// Whether `event` is of one of them.
+    #[must_use]
+    pub fn include(&self, event: &StreamEvent) -> bool {
+        let is = |it: &String| {
+            let rest = event.name().strip_prefix(it.as_str());
+            rest.is_some_and(|it| it.is_empty() || it.starts_with('.'))
+        };
+        self.0.is_empty() || self.0.iter().any(is)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_types_of_such_a_length_can_be_followed() {
+        let types = |count, length: usize| Types::new(vec!["t".repeat(length); count]);
+        assert!(types(0, 0).is_ok());
+        assert!(types(TYPES_MAX, TYPE_BYTES_MAX).is_ok());
+        let refused = types(TYPES_MAX + 1, 1).unwrap_err();
+        assert_eq!(refused, TypesError::TooMany(TYPES_MAX + 1));
+        assert_eq!(refused.to_string(), "expected at most 100 `types`, got 101");
+        let refused = types(1, TYPE_BYTES_MAX + 1).unwrap_err();
+        assert_eq!(refused, TypesError::TooLong(TYPE_BYTES_MAX + 1));
+    }
+}
