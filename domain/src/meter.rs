@@ -153,7 +153,7 @@ pub(crate) fn violations(
     violations.text("name", name, NAME_MAX);
     violations.text("unit", unit, UNIT_MAX);
     if let Aggregation::UniqueCount { dimension } = aggregation {
-        violations.text("aggregation.dimension", dimension, crate::usage::DIMENSION_KEY_MAX);
+        violations.text("dimension", dimension, crate::usage::DIMENSION_KEY_MAX);
     }
 }
 

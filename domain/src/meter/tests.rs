@@ -65,7 +65,7 @@ fn a_malformed_definition_is_refused_field_by_field() {
         rejection.to_string(),
         "name: expected 1 to 120 characters, got 0; \
          unit: expected 1 to 32 characters, got 33; \
-         aggregation.dimension: expected a text without control characters"
+         dimension: expected a text without control characters"
     );
 }
 

@@ -155,8 +155,9 @@ impl Terms {
         if let Err(error) = Interval::new(self.interval.unit, self.interval.count) {
             violations.note("interval", error.to_string());
         }
+        // What is beyond a limit is only counted: the rest compares each with those before it.
         violations.at_most("items", self.items.len(), ITEMS_MAX);
-        for (place, item) in self.items.iter().enumerate() {
+        for (place, item) in self.items.iter().enumerate().take(ITEMS_MAX) {
             let field = format!("items[{place}]");
             violations.part(&field, item.violations());
             if self.items[..place].iter().any(|it| it.key == item.key) {
@@ -164,17 +165,17 @@ impl Terms {
             }
         }
         violations.at_most("quotas", self.quotas.len(), QUOTAS_MAX);
-        for (place, quota) in self.quotas.iter().enumerate() {
+        for (place, quota) in self.quotas.iter().enumerate().take(QUOTAS_MAX) {
             let field = format!("quotas[{place}]");
             violations.not_negative(format!("{field}.limit"), &quota.limit);
             if self.quotas[..place].iter().any(|it| it.of == quota.of) {
-                violations.note(format!("{field}.of"), "the same is limited twice");
+                violations.note(format!("{field}.meter"), "the same is limited twice");
             }
         }
         if self.trial_days > TRIAL_DAYS_MAX {
             let got = self.trial_days;
             violations
-                .note("trial_days", format!("expected at most {TRIAL_DAYS_MAX} days, got {got}"));
+                .note("trialDays", format!("expected at most {TRIAL_DAYS_MAX} days, got {got}"));
         }
         violations.into_vec()
     }
@@ -185,12 +186,23 @@ impl Item {
         let mut violations = Violations::default();
         violations.text("key", &self.key, ITEM_KEY_MAX);
         violations.text("description", &self.description, DESCRIPTION_MAX);
-        violations.part("price", self.price.violations());
+        violations.part(&format!("price.{}", self.price.model()), self.price.violations());
         violations.into_vec()
     }
 }
 
 impl Price {
+    /// The field of a price that says it.
+    const fn model(&self) -> &'static str {
+        match self {
+            Self::Flat { .. } => "flat",
+            Self::PerUnit { .. } => "perUnit",
+            Self::Graduated { .. } => "graduated",
+            Self::Volume { .. } => "volume",
+            Self::Package { .. } => "package",
+        }
+    }
+
     fn violations(&self) -> Vec<Violation> {
         let mut violations = Violations::default();
         match self {
@@ -218,11 +230,14 @@ impl Price {
 /// open.
 fn tiers_in_order(tiers: &[Tier], violations: &mut Violations) {
     violations.at_most("tiers", tiers.len(), TIERS_MAX);
+    if tiers.len() > TIERS_MAX {
+        return;
+    }
     let Some((last, bounded)) = tiers.split_last() else {
         return violations.note("tiers", "expected at least one tier");
     };
     if let Some(up_to) = last.up_to {
-        let field = format!("tiers[{}].up_to", bounded.len());
+        let field = format!("tiers[{}].upTo", bounded.len());
         violations.note(field, format!("expected the last tier to be open, got {up_to}"));
     }
     let mut lower = Quantity::ZERO;
@@ -230,11 +245,11 @@ fn tiers_in_order(tiers: &[Tier], violations: &mut Violations) {
         match tier.up_to {
             Some(up_to) if up_to > lower => lower = up_to,
             Some(up_to) => violations.note(
-                format!("tiers[{place}].up_to"),
+                format!("tiers[{place}].upTo"),
                 format!("expected more than {lower}, got {up_to}"),
             ),
             None => violations
-                .note(format!("tiers[{place}].up_to"), "expected only the last tier to be open"),
+                .note(format!("tiers[{place}].upTo"), "expected only the last tier to be open"),
         }
     }
     for (place, tier) in tiers.iter().enumerate() {

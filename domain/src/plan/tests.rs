@@ -117,6 +117,31 @@ fn the_newest_version_is_sold_unless_another_is_asked_for() {
 }
 
 #[test]
+fn what_is_beyond_the_limits_of_terms_is_only_counted() {
+    let unnamed = item("", Price::Flat { unit: price("1"), quantity: 1.into() });
+    let named = |it| Item { key: format!("seats{it}"), ..unnamed.clone() };
+    let metered = |it| QuotaOf::Usage { meter: format!("meter{it}").parse().unwrap() };
+    check_terms(
+        |it| {
+            it.items =
+                (0..ITEMS_MAX).map(named).chain([unnamed.clone(), unnamed.clone()]).collect();
+        },
+        &["items: expected at most 100, got 102"],
+    );
+    check_terms(
+        |it| {
+            let all = (0..QUOTAS_MAX).map(metered).chain([metered(0)]);
+            it.quotas = all.map(|of| Quota { of, ..quota("1") }).collect();
+        },
+        &["quotas: expected at most 50, got 51"],
+    );
+    check_terms(
+        |it| it.items[0].price = graduated(vec![tier(None); 51]),
+        &["items[0].price.graduated.tiers: expected at most 50, got 51"],
+    );
+}
+
+#[test]
 fn terms_are_refused_field_by_field() {
     check_terms(|_| {}, &[]);
     check_terms(
@@ -127,22 +152,25 @@ fn terms_are_refused_field_by_field() {
         |it| it.interval.count = 0,
         &["interval: expected an interval of 1 day to 10 years, got 0 Month"],
     );
-    check_terms(|it| it.trial_days = 731, &["trial_days: expected at most 730 days, got 731"]);
+    check_terms(|it| it.trial_days = 731, &["trialDays: expected at most 730 days, got 731"]);
     check_terms(|it| it.items.push(it.items[0].clone()), &["items[1].key: `seats` is there twice"]);
     check_terms(
         |it| it.items[0].price = Price::Flat { unit: price("-1"), quantity: 1.into() },
-        &["items[0].price.unit: expected 0 or more, got -1"],
+        &["items[0].price.flat.unit: expected 0 or more, got -1"],
     );
     check_terms(
         |it| it.quotas = vec![quota("5"), quota("-1")],
-        &["quotas[1].limit: expected 0 or more, got -1", "quotas[1].of: the same is limited twice"],
+        &[
+            "quotas[1].limit: expected 0 or more, got -1",
+            "quotas[1].meter: the same is limited twice",
+        ],
     );
     check_terms(
         |it| it.quotas = vec![quota("5"); 51],
         &[
             &["quotas: expected at most 50, got 51".to_owned()][..],
-            &(1..51)
-                .map(|it| format!("quotas[{it}].of: the same is limited twice"))
+            &(1..QUOTAS_MAX)
+                .map(|it| format!("quotas[{it}].meter: the same is limited twice"))
                 .collect::<Vec<_>>(),
         ]
         .concat()
@@ -163,8 +191,8 @@ fn packages_hold_something() {
     check_terms(
         |it| it.items[0].price = package,
         &[
-            "items[0].price.size: expected more than 0, got 0",
-            "items[0].price.free: expected 0 or more, got -5",
+            "items[0].price.package.size: expected more than 0, got 0",
+            "items[0].price.package.free: expected 0 or more, got -5",
         ],
     );
 }
@@ -174,20 +202,20 @@ fn tiers_cover_every_quantity_once() {
     let with = |tiers: Vec<Tier>| move |it: &mut Terms| it.items[0].price = graduated(tiers);
     check_terms(with(vec![tier(None)]), &[]);
     check_terms(with(vec![tier(Some("10")), tier(Some("20.5")), tier(None)]), &[]);
-    check_terms(with(vec![]), &["items[0].price.tiers: expected at least one tier"]);
+    check_terms(with(vec![]), &["items[0].price.graduated.tiers: expected at least one tier"]);
     check_terms(
         with(vec![tier(Some("10"))]),
-        &["items[0].price.tiers[0].up_to: expected the last tier to be open, got 10"],
+        &["items[0].price.graduated.tiers[0].upTo: expected the last tier to be open, got 10"],
     );
     check_terms(
         with(vec![tier(Some("0")), tier(None)]),
-        &["items[0].price.tiers[0].up_to: expected more than 0, got 0"],
+        &["items[0].price.graduated.tiers[0].upTo: expected more than 0, got 0"],
     );
     check_terms(
         with(vec![tier(Some("10")), tier(Some("10")), tier(None), tier(None)]),
         &[
-            "items[0].price.tiers[1].up_to: expected more than 10, got 10",
-            "items[0].price.tiers[2].up_to: expected only the last tier to be open",
+            "items[0].price.graduated.tiers[1].upTo: expected more than 10, got 10",
+            "items[0].price.graduated.tiers[2].upTo: expected only the last tier to be open",
         ],
     );
 }
