@@ -8,6 +8,7 @@ use super::limits::{self, DESCRIPTOR_BYTES_MAX, INLINE_BYTES_MAX};
 use super::personal_parts::{self, DescriptorParts, ERASED};
 use super::reference::{DEFAULT_NAMESPACE, EntityRef};
 use super::relations::{self, Relation};
+use super::search::KEYS_BYTES_MAX;
 use super::{envelope, fields, search, spec};
 use crate::violation::Violation;
 
@@ -72,10 +73,7 @@ impl Descriptor {
             metadata.remove("etag");
         }
         let json = Value::Object(root);
-        for (one, other) in search::keys_that_differ_in_case(&json) {
-            let message = format!("expected keys that differ in more than case, got `{other}` too");
-            findings.add(&one, message);
-        }
+        check_keys(&json, &mut findings);
         match Self::recorded(json).filter(|_| findings.is_empty()) {
             Some(descriptor) => descriptor.check_size(bytes),
             None => Err(findings.into_vec()),
@@ -194,6 +192,25 @@ impl Descriptor {
             ));
         }
         Ok(self)
+    }
+}
+
+fn check_keys(json: &Value, findings: &mut Findings) {
+    match search::keys_that_differ_in_case(json) {
+        Ok(pairs) => {
+            for (one, other) in pairs {
+                let message =
+                    format!("expected keys that differ in more than case, got `{other}` too");
+                findings.add(&one, message);
+            }
+        }
+        Err(bytes) => {
+            let message = format!(
+                "expected keys of at most {KEYS_BYTES_MAX} bytes, each counted for every value \
+                 below it, got {bytes}"
+            );
+            findings.add("", message);
+        }
     }
 }
 

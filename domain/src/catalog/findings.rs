@@ -84,7 +84,8 @@ impl fmt::Display for Path<'_> {
 
 fn is_plain(key: &str) -> bool {
     let plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'-' | b':');
-    !key.is_empty() && key.bytes().all(plain)
+    // Quoted, a long one is cut: it is there in every finding below it.
+    (1..=SHOWN_MAX).contains(&key.len()) && key.bytes().all(plain)
 }
 
 /// `value` as a message shows it: short.

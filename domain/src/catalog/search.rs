@@ -14,6 +14,15 @@ pub const KEY_LENGTH_MAX: usize = 200;
 /// units, as in Backstage: 200.
 pub const VALUE_LENGTH_MAX: usize = 200;
 
+/// The longest path that is looked at. In bytes: 600. Each of the [`KEY_LENGTH_MAX`] characters has
+/// at most three, and no character becomes fewer in lower case.
+const PATH_BYTES_MAX: usize = 3 * KEY_LENGTH_MAX;
+
+/// The most bytes of the keys of a descriptor, each counted for every value that can be found under
+/// it: 2 MiB. With as many values as it may have that is 100 for each, and twenty times what long
+/// descriptors of real catalogs have.
+pub const KEYS_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// One thing a filter can match.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SearchRow {
@@ -48,12 +57,13 @@ pub fn flatten(json: &Value, relations: &[(&str, &str)]) -> Vec<SearchRow> {
 }
 
 /// Pairs of keys that no filter could tell apart.
-pub(super) fn keys_that_differ_in_case(json: &Value) -> Vec<(String, String)> {
-    // Room for a usual descriptor.
-    let text = || String::with_capacity(512);
-    let mut keys = Keys { written: text(), lower: text(), ends: Vec::with_capacity(32) };
-    leaves(json, &mut |key, _| keys.add(key));
-    keys.that_differ_in_case()
+///
+/// # Errors
+///
+/// How many bytes the keys have, if that is more than [`KEYS_BYTES_MAX`].
+pub(super) fn keys_that_differ_in_case(json: &Value) -> Result<Vec<(String, String)>, usize> {
+    let keys = Keys::of(json);
+    if keys.bytes > KEYS_BYTES_MAX { Err(keys.bytes) } else { Ok(keys.that_differ_in_case()) }
 }
 
 /// Keys in the order of the document, as they were written and in lower case. Two buffers hold
@@ -63,10 +73,25 @@ struct Keys {
     lower: String,
     /// Where each key ends in both.
     ends: Vec<(usize, usize)>,
+    /// How many bytes all keys have. Those beyond [`KEYS_BYTES_MAX`] are only counted.
+    bytes: usize,
 }
 
 impl Keys {
+    fn of(json: &Value) -> Self {
+        // Room for a usual descriptor.
+        let text = || String::with_capacity(512);
+        let ends = Vec::with_capacity(32);
+        let mut keys = Self { written: text(), lower: text(), ends, bytes: 0 };
+        leaves(json, &mut |key, _| keys.add(key));
+        keys
+    }
+
     fn add(&mut self, key: &str) {
+        self.bytes += key.len();
+        if self.bytes > KEYS_BYTES_MAX {
+            return;
+        }
         let start = self.lower.len();
         self.written.push_str(key);
         self.lower.push_str(key);
@@ -153,9 +178,13 @@ fn visit<'a>(value: &'a Value, path: &mut String, each: &mut impl FnMut(&str, Le
     }
 }
 
-/// Calls `then` with `path` extended by `key`, and takes the extension back.
+/// Calls `then` with `path` extended by `key`, and takes the extension back; unless nothing below
+/// it can be found, for a path that is repeated for each of many values may not be long.
 fn within(path: &mut String, key: &str, then: impl FnOnce(&mut String)) {
     let end = path.len();
+    if end + usize::from(end > 0) + key.len() > PATH_BYTES_MAX {
+        return;
+    }
     if end > 0 {
         path.push('.');
     }

@@ -315,6 +315,16 @@ fn documents_are_bounded() {
     let many = json!(vec![0; VALUES_MAX]);
     check(with("/spec/x", many), &[&format!(": expected at most {VALUES_MAX} values, got more")]);
 
+    let long = json!({ "k".repeat(500): vec![0; 5_000] });
+    let got = Descriptor::parse(with("/spec/x", long), KindSet::Core).unwrap_err();
+    let message = "expected keys of at most 2097152 bytes, each counted for every value below it";
+    assert!(got[0].message.starts_with(message), "{}", got[0]);
+    check(with("/spec/x", json!({ "k".repeat(60_000): vec![0; 5_000] })), &[]);
+
+    let null = json!({ "k".repeat(60_000): "\0" });
+    let got = Descriptor::parse(with("/spec/x", null), KindSet::Core).unwrap_err();
+    assert_eq!(got[0].field.len(), "spec.x[\"\"]".len() + 80 + '…'.len_utf8());
+
     let empty = with("/spec/definition", json!("")).to_string().len();
     let fill = |bytes: usize| with("/spec/definition", json!("x".repeat(bytes)));
     check(fill(DESCRIPTOR_BYTES_MAX - empty), &[]);

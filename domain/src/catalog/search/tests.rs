@@ -81,6 +81,49 @@ fn long_keys_are_dropped_and_long_values_only_exist() {
     check(json!({ "spec": spec }), &[], &[&value, "spec.b", &key]);
 }
 
+/// What is kept and looked at of all paths, in bytes.
+fn bytes_of_paths(json: &Value) -> (usize, usize) {
+    let (keys, mut seen) = (Keys::of(json), 0);
+    leaves(json, &mut |key, _| seen += key.len());
+    (keys.written.len() + keys.lower.len(), seen)
+}
+
+#[test]
+fn a_long_key_is_not_repeated_for_each_value_below_it() {
+    let values = json!({ "one": vec![1; 9_000], "texts": vec!["text"; 500] });
+    let json = json!({ "kind": "API", "spec": { "k".repeat(60_000): values, "x": 1 } });
+    assert_eq!(bytes_of_paths(&json), (2 * "kindspec.x".len(), "kindspec.x".len()));
+    assert_eq!(flatten(&json, &[]).len(), 4);
+    assert_eq!(keys_that_differ_in_case(&json), Ok(vec![]));
+    // In a list of texts, each is a key.
+    let (kept, seen) = bytes_of_paths(&json!({ "tags": ["t".repeat(60_000)] }));
+    assert_eq!((kept, seen), (2 * "tags".len(), "tags".len()));
+}
+
+#[test]
+fn the_keys_of_a_descriptor_are_bounded_in_all() {
+    let with = |values: usize| json!({ "k".repeat(PATH_BYTES_MAX): vec![1; values] });
+    let most = KEYS_BYTES_MAX / PATH_BYTES_MAX;
+    assert_eq!(keys_that_differ_in_case(&with(most)), Ok(vec![]));
+    let refused = keys_that_differ_in_case(&with(9_000));
+    assert_eq!(refused, Err(9_000 * PATH_BYTES_MAX));
+    let (kept, _) = bytes_of_paths(&with(9_000));
+    assert!(kept <= 2 * KEYS_BYTES_MAX, "{kept} bytes are kept");
+}
+
+#[test]
+fn keys_of_the_greatest_length_are_found_whatever_they_are_written_in() {
+    for character in ["k", "é", "€", "K", "İ", "𐐀"] {
+        let units = character.to_lowercase().encode_utf16().count();
+        let fits = character.repeat(KEY_LENGTH_MAX / units);
+        let rows = flatten(&json!({ fits.clone(): 1 }), &[]);
+        assert!(rows.iter().any(|it| it.key == fits.to_lowercase()), "{character}");
+        let long = fits + character;
+        let rows = flatten(&json!({ long.clone(): 1 }), &[]);
+        assert!(rows.iter().all(|it| it.key != long.to_lowercase()), "{character}");
+    }
+}
+
 #[test]
 fn name_namespace_and_uid_can_always_be_asked_for() {
     let row = |key: &str, text: Option<&str>| SearchRow {
