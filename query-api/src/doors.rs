@@ -1,6 +1,7 @@
 //! All doors of one node, put together.
 
 pub(crate) mod bounded;
+mod connections;
 pub(crate) mod observed;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::bounded::Bounds;
+pub use self::connections::Connections;
 use crate::auth::Verifier;
 use crate::auth::verifier::GraphqlAuthenticator;
 use crate::context::Context;
@@ -42,19 +44,15 @@ pub struct Doors;
 
 impl Doors {
     /// Serves `router` on `listener` until `shutdown` is cancelled and open requests have ended.
-    ///
-    /// # Errors
-    ///
-    /// If the listener fails.
     pub async fn serve<L>(
         listener: L,
         router: Router,
+        bounds: Connections,
         shutdown: CancellationToken,
-    ) -> std::io::Result<()>
-    where
-        L: Listener<Addr: std::fmt::Debug>,
+    ) where
+        L: Listener,
     {
-        axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
+        connections::serve(listener, router, bounds, shutdown).await;
     }
 
     /// The routes of a node that has not started yet, and may be waiting for something.

@@ -25,7 +25,7 @@ pub mod transport;
 mod turns;
 
 pub use context::Context;
-pub use doors::{Doors, Settings};
+pub use doors::{Connections, Doors, Settings};
 
 #[cfg(test)]
 mod testing;

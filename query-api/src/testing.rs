@@ -25,7 +25,7 @@ use vault::{Keyring, MemoryVault, Root};
 use self::held::{HeldLog, Hold};
 use crate::limits::Limits;
 use crate::rest::RenderMetrics;
-use crate::{Context, Doors, Settings, auth};
+use crate::{Connections, Context, Doors, Settings, auth};
 
 /// What one operation may read and say: less than usual, so that little is too much.
 pub(crate) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -155,7 +155,9 @@ impl Site {
         let doors = doors(context.clone(), &shutdown);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, doors).await.unwrap() });
+        let forever = CancellationToken::new();
+        let connections = Connections::new(1_024, SOON);
+        tokio::spawn(Doors::serve(listener, doors, connections, forever));
 
         let nobody = Member { tenant: TenantId::SYSTEM, token: String::new() };
         let limits = ClientLimits { time: SOON, ..ClientLimits::default() };

@@ -3,7 +3,7 @@
 //! The only module that reads the environment. `config.default.toml` is the manual.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::Path;
 use std::process::Command;
 
@@ -83,6 +83,10 @@ pub(crate) struct Http {
     pub listen: SocketAddr,
     /// The largest request body, in bytes.
     pub body_bytes_max: usize,
+    /// How many connections may be open at a time.
+    pub connections_max: NonZeroUsize,
+    /// How long the head of a request may take, in milliseconds.
+    pub head_time_max_ms: NonZeroU64,
     /// How long a query waits for its position token, in milliseconds.
     pub visibility_wait_ms: u64,
 }

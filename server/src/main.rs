@@ -10,6 +10,7 @@ mod bench;
 mod cli;
 mod command;
 mod config;
+mod connections;
 mod demo;
 mod failure;
 mod folder;

@@ -1,6 +1,7 @@
 //! Breaking the real process on purpose, and counting what is left.
 
 mod cluster;
+mod crowds;
 mod dump;
 mod following;
 mod history;

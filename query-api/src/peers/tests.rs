@@ -24,7 +24,7 @@ use self::authority::Authority;
 use super::{COMMANDS, Carried, NotCarried, PeerListener, REACTIONS};
 use crate::auth::Credential;
 use crate::testing::{Member, SOON, Site};
-use crate::{Doors, Settings, auth};
+use crate::{Connections, Doors, Settings, auth};
 
 /// The body of the largest request that fits.
 const BODY_BYTES_MAX: usize = 4_096;
@@ -68,7 +68,7 @@ impl Door {
         let settings = Settings { body_bytes_max: BODY_BYTES_MAX, ..site.settings() };
         let router = Doors::between_processes(site.context.clone(), &settings);
         let forever = CancellationToken::new();
-        tokio::spawn(Doors::serve(listener, router.clone(), forever));
+        tokio::spawn(Doors::serve(listener, router.clone(), Connections::of_peers(), forever));
         Self { peer: client(&identity), site, authority, address, router }
     }
 

@@ -10,7 +10,7 @@ use chrono::Utc;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use query_api::limits::Limits;
 use query_api::rest::RenderMetrics;
-use query_api::{Doors, Settings};
+use query_api::{Connections, Doors, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client;
 use crate::config::{Config, Environment};
+use crate::connections;
 use crate::demo::{self, Demo};
 use crate::folder::{Folder, Purpose};
 use crate::node::Node;
@@ -51,7 +52,8 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let address = listener.local_addr()?;
     let mut told = pin!(interrupted());
     let waiting = Waiting::new(config);
-    let starting = Starting::open(&listener, &waiting)?;
+    let connections = connections::of(&config.http);
+    let starting = Starting::open(&listener, &waiting, connections)?;
     let mut node = tokio::select! {
         started = start(config, purpose, &folder, &waiting) => started?,
         told = &mut told => return told,
@@ -62,14 +64,15 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let render = RenderMetrics(Arc::new(move || metrics.render()));
     let router = Doors::router(node.context.clone(), &settings, render);
     announce(config, &node, purpose, &format!("http://{address}")).await?;
-    let mut server = tokio::spawn(Doors::serve(listener, router, shutdown.clone()));
+    let mut server = tokio::spawn(Doors::serve(listener, router, connections, shutdown.clone()));
     let closed_to_peers = CancellationToken::new();
     let between = node.listener.take().map(|listener| {
         let router = Doors::between_processes(node.context.clone(), &settings);
-        tokio::spawn(Doors::serve(listener, router, closed_to_peers.clone()))
+        let (connections, closed) = (Connections::of_peers(), closed_to_peers.clone());
+        tokio::spawn(Doors::serve(listener, router, connections, closed))
     });
     let outgrown = tokio::select! {
-        ended = &mut server => ended?.map(|()| None)?,
+        ended = &mut server => ended.map(|()| None)?,
         told = &mut told => told.map(|()| None)?,
         outgrown = node.commands.outgrown() => Some(outgrown),
     };
@@ -107,17 +110,17 @@ async fn start(
 /// The doors of a node that has not started yet, at the address where it will serve.
 struct Starting {
     closed: CancellationToken,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
 }
 
 impl Starting {
-    fn open(listener: &TcpListener, waiting: &Waiting) -> Result<Self> {
+    fn open(listener: &TcpListener, waiting: &Waiting, most: Connections) -> Result<Self> {
         let closed = CancellationToken::new();
         // Both are the same socket: who comes in between waits in its queue.
         let listener = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
         let listener = TcpListener::from_std(listener)?;
         let router = Doors::while_starting(waiting.shown());
-        let server = tokio::spawn(Doors::serve(listener, router, closed.clone()));
+        let server = tokio::spawn(Doors::serve(listener, router, most, closed.clone()));
         Ok(Self { closed, server })
     }
 
@@ -130,7 +133,7 @@ impl Starting {
 }
 
 /// Waits until the requests at a door that was closed have ended, within bounds.
-async fn drain(door: JoinHandle<std::io::Result<()>>) {
+async fn drain(door: JoinHandle<()>) {
     if tokio::time::timeout(DRAIN_MAX, door).await.is_err() {
         tracing::warn!(waited_s = DRAIN_MAX.as_secs(), "some requests did not end in time");
     }

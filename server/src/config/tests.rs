@@ -36,7 +36,13 @@ fn the_file_overrides_the_defaults_and_the_environment_the_file() {
 
 #[test]
 fn what_must_not_be_zero_is_refused_when_it_is() {
-    for key in ["COMMANDS_SNAPSHOT_EVERY_EVENTS", "READS_CONNECTIONS_MAX", "READS_TIME_MAX_MS"] {
+    for key in [
+        "COMMANDS_SNAPSHOT_EVERY_EVENTS",
+        "READS_CONNECTIONS_MAX",
+        "READS_TIME_MAX_MS",
+        "HTTP_CONNECTIONS_MAX",
+        "HTTP_HEAD_TIME_MAX_MS",
+    ] {
         refused(None, &[(&format!("CALLBOARD_{key}"), "0")], "expected a nonzero");
     }
 }

@@ -93,6 +93,13 @@ impl Server {
         self.signal("-CONT");
     }
 
+    /// Lets it have only so many files open, connections among them.
+    pub(crate) fn limit_files(&self, most: u32) {
+        let (process, limit) = (self.process.id().to_string(), format!("--nofile={most}:{most}"));
+        let set = std::process::Command::new("prlimit").args(["--pid", &process, &limit]).status();
+        assert!(set.expect("`prlimit` is there").success());
+    }
+
     fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
         let told = std::process::Command::new("kill").args([signal, &id]).status();

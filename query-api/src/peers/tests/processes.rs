@@ -26,7 +26,7 @@ use super::{carried, client, refused, rename};
 use crate::auth::{Credential, Session, Verifier};
 use crate::peers::{COMMANDS, Carried, Carrier, NotCarried, PeerListener, Sender};
 use crate::testing::{SOON, settings};
-use crate::{Context, Doors, auth};
+use crate::{Connections, Context, Doors, auth};
 
 /// The real client, which loses as many answers, or waits for as many for ever, as it is told to.
 #[derive(Debug)]
@@ -97,7 +97,12 @@ impl Process {
         let context = context.with_peers(sender);
         let router =
             Doors::between_processes(context.clone(), &settings(&CancellationToken::new()));
-        tokio::spawn(Doors::serve(listener, router, CancellationToken::new()));
+        tokio::spawn(Doors::serve(
+            listener,
+            router,
+            Connections::of_peers(),
+            CancellationToken::new(),
+        ));
         Self { commands, context, address, lost, silent, _folder: folder, _place: place }
     }
 
