@@ -14,7 +14,7 @@ mod server;
 mod services;
 
 pub(crate) use api::Api;
-pub(crate) use binary::callboard;
+pub(crate) use binary::{callboard, callboard_next};
 pub(crate) use cluster::{Cluster, Ground, database};
 pub(crate) use installation::{Installation, Ran, free_address};
 pub(crate) use profile::Profile;

@@ -9,6 +9,7 @@
 mod coverage;
 mod deny;
 mod development;
+mod next;
 mod step;
 mod test;
 
@@ -27,6 +28,8 @@ enum Chore {
     Coverage(coverage::Options),
     /// Checks licences, bans and sources of all dependencies (needs cargo-deny).
     Deny(deny::Options),
+    /// Builds the next version of the binary beside this one, for the rehearsal of an upgrade.
+    Next,
     /// Keeps a Kafka and a PostgreSQL running for development.
     #[command(subcommand)]
     Services(development::Action),
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Chore::Test(options) => test::run(&options),
         Chore::Coverage(options) => coverage::run(&options),
         Chore::Deny(options) => deny::run(&options),
+        Chore::Next => next::run(),
         Chore::Services(action) => development::run(&action),
     }
 }

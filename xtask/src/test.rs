@@ -12,7 +12,7 @@ use anyhow::Result;
 use xtask::services::Services;
 
 use crate::step::{self, Counts, Need, Outcome};
-use crate::{cargo, root};
+use crate::{cargo, next, root};
 
 /// What `cargo xtask test` can be told.
 #[derive(clap::Args)]
@@ -54,14 +54,18 @@ const STEPS: &[(&str, &[&str], Run)] = &[
         Run::Thorough,
     ),
     (FIRST_TESTS, &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"], Run::Any),
-    // Integration tests start the real binary.
-    ("build", &["build", "--workspace", "--bins"], Run::Any),
+    // Integration tests start the real binary, and one of them its next version.
+    (NEXT_VERSION, next::NEXT, Run::Thorough),
+    ("build", next::THIS, Run::Any),
     ("integration tests", &["test", "--workspace", "--test", "*", "--no-fail-fast"], Run::Any),
     ("doc tests", &["test", "--workspace", "--doc", "--no-fail-fast"], Run::Thorough),
 ];
 
 /// The first step that runs tests. Services that they need start while what is before it runs.
 const FIRST_TESTS: &str = "unit tests";
+
+/// The step after which what was built is put aside.
+const NEXT_VERSION: &str = "next version";
 
 /// Runs the steps one after the other, all of them, and sums up.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -85,7 +89,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
                 .env("CALLBOARD_SHARED", &shared)
                 .envs(services.iter().flat_map(Services::variables))
                 .env("RUSTDOCFLAGS", "-D warnings");
-            outcomes.push(step::run(name, &mut command)?);
+            let outcome = step::run(name, &mut command)?;
+            if *name == NEXT_VERSION && outcome.ok {
+                next::keep()?;
+            }
+            outcomes.push(outcome);
         }
     }
     let present = Need::ALL.into_iter().filter(|it| match it {

@@ -22,6 +22,15 @@ pub(crate) fn callboard() -> &'static Path {
     })
 }
 
+/// The next version of the program, with which an upgrade is rehearsed: `$CALLBOARD_BINARY_NEXT`, else
+/// the one beside this very test, which `cargo xtask next` and `cargo xtask test` build.
+pub(crate) fn callboard_next() -> PathBuf {
+    let given = std::env::var_os("CALLBOARD_BINARY_NEXT").map(PathBuf::from);
+    let path = given.unwrap_or_else(|| beside_this_test().with_file_name("callboard-next"));
+    assert!(path.is_file(), "there is no {}; `cargo xtask next` builds it", path.display());
+    path
+}
+
 /// Builds what the integration step of `cargo xtask test` has built, with the same features, so
 /// that after it this does nothing.
 fn build() {

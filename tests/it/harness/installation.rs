@@ -21,6 +21,7 @@ pub(crate) struct Installation {
     home: TempDir,
     address: SocketAddr,
     settings: Vec<(&'static str, String)>,
+    binary: PathBuf,
 }
 
 /// What a command of the command line did.
@@ -50,13 +51,19 @@ impl Ran {
 impl Installation {
     pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
-        Self { home, address: free_address(), settings: Vec::new() }
+        let binary = callboard().to_owned();
+        Self { home, address: free_address(), settings: Vec::new(), binary }
     }
 
     /// The same with a setting, named as in the environment.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.settings.push((name, value.into()));
         self
+    }
+
+    /// Replaces the binary; what runs goes on as it is.
+    pub(crate) fn put(&mut self, binary: &Path) {
+        binary.clone_into(&mut self.binary);
     }
 
     /// Where a test may keep files of its own.
@@ -75,7 +82,7 @@ impl Installation {
 
     /// The binary with `arguments`, on this folder and address and without other settings.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(callboard());
+        let mut command = Command::new(&self.binary);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("CALLBOARD_") {
                 command.env_remove(name);

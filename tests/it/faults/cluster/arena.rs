@@ -5,6 +5,7 @@
 //! served again, and judges what is in the log by then.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -54,7 +55,7 @@ pub(crate) struct Arena {
     pub(crate) figures: Arc<Figures>,
     tenants: Vec<Arc<Tenant>>,
     clients: Vec<Client>,
-    log: KafkaLog,
+    pub(crate) log: KafkaLog,
     follower: Follower,
     history: History,
     /// The longest time that a tenant's changes, and its reads, were not served, for each fault.
@@ -121,6 +122,15 @@ impl Arena {
 
     pub(crate) fn installation(&self, which: usize) -> &Installation {
         [&self.cluster.first, &self.cluster.second][which]
+    }
+
+    /// Ends a process as an operator does, and starts another version of it in its place.
+    pub(crate) async fn replace(&mut self, which: usize, binary: &Path) {
+        if let Some(server) = self.servers[which].take() {
+            server.stop().await;
+        }
+        [&mut self.cluster.first, &mut self.cluster.second][which].put(binary);
+        self.start_again(which).await;
     }
 
     /// A process that runs.

@@ -5,6 +5,7 @@
 mod brokers;
 mod processes;
 mod storage;
+mod upgrade;
 
 use tokio::sync::{Mutex, MutexGuard};
 
