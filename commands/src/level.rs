@@ -66,7 +66,7 @@ impl Process {
     }
 }
 
-/// What it says of itself; read back by [`Process::of`].
+/// What it says of itself; read back by `Process::of`.
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "level {}", self.speaks)?;
