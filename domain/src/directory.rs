@@ -360,8 +360,7 @@ impl Directory {
         Ok(self.first_level(now).into_iter().chain([registered]).collect())
     }
 
-    /// An installation that begins has no older process: it has the level of the binary that it
-    /// begins with.
+    /// An installation that begins has no older process: it has the level of its first binary.
     fn first_level(&self, now: DateTime<Utc>) -> Option<Event> {
         let is_new = self.slugs.is_empty() && self.level() < Level::SPOKEN;
         is_new.then_some(Event::LevelRaised { to: Level::SPOKEN, at: now })
