@@ -16,10 +16,10 @@ pub struct Types(Vec<String>);
 /// Why types cannot be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TypesError {
-    /// There are more than [`TYPES_MAX`].
+    /// There are more than `TYPES_MAX`.
     #[error("expected at most {TYPES_MAX} `types`, got {0}")]
     TooMany(usize),
-    /// One is longer than [`TYPE_BYTES_MAX`].
+    /// One is longer than `TYPE_BYTES_MAX`.
     #[error("expected `types` of at most {TYPE_BYTES_MAX} bytes each, got one of {0}")]
     TooLong(usize),
 }
