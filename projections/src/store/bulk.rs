@@ -33,7 +33,9 @@ impl<const WIDTH: usize> Rows<WIDTH> {
         after: &str,
     ) -> Result<(), StoreError> {
         match connection {
-            Connection::Sqlite(connection) => sqlite::insert(self, connection, insert, after).await,
+            Connection::Sqlite(session) => {
+                sqlite::insert(self, session.ready().await?, insert, after).await
+            }
             Connection::Postgres(session) => postgres::insert(self, session, insert, after).await,
         }
     }
@@ -47,8 +49,8 @@ impl<const WIDTH: usize> Rows<WIDTH> {
     ) -> Result<(), StoreError> {
         let condition = whole(&columns);
         match connection {
-            Connection::Sqlite(connection) => {
-                sqlite::delete(self, connection, table, &condition).await
+            Connection::Sqlite(session) => {
+                sqlite::delete(self, session.ready().await?, table, &condition).await
             }
             Connection::Postgres(session) => {
                 postgres::delete(self, session, table, &condition).await
@@ -76,8 +78,8 @@ impl<const WIDTH: usize> Rows<WIDTH> {
         condition: &str,
     ) -> Result<Vec<Row>, StoreError> {
         match connection {
-            Connection::Sqlite(connection) => {
-                sqlite::fetch(self, connection, select, condition).await
+            Connection::Sqlite(session) => {
+                sqlite::fetch(self, session.ready().await?, select, condition).await
             }
             Connection::Postgres(session) => {
                 postgres::fetch(self, session, select, condition).await

@@ -3,16 +3,12 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-use sqlx::{Database, Sqlite, SqliteConnection};
-use sqlx_core::transaction::TransactionManager;
-
-use super::postgres::{self, Session};
-use super::{Sql, StoreError, file};
+use super::{Sql, StoreError, file, postgres};
 
 /// A connection of the database in use.
 pub(crate) enum Connection {
-    Sqlite(SqliteConnection),
-    Postgres(Box<Session>),
+    Sqlite(Box<file::Session>),
+    Postgres(Box<postgres::Session>),
 }
 
 impl fmt::Debug for Connection {
@@ -20,8 +16,6 @@ impl fmt::Debug for Connection {
         f.write_str("Connection")
     }
 }
-
-type SqliteTransactions = <Sqlite as Database>::TransactionManager;
 
 /// A transaction; dropping it undoes everything.
 pub(crate) struct Transaction<'c> {
@@ -47,8 +41,8 @@ impl DerefMut for Transaction<'_> {
 /// Begins a transaction; dropping it undoes everything.
 pub(crate) async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
     let open = match connection {
-        Connection::Sqlite(connection) => {
-            SqliteTransactions::begin(connection, None).await?;
+        Connection::Sqlite(session) => {
+            session.begin().await?;
             true
         }
         Connection::Postgres(session) => session.begin().await?,
@@ -60,7 +54,7 @@ impl Transaction<'_> {
     /// Makes everything since its beginning visible, at once.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         match &mut *self.connection {
-            Connection::Sqlite(connection) => SqliteTransactions::commit(connection).await?,
+            Connection::Sqlite(session) => session.commit().await?,
             Connection::Postgres(session) => session.commit().await?,
         }
         self.open = false;
@@ -70,7 +64,7 @@ impl Transaction<'_> {
     /// Undoes everything since its beginning.
     pub(crate) async fn rollback(mut self) -> Result<(), StoreError> {
         match &mut *self.connection {
-            Connection::Sqlite(connection) => SqliteTransactions::rollback(connection).await?,
+            Connection::Sqlite(session) => session.rollback().await?,
             Connection::Postgres(session) => session.rollback().await?,
         }
         self.open = false;
@@ -82,7 +76,7 @@ impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         match &mut *self.connection {
             _ if !self.open => (),
-            Connection::Sqlite(connection) => SqliteTransactions::start_rollback(connection),
+            Connection::Sqlite(session) => session.start_rollback(),
             Connection::Postgres(session) => session.start_rollback(),
         }
     }
@@ -104,13 +98,10 @@ pub(crate) async fn set_durability(
     connection: &mut Connection,
     durability: Durability,
 ) -> Result<(), StoreError> {
-    if let Connection::Postgres(session) = connection {
-        return session.set_durability(durability).await;
+    match connection {
+        Connection::Sqlite(session) => session.set_durability(durability).await,
+        Connection::Postgres(session) => session.set_durability(durability).await,
     }
-    for it in file::durability(durability) {
-        Sql::new(&it).execute(connection).await?;
-    }
-    Ok(())
 }
 
 /// Makes everything that was committed survive a power cut. `last` is a transaction since which

@@ -1,14 +1,17 @@
 //! Table sets as SQLite files in a folder.
 
+mod session;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
 
 use super::{Access, Connection, Durability, Sql, StoreError};
+
+pub(crate) use session::Session;
 
 /// How long a statement waits for another process's transaction. In seconds: 30.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,12 +32,8 @@ impl Folder {
         self.0.join(format!("{name}.db"))
     }
 
-    pub(super) async fn connect(
-        &self,
-        name: &str,
-        access: Access,
-    ) -> Result<SqliteConnection, StoreError> {
-        Ok(options(&self.path(name), access).connect().await?)
+    pub(super) async fn connect(&self, name: &str, access: Access) -> Result<Session, StoreError> {
+        Session::connect(options(&self.path(name), access)).await
     }
 
     /// Removes the file and what belongs to it. Whoever still has it open can go on reading.
@@ -89,7 +88,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// How a connection is told what a power cut may cost.
-pub(super) fn durability(durability: Durability) -> [String; 3] {
+fn durability(durability: Durability) -> [String; 3] {
     // What is sorted on the way to an index may be larger than memory.
     let (synchronous, sorted_in, pages) = match durability {
         Durability::Disposable => ("off", "file", PAGES_MAX),
@@ -133,3 +132,6 @@ pub(super) async fn write_back(connection: &mut Connection) -> Result<bool, Stor
 pub(super) fn definition(text: &str) -> String {
     text.replace("/* clustered */", "WITHOUT ROWID")
 }
+
+#[cfg(test)]
+mod tests;

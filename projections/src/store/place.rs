@@ -80,7 +80,8 @@ impl Place {
     pub(crate) async fn connect(&self, access: Access) -> Result<Connection, StoreError> {
         match &self.database {
             Database::Folder(folder) => {
-                Ok(Connection::Sqlite(folder.connect(&self.name, access).await?))
+                let session = folder.connect(&self.name, access).await?;
+                Ok(Connection::Sqlite(Box::new(session)))
             }
             Database::Postgres(database) => {
                 let purpose = match access {

@@ -154,7 +154,7 @@ impl Readers {
         };
         let deadline = Deadline::new();
         let over = deadline.clone();
-        let mut handle = sqlite.lock_handle().await?;
+        let mut handle = sqlite.ready().await?.lock_handle().await?;
         handle.set_progress_handler(INSTRUCTIONS, move || !over.is_over());
         drop(handle);
         Ok(Open { connection, deadline: Some(deadline) })

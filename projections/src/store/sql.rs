@@ -192,10 +192,11 @@ impl Sql {
     pub(crate) async fn fetch(self, connection: &mut Connection) -> Result<Vec<Row>, StoreError> {
         self.trace();
         match connection {
-            Connection::Sqlite(connection) => {
+            Connection::Sqlite(session) => {
                 let (text, arguments) = self.for_sqlite();
                 let text = AssertSqlSafe(text).into_sql_str();
-                let rows = sqlx::query_with(text, arguments).fetch_all(connection).await?;
+                let rows =
+                    sqlx::query_with(text, arguments).fetch_all(session.ready().await?).await?;
                 Ok(rows.into_iter().map(Row::of_sqlite).collect())
             }
             Connection::Postgres(session) => session.fetch(self.for_postgres()).await,
@@ -209,10 +210,12 @@ impl Sql {
     ) -> Result<Option<Row>, StoreError> {
         self.trace();
         match connection {
-            Connection::Sqlite(connection) => {
+            Connection::Sqlite(session) => {
                 let (text, arguments) = self.for_sqlite();
                 let text = AssertSqlSafe(text).into_sql_str();
-                let row = sqlx::query_with(text, arguments).fetch_optional(connection).await?;
+                let row = sqlx::query_with(text, arguments)
+                    .fetch_optional(session.ready().await?)
+                    .await?;
                 Ok(row.map(Row::of_sqlite))
             }
             Connection::Postgres(session) => {
@@ -229,10 +232,10 @@ impl Sql {
     ) -> Result<(), StoreError> {
         self.trace();
         match connection {
-            Connection::Sqlite(connection) => {
+            Connection::Sqlite(session) => {
                 let (text, arguments) = self.for_sqlite();
                 let text = AssertSqlSafe(text).into_sql_str();
-                let mut rows = sqlx::query_with(text, arguments).fetch(connection);
+                let mut rows = sqlx::query_with(text, arguments).fetch(session.ready().await?);
                 while let Some(row) = rows.try_next().await? {
                     if take(&Row::of_sqlite(row))?.is_break() {
                         break;
@@ -252,10 +255,11 @@ impl Sql {
     /// Runs it and returns how many rows it changed.
     pub(crate) async fn execute(self, connection: &mut Connection) -> Result<u64, StoreError> {
         match connection {
-            Connection::Sqlite(connection) => {
+            Connection::Sqlite(session) => {
                 let (text, arguments) = self.for_sqlite();
                 let text = AssertSqlSafe(text).into_sql_str();
-                let done = sqlx::query_with(text, arguments).execute(connection).await?;
+                let done =
+                    sqlx::query_with(text, arguments).execute(session.ready().await?).await?;
                 Ok(done.rows_affected())
             }
             Connection::Postgres(session) => session.execute(self.for_postgres()).await,
