@@ -2,6 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// For how long nobody was seen to use tables before they are removed: several times as long as it
+/// takes everybody to connect anew to a server that crashed, and to say so. In seconds: 10.
+const UNUSED_MIN: Duration = Duration::from_secs(10);
 
 /// Where the tables are.
 #[derive(Clone, Debug)]
@@ -22,13 +27,16 @@ pub struct PostgresTables {
     /// made if it is not there and the owner of the tables may make roles. Lower-case letters,
     /// digits and underscores.
     pub reader_role: String,
+    /// For how long nobody was seen to use tables before they are removed.
+    pub(crate) unused_min: Duration,
 }
 
 impl PostgresTables {
     /// The database at `url`, which names host, database, user and password.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), reader_role: "callboard_reader".to_owned() }
+        let reader_role = "callboard_reader".to_owned();
+        Self { url: url.into(), reader_role, unused_min: UNUSED_MIN }
     }
 }
 

@@ -1,9 +1,15 @@
 //! Places for tables that go when they are dropped. Not for anything but tests.
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 use vault::temporary::TemporaryDatabase;
 
 use crate::{PostgresTables, Settings, Tables};
+
+/// For how long nobody was seen to use tables before they are removed. In milliseconds: 200, since
+/// no server of a test forgets who does.
+const UNUSED_MIN: Duration = Duration::from_millis(200);
 
 /// What keeps tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +56,10 @@ impl Temporary {
     pub fn tables(&self) -> Tables {
         match &self.0 {
             Kept::Folder(folder) => Tables::Folder(folder.path().to_owned()),
-            Kept::Database(database) => Tables::Postgres(PostgresTables::new(database.url())),
+            Kept::Database(database) => {
+                let settings = PostgresTables::new(database.url());
+                Tables::Postgres(PostgresTables { unused_min: UNUSED_MIN, ..settings })
+            }
         }
     }
 

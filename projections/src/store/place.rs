@@ -60,8 +60,8 @@ impl Database {
         matches!(self, Self::Postgres(_))
     }
 
-    /// Removes every set of tables whose name begins so, but `kept`, and but those that another
-    /// process is using.
+    /// Removes every set of tables whose name begins so, but `kept`. Those that several processes may
+    /// use go in the course of time, if no other process is using them.
     pub(crate) async fn remove_others(
         &self,
         beginning: &str,
@@ -105,7 +105,7 @@ impl Place {
         format!("{}.{table}", postgres::schema(&self.name))
     }
 
-    /// Removes it now if it is there and nobody uses it.
+    /// Removes it if it is there and nobody uses it, once that was seen for long enough.
     pub(crate) async fn remove_unused(&self) -> Result<(), StoreError> {
         match &self.database {
             Database::Folder(_) => Ok(()),
@@ -130,7 +130,7 @@ impl Place {
                     tracing::warn!(tables = self.name, %error, "old tables stay behind");
                 }
             }
-            Database::Postgres(database) => database.clone().remove_soon(self.name.clone()),
+            Database::Postgres(database) => database.clone().remove_replaced(&self.name),
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod definition;
 mod fitness;
+mod removal;
 mod session;
 
 use std::borrow::Cow;
@@ -25,20 +26,8 @@ pub(crate) use session::Session;
 /// What the names of all our schemas begin with.
 const SCHEMAS: &str = "callboard_";
 
-/// How long to wait for what others hold before a set of tables is left to them. In
-/// milliseconds: 10,000.
-const LOCK_TIMEOUT_MS: u32 = 10_000;
-
-/// How long to wait for what others hold at a start: long enough for the connections of a process
-/// that has just ended. In milliseconds: 1,000.
-const START_TIMEOUT_MS: u32 = 1_000;
-
 /// How often the server looks whether anybody still waits for an answer. In milliseconds: 20.
 const CONNECTION_CHECK_MS: u32 = 20;
-
-/// How long a server that has just started waits before it removes tables. It has forgotten who
-/// uses them, and whoever does says so again every [`HOLD_EVERY`]. In milliseconds: 10,000.
-const FORGETFUL_MS: i64 = 10_000;
 
 /// How often whoever uses tables makes sure that the server knows. In seconds: 2.
 pub(crate) const HOLD_EVERY: Duration = Duration::from_secs(2);
@@ -58,6 +47,8 @@ pub(super) enum Purpose {
 pub(crate) struct Postgres {
     options: PgConnectOptions,
     reader_role: Arc<str>,
+    /// For how long nobody was seen to use tables before they are removed.
+    unused_min: Duration,
     /// Looks after schemas.
     caretaker: Mutex<Session>,
 }
@@ -72,7 +63,7 @@ impl Postgres {
         fitness::check(&options, &settings.reader_role).await?;
         let reader_role = settings.reader_role.as_str().into();
         let caretaker = Mutex::new(Session::connect(options.clone(), None, &reader_role).await?);
-        Ok(Self { options, reader_role, caretaker })
+        Ok(Self { options, reader_role, unused_min: settings.unused_min, caretaker })
     }
 
     pub(super) async fn connect(
@@ -117,106 +108,6 @@ impl Postgres {
         sql.bind(schema(name));
         Ok(!self.caretaker.lock().await.fetch(sql.for_postgres()).await?.is_empty())
     }
-
-    pub(super) async fn remove_others(
-        &self,
-        beginning: &str,
-        kept: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let mut caretaker = self.caretaker.lock().await;
-        let mut sql =
-            Sql::new("SELECT nspname::text FROM pg_namespace WHERE starts_with(nspname, ");
-        sql.bind(schema(beginning)).push(")");
-        let kept = kept.map(schema);
-        for row in caretaker.fetch(sql.for_postgres()).await? {
-            let schema = row.text(0)?;
-            if Some(&schema) != kept.as_ref() {
-                drop_unused(&mut caretaker, &schema).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes a set of tables if nobody uses it.
-    pub(super) async fn remove_unused(&self, name: &str) -> Result<(), StoreError> {
-        drop_unused(&mut *self.caretaker.lock().await, &schema(name)).await
-    }
-
-    /// Removes a set of tables once nobody uses it any more. If another process goes on using it,
-    /// that one removes it, or whoever starts next.
-    pub(super) fn remove_soon(self: Arc<Self>, name: String) {
-        let removing = async move {
-            if let Err(error) = self.remove(&schema(&name)).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(tables = name, error, "old tables stay until a process starts");
-            }
-        };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(removing);
-        }
-    }
-
-    async fn remove(&self, schema: &str) -> Result<(), StoreError> {
-        drop_schema(&mut *self.caretaker.lock().await, schema, LOCK_TIMEOUT_MS).await
-    }
-}
-
-/// Whether a lock was not to be had in time.
-fn is_locked(error: &StoreError) -> bool {
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
-    let StoreError::Database(sqlx::Error::Database(error)) = error else { return false };
-    error.code().is_some_and(|it| it == LOCK_NOT_AVAILABLE)
-}
-
-/// Drops a schema unless another process uses it.
-async fn drop_unused(session: &mut Session, schema: &str) -> Result<(), StoreError> {
-    match drop_schema(session, schema, START_TIMEOUT_MS).await {
-        Err(error) if is_locked(&error) => {
-            tracing::info!(tables = schema, "another process uses these tables; they stay");
-            Ok(())
-        }
-        done => done,
-    }
-}
-
-/// Drops a schema that nobody uses, waiting so long for whoever does.
-async fn drop_schema(
-    session: &mut Session,
-    schema: &str,
-    timeout_ms: u32,
-) -> Result<(), StoreError> {
-    let Some(forgetful) = forgetful(session, schema, FORGETFUL_MS).await? else { return Ok(()) };
-    tokio::time::sleep(forgetful).await;
-    session.begin().await?;
-    for text in [
-        format!("SET LOCAL lock_timeout = {timeout_ms}"),
-        format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema}', 0))"),
-        format!("DROP SCHEMA IF EXISTS {schema} CASCADE"),
-    ] {
-        if let Err(error) = session.execute((text, PgArguments::default())).await {
-            session.rollback().await?;
-            return Err(error);
-        }
-    }
-    session.commit().await
-}
-
-/// How much longer the server may not know who uses a schema; none if there is none of this name.
-async fn forgetful(
-    session: &mut Session,
-    schema: &str,
-    time_ms: i64,
-) -> Result<Option<Duration>, StoreError> {
-    let mut sql = Sql::new("SELECT CAST(");
-    sql.bind(time_ms);
-    sql.push(
-        " - 1000 * extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) AS BIGINT)
-            FROM pg_namespace WHERE nspname = ",
-    );
-    sql.bind(schema);
-    let row = session.fetch(sql.for_postgres()).await?.into_iter().next();
-    let left = row.map(|it| it.integer(0)).transpose()?;
-    Ok(left.map(|it| Duration::from_millis(it.try_into().unwrap_or(0))))
 }
 
 /// The schema of a set: a name of ours, so it needs no quotes.

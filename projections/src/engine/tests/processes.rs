@@ -326,7 +326,7 @@ async fn a_process_with_another_log_stops_alone(on: Kind) {
 }
 
 /// Ends every connection that writes.
-async fn break_connections(world: &World) {
+pub(super) async fn break_connections(world: &World) {
     let place = database(&world.place).await.place("projections".to_owned());
     let mut connection = place.connect(Access::Write).await.unwrap();
     let text = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -385,7 +385,7 @@ async fn tables_are_held_again_after_connections_were_lost(on: Kind) {
     tokio::time::timeout(Duration::from_secs(60), held_again).await.unwrap();
     // Whose own connection was lost too.
     let other = super::database(&world.place).await;
-    other.remove_others("catalog-v", None).await.unwrap();
+    other.place(set_name(Model::Catalog, 1)).remove_unused().await.unwrap();
     assert_eq!(door.entities(0).await, 10);
 }
 

@@ -27,6 +27,10 @@ const REST_MAX: Duration = Duration::from_secs(1);
 /// How long it may take to connect. In seconds: 10.
 pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// How long to wait for whoever is removing the schema that is to be used. In seconds: 90, since the
+/// server ends a connection that does nothing of the kind after a minute.
+const HOLD_TIME_MAX: Duration = Duration::from_secs(90);
+
 /// The longest that a statement which writes waits for its answer, which never comes if the network
 /// was cut meanwhile. In minutes: 30, several times what it takes to sort the largest tables.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(30 * 60);
@@ -253,11 +257,20 @@ async fn connect(
 ) -> Result<PgConnection, StoreError> {
     let mut connection = in_time(CONNECT_TIME_MAX, async { Ok(options.connect().await?) }).await?;
     if let Some(schema) = holds {
-        let text = "SELECT pg_advisory_lock_shared(hashtextextended($1, 0))";
-        sqlx::query(text).bind(schema).execute(&mut connection).await?;
-        run(&mut connection, synchronous_commit(durability).to_owned()).await?;
+        in_time(HOLD_TIME_MAX, hold(&mut connection, schema, durability)).await?;
     }
     Ok(connection)
+}
+
+/// Keeps everybody from removing a schema, for as long as this is connected.
+async fn hold(
+    connection: &mut PgConnection,
+    schema: &str,
+    durability: Durability,
+) -> Result<(), StoreError> {
+    let text = "SELECT pg_advisory_lock_shared(hashtextextended($1, 0))";
+    sqlx::query(text).bind(schema).execute(&mut *connection).await?;
+    Ok(run(connection, synchronous_commit(durability).to_owned()).await?)
 }
 
 /// The order of transactions survives a crash of the server either way.

@@ -10,19 +10,17 @@ on_postgres! {
     a_text_holds_anything_but_the_one_character_it_cannot
     a_connection_that_was_lost_is_made_again
     a_writer_that_rests_too_long_holds_nothing_any_more
-    a_server_that_has_just_started_may_not_know_who_uses_what
     a_transaction_begins_where_a_connection_was_lost
     whoever_is_cut_off_holds_nothing_for_long
-    tables_that_another_process_uses_are_not_removed
 }
 
-async fn settings(on: Kind) -> (Temporary, PostgresTables) {
+pub(super) async fn settings(on: Kind) -> (Temporary, PostgresTables) {
     let place = Temporary::new(on).await;
     let Tables::Postgres(settings) = place.tables() else { panic!("it is PostgreSQL") };
     (place, settings)
 }
 
-async fn connected(settings: &PostgresTables) -> PgConnection {
+pub(super) async fn connected(settings: &PostgresTables) -> PgConnection {
     fitness::options(&settings.url).unwrap().connect().await.unwrap()
 }
 
@@ -30,7 +28,8 @@ async fn who_cannot_be_used_is_named_with_a_remedy(on: Kind) {
     let (_place, settings) = settings(on).await;
     let refused = async |url: &str, role: &str| {
         let reader_role = role.to_owned();
-        let error = Postgres::open(&PostgresTables { url: url.to_owned(), reader_role }).await;
+        let tables = PostgresTables { url: url.to_owned(), reader_role, ..settings.clone() };
+        let error = Postgres::open(&tables).await;
         let error = error.unwrap_err().to_string();
         assert!(!error.contains(&settings.url), "{error}");
         error
@@ -57,7 +56,7 @@ async fn who_cannot_be_used_is_named_with_a_remedy(on: Kind) {
     assert!(!format!("{settings:?}").contains(&owner));
 }
 
-async fn table(place: &Temporary) -> (Database, Connection) {
+pub(super) async fn table(place: &Temporary) -> (Database, Connection) {
     let database = Database::open(&place.tables()).await.unwrap();
     let mut writer = database.place("test".to_owned()).connect(Access::Write).await.unwrap();
     define(&mut writer, "CREATE TABLE t (a TEXT NOT NULL)").await.unwrap();
@@ -117,22 +116,7 @@ async fn a_writer_that_rests_too_long_holds_nothing_any_more(on: Kind) {
     assert_eq!(found[0].text(0).unwrap(), "next", "it has another connection");
 }
 
-async fn a_server_that_has_just_started_may_not_know_who_uses_what(on: Kind) {
-    let (place, _) = settings(on).await;
-    let (database, _writer) = table(&place).await;
-    let mut session = match database.choice().connect(Access::Write).await.unwrap() {
-        Connection::Postgres(session) => session,
-        Connection::Sqlite(_) => panic!("it is PostgreSQL"),
-    };
-    let century = 100 * 365 * 24 * 60 * 60 * 1_000;
-    let left = forgetful(&mut session, "callboard_test", century).await.unwrap();
-    assert!(left.unwrap() > Duration::from_secs(1));
-    let left = forgetful(&mut session, "callboard_test", 0).await.unwrap();
-    assert_eq!(left, Some(Duration::ZERO));
-    assert_eq!(forgetful(&mut session, "callboard_other", century).await.unwrap(), None);
-}
-
-async fn lose_connections(other: &mut PgConnection) {
+pub(super) async fn lose_connections(other: &mut PgConnection) {
     let text = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
         WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()";
     run(other, text.to_owned()).await.unwrap();
@@ -177,17 +161,4 @@ async fn whoever_is_cut_off_holds_nothing_for_long(on: Kind) {
             assert_eq!(shown[0].text(0).unwrap(), value, "{setting}");
         }
     }
-}
-
-async fn tables_that_another_process_uses_are_not_removed(on: Kind) {
-    let (place, _) = settings(on).await;
-    let (database, writer) = table(&place).await;
-    let tables = database.place("test".to_owned());
-    database.remove_others("te", None).await.unwrap();
-    assert!(tables.exists().await.unwrap());
-    drop(writer);
-    database.remove_others("te", Some("test")).await.unwrap();
-    assert!(tables.exists().await.unwrap(), "it is kept");
-    database.remove_others("te", None).await.unwrap();
-    assert!(!tables.exists().await.unwrap());
 }

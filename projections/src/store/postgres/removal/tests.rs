@@ -1,0 +1,128 @@
+use super::*;
+use crate::Tables;
+use crate::store::postgres::tests::{connected, lose_connections, settings};
+use crate::store::{Access, Connection, Database, Place, hold};
+use crate::temporary::{Kind, on_postgres};
+
+/// Far more than anything here needs.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+on_postgres! {
+    tables_that_another_process_uses_are_not_removed
+    whoever_connects_anew_finds_its_tables
+    what_was_seen_on_another_connection_counts_for_nothing
+    a_lock_that_is_held_for_long_is_waited_for_in_vain
+    whoever_is_cut_off_while_removing_can_go_on
+}
+
+async fn used(place: &Place) -> Connection {
+    place.connect(Access::Write).await.unwrap()
+}
+
+async fn gone(place: &Place) {
+    let gone = async {
+        while place.exists().await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it is removed");
+}
+
+async fn tables_that_another_process_uses_are_not_removed(on: Kind) {
+    let (place, _) = settings(on).await;
+    let database = Database::open(&place.tables()).await.unwrap();
+    let [kept, other] = ["test-kept", "test-other"].map(|it| database.place(it.to_owned()));
+    let (_, user) = (used(&kept).await, used(&other).await);
+    other.remove_unused().await.unwrap();
+    assert!(other.exists().await.unwrap(), "it is used");
+    drop(user);
+    database.remove_others("test", Some("test-kept")).await.unwrap();
+    gone(&other).await;
+    assert!(kept.exists().await.unwrap(), "it is kept");
+    database.remove_others("te", None).await.unwrap();
+    gone(&kept).await;
+}
+
+/// As after a crash of one of the server's processes: it has ended all connections, and goes on.
+async fn whoever_connects_anew_finds_its_tables(on: Kind) {
+    let (_place, mut settings) = settings(on).await;
+    settings.unused_min = PATIENCE;
+    let mut other = connected(&settings).await;
+    let database = Database::open(&Tables::Postgres(settings)).await.unwrap();
+    let tables = database.place("test".to_owned());
+    let mut user = used(&tables).await;
+    lose_connections(&mut other).await;
+    // Whoever looks after schemas has connected anew.
+    while tables.exists().await.is_err() {}
+    let removing = tables.remove_unused();
+    tokio::pin!(removing);
+    let removed = tokio::time::timeout(2 * ENDED_TIME_MAX, &mut removing).await;
+    removed.expect_err("it goes on looking, since nobody is seen to use them");
+    hold(&mut user).await.unwrap();
+    tokio::time::timeout(PATIENCE, removing).await.expect("it sees who uses them").unwrap();
+    assert!(tables.exists().await.unwrap());
+}
+
+async fn what_was_seen_on_another_connection_counts_for_nothing(on: Kind) {
+    let (place, settings) = settings(on).await;
+    let mut other = connected(&settings).await;
+    let database = Database::open(&place.tables()).await.unwrap();
+    let tables = database.place("test".to_owned());
+    drop(used(&tables).await);
+    let Connection::Postgres(mut session) = used(&database.choice()).await else {
+        panic!("it is PostgreSQL")
+    };
+    let seen_on = session.remade();
+    lose_connections(&mut other).await;
+    while tables.exists().await.is_err() {}
+    let mut removed = async |seen_on| {
+        let seen = drop_schema(&mut session, "callboard_test", seen_on).await.unwrap();
+        (seen, tables.exists().await.unwrap())
+    };
+    assert_eq!(removed(seen_on).await, (Seen::Unused, true));
+    assert_eq!(removed(seen_on + 1).await, (Seen::Missing, false));
+}
+
+async fn a_lock_that_is_held_for_long_is_waited_for_in_vain(on: Kind) {
+    let (place, _) = settings(on).await;
+    let database = Database::open(&place.tables()).await.unwrap();
+    let tables = database.place("test".to_owned());
+    let _user = used(&tables).await;
+    let Connection::Postgres(mut session) = used(&database.choice()).await else {
+        panic!("it is PostgreSQL")
+    };
+    let seen_on = session.remade();
+    let seen = drop_schema(&mut session, "callboard_test", seen_on).await.unwrap();
+    assert_eq!((seen, tables.exists().await.unwrap()), (Seen::Used, true));
+}
+
+async fn whoever_is_cut_off_while_removing_can_go_on(on: Kind) {
+    let (place, settings) = settings(on).await;
+    let mut other = connected(&settings).await;
+    let database = Database::open(&place.tables()).await.unwrap();
+    let tables = database.place("test".to_owned());
+    let _user = used(&tables).await;
+    let Connection::Postgres(mut session) = used(&database.choice()).await else {
+        panic!("it is PostgreSQL")
+    };
+    let mut cut_off = async || {
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut other).await.unwrap() {}
+        lose_connections(&mut other).await;
+    };
+    // It may have waited for the lock long enough before anybody saw that.
+    loop {
+        let seen_on = session.remade();
+        let mut removing = Box::pin(drop_schema(&mut session, "callboard_test", seen_on));
+        let removed = tokio::select! {
+            removed = &mut removing => removed,
+            () = cut_off() => removing.await,
+        };
+        if removed.is_err() {
+            break;
+        }
+    }
+    let asking = async { while look(&mut session, "callboard_test").await.is_err() {} };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it has another connection");
+}
