@@ -9,6 +9,7 @@ pub(crate) mod change;
 pub(crate) mod checkpoint;
 mod crew;
 mod each;
+mod error;
 pub(crate) mod fact;
 pub(crate) mod fold;
 mod generations;
@@ -36,7 +37,7 @@ use vault::Keyring;
 
 use crate::model::Model;
 use crate::read_models::ReadModels;
-use crate::store::{Access, Database, Meaning, StoreError};
+use crate::store::{Access, Database};
 use crate::tables::Tables;
 use batch::Guard;
 use change::Change;
@@ -47,6 +48,8 @@ use share::Share;
 use status::{ModelStatus, ParkedTenant};
 use teller::{Teller, Told};
 use worker::Tools;
+
+pub use error::EngineError;
 
 /// The longest one read may take unless the settings say otherwise. In seconds: 5, a thousand
 /// times what a page takes, and a sixth of what a request may take.
@@ -94,94 +97,6 @@ impl Settings {
             read_time_max: READ_TIME_MAX,
             read_bytes_max: READ_BYTES_MAX,
             filled_on: None,
-        }
-    }
-}
-
-/// Why the engine cannot run. All of these are for the operator.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The storage failed.
-    #[error("the storage of the {model} model failed")]
-    Storage {
-        /// Which model.
-        model: Model,
-        /// The cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The place of the tables cannot be used at all.
-    #[error("the read models have no place for their tables")]
-    Place(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The tables were filled from another log, or the log lost what they contain.
-    #[error("the {model} model does not belong to this log: {reason}; rebuild it")]
-    NotOurLog {
-        /// Which model.
-        model: Model,
-        /// What differs.
-        reason: String,
-    },
-    /// The log failed.
-    #[error(transparent)]
-    Log(#[from] event_log::LogError),
-    /// The engine was stopped while the model was being rebuilt.
-    #[error("stopped before the {model} model was rebuilt")]
-    Stopping {
-        /// Which model.
-        model: Model,
-    },
-    /// Another generation is taking the place of the one that was asked for; ask again.
-    #[error("another generation of the {model} model is taking the place of this one; ask again")]
-    Replaced {
-        /// Which model.
-        model: Model,
-    },
-    /// A tenant is not parked in this model.
-    #[error("{tenant} is not parked in the {model} model")]
-    NotParked {
-        /// Which model.
-        model: Model,
-        /// Which tenant.
-        tenant: TenantId,
-    },
-}
-
-impl EngineError {
-    pub(crate) fn storage(
-        model: Model,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Storage { model, source: source.into() }
-    }
-
-    /// Whether the log or the database is away, so that the same may succeed once it is back.
-    #[must_use]
-    pub fn is_away(&self) -> bool {
-        match self {
-            Self::Log(error) => error.is_away(),
-            Self::Storage { source, .. } | Self::Place(source) => {
-                source.downcast_ref::<StoreError>().is_some_and(StoreError::is_away)
-            }
-            Self::NotOurLog { .. }
-            | Self::Stopping { .. }
-            | Self::Replaced { .. }
-            | Self::NotParked { .. } => false,
-        }
-    }
-
-    /// Whether the same may succeed later.
-    pub(crate) fn is_passing(&self) -> bool {
-        match self {
-            Self::Log(error) => fold::passes(error),
-            Self::Storage { source, .. } => match source.downcast_ref::<StoreError>() {
-                Some(error) => error.meaning() == Meaning::Passing,
-                None => source.is::<tokio::time::error::Elapsed>(),
-            },
-            Self::Place(_)
-            | Self::NotOurLog { .. }
-            | Self::Stopping { .. }
-            | Self::Replaced { .. }
-            | Self::NotParked { .. } => false,
         }
     }
 }

@@ -65,6 +65,12 @@ impl Crew {
         let all = self.working.keys().copied().collect();
         self.dismiss(all).await;
         upkeep.abort();
+        // What it has open is closed before anybody else may come.
+        if let Err(error) = upkeep.await
+            && !error.is_cancelled()
+        {
+            tracing::error!(%error, "the upkeep of tables did not end well");
+        }
     }
 
     fn hire(&mut self, partition: Partition) {

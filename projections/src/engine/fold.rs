@@ -11,7 +11,7 @@ use crate::engine::EngineError;
 use crate::engine::change::Change;
 use crate::engine::checkpoint::Stage;
 use crate::engine::fact::{Fact, Unfit, Want};
-use crate::engine::table_set::Halt;
+use crate::engine::table_set::{Ended, Halt};
 use crate::model::Model;
 use crate::store::{Connection, Meaning, StoreError};
 use crate::{analytics, audit, billing, catalog, organisation};
@@ -154,7 +154,13 @@ impl Trouble {
     /// What is said of a partition of which nothing more is applied.
     pub(crate) fn halt(&self) -> Halt {
         match self {
-            Self::Final(_) | Self::Wrong(_) => Halt::ForGood(self.to_string()),
+            Self::Final(EngineError::NotOurLog { reason, .. }) => {
+                Halt::ForGood(Ended::NotOurLog(reason.clone()))
+            }
+            Self::Final(EngineError::Log(error)) => {
+                Halt::ForGood(Ended::LogLost(error.to_string()))
+            }
+            Self::Final(_) | Self::Wrong(_) => Halt::ForGood(Ended::Unusable(self.to_string())),
             Self::Unread(_) | Self::Passing(_) | Self::Panicked => Halt::Passing(self.to_string()),
         }
     }

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use event_log::Partition;
+use event_log::{Partition, Position};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -121,27 +121,29 @@ impl Observer {
             }
             self.hold_due = Instant::now() + HOLD_EVERY;
         }
+        let asked: Vec<_> = sets.iter().map(|it| (it, it.known())).collect();
         for row in question(&sets, only.as_deref()).fetch(&mut self.connection).await? {
             match row.integer(0)? {
                 LIVE => self.compare(generations, &row)?,
                 index => {
-                    let set = usize::try_from(index).ok().and_then(|it| sets.get(it));
-                    let set = set.expect("only the numbers of sets were asked for");
-                    self.learn(set, &row)?;
+                    let found = usize::try_from(index).ok().and_then(|it| asked.get(it));
+                    let (set, known) = found.expect("only the numbers of sets were asked for");
+                    self.learn(set, known, &row)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Takes note of how far a set is.
-    fn learn(&self, set: &Arc<TableSet>, row: &Row) -> Result<(), StoreError> {
+    /// Takes note of how far a set is, of which so much was `known` when that was asked.
+    fn learn(&self, set: &Arc<TableSet>, known: &[Position], row: &Row) -> Result<(), StoreError> {
         let (partition, checkpoint) = (Partition(row.number(1)?), checkpoint(row, 2)?);
         let upto = after(checkpoint.place.as_ref());
         if Tools::is_told(set) {
             self.tools.told.visible(partition, upto);
         }
-        let to_settle = set.learn(partition, checkpoint);
+        let known = known.get(partition.0 as usize).copied().unwrap_or_default();
+        let to_settle = set.learn(partition, known, checkpoint);
         if Tools::is_told(set) {
             self.tools.told.seen(partition, upto);
         }

@@ -91,7 +91,7 @@ pub(crate) async fn of(set: &TableSet, log: &dyn EventLog) -> Result<ModelStatus
             end,
             events_behind,
             time_behind: since.map_or(TimeDelta::zero(), |it| now - it.at),
-            stopped: it.stopped.map(|it| it.reason().to_owned()).or(unknown),
+            stopped: it.stopped.map(|it| it.reason()).or(unknown),
         });
     }
     let parked = set.parked().await.map_err(|it| EngineError::storage(set.model, it))?;

@@ -16,6 +16,7 @@ use crate::engine::checkpoint::{
     CLOSED, Checkpoint, NOWHERE, Place, Stage, mark, read_checkpoint, stored,
 };
 use crate::engine::status::ParkedTenant;
+use crate::engine::teller::after;
 use crate::engine::upkeep::Upkeep;
 use crate::model::Model;
 use crate::store::{
@@ -61,13 +62,39 @@ pub(crate) enum Halt {
     /// It is tried again.
     Passing(String),
     /// Nothing is tried until somebody has looked.
-    ForGood(String),
+    ForGood(Ended),
+}
+
+/// Why trying again cannot help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Ended {
+    /// Tables and log do not belong together.
+    #[error("it does not belong to this log: {0}; rebuild it")]
+    NotOurLog(String),
+    /// The log cannot be read on.
+    #[error("{0}")]
+    LogLost(String),
+    /// The tables are not those that our statements are for.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 impl Halt {
-    pub(crate) fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> String {
         match self {
-            Self::Passing(reason) | Self::ForGood(reason) => reason,
+            Self::Passing(reason) => reason.clone(),
+            Self::ForGood(ended) => ended.to_string(),
+        }
+    }
+}
+
+impl Ended {
+    /// As it is said to whoever waits for tables of `model`.
+    pub(crate) fn into_error(self, model: Model) -> EngineError {
+        match self {
+            Self::NotOurLog(reason) => EngineError::NotOurLog { model, reason },
+            Self::LogLost(reason) => EngineError::LogLost { model, reason },
+            Self::Unusable(reason) => EngineError::Unusable { model, reason },
         }
     }
 }
@@ -258,25 +285,46 @@ impl TableSet {
         });
     }
 
+    /// How far each partition is known to be: the position after the last.
+    pub(crate) fn known(&self) -> Vec<Position> {
+        self.progress.borrow().iter().map(|it| after(it.applied.as_ref())).collect()
+    }
+
     /// Takes note of what the tables say of `partition`, whoever wrote that, and answers whether
-    /// the set is to be settled.
-    pub(crate) fn learn(&self, partition: Partition, checkpoint: Checkpoint) -> bool {
+    /// the set is to be settled. They may say less than they once did, if the database has lost the
+    /// last transactions; unless more was noted since they were asked, when it was `known` to be
+    /// so far.
+    pub(crate) fn learn(
+        &self,
+        partition: Partition,
+        known: Position,
+        checkpoint: Checkpoint,
+    ) -> bool {
         self.note_stage(checkpoint.stage);
-        let upto = checkpoint.place.as_ref().map_or(Position::START, |it| it.position.next());
+        let upto = after(checkpoint.place.as_ref());
         let to_settle = self.stage() == Stage::Filling && self.has_filled(partition, upto);
-        if let Some(place) = checkpoint.place {
-            self.reached(partition, place);
-        }
+        self.progress.send_if_modified(|it| {
+            let Some(progress) = it.get_mut(partition.0 as usize) else { return false };
+            let noted = after(progress.applied.as_ref());
+            let is_news = upto > noted || (upto < noted && noted == known);
+            if is_news {
+                progress.applied = checkpoint.place;
+            }
+            is_news
+        });
         to_settle
     }
 
     /// Says that another generation takes the place of this one, and answers how far this one ever
     /// was: the position after the last, by partition. It stays so once that is committed.
-    pub(crate) async fn close(&self, transaction: &mut Connection) -> Result<Vec<u64>, StoreError> {
+    pub(crate) async fn close(
+        &self,
+        transaction: &mut Connection,
+    ) -> Result<Vec<Position>, StoreError> {
         mark(transaction, CLOSED).await?;
-        let sql = "SELECT position FROM checkpoints ORDER BY partition";
+        let sql = "SELECT position + 1 FROM checkpoints ORDER BY partition";
         let rows = Sql::new(sql).fetch(transaction).await?;
-        rows.iter().map(|it| Ok(u64::try_from(it.integer(0)? + 1).unwrap_or(0))).collect()
+        rows.iter().map(|it| Ok(Position(it.count(0)?))).collect()
     }
 
     /// Notes that the tables say they were complete once.

@@ -162,7 +162,7 @@ async fn a_log_that_lost_its_end_stops_the_worker(on: Kind) {
         let projections = start(&place, &log, &keyring).await;
         let mut progress = projections.models().set(Model::Audit).progress();
         let stopped = progress.wait_for(|it| it[0].stopped.is_some()).await.unwrap();
-        let said = stopped[0].stopped.clone().unwrap().reason().to_owned();
+        let said = stopped[0].stopped.clone().unwrap().reason();
         drop(stopped);
         assert!(said.contains(reason), "{said}");
         projections.stop().await;
@@ -413,9 +413,11 @@ async fn an_operator_reads_no_tenants_catalog(on: Kind) {
     projections.stop().await;
 }
 
+mod exchanging;
 mod filling;
 mod isolation;
 mod listening;
+mod losses;
 mod moods;
 mod processes;
 mod refusals;

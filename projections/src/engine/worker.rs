@@ -209,7 +209,12 @@ impl Worker {
             if checkpoint.closed {
                 return Ok(());
             }
-            let (mut reader, end) = self.open(&checkpoint).await?;
+            let mut stop = self.stop.clone();
+            let (mut reader, end) = tokio::select! {
+                opened = self.open(&checkpoint) => opened?,
+                // Somebody waits for its end, and the log may not answer.
+                _ = stop.wait_for(|it| *it) => return Ok(()),
+            };
             self.replay_taken_out().await?;
             self.set.stopped(self.partition, None);
             if after(checkpoint.place.as_ref()) >= end {

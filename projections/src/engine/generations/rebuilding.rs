@@ -4,18 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::{EventLog, Partition};
+use event_log::{EventLog, Partition, Position};
 
 use super::Generations;
 use crate::engine::EngineError;
 use crate::engine::checkpoint::Stage;
 use crate::engine::crew::Workers;
 use crate::engine::table_set::{Halt, Progress, TableSet, set_name};
+use crate::engine::teller::after;
 use crate::engine::worker::Tools;
 use crate::model::Model;
 use crate::store;
 
-/// How long the writers of a set wait for the one that takes its place. In seconds: 10.
+/// How long the writers of a set wait for the one that takes its place. In seconds: 10; then they go
+/// on, and it is tried again later.
 const CLOSING_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How long to wait before another generation is tried again that could not be gone over to. In
@@ -70,13 +72,14 @@ impl Generations {
 
     async fn rebuild_in_turn(&self, model: Model, tools: &Tools) -> Result<(), EngineError> {
         let mut attempts = Attempts::of(model);
-        let (next, ends) = loop {
+        let next = loop {
             match self.begin_next(model, tools).await {
                 Ok(begun) => break begun,
                 Err(error) => attempts.again(error).await?,
             }
         };
-        let exchanged = self.exchange(&next, &ends, &tools.for_all_partitions(), tools).await;
+        let filling = tools.for_all_partitions();
+        let exchanged = self.exchange(&next, Goal::WholeLog, &filling, tools).await;
         // What may have been chosen in spite of an error stays.
         if exchanged.is_err()
             && self.live.generation(model).await.is_ok_and(|it| it != Some(next.generation))
@@ -86,20 +89,15 @@ impl Generations {
         exchanged
     }
 
-    /// Makes the tables of the next generation, and says how far they have to get.
-    async fn begin_next(
-        &self,
-        model: Model,
-        tools: &Tools,
-    ) -> Result<(Arc<TableSet>, Vec<u64>), EngineError> {
+    /// Makes the tables of the next generation.
+    async fn begin_next(&self, model: Model, tools: &Tools) -> Result<Arc<TableSet>, EngineError> {
         let old = self.read_models().set(model).clone();
         let failed = |it| EngineError::storage(model, it);
         let chosen = self.live.generation(model).await.map_err(failed)?;
         let generation = chosen.unwrap_or(0).max(old.generation) + 1;
         let left = self.database.place(set_name(model, generation));
         left.remove_unused().await.map_err(failed)?;
-        let ends = ends_of(tools.log.as_ref()).await?;
-        Ok((self.open_next(model, generation, tools).await?, ends))
+        self.open_next(model, generation, tools).await
     }
 
     /// Goes over to a generation that another process has chosen.
@@ -110,7 +108,7 @@ impl Generations {
         }
         let adopted = async {
             let next = self.open_next(model, generation, tools).await?;
-            self.exchange(&next, &[], tools, tools).await
+            self.exchange(&next, Goal::WhatOthersShow, tools, tools).await
         };
         if let Err(error) = adopted.await {
             tracing::error!(
@@ -134,11 +132,11 @@ impl Generations {
         Ok(Arc::new(next.await?))
     }
 
-    /// Puts `next` in the place of the live one, once `filling` has brought it up to `ends`.
+    /// Puts `next` in the place of the live one, once `filling` has brought it to its goal.
     async fn exchange(
         &self,
         next: &Arc<TableSet>,
-        ends: &[u64],
+        goal: Goal,
         filling: &Tools,
         tools: &Tools,
     ) -> Result<(), EngineError> {
@@ -146,7 +144,7 @@ impl Generations {
         let filling = Workers::start(next, filling);
         let mut attempts = Attempts::of(next.model);
         let exchanged = loop {
-            let Err(error) = self.try_exchange(next, ends, tools).await else { break Ok(()) };
+            let Err(error) = self.try_exchange(next, goal, tools).await else { break Ok(()) };
             if let Err(error) = attempts.again(error).await {
                 break Err(error);
             }
@@ -156,21 +154,27 @@ impl Generations {
         exchanged
     }
 
+    /// Nobody who follows the log waits for anything before `next` is all but there; what the log
+    /// has to be asked for is asked before.
     async fn try_exchange(
         &self,
         next: &Arc<TableSet>,
-        ends: &[u64],
+        goal: Goal,
         tools: &Tools,
     ) -> Result<(), EngineError> {
-        reach(next, ends).await?;
+        reach(next, &[]).await?;
         replay_all(next).await?;
+        if goal == Goal::WholeLog {
+            reach(next, &ends_of(tools.log.as_ref()).await?).await?;
+        }
         let _turn = self.exchanging.lock().await;
         let old = self.read_models().set(next.model).clone();
         // Another process was first, and it has been gone over to already.
         if old.generation >= next.generation {
             return Ok(());
         }
-        self.take_over(&old, next, ends, tools).await?;
+        let attainable = attainable(&old, tools.log.as_ref()).await?;
+        self.take_over(&old, next, &attainable, tools).await?;
         next.make_live();
         let mut state = self.state();
         state.read_models = state.read_models.with(next.clone());
@@ -183,12 +187,13 @@ impl Generations {
         Ok(())
     }
 
-    /// Waits until `next` has all that `old` ever showed, then chooses it for ever.
+    /// Waits until `next` has all that `old` ever showed and is attainable, then chooses it for
+    /// ever.
     async fn take_over(
         &self,
         old: &Arc<TableSet>,
         next: &TableSet,
-        ends: &[u64],
+        attainable: &[Position],
         tools: &Tools,
     ) -> Result<(), EngineError> {
         // The old workers stop, so that no reader sees a state that is older than the one before.
@@ -197,13 +202,8 @@ impl Generations {
             workers.stop().await;
         }
         let chosen = match self.database.is_shared() {
-            true => self.choose_for_all(old, next, tools.log.as_ref()).await,
-            false => {
-                let shown = old.progress().borrow().clone();
-                let shown: Vec<u64> =
-                    shown.iter().zip(ends).map(|it| shown_end(it.0, *it.1)).collect();
-                self.choose_here(next, &shown).await
-            }
+            true => self.choose_for_all(old, next, attainable).await,
+            false => self.choose_here(old, next, attainable).await,
         };
         if chosen.is_err() {
             self.state().workers.insert(old.model, Workers::start(old, tools));
@@ -211,8 +211,13 @@ impl Generations {
         chosen
     }
 
-    async fn choose_here(&self, next: &TableSet, shown: &[u64]) -> Result<(), EngineError> {
-        reach(next, shown).await?;
+    async fn choose_here(
+        &self,
+        old: &TableSet,
+        next: &TableSet,
+        attainable: &[Position],
+    ) -> Result<(), EngineError> {
+        reach_shown(next, &old.known(), attainable).await?;
         let chosen = self.live.choose(next.model, next.generation).await;
         chosen.map_err(|it| EngineError::storage(next.model, it))
     }
@@ -222,19 +227,13 @@ impl Generations {
         &self,
         old: &TableSet,
         next: &TableSet,
-        log: &dyn EventLog,
+        attainable: &[Position],
     ) -> Result<(), EngineError> {
         let failed = |it| EngineError::storage(next.model, it);
         let mut writer = old.writer().await;
         let mut transaction = store::begin(&mut writer).await.map_err(failed)?;
         let shown = old.close(&mut transaction).await.map_err(failed)?;
-        // Tables of another log count for nothing, nor does what the log has lost.
-        if !old.is_foreign() {
-            let ends = ends_of(log).await?;
-            let shown: Vec<_> = shown.into_iter().zip(ends).map(|it| it.0.min(it.1)).collect();
-            let reached = tokio::time::timeout(CLOSING_TIME_MAX, reach(next, &shown)).await;
-            reached.map_err(|it| EngineError::storage(next.model, it))??;
-        }
+        reach_shown(next, &shown, attainable).await?;
         let (model, generation) = (next.model, next.generation);
         let chosen = self.live.choose_within(&mut transaction, &self.database, model, generation);
         chosen.await.map_err(failed)?;
@@ -242,22 +241,33 @@ impl Generations {
     }
 }
 
+/// How far tables have to get before it is tried to put them in the place of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// As far as the log goes.
+    WholeLog,
+    /// As far as those are that requests are answered from: another process has chosen already.
+    WhatOthersShow,
+}
+
 /// Where each partition ends.
-async fn ends_of(log: &dyn EventLog) -> Result<Vec<u64>, EngineError> {
+async fn ends_of(log: &dyn EventLog) -> Result<Vec<Position>, EngineError> {
     let mut ends = Vec::new();
-    for partition in 0..log.partitions() {
-        ends.push(log.end(Partition(partition)).await?.0);
+    for partition in (0..log.partitions()).map(Partition) {
+        ends.push(log.end(partition).await?);
     }
     Ok(ends)
 }
 
-/// The position after the last one that readers of a partition may have seen. Tables that do not
-/// belong to this log count for nothing.
-fn shown_end(progress: &Progress, log_end: u64) -> u64 {
-    match (&progress.applied, &progress.stopped) {
-        (Some(place), None | Some(Halt::Passing(_))) => place.position.next().0,
-        (_, Some(Halt::ForGood(_))) | (None, _) => log_end,
-    }
+/// How far any tables can get on each partition that take the place of `old`. Where those are
+/// further than the log has been since, it has lost something, which counts for nothing; nor does
+/// anything that was filled from another log.
+async fn attainable(old: &TableSet, log: &dyn EventLog) -> Result<Vec<Position>, EngineError> {
+    let known = old.known();
+    let ends = ends_of(log).await?;
+    let is_lost = |known: Position, end| known > end || old.is_foreign();
+    let each = known.into_iter().zip(ends);
+    Ok(each.map(|it| if is_lost(it.0, it.1) { it.1 } else { Position(u64::MAX) }).collect())
 }
 
 /// Waits until everybody is replayed who was taken out of `set`, unless nobody goes on with that.
@@ -270,25 +280,33 @@ async fn replay_all(set: &TableSet) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Waits until `set` has applied every partition up to `ends`.
-async fn reach(set: &TableSet, ends: &[u64]) -> Result<(), EngineError> {
+/// Waits until `set` has applied what was `shown`, as far as that is attainable: not for long, since
+/// somebody waits for that.
+async fn reach_shown(
+    set: &TableSet,
+    shown: &[Position],
+    attainable: &[Position],
+) -> Result<(), EngineError> {
+    let ends: Vec<_> = shown.iter().zip(attainable).map(|it| *it.0.min(it.1)).collect();
+    let reached = tokio::time::timeout(CLOSING_TIME_MAX, reach(set, &ends)).await;
+    reached.map_err(|_| EngineError::Behind { model: set.model })?
+}
+
+/// Waits until `set` was filled once and has applied every partition up to `ends`.
+async fn reach(set: &TableSet, ends: &[Position]) -> Result<(), EngineError> {
     let mut progress = set.progress();
-    let reached =
-        |it: &Progress, end: u64| it.applied.as_ref().map_or(0, |it| it.position.next().0) >= end;
-    let for_good = |it: &Progress| match &it.stopped {
-        Some(Halt::ForGood(reason)) => Some(reason.clone()),
+    let reached = |it: &Progress, end: Position| after(it.applied.as_ref()) >= end;
+    let ended = |it: &Progress| match &it.stopped {
+        Some(Halt::ForGood(ended)) => Some(ended.clone()),
         Some(Halt::Passing(_)) | None => None,
     };
     let done = progress
         .wait_for(|all| {
-            all.iter().any(|it| for_good(it).is_some())
+            all.iter().any(|it| ended(it).is_some())
                 || (set.stage() == Stage::Filled
                     && all.iter().zip(ends).all(|(it, end)| reached(it, *end)))
         })
         .await;
     let all = done.expect("the set holds the sender").clone();
-    match all.iter().find_map(for_good) {
-        Some(reason) => Err(EngineError::NotOurLog { model: set.model, reason }),
-        None => Ok(()),
-    }
+    all.iter().find_map(ended).map_or(Ok(()), |it| Err(it.into_error(set.model)))
 }

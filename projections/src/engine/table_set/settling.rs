@@ -5,9 +5,12 @@
 //! the tenant is taken out again, and it is parked at its first event with a mark that says so;
 //! the worker of its partition replays it, which finds the event that cannot be applied.
 
+use std::time::Duration;
+
 use domain::id::TenantId;
-use event_log::{Attribute, EventLog, Partition, Position};
+use event_log::{Attribute, EventLog, LogError, Partition, Position};
 use tokio::sync::MutexGuard;
+use tokio::time::error::Elapsed;
 
 use super::TableSet;
 use crate::engine::EngineError;
@@ -17,6 +20,10 @@ use crate::engine::fold::Trouble;
 use crate::engine::live::Live;
 use crate::model::Model;
 use crate::store::{self, Connection, Durability, Sql, StoreError};
+
+/// How long the log may take to say which partition has an event, for which everybody waits who
+/// writes the tables. In seconds: 10; then it is tried again later.
+const FINDING_TIME_MAX: Duration = Duration::from_secs(10);
 
 impl TableSet {
     /// Notes that everything of `partition` before `upto` is committed, and settles the set if
@@ -107,7 +114,8 @@ impl TableSet {
         log: &dyn EventLog,
     ) -> Result<(), Trouble> {
         for it in self.model.derive(connection).await? {
-            let partition = self.partition_of(log, &it).await?;
+            let finding = tokio::time::timeout(FINDING_TIME_MAX, self.partition_of(log, &it));
+            let partition = finding.await.unwrap_or_else(|it| Err(unanswered(it).into()))?;
             let mut transaction = store::begin(connection).await?;
             self.model.take_out(&mut transaction, it.tenant).await?;
             park_emptied(&mut transaction, self.model, partition, &it).await?;
@@ -138,6 +146,13 @@ impl TableSet {
         }
         let reason = format!("no partition has an event of {tenant} at {}", event.position);
         Err(EngineError::NotOurLog { model: self.model, reason }.into())
+    }
+}
+
+fn unanswered(elapsed: Elapsed) -> LogError {
+    LogError::Storage {
+        doing: "looking for the partition of an event".to_owned(),
+        source: elapsed.into(),
     }
 }
 

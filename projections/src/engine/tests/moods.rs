@@ -1,5 +1,6 @@
 //! A log that cannot be read for a while, or no more: what can get better is waited for, and said.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -9,16 +10,22 @@ use event_log::{
 use tokio::sync::watch;
 
 use super::*;
+use crate::engine::fold::Trouble;
 use crate::engine::table_set::{Halt, Progress};
+use crate::store::StoreError;
 
 /// What becomes of whoever reads a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mood {
+pub(super) enum Mood {
     Works,
     /// As where no broker answers.
     Fails,
     /// As where those do not answer that have the records.
     Hides,
+    /// Whoever reads waits.
+    Rests,
+    /// Whoever asks where it ends waits, and is told then where it ended.
+    HidesItsEnd,
     IsDamaged,
     Panics,
 }
@@ -26,7 +33,7 @@ enum Mood {
 impl Mood {
     fn check(self) -> Result<(), LogError> {
         match self {
-            Self::Works => Ok(()),
+            Self::Works | Self::Rests | Self::HidesItsEnd => Ok(()),
             Self::Fails | Self::Hides => Err(LogError::Storage {
                 doing: "reading, as a test wants it".to_owned(),
                 source: std::io::Error::other("nobody answers"),
@@ -42,11 +49,15 @@ impl Mood {
 
 /// A log of that mood.
 #[derive(Debug)]
-struct Moody {
+pub(super) struct Moody {
     log: MemoryLog,
     mood: watch::Sender<Mood>,
     /// How often somebody began to read, or asked where it ends.
-    asked: AtomicUsize,
+    pub(super) asked: AtomicUsize,
+    /// From where everybody began to read, in order.
+    pub(super) opened: Mutex<Vec<Position>>,
+    /// Whoever began after so many others, and before this position, waits whatever the mood.
+    pub(super) hidden: watch::Sender<Option<(usize, Position)>>,
 }
 
 #[async_trait]
@@ -62,16 +73,20 @@ impl EventLog for Moody {
     }
     async fn read(&self, at: Partition, from: Position) -> Result<Box<dyn Reader>, LogError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let mood = self.mood.subscribe();
+        let (mood, hidden) = (self.mood.subscribe(), self.hidden.subscribe());
         mood.borrow().check()?;
-        Ok(Box::new(MoodyReader { reader: self.log.read(at, from).await?, mood }))
+        let reader = self.log.read(at, from).await?;
+        let mut opened = self.opened.lock().unwrap();
+        opened.push(from);
+        let number = opened.len() - 1;
+        Ok(Box::new(MoodyReader { reader, number, from, mood, hidden }))
     }
     async fn end(&self, partition: Partition) -> Result<Position, LogError> {
+        let end = self.log.end(partition).await;
         self.asked.fetch_add(1, Ordering::SeqCst);
-        if *self.mood.borrow() == Mood::Fails {
-            Mood::Fails.check()?;
-        }
-        self.log.end(partition).await
+        let mut mood = self.mood.subscribe();
+        let mood = *mood.wait_for(|it| *it != Mood::HidesItsEnd).await.unwrap();
+        if mood == Mood::Fails { mood.check().and(end) } else { end }
     }
     async fn snapshot(
         &self,
@@ -91,7 +106,10 @@ impl EventLog for Moody {
 #[derive(Debug)]
 struct MoodyReader {
     reader: Box<dyn Reader>,
+    number: usize,
+    from: Position,
     mood: watch::Receiver<Mood>,
+    hidden: watch::Receiver<Option<(usize, Position)>>,
 }
 
 #[async_trait]
@@ -99,46 +117,52 @@ impl Reader for MoodyReader {
     async fn next(&mut self, records_max: usize) -> Result<Vec<Recorded>, LogError> {
         loop {
             let mood = *self.mood.borrow_and_update();
+            let hidden = *self.hidden.borrow_and_update();
+            let waits = hidden.is_some_and(|it| self.number >= it.0 && self.from < it.1);
             mood.check()?;
             tokio::select! {
                 biased;
                 _ = self.mood.changed() => (),
-                records = self.reader.next(records_max) => return records,
+                _ = self.hidden.changed() => (),
+                records = self.reader.next(records_max), if !waits && mood != Mood::Rests => {
+                    return records;
+                }
             }
         }
     }
 }
 
-struct World {
-    place: Temporary,
-    moody: Arc<Moody>,
+pub(super) struct World {
+    pub(super) place: Temporary,
+    pub(super) moody: Arc<Moody>,
     log: Arc<dyn EventLog>,
     keyring: Keyring,
     history: History,
 }
 
 impl World {
-    async fn new(on: Kind, mood: Mood) -> Self {
-        let (mood, asked) = (watch::Sender::new(mood), AtomicUsize::new(0));
-        let moody = Arc::new(Moody { log: MemoryLog::new(1), mood, asked });
+    pub(super) async fn new(on: Kind, mood: Mood) -> Self {
+        let (mood, hidden) = (watch::Sender::new(mood), watch::Sender::new(None));
+        let (asked, opened) = Default::default();
+        let moody = Arc::new(Moody { log: MemoryLog::new(1), mood, asked, opened, hidden });
         let log = moody.clone() as Arc<dyn EventLog>;
         let keyring = keyring().await;
         let history = History::new(log.clone(), &keyring).await;
         Self { place: Temporary::new(on).await, moody, log, keyring, history }
     }
 
-    async fn register(&mut self, names: &[&str]) -> Position {
+    pub(super) async fn register(&mut self, names: &[&str]) -> Position {
         for it in names {
             self.history.register(tenant(1), &component(it), None).await;
         }
         self.history.append().await
     }
 
-    async fn start(&self) -> Projections {
+    pub(super) async fn start(&self) -> Projections {
         start(&self.place, &self.log, &self.keyring).await
     }
 
-    fn is_in(&self, mood: Mood) {
+    pub(super) fn is_in(&self, mood: Mood) {
         self.moody.mood.send_replace(mood);
     }
 }
@@ -259,7 +283,7 @@ async fn a_rebuild_waits_for_what_can_get_better(on: Kind) {
     // What is lost ends one, and the old tables stay.
     world.is_in(Mood::IsDamaged);
     let ended = tokio::time::timeout(PATIENCE, projections.rebuild(Model::Catalog)).await.unwrap();
-    assert!(matches!(ended, Err(EngineError::NotOurLog { .. })), "{ended:?}");
+    assert!(matches!(ended, Err(EngineError::LogLost { .. })), "{ended:?}");
     assert_eq!(projections.models().set(Model::Catalog).generation, 3);
     assert_eq!(entities_of(&projections.models(), tenant(1)).await, 2);
     projections.stop().await;
@@ -316,4 +340,25 @@ async fn a_rebuild_that_waits_ends_with_the_engine(on: Kind) {
     projections.generations.stop().await;
     let ended = tokio::time::timeout(PATIENCE, rebuild).await.unwrap().unwrap();
     assert!(matches!(ended, Err(EngineError::Stopping { .. })), "{ended:?}");
+}
+
+#[test]
+fn whoever_waits_for_tables_hears_why_nobody_fills_them_any_more() {
+    let model = Model::Audit;
+    let said = |trouble: Trouble| match trouble.halt() {
+        Halt::ForGood(ended) => ended.into_error(model),
+        Halt::Passing(reason) => panic!("it is final: {reason}"),
+    };
+    let foreign = said(EngineError::NotOurLog { model, reason: "why".to_owned() }.into());
+    assert!(matches!(&foreign, EngineError::NotOurLog { reason, .. } if reason == "why"));
+    let lost = said(LogError::NoSuchPartition(Partition(7)).into());
+    let reason = "partition 7 does not exist";
+    assert!(matches!(&lost, EngineError::LogLost { reason: it, .. } if it == reason), "{lost}");
+    let wrong = sqlx::Error::ColumnNotFound("tenant".to_owned());
+    let wrong = said(StoreError::Database(wrong).into());
+    let EngineError::Unusable { reason, .. } = &wrong else { panic!("{wrong:?}") };
+    assert!(reason.contains("not as they were made"), "{reason}");
+    for it in [foreign, lost, wrong] {
+        assert!(!it.is_passing(), "{it}");
+    }
 }
