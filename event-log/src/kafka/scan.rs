@@ -191,9 +191,11 @@ fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(i64, 
         match consumer.fetch_watermarks(topic, partition, WATERMARKS_MAX) {
             Ok(found) => return Ok(found),
             // The partition is new, or moves, or the broker has just started and does not know all
-            // of them yet; the client asks anew who leads it.
+            // of them yet. The client would believe that for minutes, if nobody had it ask again.
             Err(error) if is_moving(&error) && Instant::now() < deadline => {
                 std::thread::sleep(MOVING_PAUSE);
+                let left = deadline.saturating_duration_since(Instant::now());
+                drop(consumer.fetch_metadata(Some(topic), left));
             }
             Err(error) => {
                 return Err(storage(format!("asking where `{topic}` {partition} ends"), error));

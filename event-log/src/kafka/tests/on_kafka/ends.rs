@@ -1,9 +1,16 @@
 //! A process that does not write a partition asks where it ends.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::types::RDKafkaErrorCode;
+
 use crate::conformance::command;
+use crate::kafka::logging::Logging;
+use crate::kafka::scan::Scanner;
 use crate::kafka::tests::cluster;
 use crate::kafka::{KafkaLog, position};
 use crate::port::{EventLog, Partition, Position};
@@ -76,4 +83,26 @@ async fn who_follows_a_partition_need_not_look_for_its_end() {
         assert_eq!(there.shared.ends.known(PARTITION), appended[2].next());
         assert_eq!(there.end(PARTITION).await.unwrap(), appended[2].next());
     }
+}
+
+/// As a broker that has just started, or a partition that has just been made.
+#[tokio::test]
+async fn a_partition_that_no_broker_knows_yet_is_asked_for_again() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(1).await;
+    let (scanner, events) = (Arc::new(Scanner::new(&topics.config)), topics.config.events());
+    let consumer: BaseConsumer = topics.config.scanner().create().unwrap();
+    let unknown = consumer.fetch_watermarks(&events, 1, Duration::from_secs(5)).unwrap_err();
+    assert_eq!(unknown.rdkafka_error_code(), Some(RDKafkaErrorCode::UnknownPartition));
+    let name = events.clone();
+    let asking = tokio::task::spawn_blocking(move || scanner.high(&name, 1));
+    // The first question is answered long before.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!asking.is_finished());
+    let admin: AdminClient<_> = topics.config.client().create_with_context(Logging).unwrap();
+    let more = [NewPartitions::new(&events, 2)];
+    admin.create_partitions(&more, &AdminOptions::new()).await.unwrap();
+    assert_eq!(asking.await.unwrap().unwrap(), 0);
 }
