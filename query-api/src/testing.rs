@@ -42,6 +42,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) vault: Arc<MemoryVault>,
     pub(crate) keyring: Keyring,
     pub(crate) context: Context,
     pub(crate) commands: Commands,
@@ -138,7 +139,8 @@ impl Site {
         let place = Temporary::new(kind).await;
         let folder = TempDir::new().unwrap();
         let root = Root::from_hex(&"07".repeat(32), "the test").unwrap();
-        let keyring = Keyring::open(Arc::new(MemoryVault::default()), root).await.unwrap();
+        let vault = Arc::new(MemoryVault::default());
+        let keyring = Keyring::open(vault.clone(), root).await.unwrap();
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(1));
         let settings = commands::Settings::new(folder.path().join("identities"));
         let clock = Arc::new(SystemClock);
@@ -164,6 +166,7 @@ impl Site {
         let mut site = Self {
             address,
             log,
+            vault,
             keyring,
             context,
             commands,

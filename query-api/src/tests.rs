@@ -12,3 +12,4 @@ mod pace;
 mod ready;
 mod seeded;
 mod usage;
+mod vault;

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -10,11 +11,15 @@ use domain::id::{SubjectId, TenantId};
 
 use crate::port::{
     BlobName, Blobs, CursorName, Cursors, Hold, KeyName, Keys, Moved, Slot, VaultError, Wrapped,
+    failed,
 };
 
 /// A vault in memory.
 #[derive(Debug, Default)]
-pub struct MemoryVault(Mutex<Contents>);
+pub struct MemoryVault {
+    contents: Mutex<Contents>,
+    is_away: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Contents {
@@ -26,8 +31,22 @@ struct Contents {
 }
 
 impl MemoryVault {
-    fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Fails from now on, as one whose database is away.
+    pub fn leave(&self) {
+        self.is_away.store(true, Ordering::Release);
+    }
+
+    /// Has everything again that it had before it left.
+    pub fn come_back(&self) {
+        self.is_away.store(false, Ordering::Release);
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Contents>, VaultError> {
+        if self.is_away.load(Ordering::Acquire) {
+            let error = std::io::Error::other("it has left, as a test wants it");
+            return Err(failed("looking for itself")(error));
+        }
+        Ok(self.contents.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -43,7 +62,7 @@ impl Contents {
 #[async_trait]
 impl Keys for MemoryVault {
     async fn get(&self, names: &[KeyName]) -> Result<Vec<Option<Slot>>, VaultError> {
-        let contents = self.lock();
+        let contents = self.lock()?;
         Ok(names.iter().map(|it| contents.slot(*it)).collect())
     }
 
@@ -51,7 +70,7 @@ impl Keys for MemoryVault {
         &self,
         candidates: &[(KeyName, Wrapped)],
     ) -> Result<Vec<Slot>, VaultError> {
-        let mut contents = self.lock();
+        let mut contents = self.lock()?;
         let slots = candidates.iter().map(|(name, candidate)| {
             contents.slot(*name).unwrap_or_else(|| {
                 let slot = Slot::Held(candidate.clone());
@@ -67,12 +86,12 @@ impl Keys for MemoryVault {
         tenant: TenantId,
         subject: SubjectId,
     ) -> Result<(), VaultError> {
-        self.lock().keys.insert(KeyName::Subject(tenant, subject), Slot::Destroyed);
+        self.lock()?.keys.insert(KeyName::Subject(tenant, subject), Slot::Destroyed);
         Ok(())
     }
 
     async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        let mut contents = self.lock();
+        let mut contents = self.lock()?;
         contents.keys.retain(|it, _| it.parent() != Some(KeyName::Tenant(tenant)));
         contents.keys.insert(KeyName::Tenant(tenant), Slot::Destroyed);
         Ok(())
@@ -88,7 +107,7 @@ impl Blobs for MemoryVault {
         sealed: Bytes,
         hold: Hold,
     ) -> Result<(), VaultError> {
-        let mut contents = self.lock();
+        let mut contents = self.lock()?;
         if let Entry::Vacant(entry) = contents.blobs.entry((tenant, name)) {
             entry.insert(sealed);
             contents.loose.insert((tenant, name), HashSet::new());
@@ -100,12 +119,12 @@ impl Blobs for MemoryVault {
     }
 
     async fn keep(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
-        self.lock().loose.retain(|it, holds| it.0 != tenant || !holds.contains(&hold));
+        self.lock()?.loose.retain(|it, holds| it.0 != tenant || !holds.contains(&hold));
         Ok(())
     }
 
     async fn release(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
-        let mut contents = self.lock();
+        let mut contents = self.lock()?;
         let Contents { blobs, loose, .. } = &mut *contents;
         loose.retain(|it, holds| {
             let is_last = it.0 == tenant && holds.remove(&hold) && holds.is_empty();
@@ -118,11 +137,11 @@ impl Blobs for MemoryVault {
     }
 
     async fn get(&self, tenant: TenantId, name: BlobName) -> Result<Option<Bytes>, VaultError> {
-        Ok(self.lock().blobs.get(&(tenant, name)).cloned())
+        Ok(self.lock()?.blobs.get(&(tenant, name)).cloned())
     }
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        let mut contents = self.lock();
+        let mut contents = self.lock()?;
         contents.blobs.retain(|it, _| it.0 != tenant);
         contents.loose.retain(|it, _| it.0 != tenant);
         Ok(())
@@ -132,7 +151,7 @@ impl Blobs for MemoryVault {
 #[async_trait]
 impl Cursors for MemoryVault {
     async fn get(&self, name: &CursorName) -> Result<Option<String>, VaultError> {
-        Ok(self.lock().cursors.get(name).cloned())
+        Ok(self.lock()?.cursors.get(name).cloned())
     }
 
     async fn advance(
@@ -141,7 +160,7 @@ impl Cursors for MemoryVault {
         expected: Option<&str>,
         next: &str,
     ) -> Result<Moved, VaultError> {
-        let mut contents = self.lock();
+        let mut contents = self.lock()?;
         let stands = contents.cursors.get(name).cloned();
         if stands.as_deref() != expected {
             return Ok(Moved::Elsewhere(stands));
@@ -151,7 +170,7 @@ impl Cursors for MemoryVault {
     }
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        self.lock().cursors.retain(|it, _| it.tenant != tenant);
+        self.lock()?.cursors.retain(|it, _| it.tenant != tenant);
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Seeded {
     pub(super) position: String,
 }
 
-const OPEN: &str = "mutation($name: String!) {
+pub(super) const OPEN: &str = "mutation($name: String!) {
     openCustomer(input: {role: CUSTOMER, name: $name, contact: \"pay@example.org\"}) {
         created userErrors { code message path } outcome { position }
     }
@@ -52,7 +52,7 @@ const LOCATE: &str = "mutation($target: String!) {
     }
 }";
 
-const APPLY: &str = "mutation($changes: [EntityChangeInput!]!) {
+pub(super) const APPLY: &str = "mutation($changes: [EntityChangeInput!]!) {
     applyEntities(input: {changes: $changes}) {
         changes { reference effect } userErrors { code message path }
         outcome { position sequence }
