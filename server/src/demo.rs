@@ -39,7 +39,7 @@ pub(crate) struct Demo {
 }
 
 /// The slugs and names of the tenants.
-pub(crate) const TENANTS: [(&str, &str); 3] = [
+const TENANTS: [(&str, &str); 3] = [
     ("brightwater", "Brightwater Logistics"),
     ("halcyon-bank", "Halcyon Bank"),
     ("orchard-games", "Orchard Games"),

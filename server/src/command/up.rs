@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::Utc;
+use domain::directory::{Entry, Standing};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use query_api::limits::Limits;
 use query_api::rest::RenderMetrics;
@@ -54,8 +55,9 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let waiting = Waiting::new(config);
     let connections = connections::of(&config.http);
     let starting = Starting::open(&listener, &waiting, connections)?;
+    let demo = (purpose == Purpose::Demo).then(|| Demo::new(Utc::now().date_naive()));
     let mut node = tokio::select! {
-        started = start(config, purpose, &folder, &waiting) => started?,
+        started = start(config, demo.as_ref(), &folder, &waiting) => started?,
         told = &mut told => return told,
     };
     starting.close().await;
@@ -63,7 +65,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let settings = settings(config, &shutdown);
     let render = RenderMetrics(Arc::new(move || metrics.render()));
     let router = Doors::router(node.context.clone(), &settings, render);
-    announce(config, &node, purpose, &format!("http://{address}")).await?;
+    announce(config, &node, demo.as_ref(), &format!("http://{address}")).await?;
     let mut server = tokio::spawn(Doors::serve(listener, router, connections, shutdown.clone()));
     let closed_to_peers = CancellationToken::new();
     let between = node.listener.take().map(|listener| {
@@ -94,14 +96,14 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
 /// Starts the node, with what a demo shows where it is for that.
 async fn start(
     config: &Config,
-    purpose: Purpose,
+    demo: Option<&Demo>,
     folder: &Folder,
     waiting: &Waiting,
 ) -> Result<Node> {
     let node = Node::start(config, folder, waiting).await?;
-    if purpose == Purpose::Demo {
+    if let Some(demo) = demo {
         node.owns_all().await.context("a demo writes to every partition")?;
-        demo::seed::seed(&node, &Demo::new(Utc::now().date_naive())).await?;
+        demo::seed::seed(&node, demo).await?;
         node.shows_all().await?;
     }
     Ok(node)
@@ -162,25 +164,25 @@ fn settings(config: &Config, shutdown: &CancellationToken) -> Settings {
 }
 
 /// Says where the doors are and, for a demo, hands over a key to them.
-async fn announce(config: &Config, node: &Node, purpose: Purpose, base: &str) -> Result<()> {
+async fn announce(config: &Config, node: &Node, demo: Option<&Demo>, base: &str) -> Result<()> {
     output::line(&format!("Callboard serves {base}/graphql"))?;
     if config.environment == Environment::Development {
         output::line(&format!("Try it in the browser: {base}/graphiql"))?;
     }
-    if purpose == Purpose::Serve {
-        return Ok(());
-    }
+    let Some(demo) = demo else { return Ok(()) };
+    let directory = node.commands.directory();
+    let registered = demo.tenants.iter().filter_map(|it| Some((it.id, directory.entry(it.id)?)));
+    let open: Vec<_> = registered.filter(|(_, it)| it.standing != Standing::Closed).collect();
     output::line("\nTenants of this demo:")?;
+    for (_, Entry { slug, name, .. }) in &open {
+        output::line(&format!("  {:14} {}", slug.as_str(), name.as_str()))?;
+    }
+    let Some((tenant, Entry { slug, .. })) = open.first() else { return Ok(()) };
     let actor = client::actor(&node.keyring).await?;
     let lifetime = Duration::from_secs(config.tokens.lifetime_seconds);
-    for (slug, name) in demo::TENANTS {
-        output::line(&format!("  {slug:14} {name}"))?;
-    }
-    let slug = demo::TENANTS[0].0;
-    let tenant = slug.parse().ok().and_then(|it| node.commands.tenant_by_slug(&it));
-    let tenant = tenant.context("the demo's first tenant is there")?;
-    let token = query_api::auth::mint(node.keyring.issuer(), tenant, actor, lifetime)?;
-    output::line(&format!("\nA token for {slug}, good for {} minutes:", lifetime.as_secs() / 60))?;
+    let token = query_api::auth::mint(node.keyring.issuer(), *tenant, actor, lifetime)?;
+    let minutes = lifetime.as_secs() / 60;
+    output::line(&format!("\nA token for {}, good for {minutes} minutes:", slug.as_str()))?;
     output::line(&format!("  {token}"))
 }
 

@@ -1,4 +1,5 @@
-//! Bringing a demo into a node, through its write side. Doing it again changes nothing.
+//! Bringing a demo into a node, through its write side. Doing it again changes nothing, and what
+//! was changed since stays as it is.
 
 use std::time::Duration;
 
@@ -14,26 +15,38 @@ use crate::node::Node;
 /// How long a tenant may take to come into being. In seconds: 10.
 const CREATED_MAX: Duration = Duration::from_secs(10);
 
-/// Seeds `node` with `demo`; a tenant that is there already is left as it is.
+/// Seeds `node` with `demo`; a tenant that is there already is left as it is, and so are the plans
+/// once a tenant is.
 ///
 /// # Errors
 ///
-/// If the write side refuses something.
+/// If the write side cannot answer.
 pub(crate) async fn seed(node: &Node, demo: &Demo) -> Result<()> {
     let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
-    for operation in &demo.catalogue {
-        ask(node, &operator, operation.clone(), None).await?;
+    let directory = node.commands.directory();
+    // The plans come first: where a tenant is registered, all were published, and what an
+    // operator made of them since is not published over.
+    if !demo.tenants.iter().any(|it| directory.entry(it.id).is_some()) {
+        for operation in &demo.catalogue {
+            ask(node, &operator, operation.clone(), None).await?;
+        }
     }
     for tenant in &demo.tenants {
-        let slug = tenant.slug.parse().context("the demo's slugs are well formed")?;
-        if node.commands.tenant_by_slug(&slug).is_some() && is_complete(node, tenant).await? {
+        if directory.entry(tenant.id).is_some() && is_complete(node, tenant).await? {
             continue;
         }
+        let slug = tenant.slug.parse().context("the demo's slugs are well formed")?;
         let name = tenant.name.parse().context("the demo's names are well formed")?;
         let register = Operation::RegisterTenant { tenant: tenant.id, slug, name };
         ask(node, &operator, register, None).await?;
-        node.commands.created(tenant.id, CREATED_MAX).await?;
-        fill(node, tenant).await?;
+        match node.commands.created(tenant.id, CREATED_MAX).await {
+            Ok(()) => fill(node, tenant).await?,
+            // Its slug went to somebody else before it was registered.
+            Err(CommandError::Rejected { .. }) => {}
+            Err(error) => {
+                return Err(error).context("a tenant of the demo does not come into being");
+            }
+        }
     }
     Ok(())
 }
@@ -64,16 +77,28 @@ async fn is_complete(node: &Node, tenant: &Tenant) -> Result<bool> {
     }
 }
 
+/// Asks for one part of the demo. What the rules forbid was changed since by somebody who may, so
+/// it is said and left out.
 async fn ask(
     node: &Node,
     principal: &Principal,
     operation: Operation,
     key: Option<IdempotencyKey>,
 ) -> Result<()> {
+    let name = operation.name();
     let request = Request { idempotency_key: key, ..Request::new(operation) };
     match node.commands.submit(principal, request).await {
         // Seeded on an earlier day, under the same key: what was done then stands.
         Ok(_) | Err(CommandError::KeyReused(_)) => Ok(()),
+        Err(CommandError::Rejected { code, reason }) => {
+            tracing::warn!(
+                operation.name = name,
+                rejection.code = %code,
+                rejection.reason = reason,
+                "a part of the demo is left out"
+            );
+            Ok(())
+        }
         Err(error) => Err(error).context("the demo could not be seeded"),
     }
 }

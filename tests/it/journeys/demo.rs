@@ -93,3 +93,51 @@ async fn a_demo_opens_its_doors_once_it_shows_everything() {
     assert!(totals.len() == 2 && totals.iter().all(|it| it["count"] == 90 * 24), "{answer}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_demo_starts_again_and_keeps_what_its_operator_has_changed() {
+    const SYSTEM: &str = "ten_00000000000000000000000000000000";
+
+    let installation = Installation::new();
+    let server = installation.up_demo().await;
+    let operator = server.api(&installation.token(SYSTEM));
+    let plans = async |server: &Server| {
+        let operator = server.api(&installation.token(SYSTEM));
+        let query = "{ plans(first: 10) { nodes { planId name retired versions { version } } } }";
+        operator.graphql(query, Value::Null).await["plans"]["nodes"].clone()
+    };
+    let sold = plans(&server).await;
+    let retired = "mutation($plan: String!) { retirePlan(planId: $plan) {
+        outcome { position } userErrors { message } } }";
+    let answer = operator.graphql(retired, json!({"plan": sold[0]["planId"]})).await;
+    assert_eq!(answer["retirePlan"]["userErrors"], json!([]), "{answer}");
+    let terms = json!({
+        "name": "Ours", "currency": "EUR", "interval": {"unit": "MONTH", "count": 1}, "items": [],
+    });
+    let published = "mutation($plan: String!, $terms: TermsInput!) {
+        publishPlanVersion(planId: $plan, terms: $terms) { userErrors { message } } }";
+    let variables = json!({"plan": sold[1]["planId"], "terms": terms});
+    let answer = operator.graphql(published, variables).await;
+    assert_eq!(answer["publishPlanVersion"]["userErrors"], json!([]), "{answer}");
+    let tenants = installation.run(&["tenant", "list", "--json"]).json();
+    let tenants = tenants.as_array().expect("a list");
+    let renamed = tenants.iter().find(|it| it[0] == TENANTS[0]).expect("it is listed");
+    let slug = "mutation($tenant: String!) {
+        changeSlug(tenantId: $tenant, slug: \"whitewater\") { userErrors { message } } }";
+    let answer = operator.graphql(slug, json!({"tenant": renamed[3]})).await;
+    assert_eq!(answer["changeSlug"]["userErrors"], json!([]), "{answer}");
+    let shown = async || {
+        let shown = plans(&server).await;
+        (shown[0]["retired"] == true && shown[1]["name"] == "Ours").then_some(shown)
+    };
+    let changed = eventually("what the operator changed is shown", shown).await;
+    server.stop().await;
+
+    let again = installation.up_demo().await;
+    assert_eq!(plans(&again).await, changed);
+    let listed = installation.run(&["tenant", "list", "--json"]).json();
+    assert_eq!(listed.as_array().map(Vec::len), Some(3), "{listed}");
+    let said = std::fs::read_to_string(installation.home().join("server.log")).expect("a log");
+    assert!(said.contains("A token for whitewater"), "{said}");
+    again.stop().await;
+}
