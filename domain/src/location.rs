@@ -101,7 +101,11 @@ impl LocationKind {
     }
 
     /// Says whether `target` is one of this kind.
-    fn check(self, target: &str) -> Result<(), Rejection> {
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`] says why not.
+    pub fn check(self, target: &str) -> Result<(), Rejection> {
         if target.len() > TARGET_BYTES_MAX {
             return Err(Rejection::TooLong(target.len()));
         }

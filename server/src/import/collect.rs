@@ -1,16 +1,17 @@
 //! From the arguments, through every Location, to all entity documents.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use domain::location::LocationKind;
 use outbound::Client;
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
 use super::documents;
-use super::place::Place;
+use super::place::{self, Place, PlaceError};
 use super::placeholders;
 
 /// The most files one import reads: 20,000.
@@ -25,7 +26,7 @@ pub(crate) struct Found {
     /// Where it was found.
     pub origin: Origin,
     /// The location it follows.
-    pub location: (&'static str, String),
+    pub location: (LocationKind, String),
     /// The descriptor, placeholders resolved.
     pub descriptor: Value,
 }
@@ -80,7 +81,12 @@ pub(crate) async fn collect(sources: &[String], client: &Client) -> Result<Colle
     let mut walk = Walk::new(client);
     for source in sources {
         let (discovery, places) = expand(source)?;
-        places.into_iter().for_each(|it| walk.enqueue(it, discovery));
+        for (name, place) in places {
+            match place {
+                Ok(place) => walk.enqueue(place, discovery),
+                Err(error) => walk.reject(name, 1, &error),
+            }
+        }
     }
     while let Some((place, discovery)) = walk.waiting.pop_front() {
         walk.read(&place, discovery).await?;
@@ -111,8 +117,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn reject(&mut self, place: &Place, line: usize, reason: &dyn std::fmt::Display) {
-        let origin = Origin { file: place.to_string(), line };
+    fn reject(&mut self, file: String, line: usize, reason: &dyn std::fmt::Display) {
+        let origin = Origin { file, line };
         self.collected.rejected.push(Rejection { origin, reason: reason.to_string() });
     }
 
@@ -131,12 +137,12 @@ impl<'a> Walk<'a> {
                         }
                         Ok(content) => self.take(place, document.line, content).await,
                         Err(malformed) => {
-                            self.reject(place, malformed.line, &malformed.reason);
+                            self.reject(place.to_string(), malformed.line, &malformed.reason);
                         }
                     }
                 }
             }
-            Err(error) => self.reject(place, 1, &error),
+            Err(error) => self.reject(place.to_string(), 1, &error),
         }
         Ok(())
     }
@@ -151,7 +157,7 @@ impl<'a> Walk<'a> {
                 let location = place.location();
                 self.collected.found.push(Found { origin, location, descriptor });
             }
-            Err(error) => self.reject(place, line, &error),
+            Err(error) => self.reject(place.to_string(), line, &error),
         }
     }
 
@@ -161,12 +167,14 @@ impl<'a> Walk<'a> {
         let one = spec["target"].as_str();
         let many = spec["targets"].as_array().into_iter().flatten().filter_map(Value::as_str);
         for target in one.into_iter().chain(many) {
-            match place.targets(target) {
-                Ok(places) => {
-                    places.into_iter().for_each(|it| self.enqueue(it, Discovery::Named));
+            for found in place.targets(target) {
+                match found {
+                    Ok(found) => self.enqueue(found, Discovery::Named),
+                    Err(_) if spec["presence"] == "optional" => {}
+                    Err(error) => {
+                        self.reject(place.to_string(), line, &format_args!("target: {error}"));
+                    }
                 }
-                Err(_) if spec["presence"] == "optional" => {}
-                Err(error) => self.reject(place, line, &format_args!("target: {error}")),
             }
         }
     }
@@ -177,55 +185,66 @@ fn is_foreign(content: &Value) -> bool {
     content.get("kind").is_none() && content.get("apiVersion").is_none()
 }
 
+/// A file that an argument names, by the name to report it under, and where it is.
+type Candidate = (String, Result<Place, PlaceError>);
+
 /// What one argument names: an address, a file, every catalog file of a folder, or a glob.
-fn expand(source: &str) -> Result<(Discovery, Vec<Place>)> {
+fn expand(source: &str) -> Result<(Discovery, Vec<Candidate>)> {
     if source.starts_with("https://") || source.starts_with("http://") {
         let url = Url::parse(source).with_context(|| format!("`{source}` is not an address"))?;
-        return Ok((Discovery::Named, vec![Place::Url(url)]));
+        return Ok((Discovery::Named, vec![(source.to_owned(), Ok(Place::Url(url)))]));
     }
     let path = Path::new(source);
     if path.is_dir() {
-        let mut files = Vec::new();
-        list(path, &mut files)?;
-        files.sort();
-        let places = files.iter().map(|it| Place::file(it, path));
-        return Ok((Discovery::Listed, places.collect::<Result<_, _>>()?));
+        let mut candidates = Vec::new();
+        list(path, path, &mut candidates)?;
+        candidates.sort_by(|(one, _), (other, _)| one.cmp(other));
+        return Ok((Discovery::Listed, candidates));
     }
     if path.exists() {
-        return Ok((Discovery::Named, vec![Place::file(path, parent(path))?]));
+        return Ok((Discovery::Named, vec![candidate(path, parent(path))]));
     }
     let found = glob::glob(source).with_context(|| format!("`{source}` is not a pattern"))?;
-    let places: Vec<Place> = found
-        .flatten()
-        .filter(|it| it.is_file())
-        .map(|it| Place::file(&it, parent(&it)))
-        .collect::<Result<_, _>>()?;
-    if places.is_empty() {
+    // Links that lead nowhere are neither files nor folders.
+    let files = found.flatten().filter(|it| !it.is_dir());
+    let candidates: Vec<_> = files.map(|it| candidate(&it, parent(&it))).collect();
+    if candidates.is_empty() {
         bail!("`{source}` names no file");
     }
-    Ok((Discovery::Named, places))
+    Ok((Discovery::Named, candidates))
+}
+
+fn candidate(path: &Path, fallback_root: &Path) -> Candidate {
+    (place::name(path, fallback_root), Place::file(path, fallback_root))
 }
 
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Every YAML file below `folder`, hidden folders and links to folders left out.
-fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("could not list `{}`", folder.display()))?;
+/// Every YAML file below `folder`, hidden folders and links to folders left out. What is below a
+/// folder that cannot be listed stays unknown, and the folder is named.
+fn list(folder: &Path, root: &Path, candidates: &mut Vec<Candidate>) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(source) => {
+            let name = place::name(folder, root);
+            candidates.push((name.clone(), Err(PlaceError::Unreadable { name, source })));
+            return Ok(());
+        }
+    };
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let skipped = name.starts_with('.') || SKIPPED_FOLDERS.contains(&name.as_str());
         if entry.file_type()?.is_dir() {
             if !skipped {
-                list(&entry.path(), files)?;
+                list(&entry.path(), root, candidates)?;
             }
         } else if name.ends_with(".yaml") || name.ends_with(".yml") {
-            files.push(entry.path());
+            candidates.push(candidate(&entry.path(), root));
         }
-        if files.len() > FILES_MAX {
+        if candidates.len() > FILES_MAX {
             bail!("`{}` holds more than {FILES_MAX} files; import them in parts", folder.display());
         }
     }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use domain::location::LocationKind;
 use outbound::{Client, OutboundError, Request};
 use url::Url;
 
@@ -30,6 +31,9 @@ pub(crate) enum PlaceError {
     /// It leaves the repository.
     #[error("`{0}` is outside the repository of the file that names it")]
     Outside(String),
+    /// It is a link that leaves the repository.
+    #[error("`{0}` is a link to what is outside its repository")]
+    Leaves(String),
     /// It is not there.
     #[error("`{0}` does not exist")]
     Missing(String),
@@ -42,6 +46,9 @@ pub(crate) enum PlaceError {
         #[source]
         source: std::io::Error,
     },
+    /// It is a folder, a pipe or the like.
+    #[error("`{0}` is not a file")]
+    NotFile(String),
     /// It is larger than a catalog file may be.
     #[error("`{0}` is larger than {FILE_BYTES_MAX} bytes")]
     TooLarge(String),
@@ -76,15 +83,16 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// [`PlaceError::Unreadable`] if it does not exist, [`PlaceError::Outside`] if it is a link
-    /// that leaves the repository.
+    /// [`PlaceError::Missing`] if it does not exist, [`PlaceError::Leaves`] if it is a link that
+    /// leaves the repository.
     pub(crate) fn file(path: &Path, fallback_root: &Path) -> Result<Self, PlaceError> {
-        let unreadable =
-            |source| PlaceError::Unreadable { name: path.display().to_string(), source };
-        let fallback_root = fallback_root.canonicalize().map_err(unreadable)?;
-        let mut above = fallback_root.ancestors();
-        let root = above.find(|it| it.join(".git").exists()).unwrap_or(&fallback_root);
-        within(root, path, &path.to_string_lossy())
+        let name = path.to_string_lossy();
+        let root = repository_on_disk(fallback_root)
+            .map_err(|source| PlaceError::Unreadable { name: name.clone().into_owned(), source })?;
+        within(&root, path, &name).map_err(|error| match error {
+            PlaceError::Outside(name) => PlaceError::Leaves(name),
+            other => other,
+        })
     }
 
     /// What `target` means in this file.
@@ -112,32 +120,25 @@ impl Place {
         }
     }
 
-    /// The files that `target`, which may be a glob, of a Location in this file names. A
-    /// Location may name any address.
-    ///
-    /// # Errors
-    ///
-    /// [`PlaceError`] if one of them leaves the repository or does not exist.
-    pub(crate) fn targets(&self, target: &str) -> Result<Vec<Self>, PlaceError> {
+    /// The files that `target`, which may be a glob, of a Location in this file names, and why
+    /// others that it names are none. A Location may name any address.
+    pub(crate) fn targets(&self, target: &str) -> Vec<Result<Self, PlaceError>> {
         if let Ok(url) = Url::parse(target)
             && matches!(url.scheme(), "http" | "https")
         {
-            return Ok(vec![Self::Url(url)]);
+            return vec![Ok(Self::Url(url))];
         }
-        let Self::File { root, path } = self else { return Ok(vec![self.refer(target)?]) };
+        let Self::File { root, path } = self else { return vec![self.refer(target)] };
         if !target.contains(['*', '?', '[']) {
-            return Ok(vec![self.refer(target)?]);
+            return vec![self.refer(target)];
         }
         let folder = path.parent().unwrap_or(root);
         let pattern = glob::Pattern::escape(&folder.to_string_lossy());
-        let malformed = |_| PlaceError::Malformed(target.to_owned());
-        let found = glob::glob(&format!("{pattern}/{target}")).map_err(malformed)?;
-        let mut places = Vec::new();
-        for entry in found.flatten() {
-            places.push(within(root, &entry, target)?);
-        }
-        places.sort();
-        Ok(places)
+        let Ok(found) = glob::glob(&format!("{pattern}/{target}")) else {
+            return vec![Err(PlaceError::Malformed(target.to_owned()))];
+        };
+        // In the order of their names, as `glob` has them.
+        found.flatten().map(|entry| within(root, &entry, &shown(root, &entry))).collect()
     }
 
     /// Reads the file.
@@ -159,14 +160,17 @@ impl Place {
 
     /// The location this file is, as the catalog knows it: its kind and its target. A file is
     /// named from its repository's folder down, so that nothing of the machine shows.
-    pub(crate) fn location(&self) -> (&'static str, String) {
+    pub(crate) fn location(&self) -> (LocationKind, String) {
         match self {
             Self::File { root, path } => {
                 let below = path.strip_prefix(root).unwrap_or(path);
                 let repository = root.file_name().unwrap_or_default();
-                ("file", Path::new(repository).join(below).to_string_lossy().into_owned())
+                (
+                    LocationKind::File,
+                    Path::new(repository).join(below).to_string_lossy().into_owned(),
+                )
             }
-            Self::Url(url) => ("url", url.to_string()),
+            Self::Url(url) => (LocationKind::Url, url.to_string()),
         }
     }
 }
@@ -174,10 +178,31 @@ impl Place {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::File { root, path } => path.strip_prefix(root).unwrap_or(path).display().fmt(f),
+            Self::File { root, path } => f.write_str(&shown(root, path)),
             Self::Url(url) => url.fmt(f),
         }
     }
+}
+
+/// How a file that cannot become a [`Place`] is named: as one would be, from its repository's
+/// folder down.
+pub(crate) fn name(path: &Path, fallback_root: &Path) -> String {
+    let folder = path.parent().unwrap_or(Path::new("")).canonicalize();
+    match (repository_on_disk(fallback_root), folder, path.file_name()) {
+        (Ok(root), Ok(folder), Some(name)) => shown(&root, &folder.join(name)),
+        _ => path.to_string_lossy().into_owned(),
+    }
+}
+
+/// The real path of the nearest folder above with a `.git`, or else of `fallback`.
+fn repository_on_disk(fallback: &Path) -> std::io::Result<PathBuf> {
+    let fallback = fallback.canonicalize()?;
+    let root = fallback.ancestors().find(|it| it.join(".git").exists()).unwrap_or(&fallback);
+    Ok(root.to_owned())
+}
+
+fn shown(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 /// The real path of `path`, which was asked for as `name`, if it is within `root`.
@@ -201,6 +226,9 @@ fn repository(url: &Url) -> Option<Vec<&str>> {
 async fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, PlaceError> {
     let unreadable = |source| PlaceError::Unreadable { name: name.to_owned(), source };
     let metadata = tokio::fs::metadata(path).await.map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(PlaceError::NotFile(name.to_owned()));
+    }
     if metadata.len() > FILE_BYTES_MAX as u64 {
         return Err(PlaceError::TooLarge(name.to_owned()));
     }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use domain::catalog::{Descriptor, KindSet};
 use domain::id::TenantId;
+use domain::location::LocationKind;
 use domain::operation::ENTITY_CHANGES_MAX;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,7 @@ pub(crate) async fn submit(
     let mut report = Report { files, skipped, rejected, ..Report::default() };
     let found = check(found, &mut report.rejected);
     progress.set_length(found.len() as u64);
-    let mut locations = HashMap::new();
+    let mut locations = Locations::new();
     let mut waiting = found.into_iter().peekable();
     while waiting.peek().is_some() {
         let mut batch = Vec::new();
@@ -106,7 +107,8 @@ pub(crate) async fn submit(
     Ok(report)
 }
 
-/// Leaves out what is no valid descriptor, and what was described before.
+/// Leaves out what is no valid descriptor, what was described before, and what is nowhere a
+/// location can be.
 fn check(found: Vec<Found>, rejected: &mut Vec<Rejection>) -> Vec<Found> {
     let mut first: BTreeMap<String, Origin> = BTreeMap::new();
     let mut valid = Vec::with_capacity(found.len());
@@ -115,15 +117,17 @@ fn check(found: Vec<Found>, rejected: &mut Vec<Rejection>) -> Vec<Found> {
         let reason = match parsed {
             Ok(descriptor) => {
                 let reference = descriptor.reference().canonical();
-                match first.get(&reference) {
-                    None => {
+                let (kind, target) = &found.location;
+                match (first.get(&reference), kind.check(target)) {
+                    (None, Ok(())) => {
                         first.insert(reference, found.origin.clone());
                         valid.push(found);
                         continue;
                     }
-                    Some(Origin { file, line }) => {
+                    (Some(Origin { file, line }), _) => {
                         format!("`{reference}` is described at {file}:{line} already")
                     }
+                    (None, Err(error)) => format!("the location of the file: {error}"),
                 }
             }
             Err(violations) => domain::violation::summary(&violations),
@@ -146,15 +150,27 @@ async fn apply(
     tenant: TenantId,
     batch: Vec<Found>,
     effect: Effect,
-    locations: &mut HashMap<(&'static str, String), Option<String>>,
+    locations: &mut Locations,
     report: &mut Report,
 ) -> Result<()> {
     let mut batches = vec![batch];
-    while let Some(mut batch) = batches.pop() {
-        let mut changes = Vec::with_capacity(batch.len());
-        for found in &batch {
-            let location = location(api, tenant, &found.location, effect, locations).await?;
-            changes.push(json!({"put": {"descriptor": found.descriptor, "location": location}}));
+    while let Some(found) = batches.pop() {
+        let mut changes = Vec::with_capacity(found.len());
+        let mut batch = Vec::with_capacity(found.len());
+        for found in found {
+            match location(api, tenant, &found.location, effect, locations).await? {
+                Ok(location) => {
+                    let put = json!({"descriptor": found.descriptor, "location": location});
+                    changes.push(json!({"put": put}));
+                    batch.push(found);
+                }
+                Err(reason) => {
+                    report.rejected.push(Rejection { origin: found.origin, reason });
+                }
+            }
+        }
+        if batch.is_empty() {
+            continue;
         }
         let applied = ask(api, tenant, changes, effect).await?;
         report.count(&applied.changes);
@@ -225,19 +241,22 @@ async fn ask(api: &Api, tenant: TenantId, changes: Vec<Value>, effect: Effect) -
     Ok(data.apply_entities)
 }
 
-/// The global id of a location, made known first if need be; none in a dry run.
+/// What became of each location: its global id, none in a dry run, or why it is refused.
+type Locations = HashMap<(LocationKind, String), Result<Option<String>, String>>;
+
+/// The global id of a location, made known first if need be.
 async fn location(
     api: &Api,
     tenant: TenantId,
-    location: &(&'static str, String),
+    location: &(LocationKind, String),
     effect: Effect,
-    known: &mut HashMap<(&'static str, String), Option<String>>,
-) -> Result<Option<String>> {
+    known: &mut Locations,
+) -> Result<Result<Option<String>, String>> {
     if effect == Effect::DryRun {
-        return Ok(None);
+        return Ok(Ok(None));
     }
-    if let Some(id) = known.get(location) {
-        return Ok(id.clone());
+    if let Some(known) = known.get(location) {
+        return Ok(known.clone());
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -254,14 +273,15 @@ async fn location(
         registerLocation(input: $input) { location userErrors { message path } }
     }";
     let (kind, target) = location;
-    let input = json!({"kind": kind.to_uppercase(), "target": target});
+    let input = json!({"kind": kind.name().to_uppercase(), "target": target});
     let data: Data = api.graphql(tenant, query, json!({"input": input})).await?;
-    if let Some(error) = data.register_location.user_errors.first() {
-        bail!("the location `{target}` was refused: {}", error.message);
-    }
-    let id = data.register_location.location.context("the server named no location")?;
-    known.insert(location.clone(), Some(id.clone()));
-    Ok(Some(id))
+    let Registered { location: id, user_errors } = data.register_location;
+    let became = match user_errors.first() {
+        Some(error) => Err(format!("the location `{target}` was refused: {}", error.message)),
+        None => Ok(Some(id.context("the server named no location")?)),
+    };
+    known.insert(location.clone(), became.clone());
+    Ok(became)
 }
 
 /// The index in a path like `changes[3].descriptor.metadata.name`.
@@ -299,7 +319,7 @@ mod tests {
     fn what_is_invalid_or_described_twice_is_named_and_left_out() {
         let found = |line, descriptor| Found {
             origin: Origin { file: "x.yaml".to_owned(), line },
-            location: ("file", "x.yaml".to_owned()),
+            location: (LocationKind::File, "x.yaml".to_owned()),
             descriptor,
         };
         let group = json!({
@@ -313,5 +333,21 @@ mod tests {
         let lines: Vec<usize> = rejected.iter().map(|it| it.origin.line).collect();
         assert_eq!(lines, [5, 9]);
         assert_eq!(rejected[1].reason, "`group:default/a` is described at x.yaml:1 already");
+    }
+    #[test]
+    fn what_lies_where_no_location_can_be_is_named_and_left_out() {
+        let found = |name: &str, file: &str| Found {
+            origin: Origin { file: file.to_owned(), line: 1 },
+            location: (LocationKind::File, file.to_owned()),
+            descriptor: json!({
+                "apiVersion": "backstage.io/v1alpha1", "kind": "Group",
+                "metadata": {"name": name}, "spec": {"type": "team", "children": []},
+            }),
+        };
+        let mut rejected = Vec::new();
+        let found = vec![found("a", "a:b.yaml"), found("b", "b.yaml"), found("a", "a.yaml")];
+        assert_eq!(check(found, &mut rejected).len(), 2);
+        assert_eq!((rejected.len(), rejected[0].origin.file.as_str()), (1, "a:b.yaml"));
+        assert!(rejected[0].reason.contains("got `a:b.yaml`"), "{}", rejected[0].reason);
     }
 }

@@ -68,3 +68,56 @@ async fn what_is_no_entity_is_skipped_in_a_folder_and_taken_for_one_where_it_is_
     let named = collected(&files, &["s/openapi.yaml"]).await.unwrap();
     assert_eq!((named.found.len(), named.skipped.len()), (1, 0));
 }
+
+#[tokio::test]
+async fn a_link_that_leads_nowhere_or_away_is_named_and_spoils_nothing() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    let shop = folder.path().join("shop");
+    fs::create_dir_all(shop.join("b")).unwrap();
+    fs::write(folder.path().join("secret.yaml"), CART).unwrap();
+    fs::write(shop.join("z.yaml"), CART).unwrap();
+    symlink("../../secret.yaml", shop.join("b/away.yaml")).unwrap();
+    symlink("gone.yaml", shop.join("nowhere.yaml")).unwrap();
+    symlink("round.yaml", shop.join("round.yaml")).unwrap();
+    let text = "kind: Location\nmetadata: {name: all}\nspec: {target: ./*.yaml}\n";
+    fs::write(shop.join("all.yml"), text).unwrap();
+
+    let client = Client::new(Reach::Public, Limits::default());
+    let reasons = |collected: &Collected| -> Vec<(String, String)> {
+        let rejected = collected.rejected.iter();
+        rejected.map(|it| (it.origin.file.clone(), it.reason.clone())).collect()
+    };
+    let check = |collected: &Collected, expected: &[(&str, &str)]| {
+        let reasons = reasons(collected);
+        let fits = |((file, reason), (place, part)): (&(String, String), &(&str, &str))| {
+            file == place && reason.contains(part)
+        };
+        let all = reasons.iter().zip(expected).all(fits);
+        assert!(all && reasons.len() == expected.len(), "{reasons:?}");
+    };
+    let listed = collect(&[shop.display().to_string()], &client).await.unwrap();
+    assert_eq!(names(&listed), ["all", "cart"]);
+    let away = ("b/away.yaml", "is a link to what is outside its repository");
+    let nowhere = ("nowhere.yaml", "does not exist");
+    let round = ("round.yaml", "could not read");
+    let target =
+        [("all.yml", "target: `nowhere.yaml`"), ("all.yml", "could not read `round.yaml`")];
+    check(&listed, &[away, nowhere, round, target[0], target[1]]);
+
+    let glob = collect(&[format!("{}/*.yaml", shop.display())], &client).await.unwrap();
+    assert_eq!(names(&glob), ["cart"]);
+    check(&glob, &[nowhere, round]);
+}
+
+#[tokio::test]
+async fn a_pipe_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let client = Client::new(Reach::Public, Limits::default());
+    let collected = collect(&[folder.path().display().to_string()], &client).await.unwrap();
+    assert_eq!(collected.rejected[0].reason, "`pipe.yaml` is not a file");
+}
