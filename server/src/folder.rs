@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::Mode;
 
 /// The file that marks a folder as a demo's.
 const DEMO_MARK: &str = "DEMO";
@@ -22,6 +23,12 @@ pub(crate) enum Purpose {
     Serve,
     /// Made-up data, served to this machine only.
     Demo,
+}
+
+/// Lets nobody but its owner into whatever this process makes from here on, be it a database of
+/// names, a segment of the log or a backup. The folder it is in may be open to others.
+pub(crate) fn keep_private() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
 /// A data folder.

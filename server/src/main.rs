@@ -45,6 +45,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ENDING_MAX: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
+    folder::keep_private();
     let cli = Cli::parse();
     let ended = Runtime::new().context("no threads to run on").and_then(|runtime| {
         let ended = runtime.block_on(run(cli));

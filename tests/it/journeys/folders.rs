@@ -1,5 +1,9 @@
 //! Data folders: who may open them, and what a restart keeps.
 
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -94,4 +98,44 @@ async fn no_door_but_health_is_open_without_a_credential() {
         assert_eq!(answer.expect("it answers").status, 401, "{door}");
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_else_reads_what_is_kept_in_a_folder_that_others_may_list() {
+    let installation = Installation::new();
+    std::fs::create_dir(installation.folder()).expect("a folder can be made");
+    let open = Permissions::from_mode(0o755);
+    std::fs::set_permissions(installation.folder(), open).expect("it can be opened to others");
+    let server = installation.up().await;
+    installation.create_tenant("keepers");
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/org.yaml");
+    installation.run(&["import", samples, "--tenant", "keepers"]).text();
+    // With what SQLite puts beside its files while they are in use.
+    let mut kinds = BTreeSet::new();
+    check_private(&installation.folder(), &mut kinds);
+    for kind in ["db", "db-wal", "db-shm", "segment", "key"] {
+        assert!(kinds.contains(kind), "no {kind} in {kinds:?}");
+    }
+    server.stop().await;
+    let copy = installation.home().join("copy").display().to_string();
+    installation.run(&["backup", &copy]).text();
+    check_private(&installation.home().join("copy"), &mut kinds);
+}
+
+/// Asserts that only the owner reads what is in `folder`; collects the endings of its files.
+fn check_private(folder: &Path, kinds: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("it can be listed") {
+        let entry = entry.expect("it can be listed");
+        let path = entry.path();
+        // What was temporary may be gone.
+        let Ok(metadata) = entry.metadata() else { continue };
+        let mode = metadata.permissions().mode() & 0o777;
+        if path.is_dir() {
+            assert_eq!(mode, 0o700, "{}", path.display());
+            check_private(&path, kinds);
+        } else {
+            assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
+            kinds.extend(path.extension().map(|it| it.to_string_lossy().into_owned()));
+        }
+    }
 }
