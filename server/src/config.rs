@@ -8,11 +8,13 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
 
 mod cluster;
 mod kafka;
+mod ranges;
 mod secret;
 mod storage;
 
@@ -28,15 +30,13 @@ pub(crate) const DEFAULTS: &str = include_str!("../config.default.toml");
 const PREFIX: &str = "CALLBOARD_";
 
 /// Variables with the prefix that are not settings: the command line and the tests read them.
-const NOT_SETTINGS: [&str; 8] = [
+const NOT_SETTINGS: [&str; 6] = [
     "CALLBOARD_CONFIG",
-    "CALLBOARD_SERVER",
     "CALLBOARD_SHARED",
     "CALLBOARD_TEST_KAFKA",
     "CALLBOARD_TEST_KAFKA_LIBS",
     "CALLBOARD_TEST_POSTGRES",
     "CALLBOARD_TEST_PROFILE",
-    "CALLBOARD_TOKEN",
 ];
 
 /// All settings.
@@ -80,6 +80,7 @@ pub(crate) enum Environment {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Http {
     /// The address to listen on.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// The largest request body, in bytes.
     pub body_bytes_max: usize,
@@ -243,13 +244,27 @@ impl Config {
         let mut table: Table = DEFAULTS.parse().context("the built-in defaults are not TOML")?;
         if let Some((name, text)) = file {
             let layer: Table = text.parse().with_context(|| format!("`{name}` is not TOML"))?;
-            merge(&mut table, layer, "").with_context(|| format!("in `{name}`"))?;
+            merge(&mut table, layer, "")
+                .and_then(|()| ranges::check(&table))
+                .with_context(|| format!("in `{name}`"))?;
         }
         for (name, text) in variables.filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str())) {
-            set(&mut table, &name, &text).with_context(|| format!("in the variable `{name}`"))?;
+            set(&mut table, &name, &text)
+                .and_then(|()| ranges::check(&table))
+                .with_context(|| format!("in the variable `{name}`"))?;
         }
         Value::Table(table).try_into().context("a setting does not fit")
     }
+}
+
+/// An address and port; an error names what was there instead.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "expected `http.listen` to be an address and a port like `127.0.0.1:7420`, got `{text}`"
+        ))
+    })
 }
 
 /// Lays `layer` over `table`; every key must be there already.

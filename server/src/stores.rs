@@ -36,7 +36,16 @@ pub(crate) async fn open_log(
             let log = EmbeddedLog::open(folder.log(), settings);
             let place = folder.log();
             let failed = || format!("could not open the log in `{}`", place.display());
-            Ok(Arc::new(log.with_context(failed)?))
+            let log = log.with_context(failed)?;
+            if log.partitions() != partitions {
+                tracing::warn!(
+                    log.partitions = log.partitions(),
+                    setting.partitions = partitions,
+                    "the log in this folder keeps the number of partitions it was made with, \
+                     which is not that of `log.partitions`"
+                );
+            }
+            Ok(Arc::new(log))
         }
         LogKind::Kafka => {
             let log = KafkaLog::open(config.log.kafka.cluster()?).await;

@@ -26,25 +26,33 @@ fn the_defaults_are_complete_and_for_development() {
 
 #[test]
 fn the_file_overrides_the_defaults_and_the_environment_the_file() {
-    let file = Some(("my.toml", "[http]\nlisten = \"127.0.0.1:1\"\nbody_bytes_max = 5\n"));
+    let file = Some(("my.toml", "[http]\nlisten = \"127.0.0.1:1\"\nbody_bytes_max = 5000\n"));
     let set = [("CALLBOARD_HTTP_LISTEN", "127.0.0.1:2"), ("CALLBOARD_ENVIRONMENT", "production")];
     let config = Config::layered(file, variables(&set)).unwrap();
     assert_eq!(config.http.listen.port(), 2);
-    assert_eq!(config.http.body_bytes_max, 5);
+    assert_eq!(config.http.body_bytes_max, 5000);
     assert_eq!(config.environment, Environment::Production);
 }
 
 #[test]
-fn what_must_not_be_zero_is_refused_when_it_is() {
-    for key in [
-        "COMMANDS_SNAPSHOT_EVERY_EVENTS",
-        "READS_CONNECTIONS_MAX",
-        "READS_TIME_MAX_MS",
-        "HTTP_CONNECTIONS_MAX",
-        "HTTP_HEAD_TIME_MAX_MS",
+fn a_number_that_cannot_work_is_refused_with_what_it_may_be() {
+    for (variable, value, with) in [
+        ("LOG_PARTITIONS", "0", "expected `log.partitions` to be from 1 to 256, got 0"),
+        ("LOG_PARTITIONS", "100000", "expected `log.partitions` to be from 1 to 256, got 100000"),
+        ("LOG_SEGMENT_BYTES", "0", "`log.segment_bytes` to be from 1048576 to 4294967296, got 0"),
+        ("HTTP_BODY_BYTES_MAX", "0", "`http.body_bytes_max` to be from 1024 to 1073741824, got 0"),
+        ("HTTP_CONNECTIONS_MAX", "0", "`http.connections_max` to be from 1 to 1000000, got 0"),
+        ("HTTP_HEAD_TIME_MAX_MS", "0", "`http.head_time_max_ms` to be from 1 to 3600000, got 0"),
+        ("GRAPHQL_DEPTH_MAX", "0", "`graphql.depth_max` to be from 1 to 128, got 0"),
+        ("COMMANDS_WAITING_PER_TENANT_MAX", "0", "`commands.waiting_per_tenant_max` to be from 1"),
+        ("COMMANDS_SNAPSHOT_EVERY_EVENTS", "0", "`commands.snapshot_every_events` to be from 1"),
+        ("READS_CONNECTIONS_MAX", "0", "`reads.connections_max` to be from 1 to 1000, got 0"),
+        ("READS_TIME_MAX_MS", "-1", "`reads.time_max_ms` to be from 1 to 3600000, got -1"),
+        ("TOKENS_LIFETIME_SECONDS", "86401", "`tokens.lifetime_seconds` to be from 1 to 86400"),
     ] {
-        refused(None, &[(&format!("CALLBOARD_{key}"), "0")], "expected a nonzero");
+        refused(None, &[(&format!("CALLBOARD_{variable}"), value)], with);
     }
+    refused(Some("[log]\npartitions = 0\n"), &[], "in `my.toml`: expected `log.partitions`");
 }
 
 #[test]
@@ -53,12 +61,17 @@ fn a_setting_that_does_not_exist_or_fit_is_named_with_its_source() {
     refused(Some("[http]\nlisten = 7\n"), &[], "expected `http.listen` to be of type string");
     refused(None, &[("CALLBOARD_HTTP_LISSEN", "x")], "`CALLBOARD_HTTP_LISSEN`: unknown setting");
     refused(None, &[("CALLBOARD_LOG_PARTITIONS", "x")], "expected a number, got `x`");
-    refused(None, &[("CALLBOARD_HTTP_LISTEN", "nowhere")], "invalid socket address");
+    let address = "expected `http.listen` to be an address and a port like `127.0.0.1:7420`";
+    let got = format!("{address}, got `nowhere`");
+    refused(None, &[("CALLBOARD_HTTP_LISTEN", "nowhere")], &got);
 }
 
 #[test]
 fn the_command_lines_own_variables_are_not_settings() {
-    Config::layered(None, variables(&[("CALLBOARD_TOKEN", "secret")])).unwrap();
+    Config::layered(None, variables(&[("CALLBOARD_CONFIG", "my.toml")])).unwrap();
+    for nobodys in ["CALLBOARD_TOKEN", "CALLBOARD_SERVER"] {
+        refused(None, &[(nobodys, "secret")], "unknown setting");
+    }
 }
 
 #[test]

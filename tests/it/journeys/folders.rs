@@ -139,3 +139,13 @@ fn check_private(folder: &Path, kinds: &mut BTreeSet<String>) {
         }
     }
 }
+
+#[tokio::test]
+async fn a_log_keeps_its_partitions_and_says_so_where_another_number_is_set() {
+    let installation = Installation::new();
+    installation.up().await.stop().await;
+    let installation = installation.with("CALLBOARD_LOG_PARTITIONS", "3");
+    installation.up().await.stop().await;
+    let said = std::fs::read_to_string(installation.home().join("server.log")).expect("a log");
+    assert_eq!(said.matches("keeps the number of partitions").count(), 1, "{said}");
+}
