@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use query_api::auth::token::LIFETIME_MAX;
 
 /// Exit codes, for scripts.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
@@ -164,8 +165,9 @@ pub(crate) struct Token {
     /// Whom it is for.
     #[command(flatten)]
     pub tenant: ForTenant,
-    /// How long it is good for, in seconds; the setting `tokens.lifetime_seconds` if not given.
-    #[arg(long)]
+    /// How long it is good for, in seconds, at most a day; the setting `tokens.lifetime_seconds` if
+    /// not given.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=LIFETIME_MAX.as_secs()))]
     pub lifetime: Option<u64>,
 }
 

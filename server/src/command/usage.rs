@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
+use domain::id::TenantId;
 use outbound::Request;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::client::Api;
 use crate::cli::Usage;
@@ -59,10 +61,31 @@ pub(crate) async fn run(config: &Config, format: Format, command: &Usage) -> Res
         }
         Usage::Show { meter, tenant } => {
             let tenant = api.tenant(&tenant.tenant).await?;
-            let report: serde_json::Value =
+            let report: Value =
                 api.json(tenant, Request::get(shown(&api, meter, Utc::now())?)).await?;
+            if report["rows"] == json!([]) && !is_defined(&api, tenant, meter).await? {
+                return Err(Failure::Usage(format!("there is no meter `{meter}`")).into());
+            }
             output::result(format, &report, table)
         }
+    }
+}
+
+/// Whether `tenant` has a meter with this key.
+async fn is_defined(api: &Api, tenant: TenantId, key: &str) -> Result<bool> {
+    let query = "query($after: String) { meters(first: 100, after: $after) {
+        nodes { key } pageInfo { hasNextPage endCursor } } }";
+    let mut after = Value::Null;
+    loop {
+        let answer: Value = api.graphql(tenant, query, json!({"after": after})).await?;
+        let page = &answer["meters"];
+        if page["nodes"].as_array().into_iter().flatten().any(|it| it["key"] == key) {
+            return Ok(true);
+        }
+        if page["pageInfo"]["hasNextPage"] != true {
+            return Ok(false);
+        }
+        after = page["pageInfo"]["endCursor"].clone();
     }
 }
 
@@ -80,9 +103,9 @@ fn shown(api: &Api, meter: &str, now: DateTime<Utc>) -> Result<url::Url> {
     Ok(url)
 }
 
-fn table(report: &serde_json::Value) -> String {
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.clone(),
+fn table(report: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
         other => other.to_string(),
     };
     let rows = report["rows"].as_array().into_iter().flatten();

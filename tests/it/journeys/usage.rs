@@ -58,6 +58,12 @@ async fn usage_is_counted_once_and_read_back_the_same_for_ever() {
     assert_eq!(api.get(&at).await, once, "what was answered once is answered for ever");
     let shown = installation.run(&["usage", "show", "rides", "--tenant", "riders"]).text();
     assert!(shown.starts_with("day"), "{shown}");
+    let nothing = installation.run(&["usage", "show", "falls", "--tenant", "riders"]);
+    assert_eq!(nothing.code, 2, "{}{}", nothing.stdout, nothing.stderr);
+    assert!(nothing.stderr.contains("there is no meter `falls`"), "{}", nothing.stderr);
+    let long = installation.run(&["token", "--tenant", "riders", "--lifetime", "86401"]);
+    assert_eq!(long.code, 2, "{}{}", long.stdout, long.stderr);
+    assert!(long.stderr.contains("86401 is not in 1..=86400"), "{}", long.stderr);
     server.stop().await;
 }
 
