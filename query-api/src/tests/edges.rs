@@ -1,11 +1,13 @@
-//! However many entities a page has, its edges cost the same number of statements.
+//! However many nodes a page has, its edges cost the same number of statements.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::sync::Once;
 
 use serde_json::json;
 use tracing::{Event, Metadata, Subscriber, span};
 
-use super::seeded::{apply, component, put};
+use super::seeded::{self, apply, component, put};
 use crate::testing::Site;
 
 thread_local! {
@@ -38,9 +40,97 @@ impl Subscriber for Counting {
     fn exit(&self, _: &span::Id) {}
 }
 
+/// Counts from here on, in every test of this process.
+fn count() {
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| {
+        tracing::subscriber::set_global_default(Counting).expect("no other test listens");
+    });
+}
+
+/// The edges that are fetched for all their siblings at once, and whose statements are counted
+/// below.
+const COUNTED: &[&str] = &[
+    "Customer.subscriptions",
+    "Entity.history",
+    "Entity.location",
+    "Entity.owners",
+    "Entity.relations",
+    "Entity.usage",
+    "Relation.target",
+    "Subscription.customer",
+    "Subscription.history",
+    "UsageSeries.customer",
+    "UsageTotal.customer",
+];
+
+/// What was read together with whatever holds it, or stands alone.
+const HELD: &[&str] = &[
+    "AnalyticsDay.commandsByNoun",
+    "Cluster.processes",
+    "CommandOutcome.events",
+    "EntityChange.entity",
+    "EntityUsage.buckets",
+    "EntityUsage.total",
+    "EntityUsageReport.meters",
+    "Facet.values",
+    "GraduatedPrice.tiers",
+    "Meter.aggregation",
+    "Plan.versions",
+    "PlanVersion.terms",
+    "Registration.standing",
+    "Subscription.terms",
+    "Tenant.standing",
+    "Terms.interval",
+    "Terms.items",
+    "Terms.quotas",
+    "UsageSeries.buckets",
+    "UsageSeriesReport.series",
+    "UsageTotals.totals",
+    "VolumePrice.tiers",
+];
+
+/// Every field of the schema that leads from an object to others, but for those that only wrap
+/// nodes and those at the roots.
+fn edges(schema: &str) -> BTreeSet<String> {
+    let is_wrapper = |it: &str| {
+        let ends = ["Query", "Mutation", "Root", "Connection", "Edge", "Payload"];
+        ends.iter().any(|end| it.ends_with(end))
+    };
+    let named = |line: &str| Some(line.strip_prefix("type ")?.split(' ').next()?.to_owned());
+    let objects: BTreeSet<String> = schema.lines().filter_map(named).collect();
+    let (mut holder, mut described, mut edges) = (None, false, BTreeSet::new());
+    for line in schema.lines() {
+        match line.strip_prefix('\t') {
+            Some("\"\"\"") => described = !described,
+            Some(field) if !described => {
+                let Some((holder, (start, result))) = holder.as_ref().zip(field.rsplit_once(": "))
+                else {
+                    continue;
+                };
+                let name = start.split(['(', ':']).next().unwrap_or_default();
+                if objects.contains(result.trim_matches(['[', ']', '!'])) {
+                    edges.insert(format!("{holder}.{name}"));
+                }
+            }
+            Some(_) => {}
+            None => holder = named(line).filter(|it| !is_wrapper(it)),
+        }
+    }
+    edges
+}
+
+#[test]
+fn every_edge_of_the_schema_is_counted_or_needs_no_statement() {
+    let listed: BTreeSet<String> = COUNTED.iter().chain(HELD).map(|it| (*it).to_owned()).collect();
+    assert_eq!(edges(include_str!("../../../schemas/api.graphql")), listed);
+    let new = "type Plan {\n\t\"\"\"\n\tWho: Plan\n\t\"\"\"\n\tbuyers(first: Int): [Plan!]!\n}\n";
+    assert_eq!(edges(new), BTreeSet::from(["Plan.buyers".to_owned()]));
+}
+
 #[tokio::test]
 async fn a_page_costs_the_same_statements_however_long_it_is() {
-    tracing::subscriber::set_global_default(Counting).expect("no other test listens");
+    count();
     let site = Site::start().await;
     let locate =
         "mutation { registerLocation(input: {kind: URL, target: \"https://example.org/c\"}) {
@@ -128,4 +218,75 @@ async fn check_bodies(site: &Site) {
             assert_eq!(uid.is_string(), registered, "each has its own body: {node}");
         }
     }
+}
+
+#[tokio::test]
+async fn billing_costs_the_same_statements_however_many_buy() {
+    count();
+    let site = Site::start().await;
+    let (customers, position) = sell_to_many(&site).await;
+    let span = "from: \"2026-01-01T00:00:00Z\", to: \"2026-01-02T00:00:00Z\"";
+    // Each edge on its own: two edges to the same loader may or may not share a statement.
+    let bought = |what: &str| {
+        format!("customers(last: COUNT) {{ nodes {{ subscriptions(first: 2) {{ {what} }} }} }}")
+    };
+    let used = |what: &str| {
+        let buyer = "customer { name }";
+        format!("usage{what}(matching: {{{span}, customers: BUYERS}}) {{ ROWS {{ {buyer} }} }}")
+    };
+    let (sold, buyer) = (bought("subscriptionId"), bought("customer { name }"));
+    let steps = bought("history { revision }");
+    let totals = used("Totals").replace("ROWS", "totals");
+    let series = used("Series").replace("ROWS", "series");
+    for (field, nodes, seen) in [
+        (sold, "/customers/nodes", "/subscriptions/0/subscriptionId"),
+        (buyer, "/customers/nodes", "/subscriptions/0/customer/name"),
+        (steps, "/customers/nodes", "/subscriptions/0/history/0/revision"),
+        (totals, "/usageTotals/totals", "/customer/name"),
+        (series, "/usageSeries/series", "/customer/name"),
+    ] {
+        let document = |count: usize| {
+            let buyers = json!(customers[..count]).to_string();
+            let field = field.replace("COUNT", &count.to_string()).replace("BUYERS", &buyers);
+            format!("{{ {field} }}")
+        };
+        site.seen(&site.a, &position, &document(1)).await;
+        let mut counted = Vec::new();
+        for count in [1, 20] {
+            let before = STATEMENTS.get();
+            let data = site.data(&site.a, &document(count), json!({})).await;
+            counted.push(STATEMENTS.get() - before);
+            let nodes = data.pointer(nodes).and_then(|it| it.as_array()).unwrap();
+            assert_eq!(nodes.len(), count, "{data}");
+            let led = nodes.iter().filter_map(|it| it.pointer(seen)).filter(|it| !it.is_null());
+            assert_eq!(led.count(), count, "each edge leads somewhere: {data}");
+        }
+        assert!(counted[0] > 0, "the statements are counted");
+        assert_eq!(counted[1], counted[0], "1 and 20 of {field}");
+    }
+}
+
+/// Opens accounts, each with a subscription and some usage; the accounts, and the position after
+/// all of it.
+async fn sell_to_many(site: &Site) -> (Vec<String>, String) {
+    site.mutate(&site.a, seeded::METER, json!({ "key": "calls" })).await;
+    let plan = json!({ "name": "Many", "meter": "calls" });
+    let plan = site.mutate(&site.a, seeded::PUBLISH, plan).await["created"].take();
+    let mut customers = Vec::new();
+    for number in 0..20 {
+        let name = json!({ "name": format!("buyer {number}") });
+        let customer = site.mutate(&site.a, seeded::OPEN, name).await["created"].take();
+        let bought = json!({ "customer": customer, "plan": plan });
+        site.mutate(&site.a, seeded::START, bought).await;
+        customers.push(customer.as_str().unwrap().to_owned());
+    }
+    let entry = |it: &String| {
+        json!({ "source": "s", "id": it, "meter": "calls", "value": "1", "customer": it,
+            "at": "2026-01-01T10:30:00Z" })
+    };
+    let entries = json!(customers.iter().map(entry).collect::<Vec<_>>()).to_string();
+    let recorded = site.post(&site.a, "/api/v1/usage", "application/json", entries).await;
+    assert_eq!(recorded.status, 200, "{}", recorded.text());
+    let position = recorded.json()["position"].as_str().unwrap().to_owned();
+    (customers, position)
 }

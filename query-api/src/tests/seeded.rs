@@ -23,13 +23,13 @@ pub(super) const OPEN: &str = "mutation($name: String!) {
     }
 }";
 
-const METER: &str = "mutation($key: String!) {
+pub(super) const METER: &str = "mutation($key: String!) {
     defineMeter(input: {key: $key, name: \"Requests\", unit: \"request\", aggregation: SUM}) {
         userErrors { code message path } outcome { position }
     }
 }";
 
-const PUBLISH: &str = "mutation($name: String!, $meter: String!) {
+pub(super) const PUBLISH: &str = "mutation($name: String!, $meter: String!) {
     publishPlanVersion(terms: {
         name: $name, currency: \"EUR\", interval: {unit: MONTH},
         items: [
@@ -40,7 +40,7 @@ const PUBLISH: &str = "mutation($name: String!, $meter: String!) {
     }) { created userErrors { code message path } outcome { position } }
 }";
 
-const START: &str = "mutation($customer: String!, $plan: String!) {
+pub(super) const START: &str = "mutation($customer: String!, $plan: String!) {
     startSubscription(customerId: $customer, planId: $plan) {
         created userErrors { code message path } outcome { position }
     }
