@@ -1,7 +1,7 @@
 //! Crashes at any moment of any work: what was acknowledged is there once, nothing is there in
 //! part, and snapshots are whole.
 //!
-//! `POWER_CUTS` in the environment asks for more crashes than the usual number.
+//! The full profile simulates more of them: see `CALLBOARD_TEST_PROFILE` in `CONTRIBUTING.md`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,8 +15,9 @@ use crate::embedded::files::simulated::{Crash, Omit, Random, Simulated};
 use crate::port::{AppendError, Batch, EventLog, Position, Snapshot, SnapshotChunk, Writer};
 use crate::record::Record;
 
-/// How many crashes are simulated at least.
+/// How many crashes are simulated at least: before a change, and in the full profile.
 const CRASHES: u64 = 1_200;
+const CRASHES_FULL: u64 = 60_000;
 
 /// How many crashes one log lives through.
 const CRASHES_PER_LOG: u64 = 30;
@@ -196,8 +197,10 @@ fn next_batch(model: &Model, random: &mut Random) -> Batch {
 
 #[test]
 fn acknowledged_batches_survive_every_crash() {
-    let wanted = std::env::var("POWER_CUTS").ok().and_then(|it| it.parse().ok());
-    let wanted = wanted.unwrap_or(CRASHES);
+    let wanted = match std::env::var("CALLBOARD_TEST_PROFILE").as_deref() {
+        Ok("full") => CRASHES_FULL,
+        _ => CRASHES,
+    };
     let mut counts = Counts::default();
     for seed in 1..=wanted.div_ceil(CRASHES_PER_LOG) {
         let (lived, outcome) = live(seed, Omit::Nothing);
