@@ -9,6 +9,9 @@
 # The crates that carry C code bring their sources. aws-lc-sys, libsqlite3-sys and zstd-sys build
 # them with the C compiler alone; rdkafka-sys also needs make, a C++ compiler, pkg-config and the
 # system's OpenSSL.
+#
+# Debian 13 and Ubuntu 24.04 have everything. Debian 12 has no package of rustup, and Ubuntu 22.04
+# none of PostgreSQL 15 either: there this script says what to install by other means.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -98,11 +101,41 @@ has_java() {
     version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p') && [ "${version:-0}" -ge 17 ]
 }
 
-# Whether a PostgreSQL server is installed, as Debian's packages do it or as `pg_config` tells.
-has_postgres() {
-    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
-        { has pg_config && [ -x "$(pg_config --bindir)/initdb" ]; }
+# The package of the first Java that the distribution has and that is recent enough.
+java_package() {
+    local version
+    for version in 21 17 25; do
+        if packaged "openjdk-$version-jre-headless"; then
+            echo "openjdk-$version-jre-headless"
+            return
+        fi
+    done
+    fail "Java 17 or later is missing, and this distribution has no package of it"
 }
+
+# Whether a PostgreSQL server is installed that is recent enough, as Debian's packages do it or as
+# `pg_config` tells.
+has_postgres() {
+    local initdb version
+    for initdb in /usr/lib/postgresql/*/bin/initdb "$(pg_config --bindir 2>/dev/null)/initdb"; do
+        version=$("$initdb" --version 2>/dev/null | sed -n 's/^[^)]*) \([0-9]*\).*/\1/p')
+        [ "${version:-0}" -lt "$postgres_needed" ] || return 0
+    done
+    return 1
+}
+
+# The package of PostgreSQL, unless what the distribution has is too old.
+postgres_package() {
+    local version
+    version=$(as_root apt-get update -qq && apt-cache policy postgresql |
+        sed -n 's/.*Candidate: \([0-9]*\).*/\1/p')
+    [ "${version:-0}" -ge "$postgres_needed" ] || fail "PostgreSQL $postgres_needed or later is" \
+        "missing, and this distribution has ${version:-none}: install it by other means"
+    echo postgresql
+}
+
+# The oldest major version of PostgreSQL that the tests run beside.
+postgres_needed=15
 
 missing=()
 compiles_c || missing+=(gcc libc6-dev)
@@ -111,9 +144,9 @@ has make || missing+=(make)
 has_openssl || missing+=(pkg-config libssl-dev)
 has git || missing+=(git)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
-has_java || missing+=(openjdk-17-jre-headless)
+has_java || missing+=("$(java_package)")
 has mvn || missing+=(maven)
-has_postgres || missing+=(postgresql)
+has_postgres || missing+=("$(postgres_package)")
 # It starts the tests' services so that they end with the tests.
 has setpriv || missing+=(util-linux)
 if [ ${#missing[@]} -gt 0 ]; then

@@ -4,6 +4,7 @@ mod cluster;
 mod crowds;
 mod dump;
 mod following;
+mod full;
 mod history;
 mod kills;
 mod log_copy;

@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -118,8 +119,11 @@ async fn open_file(
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(busy_timeout)
         .pragma("secure_delete", "on");
+    // SQLite ends a transaction by itself where the disk is full, which sqlx does not notice: for it
+    // the connection stays in that transaction, and nothing would be committed by it again.
     let pool = SqlitePoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
+        .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
         .connect_with(options)
         .await
         .map_err(failed("opening its file"))?;

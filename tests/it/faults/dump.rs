@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+use crate::harness::{Installation, Server, eventually};
 
 /// The models there are.
 pub(crate) const MODELS: [&str; 5] = ["analytics", "audit", "billing", "catalog", "organisation"];
@@ -53,6 +56,31 @@ async fn texts(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
     let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await;
     let rows = rows.unwrap_or_else(|it| panic!("{sql}: {it}"));
     rows.iter().map(|it| it.get(0)).collect()
+}
+
+/// Waits until every model of a running server is at the end of its log, rebuilds all of them and
+/// compares: how many tables with how many rows there were.
+pub(crate) async fn equals_a_rebuild(
+    installation: &Installation,
+    server: &Server,
+) -> (usize, usize) {
+    let door = server.url("/readyz");
+    let anybody = server.api("");
+    eventually("every model is at the end of the log", async || {
+        let answer = anybody.send(outbound::Request::get(door.clone())).await.ok()?;
+        let body: Value = serde_json::from_slice(&answer.body).ok()?;
+        let models = body["models"].as_array()?;
+        models.iter().all(|it| it["eventsBehind"] == 0).then_some(())
+    })
+    .await;
+    let folder = installation.folder().join("models");
+    let before = dump(&folder).await;
+    for model in MODELS {
+        installation.run(&["projections", "rebuild", model]).text();
+    }
+    let differences = differences(&before, &dump(&folder).await);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    (before.len(), before.values().map(Vec::len).sum())
 }
 
 /// Every difference between two dumps, one for each table at most.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::dump::{self, MODELS};
+use super::dump;
 use super::following::{Follower, found};
 use super::history::{Asked, Fault, Found, History};
 use super::log_copy::LogCopy;
@@ -167,24 +167,8 @@ impl Arena {
     async fn models_equal_a_rebuild(&self) {
         let server = self.installation.up().await;
         self.readers_see_everything(&server).await;
-        let door = server.url("/readyz");
-        let anybody = server.api("");
-        eventually("every model is at the end of the log", async || {
-            let answer = anybody.send(outbound::Request::get(door.clone())).await.ok()?;
-            let body: Value = serde_json::from_slice(&answer.body).ok()?;
-            let models = body["models"].as_array()?;
-            models.iter().all(|it| it["eventsBehind"] == 0).then_some(())
-        })
-        .await;
-        let folder = self.installation.folder().join("models");
-        let before = dump::dump(&folder).await;
-        for model in MODELS {
-            self.installation.run(&["projections", "rebuild", model]).text();
-        }
-        let differences = dump::differences(&before, &dump::dump(&folder).await);
-        assert!(differences.is_empty(), "{}", differences.join("\n"));
-        let rows: usize = before.values().map(Vec::len).sum();
-        print(&format!("  {} tables with {rows} rows equal a rebuild", before.len()));
+        let (tables, rows) = dump::equals_a_rebuild(&self.installation, &server).await;
+        print(&format!("  {tables} tables with {rows} rows equal a rebuild"));
         server.stop().await;
     }
 

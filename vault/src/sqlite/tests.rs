@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::SubjectId;
+use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
 
-use super::SqliteVault;
+use super::{CONNECTIONS_MAX, SqliteVault};
 use crate::conformance::ACME;
-use crate::port::{Blobs, CursorName, Cursors, Hold, KeyName, Keys, Slot, Wrapped};
+use crate::port::{BlobName, Blobs, CursorName, Cursors, Hold, KeyName, Keys, Slot, Wrapped};
 
 /// A vault and the folder that holds it, removed at the end.
 #[derive(Debug)]
@@ -52,6 +53,32 @@ async fn everything_is_there_after_reopening() {
     let again = vault.get_or_create(&[(names[1], Wrapped(vec![8; 61]))]).await.unwrap();
     assert_eq!(again, [Slot::Destroyed]);
     assert_eq!(Cursors::get(&vault, &cursor).await.unwrap().as_deref(), Some("41"));
+}
+
+/// Sets for every connection how large the file may become.
+async fn limit_pages(pool: &SqlitePool, pragma: &'static str) {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS_MAX {
+        let mut connection = pool.acquire().await.unwrap();
+        sqlx::query(pragma).execute(&mut *connection).await.unwrap();
+        connections.push(connection);
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_what_comes_when_there_is_room_is_kept() {
+    let temporary = temporary().await;
+    let vault = &temporary.vault;
+    limit_pages(&vault.blobs, "pragma max_page_count = 8").await;
+    let name = |hash| BlobName { hash: [hash; 32], length: 100_000 };
+    let put = |hash| vault.put(ACME, name(hash), vec![hash; 100_000].into(), Hold::random());
+    put(1).await.unwrap_err();
+    limit_pages(&vault.blobs, "pragma max_page_count = 1000000").await;
+    put(2).await.unwrap();
+
+    let beside = open(temporary.folder.path()).await;
+    assert_eq!(Blobs::get(&beside, ACME, name(1)).await.unwrap(), None);
+    assert_eq!(Blobs::get(&beside, ACME, name(2)).await.unwrap().unwrap()[..], [2; 100_000]);
 }
 
 /// Two vaults on one file, as of two processes.
