@@ -210,8 +210,15 @@ async fn an_answer_at_a_sequence_is_repeated_to_the_byte() {
     }
     let ahead = ask("atSequence=1000000".to_owned(), &recorded["position"]).await;
     assert_eq!((ahead.status, ahead.retry_after.is_some()), (503, true), "{}", ahead.text());
-    for wrong in ["step=week", "colour=red", "atSequence=x"] {
-        assert_eq!(ask(wrong.to_owned(), &recorded["position"]).await.status, 400, "{wrong}");
+    let long = "x".repeat(1000);
+    let (from, at) = (format!("from={long}"), format!("atSequence={long}"));
+    for wrong in ["step=week", "colour=red", "atSequence=x", &from, &at] {
+        let refused = ask(wrong.to_owned(), &recorded["position"]).await;
+        assert_eq!(refused.status, 400, "{wrong}");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        let named = wrong.split('=').nth(1).unwrap().chars().take(64).collect::<String>();
+        assert!(wrong == "colour=red" || detail.contains(&named), "{detail}");
+        assert!(detail.len() < 300, "{detail}");
     }
 }
 

@@ -205,6 +205,9 @@ fn write_from(sql: &mut Sql, visible: &Visible, selection: &Selection) -> Result
     Ok(())
 }
 
+/// How much of a text to search for is repeated where it is refused. In characters: 64.
+const SHOWN_MAX: usize = 64;
+
 /// Joins `entities`, called `e`, with those in which the text of `selection` was found, called
 /// `f`, if it has one.
 pub(super) fn write_text(
@@ -215,7 +218,8 @@ pub(super) fn write_text(
     let Some(text) = &selection.text else { return Ok(()) };
     let terms: Vec<_> = words::split(&text.terms).collect();
     if terms.is_empty() || terms.len() > TERMS_MAX {
-        let message = format!("expected 1 to {TERMS_MAX} words to search, got `{}`", text.terms);
+        let shown: String = text.terms.chars().take(SHOWN_MAX).collect();
+        let message = format!("expected 1 to {TERMS_MAX} words to search, got `{shown}`");
         return Err(ReadError::Invalid(message));
     }
     write_found(sql, visible, &terms);

@@ -98,11 +98,11 @@ struct Attributes<'t> {
 impl Attributes<'_> {
     fn entry(self, data: Data<'_>, value_field: &'static str) -> Result<UsageEntry, Malformed> {
         let customer = self.subject.map(str::parse).transpose();
-        let at = self.time.map(str::parse).transpose();
+        let at = self.time.map(super::report::instant).transpose();
         Ok(UsageEntry {
             meter: self.r#type.parse().map_err(|it| ("type", text(it)))?,
             customer: customer.map_err(|it: domain::id::IdError| ("subject", text(it)))?,
-            at: at.map_err(|it: chrono::ParseError| ("time", text(it)))?,
+            at: at.map_err(|it| ("time", it))?,
             value: quantity(data.value).map_err(|it| (value_field, it))?,
             source: self.source,
             id: self.id,

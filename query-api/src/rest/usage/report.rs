@@ -127,10 +127,12 @@ impl Asked {
             match &*name {
                 "meter" => asked.meters.push(value.parse().map_err(|it| wrong(&it))?),
                 "customer" => asked.customers.push(value.parse().map_err(|it| wrong(&it))?),
-                "from" => asked.from = Some(value.parse().map_err(|it| wrong(&it))?),
-                "to" => asked.to = Some(value.parse().map_err(|it| wrong(&it))?),
+                "from" => asked.from = Some(instant(&value).map_err(|it| wrong(&it))?),
+                "to" => asked.to = Some(instant(&value).map_err(|it| wrong(&it))?),
                 "atSequence" => {
-                    asked.at_sequence = Some(value.parse().map_err(|it| wrong(&it))?);
+                    let expected =
+                        || wrong(&format_args!("expected a number, got `{}`", cut(&value)));
+                    asked.at_sequence = Some(value.parse().map_err(|_| expected())?);
                 }
                 "step" => asked.step = step(&value).map_err(|it| wrong(&it))?,
                 _ => return Err(wrong(&"there is no such parameter")),
@@ -150,6 +152,19 @@ impl Asked {
         };
         Ok((query, self.step))
     }
+}
+
+/// How much of a value is repeated where it is wrong. In characters: 64.
+const SHOWN_MAX: usize = 64;
+
+/// The instant that `text` names, or what is wrong with it.
+pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let expected = "expected an instant like `2026-01-31T12:00:00Z`, got";
+    text.parse().map_err(|error| format!("{expected} `{}`: {error}", cut(text)))
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(SHOWN_MAX).collect()
 }
 
 /// How long the spans are; none for totals.
