@@ -20,6 +20,7 @@ use projections::{Model, Projections, Tables};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::child::processor_time_of;
 use super::in_process::{InProcess, tenant};
 use super::{Row, Verdict, percent, rate};
 use crate::node::PROJECTION_BATCH_MAX;
@@ -92,7 +93,7 @@ pub(crate) async fn rebuilt_in(
     drop(commands);
     let (count, bare) = decode_all(log.as_ref()).await?;
 
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), processor_time_of("self")?);
     let settings = projections::Settings {
         batch_max: PROJECTION_BATCH_MAX,
         ..projections::Settings::on(tables)
@@ -105,11 +106,16 @@ pub(crate) async fn rebuilt_in(
         }
     }
     let took = began.elapsed();
+    let cpu = micros(processor_time_of("self")? - cpu) / count.max(1);
     drop(models);
     projections.stop().await;
     Ok(Row {
         what: target.what,
-        measured: format!("{count} events in {}, {}/s", seconds(took), rate(count, took)),
+        measured: format!(
+            "{count} events in {}, {}/s, {cpu} µs CPU each",
+            seconds(took),
+            rate(count, took)
+        ),
         baseline: format!(
             "reading and decoding them once: {} ({} %)",
             seconds(bare),

@@ -18,6 +18,7 @@ use event_log::{EventLog, Partition, Position, Record};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
+use super::child::processor_time_of;
 use super::in_process::{InProcess, tenant};
 use super::{Row, Verdict, percent, rate};
 
@@ -32,7 +33,9 @@ const CALLERS: usize = 256;
 pub(crate) async fn commands(folder: &Path, seconds: Duration) -> Result<Row> {
     let InProcess { folder, log, commands, .. } = InProcess::start(folder).await?;
     let member = tenant(&commands, "bench").await?;
+    let cpu = processor_time_of("self")?;
     let (count, took) = saturate(&commands, &member, seconds).await?;
+    let cpu = (processor_time_of("self")? - cpu).as_micros() / u128::from(count.max(1));
     commands.stop().await;
     let sample = sample(log.as_ref()).await?;
     drop(commands);
@@ -45,7 +48,7 @@ pub(crate) async fn commands(folder: &Path, seconds: Duration) -> Result<Row> {
     let ratio = percent(commanded, bare);
     Ok(Row {
         what: "durable commands in process, 256 waiting",
-        measured: format!("{commanded}/s, {ratio} %"),
+        measured: format!("{commanded}/s, {ratio} %, {cpu} µs CPU each"),
         baseline: format!(
             "bare log, same bytes, {CALLERS} waiting writers: {bare}/s (one writer of ready \
              batches of {CALLERS}: {full}/s)"
