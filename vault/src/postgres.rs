@@ -83,10 +83,9 @@ pub const SESSION_LIMITS: [(&str, &str); 5] = [
 #[must_use]
 pub fn is_away(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::BeginFailed
-        | sqlx::Error::PoolTimedOut => true,
+        // What cannot be read is a certificate that does not fit.
+        sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+        sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed | sqlx::Error::PoolTimedOut => true,
         // By the class of the code: connections, resources, and what operators do.
         sqlx::Error::Database(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
             let code = error.code().unwrap_or_default();

@@ -107,16 +107,18 @@ mod on_postgres {
 
         let operator = installation.token("ten_00000000000000000000000000000000");
         let operator = server.api(&operator);
-        for it in operator.get("/api/v1/projections").await.as_array().expect("a list") {
-            assert_eq!((&it["generation"], &it["live"]), (&json!(1), &json!(true)), "{it}");
-            assert_eq!(it["partitions"][0]["stopped"], Value::Null, "{it}");
-        }
-        eventually("every model is at the end of the log", async || {
+        let models = eventually("every model goes on, to the end of the log", async || {
             let models = operator.get("/api/v1/projections").await;
-            let behind = |it: &Value| it["partitions"][0]["eventsBehind"] != 0;
-            (!models.as_array()?.iter().any(behind)).then_some(())
+            let is_done = |it: &Value| {
+                let partition = &it["partitions"][0];
+                partition["eventsBehind"] == 0 && partition["stopped"] == Value::Null
+            };
+            models.as_array()?.iter().all(is_done).then_some(models)
         })
         .await;
+        for it in models.as_array().expect("a list") {
+            assert_eq!((&it["generation"], &it["live"]), (&json!(1), &json!(true)), "{it}");
+        }
         let after = schemas(&postgres.url()).await;
         assert_eq!(after, before, "they are still the same tables");
         let kept = tables::dump(&postgres.url()).await;

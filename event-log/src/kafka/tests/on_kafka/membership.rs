@@ -194,6 +194,8 @@ async fn a_member_that_is_cut_off_loses_everything_and_comes_back() {
     let second = KafkaLog::open(config).await.unwrap();
     let _two = group.join(&second, 2, Manner::Polite).await;
     group.until(|it| it.counts() == [2, 2]).await;
+    // Who is cut off while it has not heard yet how all share is told of nothing meanwhile.
+    tokio::time::sleep(SESSION / 3).await;
     behind.proxy.cut_first(before);
     group.until(|it| it.owned[&1].is_empty() && it.owned[&2].len() == 4).await;
     behind.proxy.mend();
