@@ -216,8 +216,8 @@ mod on_kafka {
         }
     }
 
-    /// The mutations that there are.
-    /// All but the one about the level of the cluster, which answers by who runs.
+    /// The mutations that there are, but the one about the level of the cluster: it answers by who
+    /// runs.
     fn mutations() -> BTreeSet<String> {
         let schema = include_str!("../../../schemas/api.graphql");
         let (_, rest) = schema.split_once("\ntype Mutation {").expect("there are mutations");
