@@ -33,7 +33,8 @@ as_root() {
 # Whether the distribution has the given package. Without apt it has none.
 packaged() {
     has apt-get && as_root apt-get update -qq &&
-        apt-cache policy "$1" | grep -q 'Candidate: [^(]'
+        # To the end, or apt-cache fails for want of a reader.
+        apt-cache policy "$1" | grep 'Candidate: [^(]' >/dev/null
 }
 
 # Installs the given packages of the distribution.
