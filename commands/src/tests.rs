@@ -19,3 +19,4 @@ pub(crate) mod scenario;
 mod sizes;
 mod snapshots;
 mod wire;
+mod wrapped;

@@ -7,14 +7,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::Level;
 use domain::operation::Operation;
-use event_log::{
-    ClaimError, EventLog, LogError, Membership, MemoryLog, Owners, Partition, Position, Reader,
-    Recorded, Snapshot, Writer,
-};
+use event_log::{EventLog, LogError, Partition, Reader, Recorded};
 use tokio::sync::watch;
 
 use super::cluster::Cluster;
 use super::installation::{SOON, operator, put};
+use super::wrapped::WrappedLog;
 use crate::request::{CommandError, Outcome, Request};
 use crate::settings::Settings;
 use crate::snapshot::FOLD_VERSION;
@@ -120,61 +118,11 @@ async fn a_process_that_is_left_behind_says_so_and_reads_no_further() {
     assert!(new.is_err(), "who speaks it goes on");
 }
 
-/// A log that lets nobody read before it is told to.
-#[derive(Clone, Debug)]
-struct GatedLog {
-    log: MemoryLog,
-    open: watch::Sender<bool>,
-}
-
+/// A reader that reads nothing before it is told to.
 #[derive(Debug)]
 struct GatedReader {
     reader: Box<dyn Reader>,
     open: watch::Receiver<bool>,
-}
-
-#[async_trait]
-impl EventLog for GatedLog {
-    fn incarnation(&self) -> &str {
-        self.log.incarnation()
-    }
-
-    fn partitions(&self) -> u32 {
-        self.log.partitions()
-    }
-
-    async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
-        self.log.claim(partition).await
-    }
-
-    async fn read(
-        &self,
-        partition: Partition,
-        from: Position,
-    ) -> Result<Box<dyn Reader>, LogError> {
-        let reader = self.log.read(partition, from).await?;
-        Ok(Box::new(GatedReader { reader, open: self.open.subscribe() }))
-    }
-
-    async fn end(&self, partition: Partition) -> Result<Position, LogError> {
-        self.log.end(partition).await
-    }
-
-    async fn snapshot(
-        &self,
-        partition: Partition,
-        version: u32,
-    ) -> Result<Option<Snapshot>, LogError> {
-        self.log.snapshot(partition, version).await
-    }
-
-    async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError> {
-        self.log.join(says).await
-    }
-
-    fn owners(&self) -> watch::Receiver<Owners> {
-        self.log.owners()
-    }
 }
 
 #[async_trait]
@@ -195,11 +143,15 @@ async fn a_process_that_starts_owns_nothing_before_it_knows_what_is_recorded() {
     for name in ["web", "shop", "desk"] {
         cluster.submit(&acme, put(name)).await.unwrap();
     }
-    let log = GatedLog { log: cluster.log.clone(), open: watch::Sender::new(false) };
+    let open = watch::Sender::new(false);
+    let gate = open.clone();
+    let log = WrappedLog::new(cluster.log.clone(), move |reader| {
+        Box::new(GatedReader { reader, open: gate.subscribe() })
+    });
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::new(folder.path().to_owned());
     let starting = tokio::spawn(Commands::start(
-        Arc::new(log.clone()),
+        Arc::new(log),
         cluster.keyring.clone(),
         Arc::new(cluster.clock.clone()),
         settings,
@@ -210,7 +162,7 @@ async fn a_process_that_starts_owns_nothing_before_it_knows_what_is_recorded() {
     assert!(!starting.is_finished(), "it cannot read yet");
     assert_eq!(cluster.log.members().await.unwrap().len(), 1, "so it can be given nothing");
 
-    log.open.send_replace(true);
+    open.send_replace(true);
     let started = tokio::time::timeout(SOON, starting).await.expect("soon").unwrap().unwrap();
     assert_eq!(cluster.log.members().await.unwrap().len(), 2);
     for partition in [0, 1].map(Partition) {

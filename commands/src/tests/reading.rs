@@ -7,76 +7,20 @@ use async_trait::async_trait;
 use domain::id::TenantId;
 use domain::operation::Operation;
 use event_log::memory::Fault;
-use event_log::{
-    ClaimError, EventLog, LogError, Membership, MemoryLog, Owners, Partition, Position, Reader,
-    Recorded, Snapshot, Writer,
-};
-use tokio::sync::watch;
+use event_log::{LogError, Reader, Recorded};
 use uuid::Uuid;
 
 use super::installation::{Installation, SOON, operator};
+use super::wrapped::WrappedLog;
 use crate::Commands;
 use crate::request::{CommandError, Outcome, Request};
 use crate::settings::Sabotage;
 
-/// A log whose next reader fails after the first command it has read.
-#[derive(Clone, Debug)]
-struct CutLog {
-    log: MemoryLog,
-    cut: Arc<AtomicBool>,
-}
-
+/// A reader that fails after the first command it has read.
 #[derive(Debug)]
 struct CutReader {
     reader: Box<dyn Reader>,
     has_read: bool,
-}
-
-#[async_trait]
-impl EventLog for CutLog {
-    fn incarnation(&self) -> &str {
-        self.log.incarnation()
-    }
-
-    fn partitions(&self) -> u32 {
-        self.log.partitions()
-    }
-
-    async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
-        self.log.claim(partition).await
-    }
-
-    async fn read(
-        &self,
-        partition: Partition,
-        from: Position,
-    ) -> Result<Box<dyn Reader>, LogError> {
-        let reader = self.log.read(partition, from).await?;
-        if self.cut.swap(false, Ordering::SeqCst) {
-            return Ok(Box::new(CutReader { reader, has_read: false }));
-        }
-        Ok(reader)
-    }
-
-    async fn end(&self, partition: Partition) -> Result<Position, LogError> {
-        self.log.end(partition).await
-    }
-
-    async fn snapshot(
-        &self,
-        partition: Partition,
-        version: u32,
-    ) -> Result<Option<Snapshot>, LogError> {
-        self.log.snapshot(partition, version).await
-    }
-
-    async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError> {
-        self.log.join(says).await
-    }
-
-    fn owners(&self) -> watch::Receiver<Owners> {
-        self.log.owners()
-    }
 }
 
 #[async_trait]
@@ -97,8 +41,14 @@ async fn register_two(
 ) -> (Installation, [TenantId; 2], [Result<Outcome, CommandError>; 2]) {
     let mut installation = Installation::with(1, |it| it.sabotage = sabotage).await;
     installation.commands.stop().await;
-    let log = CutLog { log: installation.log.clone(), cut: Arc::default() };
-    let cut = log.cut.clone();
+    let cut = Arc::<AtomicBool>::default();
+    let cuts = cut.clone();
+    let log = WrappedLog::new(installation.log.clone(), move |reader| {
+        if cuts.swap(false, Ordering::SeqCst) {
+            return Box::new(CutReader { reader, has_read: false });
+        }
+        reader
+    });
     let (keyring, clock) = (installation.keyring.clone(), Arc::new(installation.clock.clone()));
     let mut settings = installation.settings.clone();
     settings.identities = settings.identities.with_file_name("cut");
