@@ -11,12 +11,11 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::owner::envelope::Envelope;
-use crate::prepare::operation_name;
 use crate::request::{CommandError, Outcome};
 
 /// The span of one command.
 pub(crate) fn command(tenant: TenantId, operation: &Operation) -> Span {
-    let name = operation_name(operation);
+    let name = operation.name();
     tracing::debug_span!(
         "command",
         otel.name = format!("command {name}"),

@@ -139,8 +139,11 @@ pub enum Operation {
     },
     /// Publish the next version of a plan.
     PublishPlanVersion {
-        /// The plan; unknown for its first version.
+        /// The plan.
         plan: PlanId,
+        /// Whether it is a new one, whose identity was drawn by the caller's side.
+        #[serde(default)]
+        is_new: bool,
         /// What the version says.
         terms: Terms,
     },
@@ -305,7 +308,8 @@ impl Operation {
 }
 
 impl Operation {
-    /// Its name in the API and in idempotency keys, as GraphQL spells mutations.
+    /// Its name in the API, as GraphQL spells mutations. It scopes idempotency keys, so none is ever
+    /// changed.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

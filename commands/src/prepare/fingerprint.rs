@@ -1,6 +1,6 @@
 //! What tells one request from another that carries the same idempotency key.
 
-use domain::id::{CustomerId, SubscriptionId, TenantId};
+use domain::id::{CustomerId, PlanId, SubscriptionId, TenantId};
 use domain::operation::Operation;
 use uuid::Uuid;
 use vault::TenantKeys;
@@ -20,6 +20,7 @@ pub(super) fn of(keys: &TenantKeys, request: &Request) -> RequestHash {
         Operation::StartSubscription { subscription, .. } => {
             *subscription = SubscriptionId(Uuid::nil());
         }
+        Operation::PublishPlanVersion { plan, is_new: true, .. } => *plan = PlanId(Uuid::nil()),
         _ => {}
     }
     // Both are stable for as long as the operation's definition is; a repetition across a
@@ -27,35 +28,4 @@ pub(super) fn of(keys: &TenantKeys, request: &Request) -> RequestHash {
     let text = format!("{:?} {:?} {operation:?}", request.mode, request.expected);
     let digest = keys.digest("request", &text);
     RequestHash(u64::from_be_bytes(*digest.0.first_chunk().expect("a digest has 16 bytes")))
-}
-
-/// What scopes an idempotency key: the operation's name in the API. Never change one.
-pub(crate) fn operation_name(operation: &Operation) -> &'static str {
-    match operation {
-        Operation::RegisterTenant { .. } => "registerTenant",
-        Operation::ChangeSlug { .. } => "changeSlug",
-        Operation::AddHost { .. } => "addHost",
-        Operation::RemoveHost { .. } => "removeHost",
-        Operation::SuspendTenant { .. } => "suspendTenant",
-        Operation::ReactivateTenant { .. } => "reactivateTenant",
-        Operation::RaiseClusterLevel { .. } => "raiseClusterLevel",
-        Operation::RenameTenant { .. } => "renameTenant",
-        Operation::ConfigureTenant { .. } => "configureTenant",
-        Operation::CloseTenant => "closeTenant",
-        Operation::OpenCustomer { .. } => "openCustomer",
-        Operation::ChangeCustomer { .. } => "changeCustomer",
-        Operation::CloseCustomer { .. } => "closeCustomer",
-        Operation::ApplyEntities { .. } => "applyEntities",
-        Operation::RegisterLocation { .. } => "registerLocation",
-        Operation::DeregisterLocation { .. } => "deregisterLocation",
-        Operation::PublishPlanVersion { .. } => "publishPlanVersion",
-        Operation::RetirePlan { .. } => "retirePlan",
-        Operation::StartSubscription { .. } => "startSubscription",
-        Operation::ChangePlan { .. } => "changePlan",
-        Operation::CancelSubscription { .. } => "cancelSubscription",
-        Operation::UndoCancellation { .. } => "undoCancellation",
-        Operation::DefineMeter { .. } => "defineMeter",
-        Operation::ArchiveMeter { .. } => "archiveMeter",
-        Operation::RecordUsage { .. } => "recordUsage",
-    }
 }

@@ -31,8 +31,6 @@ use crate::identities::{Fingerprint, Fingerprinter};
 use crate::request::{CommandError, Mode, Request};
 use crate::timers::Timer;
 
-pub(crate) use fingerprint::operation_name;
-
 /// What a request weighs beside its content. In bytes: 256, for names, ids and headers.
 const OVERHEAD_BYTES: usize = 256;
 
@@ -265,7 +263,7 @@ pub(crate) async fn prepare(
     let (command, hash) = match &request.idempotency_key {
         None => (CommandId(Uuid::now_v7()), None),
         Some(key) => {
-            let name = operation_name(&request.operation);
+            let name = request.operation.name();
             let command = keys.command_id(principal.actor(), name, key.as_str());
             (command, Some(fingerprint::of(&keys, &request)))
         }

@@ -92,7 +92,7 @@ pub(super) fn shape(
             let command = location::Command::Deregister;
             Ask::Location { location, command }.into()
         }
-        Operation::PublishPlanVersion { plan, terms } => {
+        Operation::PublishPlanVersion { plan, is_new: _, terms } => {
             let bytes = serde_json::to_vec(&terms).map_or(0, |it| it.len());
             let command = plan::Command::Publish { terms };
             Shaped { bytes, ..Ask::Plan { plan, command }.into() }

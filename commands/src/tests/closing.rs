@@ -75,7 +75,8 @@ async fn hundreds_of_subscriptions_end_in_parts_and_each_once() {
     let installation = Installation::with(2, |_| ()).await;
     let acme = installation.tenant("acme").await;
     let plan = domain::id::PlanId(Uuid::now_v7());
-    let publish = Operation::PublishPlanVersion { plan, terms: super::scenario::terms(9, 9) };
+    let publish =
+        Operation::PublishPlanVersion { plan, is_new: true, terms: super::scenario::terms(9, 9) };
     installation.submit(&operator(), publish).await.unwrap();
     let customer = domain::id::CustomerId::of_tenant(acme.tenant());
     for _ in 0..2_400 {

@@ -339,7 +339,7 @@ async fn a_timer_fires_once_at_the_owner_and_time_goes_on() {
     cluster.hand_over(0, 0).await;
     let acme = cluster.tenant("acme").await;
     let plan = domain::id::PlanId(uuid::Uuid::now_v7());
-    let publish = Operation::PublishPlanVersion { plan, terms: terms(10, 10) };
+    let publish = Operation::PublishPlanVersion { plan, is_new: true, terms: terms(10, 10) };
     cluster.submit(&operator(), publish).await.unwrap();
     let customer = domain::id::CustomerId::of_tenant(acme.tenant());
     let subscription = domain::id::SubscriptionId(uuid::Uuid::now_v7());

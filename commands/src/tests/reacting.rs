@@ -200,7 +200,7 @@ async fn suspended_beside_a_blocked_one(sabotage: Option<Sabotage>) -> (bool, bo
         for number in 0.. {
             let plan = domain::id::PlanId(uuid::Uuid::now_v7());
             let terms = domain::plan::Terms { name: format!("{number}"), ..terms(1, 1) };
-            let publish = Operation::PublishPlanVersion { plan, terms };
+            let publish = Operation::PublishPlanVersion { plan, is_new: true, terms };
             installation.submit(&operator(), publish).await.unwrap();
             let snapshot = installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap();
             if snapshot.is_some_and(|it| it.upto >= recorded) {

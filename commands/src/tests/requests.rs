@@ -78,7 +78,8 @@ async fn sold_again(sabotage: Option<Sabotage>) -> Vec<Result<Repetition, &'stat
     let acme = installation.tenant("acme").await;
     let plans = [PlanId(Uuid::now_v7()), PlanId(Uuid::now_v7())];
     for (plan, calls_max) in plans.into_iter().zip([10, 20]) {
-        let publish = Operation::PublishPlanVersion { plan, terms: terms(10, calls_max) };
+        let publish =
+            Operation::PublishPlanVersion { plan, is_new: true, terms: terms(10, calls_max) };
         installation.submit(&operator(), publish).await.unwrap();
     }
     let (subscription, customer) =

@@ -66,7 +66,7 @@ pub(crate) async fn sell(
 ) -> SubscriptionId {
     let plan = PlanId(Uuid::now_v7());
     let terms = terms(entities_max, calls_max);
-    let publish = Operation::PublishPlanVersion { plan, terms };
+    let publish = Operation::PublishPlanVersion { plan, is_new: true, terms };
     installation.submit(&operator(), publish).await.unwrap();
     let subscription = SubscriptionId(Uuid::now_v7());
     let customer = CustomerId::of_tenant(to.tenant());

@@ -120,7 +120,7 @@ async fn renewals(installation: &Installation) -> usize {
     let mut terms = terms(10, 10);
     terms.interval = Interval { unit: Unit::Day, count: 1 };
     terms.quotas.clear();
-    let publish = Operation::PublishPlanVersion { plan, terms };
+    let publish = Operation::PublishPlanVersion { plan, is_new: true, terms };
     installation.submit(&operator(), publish).await.unwrap();
     let subscription = SubscriptionId(Uuid::now_v7());
     let customer = CustomerId::of_tenant(acme.tenant());

@@ -89,7 +89,7 @@ async fn publish(installation: &Installation, plan: PlanId, versions: usize) {
         };
         let items = (0..100).map(item).collect();
         let terms = Terms { items, quotas: Vec::new(), ..scenario::terms(1, 1) };
-        let publish = Operation::PublishPlanVersion { plan, terms };
+        let publish = Operation::PublishPlanVersion { plan, is_new: true, terms };
         installation.submit(&operator(), publish).await.unwrap();
     }
 }

@@ -20,33 +20,44 @@ async fn run(site: &Site, who: &Member, name: &str, arguments: &str, fields: &st
     site.data(who, &document, json!({})).await[name].take()
 }
 
-/// Runs one mutation that must do exactly this.
-async fn check(site: &Site, who: &Member, (name, arguments): (&str, &str), event: &str) -> Value {
-    let created = ["openCustomer", "publishPlanVersion", "startSubscription"];
-    let fields = if created.contains(&name) { "created" } else { "" };
-    let payload = run(site, who, name, arguments, fields).await;
-    assert_eq!(payload["userErrors"], json!([]), "{name}");
-    assert_eq!(payload["outcome"]["events"][0]["type"], event, "{name}: {payload}");
-    payload
-}
-
 /// Mutations one after the other, and which they were.
 struct Steps<'s> {
     site: &'s Site,
     done: BTreeSet<String>,
+    /// How many idempotency keys were used.
+    keys: usize,
 }
 
 impl Steps<'_> {
+    /// Runs one mutation that must do exactly this.
     async fn of(&mut self, who: &Member, name: &str, arguments: &str, event: &str) -> Value {
+        let created = ["openCustomer", "publishPlanVersion", "startSubscription"];
+        let fields = if created.contains(&name) { "created" } else { "" };
+        let payload = self.twice(who, name, arguments, fields).await;
+        assert_eq!(payload["outcome"]["events"][0]["type"], event, "{name}: {payload}");
+        payload
+    }
+
+    /// Runs one mutation, which must be accepted, and repeats it with the same idempotency key, which
+    /// must be answered the same.
+    async fn twice(&mut self, who: &Member, name: &str, arguments: &str, fields: &str) -> Value {
         self.done.insert(name.to_owned());
-        check(self.site, who, (name, arguments), event).await
+        self.keys += 1;
+        let comma = if arguments.is_empty() { "" } else { ", " };
+        let keyed = format!("{arguments}{comma}options: {{idempotencyKey: \"{}\"}}", self.keys);
+        let first = run(self.site, who, name, &keyed, fields).await;
+        assert_eq!(first["userErrors"], json!([]), "{name}");
+        let mut again = run(self.site, who, name, &keyed, fields).await;
+        assert_eq!(again["outcome"]["remembered"].take(), json!(true), "{name}: {again}");
+        again["outcome"]["remembered"] = json!(false);
+        assert_eq!(again, first, "{name}");
+        first
     }
 
     async fn directory(&mut self) {
         let (site, operator) = (self.site, &self.site.operator);
-        self.done.insert("registerTenant".to_owned());
         let carol = "input: {slug: \"carol\", name: \"Carol\"}";
-        let carol = run(site, operator, "registerTenant", carol, "tenantId").await;
+        let carol = self.twice(operator, "registerTenant", carol, "tenantId").await;
         let carol = carol["tenantId"].as_str().unwrap();
         site.commands.created(carol.parse().unwrap(), SOON).await.unwrap();
         let changes = [
@@ -153,7 +164,7 @@ on_each_kind! {
 
 async fn every_operation_can_be_asked_for(on: Kind) {
     let site = Site::start_on(on).await;
-    let mut steps = Steps { site: &site, done: BTreeSet::new() };
+    let mut steps = Steps { site: &site, done: BTreeSet::new(), keys: 0 };
     steps.directory().await;
     steps.catalog().await;
     steps.billing().await;
@@ -259,7 +270,7 @@ async fn a_change_is_made_only_to_what_was_expected(on: Kind) {
     let before =
         site.seen(&site.a, position, revision).await["tenant"]["revision"].as_u64().unwrap();
     let exact = rename(&format!("expectedRevision: {{exact: {before}}}"));
-    let payload = check(&site, &site.a, ("renameTenant", &exact), "tenant.renamed.v1").await;
+    let payload = run(&site, &site.a, "renameTenant", &exact, "").await;
     let position = payload["outcome"]["position"].as_str().unwrap();
     let after = site.seen(&site.a, position, "{ tenant { name revision } }").await;
     assert_eq!(

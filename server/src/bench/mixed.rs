@@ -202,7 +202,7 @@ fn beginning(tenant: usize) -> Vec<Operation> {
         quotas: Vec::new(),
         trial_days: 0,
     };
-    let plan = Operation::PublishPlanVersion { plan: PLAN, terms };
+    let plan = Operation::PublishPlanVersion { plan: PLAN, is_new: true, terms };
     meters.chain(customers).chain([plan]).collect()
 }
 

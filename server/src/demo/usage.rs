@@ -32,6 +32,7 @@ pub(crate) fn catalogue(plans: &[PlanId]) -> Vec<Operation> {
     let sold = PLANS.iter().zip(plans);
     sold.map(|((name, fee, entities), plan)| Operation::PublishPlanVersion {
         plan: *plan,
+        is_new: true,
         terms: terms(name, *fee, *entities),
     })
     .collect()

@@ -40,7 +40,7 @@ fn samples() -> Vec<Operation> {
         },
         Operation::RegisterLocation { kind: LocationKind::Url, target: "https://x".into() },
         Operation::DeregisterLocation { location: LOCATION },
-        Operation::PublishPlanVersion { plan, terms: terms() },
+        Operation::PublishPlanVersion { plan, is_new: true, terms: terms() },
         Operation::RetirePlan { plan },
         Operation::StartSubscription { subscription, customer, plan, version: Some(u32::MAX) },
         Operation::ChangePlan { subscription, plan, version: None },

@@ -155,13 +155,14 @@ impl BillingMutation {
         terms: TermsInput,
         options: Option<CommandOptions>,
     ) -> async_graphql::Result<CreatedPayload> {
+        let is_new = plan_id.is_none();
         let plan = match plan_id {
             Some(text) => parsed!("planId", text),
             None => PlanId(Uuid::now_v7()),
         };
         match terms.read() {
             Ok(terms) => {
-                let operation = Operation::PublishPlanVersion { plan, terms };
+                let operation = Operation::PublishPlanVersion { plan, is_new, terms };
                 Ok(submit(context, operation, options).await?.into())
             }
             Err((path, message)) => Ok(malformed(&path, message).into()),
