@@ -23,6 +23,21 @@ use crate::{
 /// What every stored event type begins with.
 pub const TYPE_PREFIX: &str = "callboard.";
 
+/// The nouns that types begin with after the prefix, one per aggregate.
+pub const NOUNS: [&str; 11] = [
+    "directory",
+    "tenant",
+    "customer",
+    "entity",
+    "location",
+    "plan",
+    "subscription",
+    "meter",
+    "usage",
+    "reaction",
+    "request",
+];
+
 /// Any event of any aggregate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]

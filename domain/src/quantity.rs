@@ -27,7 +27,7 @@ pub const ABSOLUTE_MAX: i64 = 1_000_000_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
     /// Not a decimal number.
-    #[error("expected a decimal number like `12.5`, got `{0}`")]
+    #[error("expected a decimal number like `12.5`, without an exponent, got `{0}`")]
     Malformed(String),
     /// More than [`FRACTION_DIGITS_MAX`] fractional digits.
     #[error("expected at most {FRACTION_DIGITS_MAX} digits after the point, got `{0}`")]

@@ -10,8 +10,8 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  a fault of Callboard or of the machine
   2  the command line or the settings are wrong
-  3  done in part: something was rejected; the report says what and why
-  4  no server answers; start one with `callboard up`
+  3  something was rejected, or all of it; the report says what and why
+  4  no server answers, or it cannot at present; start one with `callboard up`
   5  the server refused: no valid credential, or not permitted";
 
 /// The developer portal whose every change is an immutable event.

@@ -173,6 +173,7 @@ pub(crate) struct Telemetry {
     /// What is logged.
     pub filter: String,
     /// Where spans are sent; empty for nowhere.
+    #[serde(deserialize_with = "shown_address")]
     pub otlp_endpoint: String,
 }
 
@@ -203,8 +204,8 @@ impl Config {
             }
             None => None,
         };
-        let variables = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX));
-        Self::layered(file.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), variables)
+        let file = file.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+        Self::layered(file, variables()?.into_iter())
     }
 
     /// Has `command`, which runs this same binary, run with these settings and no others. They are
@@ -265,6 +266,31 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
             "expected `http.listen` to be an address and a port like `127.0.0.1:7420`, got `{text}`"
         ))
     })
+}
+
+/// The settings among the environment's variables.
+fn variables() -> Result<Vec<(String, String)>> {
+    let named =
+        std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text)));
+    let ours = named.filter(|(name, _)| name.starts_with(PREFIX));
+    ours.map(|(name, text)| match text.into_string() {
+        Ok(text) => Ok((name, text)),
+        Err(_) => bail!("the variable `{name}` is not text in UTF-8"),
+    })
+    .collect()
+}
+
+/// An address that may be shown: it names nobody who may come in.
+fn shown_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let authority = text.split_once("://").map_or(&*text, |(_, rest)| rest);
+    if authority.split('/').next().is_some_and(|it| it.contains('@')) {
+        return Err(D::Error::custom(
+            "expected `telemetry.otlp_endpoint` without a user; what lets it in belongs into the \
+             variable `OTEL_EXPORTER_OTLP_HEADERS`",
+        ));
+    }
+    Ok(text)
 }
 
 /// Lays `layer` over `table`; every key must be there already.

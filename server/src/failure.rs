@@ -6,10 +6,10 @@ pub(crate) enum Failure {
     /// The command line or the settings are wrong.
     #[error("{0}")]
     Usage(String),
-    /// Done in part: something was rejected.
+    /// Something was rejected, or all of it.
     #[error("{0}")]
     Rejected(String),
-    /// No server answers.
+    /// No server answers, or it cannot at present.
     #[error("{0}")]
     Unreachable(String),
     /// The server refused the credential or the permission.

@@ -33,7 +33,10 @@ fn an_amount_never_passes_through_a_binary_float() {
 fn amounts_too_fine_too_large_or_malformed_are_named() {
     let error = |text: &str| text.parse::<Quantity>().unwrap_err().to_string();
     for text in ["", "1,5", "one", "1e3", "NaN", " 1", "--1"] {
-        assert_eq!(error(text), format!("expected a decimal number like `12.5`, got `{text}`"));
+        assert_eq!(
+            error(text),
+            format!("expected a decimal number like `12.5`, without an exponent, got `{text}`")
+        );
     }
     assert_eq!(
         error("0.0000000000001"),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::*;
-use crate::event::TYPE_PREFIX;
+use crate::event::{NOUNS, TYPE_PREFIX};
 
 /// What the name of a sample's file ends with, after the type.
 const SUFFIX: &str = ".sample.json";
@@ -31,6 +31,8 @@ fn there_is_one_sample_of_every_type() {
     let names: Vec<String> = events.iter().map(|it| it.name().to_owned()).collect();
     let known: BTreeSet<String> = events.iter().flat_map(types_of_noun).collect();
     assert_eq!(names.len(), known.len());
+    let nouns: BTreeSet<_> = names.iter().filter_map(|it| Some(it.split_once('.')?.0)).collect();
+    assert_eq!(nouns, NOUNS.into());
     assert_eq!(names.into_iter().collect::<BTreeSet<_>>(), known);
 }
 

@@ -17,6 +17,7 @@ use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::problem::cut;
 use super::{Door, Problem};
 use crate::auth::Session;
 use crate::error::ApiError;
@@ -78,7 +79,8 @@ impl Asked {
 }
 
 fn whole_number(name: &str, text: &str) -> Result<u64, Problem> {
-    let wrong = || Problem::bad_field(name, format!("expected a whole number, got `{text}`"));
+    let wrong =
+        || Problem::bad_field(name, format!("expected a whole number, got `{}`", cut(text)));
     text.parse().map_err(|_| wrong())
 }
 

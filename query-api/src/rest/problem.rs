@@ -68,7 +68,7 @@ impl Problem {
 
     /// The same, about one field.
     pub fn bad_field(field: impl Into<String>, detail: impl std::fmt::Display) -> Self {
-        let (field, detail) = (field.into(), detail.to_string());
+        let (field, detail) = (cut(&field.into()), detail.to_string());
         let mut problem = Self::bad_request(format!("{field}: {detail}"));
         problem.errors.push(FieldError { field, detail });
         problem
@@ -134,4 +134,11 @@ impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         ApiError::from(denied).into()
     }
+}
+/// How much of what a caller sent is repeated where it is wrong. In characters: 64.
+const SHOWN_MAX: usize = 64;
+
+/// The beginning of what a caller sent, to be shown.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(SHOWN_MAX).collect()
 }

@@ -1,6 +1,8 @@
 //! Which types of events somebody follows. Every event of the tenant is compared with all of them,
 //! for every follower, so there may only be so many.
 
+use domain::event::{NOUNS, TYPE_PREFIX};
+
 use super::StreamEvent;
 
 /// The most types or beginnings of types of one follower: 100, as of the audit trail.
@@ -22,10 +24,13 @@ pub enum TypesError {
     /// One is longer than `TYPE_BYTES_MAX`.
     #[error("expected `types` of at most {TYPE_BYTES_MAX} bytes each, got one of {0}")]
     TooLong(usize),
+    /// One that no event has: nobody would ever hear of anything.
+    #[error("expected `types` like `entity.updated.v1` or `entity`, got `{0}`, which no event has")]
+    Unknown(String),
 }
 
 impl Types {
-    /// These, if that is not too much.
+    /// These, if that is not too much. The prefix that all types have may be left out.
     ///
     /// # Errors
     ///
@@ -35,9 +40,10 @@ impl Types {
             return Err(TypesError::TooMany(types.len()));
         }
         match types.iter().map(String::len).max() {
-            Some(longest) if longest > TYPE_BYTES_MAX => Err(TypesError::TooLong(longest)),
-            _ => Ok(Self(types)),
+            Some(longest) if longest > TYPE_BYTES_MAX => return Err(TypesError::TooLong(longest)),
+            _ => {}
         }
+        types.into_iter().map(begun).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether `event` is of one of them.
@@ -51,13 +57,24 @@ impl Types {
     }
 }
 
+/// `text` without the prefix that all types have, if events can begin with it.
+fn begun(text: String) -> Result<String, TypesError> {
+    let name = text.strip_prefix(TYPE_PREFIX).unwrap_or(&text);
+    let (noun, rest) = name.split_once('.').unwrap_or((name, "_"));
+    let is_one = NOUNS.contains(&noun) && rest.split('.').all(|it| !it.is_empty());
+    if is_one { Ok(name.to_owned()) } else { Err(TypesError::Unknown(text)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn so_many_types_of_such_a_length_can_be_followed() {
-        let types = |count, length: usize| Types::new(vec!["t".repeat(length); count]);
+        let types = |count, length: usize| {
+            let beginning = format!("{TYPE_PREFIX}usage.");
+            Types::new(vec![format!("{beginning:t<length$}"); count])
+        };
         assert!(types(0, 0).is_ok());
         assert!(types(TYPES_MAX, TYPE_BYTES_MAX).is_ok());
         let refused = types(TYPES_MAX + 1, 1).unwrap_err();
@@ -65,5 +82,20 @@ mod tests {
         assert_eq!(refused.to_string(), "expected at most 100 `types`, got 101");
         let refused = types(1, TYPE_BYTES_MAX + 1).unwrap_err();
         assert_eq!(refused, TypesError::TooLong(TYPE_BYTES_MAX + 1));
+    }
+
+    #[test]
+    fn what_no_event_begins_with_cannot_be_followed() {
+        let types = |text: &str| Types::new(vec![text.to_owned()]);
+        for text in
+            ["entity", "callboard.entity", "entity.updated.v1", "callboard.usage.recorded.v1"]
+        {
+            assert!(types(text).is_ok(), "{text}");
+        }
+        for text in
+            ["", ".", "entity.", "entity..v1", "callboard", "callboard.", "enti", "entities.x"]
+        {
+            assert_eq!(types(text).unwrap_err(), TypesError::Unknown(text.to_owned()));
+        }
     }
 }

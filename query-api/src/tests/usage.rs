@@ -132,6 +132,8 @@ async fn what_cannot_be_read_is_named_by_entry_and_field() {
     };
     let mut without = entry("2", "1");
     without.as_object_mut().unwrap().remove("source");
+    let twice = with("dimensions", json!({ "zone": "1" }));
+    let twice = twice.replace("{\"zone\":\"1\"}", "{\"zone\":\"1\",\"zone\":\"2\"}");
     let cases = [
         (with("value", json!("ten")), "[1].value"),
         (with("value", json!(true)), "[1].value"),
@@ -143,6 +145,7 @@ async fn what_cannot_be_read_is_named_by_entry_and_field() {
         (with("colour", json!("red")), "[1].colour"),
         (with("id", json!("")), "entries[1].id"),
         (json!([entry("1", "1"), without]).to_string(), "[1].source"),
+        (twice, "[1].dimensions"),
         ("[]".to_owned(), "entries"),
     ];
     for (body, field) in cases {

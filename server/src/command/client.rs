@@ -293,7 +293,12 @@ fn from_here(listen: SocketAddr) -> SocketAddr {
 fn refusal(message: &str, code: Option<&str>) -> anyhow::Error {
     match code {
         Some("FORBIDDEN" | "UNAUTHENTICATED") => Failure::Refused(message.to_owned()).into(),
-        Some(code) => anyhow!("{message} ({code})"),
+        Some("BAD_USER_INPUT") => Failure::Usage(message.to_owned()).into(),
+        Some("UNAVAILABLE" | "TIMED_OUT" | "BUSY") => {
+            Failure::Unreachable(message.to_owned()).into()
+        }
+        Some(code @ ("INTERNAL" | "OUTCOME_UNKNOWN")) => anyhow!("{message} ({code})"),
+        Some(code) => Failure::Rejected(format!("{message} ({code})")).into(),
         None => anyhow!("{message}"),
     }
 }

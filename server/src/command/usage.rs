@@ -45,7 +45,8 @@ pub(crate) async fn run(config: &Config, format: Format, command: &Usage) -> Res
                 Some("-") => std::io::read_to_string(std::io::stdin()),
                 _ => std::fs::read_to_string(file),
             };
-            let body = body.with_context(|| format!("could not read `{}`", file.display()))?;
+            let unread = |error| format!("could not read `{}`: {error}", file.display());
+            let body = body.map_err(|it| Failure::Usage(unread(it)))?;
             let request = Request::post(api.url("/api/v1/usage")?, "application/json", body);
             let recorded: Recorded = api.json(tenant, request).await?;
             let Counts { accepted, duplicate, conflict, rejected } = recorded.counts;

@@ -35,6 +35,20 @@ fn the_file_overrides_the_defaults_and_the_environment_the_file() {
 }
 
 #[test]
+fn an_address_that_is_shown_names_nobody_who_may_come_in() {
+    let set = |address| [("CALLBOARD_TELEMETRY_OTLP_ENDPOINT", address)];
+    for address in ["https://me:secret@collector", "https://me@collector:4318/x", "me:secret@host"]
+    {
+        refused(None, &set(address), "OTEL_EXPORTER_OTLP_HEADERS");
+        let error = Config::layered(None, variables(&set(address))).unwrap_err();
+        assert!(!format!("{error:#}").contains("secret"), "{error:#}");
+    }
+    for address in ["", "https://collector:4318", "https://collector/a@b"] {
+        Config::layered(None, variables(&set(address))).unwrap();
+    }
+}
+
+#[test]
 fn a_number_that_cannot_work_is_refused_with_what_it_may_be() {
     for (variable, value, with) in [
         ("LOG_PARTITIONS", "0", "expected `log.partitions` to be from 1 to 256, got 0"),

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -122,6 +123,8 @@ impl Tail {
         let after = after.to_string();
         let mut process = installation
             .command(&["events", "tail", "--tenant", "riders", "--after", &after, "--json"])
+            // Its tokens end while it is looked at.
+            .env("CALLBOARD_TOKENS_LIFETIME_SECONDS", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -171,11 +174,14 @@ async fn a_tail_is_taken_up_again_without_gap_or_repetition() {
     }
     rename("two").await;
     assert_eq!(tail.next()["data"]["name"], "two", "live events follow recorded ones");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    rename("two again").await;
+    assert_eq!(tail.next()["data"]["name"], "two again", "with another token");
     drop(tail);
     rename("three").await;
-    let mut tail = Tail::start(&installation, seen.len() as u64 + 1);
+    let mut tail = Tail::start(&installation, seen.len() as u64 + 2);
     let event = tail.next();
-    assert_eq!(event["sequence"], seen.len() as u64 + 2);
+    assert_eq!(event["sequence"], seen.len() as u64 + 3);
     assert_eq!(event["data"]["name"], "three");
     drop(tail);
     server.stop().await;

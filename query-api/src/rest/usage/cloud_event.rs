@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::super::Problem;
 use super::body::{Malformed, Written, malformed, parse, quantity};
-use super::plain::{Decimal, Dimensions};
+use super::plain::{Decimal, Dimensions, dimensions};
 
 /// The version of the specification that is spoken.
 const VERSION: &str = "1.0";
@@ -53,7 +53,7 @@ struct Data<'a> {
     #[schema(value_type = Decimal)]
     value: &'a RawValue,
     /// What it can be grouped by.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "dimensions")]
     #[schema(value_type = BTreeMap<String, String>)]
     dimensions: Dimensions,
 }

@@ -1,12 +1,14 @@
 //! An entry in plain JSON.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use domain::id::CustomerId;
 use domain::meter::MeterKey;
 use domain::operation::UsageEntry;
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
@@ -14,6 +16,35 @@ use super::body::{Malformed, Written, quantity};
 
 /// What it can be grouped by.
 pub(super) type Dimensions = BTreeMap<Box<str>, Box<str>>;
+
+/// Reads dimensions, each of which is there once: of two with one name nobody knows which is meant.
+pub(super) fn dimensions<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Dimensions, D::Error> {
+    struct Once;
+
+    impl<'de> Visitor<'de> for Once {
+        type Value = Dimensions;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of texts")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Dimensions, A::Error> {
+            let mut dimensions = Dimensions::new();
+            while let Some((name, value)) = entries.next_entry::<Box<str>, _>()? {
+                if dimensions.contains_key(&name) {
+                    let message = "expected each of the `dimensions` once, got one of them twice";
+                    return Err(A::Error::custom(message));
+                }
+                dimensions.insert(name, value);
+            }
+            Ok(dimensions)
+        }
+    }
+
+    deserializer.deserialize_map(Once)
+}
 
 /// One record of usage.
 #[derive(Deserialize, ToSchema)]
@@ -39,7 +70,7 @@ pub(super) struct Plain<'a> {
     value: &'a RawValue,
     /// What it can be grouped by. `entity` says on behalf of which entity of the catalog it was
     /// used, `kind:namespace/name`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "dimensions")]
     #[schema(value_type = BTreeMap<String, String>)]
     dimensions: Dimensions,
 }

@@ -9,6 +9,7 @@ use projections::billing::usage::{self, Step, UsageQuery, UsageReport};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::super::problem::cut;
 use super::super::{Door, Problem};
 
 /// How much was used, with the state the answer rests on.
@@ -154,17 +155,10 @@ impl Asked {
     }
 }
 
-/// How much of a value is repeated where it is wrong. In characters: 64.
-const SHOWN_MAX: usize = 64;
-
 /// The instant that `text` names, or what is wrong with it.
 pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let expected = "expected an instant like `2026-01-31T12:00:00Z`, got";
     text.parse().map_err(|error| format!("{expected} `{}`: {error}", cut(text)))
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(SHOWN_MAX).collect()
 }
 
 /// How long the spans are; none for totals.
@@ -173,7 +167,7 @@ fn step(text: &str) -> Result<Option<Step>, String> {
         "total" => Ok(None),
         "hour" => Ok(Some(Step::Hour)),
         "day" => Ok(Some(Step::Day)),
-        _ => Err(format!("expected `hour`, `day` or `total`, got `{text}`")),
+        _ => Err(format!("expected `hour`, `day` or `total`, got `{}`", cut(text))),
     }
 }
 
