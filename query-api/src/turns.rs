@@ -25,6 +25,11 @@ use tokio::time::Instant;
 
 use self::order::Order;
 
+/// What a turn costs at most, however long it took. In milliseconds: 100, far more than any work
+/// takes. A process that was paused within a turn would have its tenant wait, on its return, until
+/// everybody else had worked for as long as the pause had been.
+const COST_MAX: Duration = Duration::from_millis(100);
+
 /// Whose turn it is; nobody's, where there is no credential.
 type Whose = Option<TenantId>;
 
@@ -87,7 +92,7 @@ impl Turns {
     fn give_back(&self, whose: Whose, took: Duration) {
         let mut state = self.lock();
         state.taken -= 1;
-        state.order.charge(whose, took);
+        state.order.charge(whose, took.min(COST_MAX));
         drop(state);
         self.hand_out();
     }

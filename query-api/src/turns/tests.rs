@@ -21,15 +21,15 @@ async fn steps(count: usize) {
 /// How many requests a flood has.
 const FLOOD: usize = 200;
 
-/// How many requests of a flood of one tenant are done when one request is that came last and is
-/// of tenant `other`.
-async fn done_before(other: Whose) -> usize {
+/// How many of `count` requests of a flood of one tenant are done when one request is that came last
+/// and is of tenant `other`, where `holder` had the turn before for as long as `took`.
+async fn done_before(other: Whose, count: usize, (holder, took): (Whose, Duration)) -> usize {
     let (turns, flood) = (Turns::new(1), tenant(1));
     let (done, held) = (Arc::new(Mutex::new(0)), Arc::new(Semaphore::new(0)));
     // Everybody comes while the only turn is taken, so that everybody waits.
-    assert!(turns.take_or_wait(&ticket(&turns, flood)));
+    assert!(turns.take_or_wait(&ticket(&turns, holder)));
     let mut all = Vec::new();
-    for _ in 0..FLOOD {
+    for _ in 0..count {
         let (turn, done, held) = (turns.of(flood), Arc::clone(&done), Arc::clone(&held));
         all.push(tokio::spawn(async move {
             held.add_permits(1);
@@ -37,7 +37,7 @@ async fn done_before(other: Whose) -> usize {
             *done.lock().unwrap() += 1;
         }));
     }
-    let _all_came = held.acquire_many(u32::try_from(FLOOD).unwrap()).await.unwrap();
+    let _all_came = held.acquire_many(u32::try_from(count).unwrap()).await.unwrap();
     let before = Arc::clone(&done);
     let last = turns.of(other).taken_by(Box::pin(async move {
         steps(3).await;
@@ -45,7 +45,7 @@ async fn done_before(other: Whose) -> usize {
     }));
     let last = tokio::spawn(last);
     tokio::task::yield_now().await;
-    turns.give_back(flood, Duration::ZERO);
+    turns.give_back(holder, took);
     for it in all {
         it.await.unwrap();
     }
@@ -59,11 +59,20 @@ fn ticket(turns: &Turns, whose: Whose) -> Arc<Ticket> {
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_one_tenant_does_not_keep_another_waiting() {
-    let done = done_before(tenant(2)).await;
+    let before = (tenant(1), Duration::ZERO);
+    let done = done_before(tenant(2), FLOOD, before).await;
     assert!(done < 10, "{done} of the flood's requests came first");
     // The same without tenants to tell apart: it is the turns that let it go first.
-    let done = done_before(tenant(1)).await;
+    let done = done_before(tenant(1), FLOOD, before).await;
     assert!(done > FLOOD / 2, "only {done} of the flood's requests came first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_turn_was_cut_by_a_pause_of_the_process_does_not_pay_for_it() {
+    // Each request of the flood takes 300 µs.
+    let count = 2_000;
+    let done = done_before(tenant(2), count, (tenant(2), Duration::from_secs(10))).await;
+    assert!(done < count / 4, "{done} of the flood's requests came first");
 }
 
 #[tokio::test(start_paused = true)]
