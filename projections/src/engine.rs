@@ -14,6 +14,7 @@ pub(crate) mod fact;
 pub(crate) mod fold;
 mod generations;
 mod live;
+mod lookout;
 mod observer;
 mod resume;
 pub(crate) mod share;
@@ -43,6 +44,7 @@ use batch::Guard;
 use change::Change;
 use generations::Generations;
 use live::Live;
+use lookout::Lookout;
 use observer::Observer;
 use share::Share;
 use status::{ModelStatus, ParkedTenant};
@@ -114,6 +116,8 @@ pub struct Projections {
     teller: Option<Attendant>,
     /// Where several processes share the tables.
     observer: Option<Attendant>,
+    /// The same.
+    lookout: Option<Attendant>,
 }
 
 /// A task that goes on until it is told to stop, or nobody is there to tell it.
@@ -124,6 +128,16 @@ struct Attendant {
 }
 
 impl Attendant {
+    /// Starts what goes on until it hears that it is to stop.
+    fn start<T: Future<Output = ()> + Send + 'static>(
+        on: &Handle,
+        run: impl FnOnce(watch::Receiver<bool>) -> T,
+    ) -> Self {
+        let stop = watch::Sender::new(false);
+        let task = on.spawn(run(stop.subscribe()));
+        Self { stop, task }
+    }
+
     async fn stop(self) {
         self.stop.send_replace(true);
         if let Err(error) = self.task.await {
@@ -166,6 +180,7 @@ impl Projections {
         let tools = Tools { log, keyring, told, live, batch_max, share, guard };
         let opening = tools.clone();
         let choice = database.is_shared().then(|| database.choice());
+        let unmoved_min = database.unmoved_min();
         // The connections that write are opened there too, since their threads take after it.
         let generations =
             filled_on.spawn(async move { Generations::open(&settings, database, &opening).await });
@@ -176,16 +191,16 @@ impl Projections {
             Some(choice) => {
                 let connection = choice.connect(Access::Write).await.map_err(failed)?;
                 let observer = Observer::new(&generations, tools.clone(), connection);
-                let stop = watch::Sender::new(false);
-                let task = filled_on.spawn(observer.run(stop.subscribe()));
-                Some(Attendant { stop, task })
+                Some(Attendant::start(&filled_on, |stop| observer.run(stop)))
             }
         };
-        let stop = watch::Sender::new(false);
+        let lookout = unmoved_min.map(|it| {
+            let lookout = Lookout::new(&generations, tools.clone(), it);
+            Attendant::start(&filled_on, |stop| lookout.run(stop))
+        });
         let teller = Teller::new(&generations, tools.clone());
-        let task = filled_on.spawn(teller.run(stop.subscribe()));
-        let teller = Some(Attendant { stop, task });
-        Ok(Self { tools, generations, filled_on, teller, observer })
+        let teller = Some(Attendant::start(&filled_on, |stop| teller.run(stop)));
+        Ok(Self { tools, generations, filled_on, teller, observer, lookout })
     }
 
     /// What a request that begins now reads.
@@ -248,7 +263,7 @@ impl Projections {
 
     /// Stops every worker after its running transaction.
     pub async fn stop(self) {
-        for it in [self.teller, self.observer].into_iter().flatten() {
+        for it in [self.teller, self.observer, self.lookout].into_iter().flatten() {
             it.stop().await;
         }
         self.generations.stop().await;

@@ -8,6 +8,11 @@ use std::time::Duration;
 /// takes everybody to connect anew to a server that crashed, and to say so. In seconds: 10.
 const UNUSED_MIN: Duration = Duration::from_secs(10);
 
+/// For how long a partition that has more to apply was not seen to move before others than its owner
+/// fill it: longer than a batch takes, and than a partition changes hands. In seconds: 3, or up to 6,
+/// which each process draws by itself.
+const UNMOVED_MIN: Duration = Duration::from_secs(3);
+
 /// Where the tables are.
 #[derive(Clone, Debug)]
 pub enum Tables {
@@ -29,6 +34,8 @@ pub struct PostgresTables {
     pub reader_role: String,
     /// For how long nobody was seen to use tables before they are removed.
     pub(crate) unused_min: Duration,
+    /// For how long nobody was seen to fill a partition before somebody else than its owner does.
+    pub(crate) unmoved_min: Duration,
 }
 
 impl PostgresTables {
@@ -36,7 +43,8 @@ impl PostgresTables {
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         let reader_role = "callboard_reader".to_owned();
-        Self { url: url.into(), reader_role, unused_min: UNUSED_MIN }
+        let (unused_min, unmoved_min) = (UNUSED_MIN, UNMOVED_MIN);
+        Self { url: url.into(), reader_role, unused_min, unmoved_min }
     }
 }
 

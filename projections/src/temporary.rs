@@ -11,6 +11,10 @@ use crate::{PostgresTables, Settings, Tables};
 /// no server of a test forgets who does.
 const UNUSED_MIN: Duration = Duration::from_millis(200);
 
+/// For how long nobody was seen to fill a partition before somebody else than its owner does. In
+/// hours: 1, since tests say who fills what.
+const UNMOVED_MIN: Duration = Duration::from_secs(3_600);
+
 /// What keeps tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -58,7 +62,8 @@ impl Temporary {
             Kept::Folder(folder) => Tables::Folder(folder.path().to_owned()),
             Kept::Database(database) => {
                 let settings = PostgresTables::new(database.url());
-                Tables::Postgres(PostgresTables { unused_min: UNUSED_MIN, ..settings })
+                let (unused_min, unmoved_min) = (UNUSED_MIN, UNMOVED_MIN);
+                Tables::Postgres(PostgresTables { unused_min, unmoved_min, ..settings })
             }
         }
     }

@@ -84,6 +84,20 @@ pub(crate) async fn read_checkpoint(
     checkpoint(&row, 0)
 }
 
+/// Whether `partition` is where others have left it, and nobody is moving it. Only where several
+/// processes share the tables: no other database can be asked so.
+pub(crate) async fn is_left_at(
+    connection: &mut Connection,
+    partition: Partition,
+    at: Position,
+) -> Result<bool, StoreError> {
+    let mut sql = Sql::new("SELECT 1 FROM checkpoints WHERE partition = ");
+    sql.bind(partition.0).push(" AND position + 1 = ").bind(stored(at));
+    // Who is paused within a transaction keeps it for as long; nobody is to wait for that.
+    sql.push(" FOR UPDATE SKIP LOCKED");
+    Ok(sql.fetch_optional(connection).await?.is_some())
+}
+
 /// Reads the columns of a checkpoint, which begin at `first`.
 pub(crate) fn checkpoint(row: &store::Row, first: usize) -> Result<Checkpoint, StoreError> {
     let place = match row.integer(first + 1)? {

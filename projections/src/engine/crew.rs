@@ -1,16 +1,17 @@
-//! The workers of one table set: one for each partition that this process writes, as that changes.
+//! The workers of one table set: one for each partition that this process writes, as that changes,
+//! and one for each that nobody fills who should.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use event_log::Partition;
-use tokio::sync::watch;
+use event_log::{Partition, Position};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::engine::table_set::TableSet;
-use crate::engine::worker::{Tools, Worker};
+use crate::engine::worker::{Parting, Tools, Worker};
 
-/// The workers of one table set, one per partition that this process writes.
+/// The workers of one table set.
 #[derive(Debug)]
 pub(crate) struct Workers {
     stop: watch::Sender<bool>,
@@ -22,8 +23,10 @@ impl Workers {
     pub(crate) fn start(set: &Arc<TableSet>, tools: &Tools) -> Self {
         let stop = watch::Sender::new(false);
         let (set, tools) = (set.clone(), tools.clone());
-        let crew = Crew { set, tools, working: BTreeMap::new() };
-        Self { crew: tokio::spawn(crew.run(stop.subscribe())), stop }
+        let (gave_back, given_back) = mpsc::unbounded_channel();
+        let (working, standing_in) = Default::default();
+        let crew = Crew { set, tools, working, standing_in, gave_back };
+        Self { crew: tokio::spawn(crew.run(stop.subscribe(), given_back)), stop }
     }
 
     /// Stops after the running transactions.
@@ -44,23 +47,36 @@ struct Crew {
     set: Arc<TableSet>,
     tools: Tools,
     working: BTreeMap<Partition, (watch::Sender<bool>, JoinHandle<()>)>,
+    /// Those of them that are filled for others.
+    standing_in: BTreeSet<Partition>,
+    gave_back: mpsc::UnboundedSender<Partition>,
 }
 
 impl Crew {
-    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    async fn run(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+        mut given_back: mpsc::UnboundedReceiver<Partition>,
+    ) {
         let set = self.set.clone();
         let upkeep = tokio::spawn(async move { set.upkeep.run().await });
         let mut share = self.tools.share.clone();
+        let mut neglects = self.set.neglects();
         while !*stop.borrow() {
-            let wanted = share.now(self.tools.log.partitions());
-            let unwanted: Vec<_> =
-                self.working.keys().filter(|it| !wanted.contains(it)).copied().collect();
-            self.dismiss(unwanted).await;
-            wanted.into_iter().for_each(|it| self.hire(it));
+            self.staff(&share.now(self.tools.log.partitions())).await;
+            let mut relieved = Vec::new();
             tokio::select! {
                 () = share.changed() => (),
+                neglected = neglects.recv() => {
+                    // What was missed is said again.
+                    if let Ok((partition, at)) = neglected {
+                        self.stand_in(partition, at);
+                    }
+                }
+                partition = given_back.recv() => relieved.extend(partition),
                 _ = stop.wait_for(|it| *it) => break,
             }
+            self.dismiss(relieved).await;
         }
         let all = self.working.keys().copied().collect();
         self.dismiss(all).await;
@@ -73,21 +89,55 @@ impl Crew {
         }
     }
 
-    fn hire(&mut self, partition: Partition) {
-        let (set, tools) = (&self.set, &self.tools);
-        self.working.entry(partition).or_insert_with(|| {
-            let stop = watch::Sender::new(false);
-            let (set, tools) = (set.clone(), tools.clone());
-            let worker = Worker::new(set, tools, partition, stop.subscribe());
-            (stop, tokio::spawn(worker.run()))
+    /// Has a worker for each partition that is `wanted`, and those that stand in for others.
+    async fn staff(&mut self, wanted: &BTreeSet<Partition>) {
+        self.standing_in.retain(|it| !wanted.contains(it));
+        let is_unwanted = |it: &Partition| !wanted.contains(it) && !self.standing_in.contains(it);
+        let unwanted: Vec<_> = self.working.keys().filter(|it| is_unwanted(it)).copied().collect();
+        self.dismiss(unwanted).await;
+        for it in wanted {
+            if !self.working.contains_key(it) {
+                self.hire(*it, |worker| worker);
+            }
+        }
+    }
+
+    /// Fills `partition`, which is another's, from `at` on, until that one does so again.
+    fn stand_in(&mut self, partition: Partition, at: Position) {
+        if self.working.contains_key(&partition) {
+            return;
+        }
+        tracing::info!(
+            projection.model = %self.set.model,
+            projection.generation = self.set.generation,
+            log.partition = partition.0,
+            log.position = at.0,
+            "filling a partition that nobody else fills"
+        );
+        self.standing_in.insert(partition);
+        self.hire(partition, |worker| worker.standing_in(at));
+    }
+
+    fn hire(&mut self, partition: Partition, told: impl FnOnce(Worker) -> Worker) {
+        let stop = watch::Sender::new(false);
+        let (set, tools) = (self.set.clone(), self.tools.clone());
+        let worker = told(Worker::new(set, tools, partition, stop.subscribe()));
+        let gave_back = self.gave_back.clone();
+        let task = tokio::spawn(async move {
+            if worker.run().await == Parting::GaveBack {
+                // If nobody hears it, everybody is dismissed.
+                let _ = gave_back.send(partition);
+            }
         });
+        self.working.insert(partition, (stop, task));
     }
 
     /// Stops these after their running transactions.
     async fn dismiss(&mut self, partitions: Vec<Partition>) {
         let leaving: Vec<_> =
             partitions.into_iter().filter_map(|it| self.working.remove_entry(&it)).collect();
-        for (_, (stop, _)) in &leaving {
+        for (partition, (stop, _)) in &leaving {
+            self.standing_in.remove(partition);
             stop.send_replace(true);
         }
         for (partition, (_, task)) in leaving {

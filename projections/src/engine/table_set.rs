@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use domain::id::TenantId;
 use event_log::{Partition, Position};
-use tokio::sync::{MutexGuard, watch};
+use tokio::sync::{MutexGuard, broadcast, watch};
 
 use crate::engine::EngineError;
 use crate::engine::checkpoint::{
@@ -48,6 +48,9 @@ const OWN_TABLES: [&str; 2] = [
 /// the tenant was taken out, which is not for somebody to look at but for a worker to replay.
 const TAKEN_OUT: [&str; 3] =
     ["parked", "taken_out", "ALTER TABLE parked ADD COLUMN taken_out BIGINT NOT NULL DEFAULT 0"];
+
+/// How many partitions that nobody fills wait to be taken up: 64; more are found again.
+const NEGLECTED_MAX: usize = 64;
 
 /// How far a partition is, as far as this process knows.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +114,8 @@ pub(crate) struct TableSet {
     progress: watch::Sender<Vec<Progress>>,
     /// Has workers look at the tables anew: how often the connection that writes was made again.
     anew: watch::Sender<u64>,
+    /// The partitions that others are to fill and do not, and where they have been left.
+    neglected: broadcast::Sender<(Partition, Position)>,
     /// By partition, the end of the log that has to be reached before the set is filled.
     to_fill: Mutex<BTreeMap<Partition, Position>>,
     filling: AtomicBool,
@@ -184,6 +189,7 @@ impl TableSet {
             writer: tokio::sync::Mutex::new(writer),
             progress: watch::Sender::new(Vec::new()),
             anew: watch::Sender::new(0),
+            neglected: broadcast::Sender::new(NEGLECTED_MAX),
             to_fill: Mutex::default(),
             filling: AtomicBool::new(true),
             settling: tokio::sync::Mutex::default(),
@@ -224,6 +230,17 @@ impl TableSet {
     /// when the set is filled, since tenants may have been taken out for that.
     pub(crate) fn anew(&self) -> watch::Receiver<u64> {
         self.anew.subscribe()
+    }
+
+    /// Has whoever follows the set here fill `partition`, which others have left at `at`.
+    pub(crate) fn neglected(&self, partition: Partition, at: Position) {
+        // Whoever comes later hears of it again.
+        let _ = self.neglected.send((partition, at));
+    }
+
+    /// The partitions that nobody else fills, as that is found out.
+    pub(crate) fn neglects(&self) -> broadcast::Receiver<(Partition, Position)> {
+        self.neglected.subscribe()
     }
 
     /// How far the set is on `partition`, by its own account.
@@ -275,6 +292,13 @@ impl TableSet {
     /// Says that nothing more of `partition` is applied, or that it goes on.
     pub(crate) fn stopped(&self, partition: Partition, halt: Option<Halt>) {
         self.note(partition, |it| it.stopped = halt);
+    }
+
+    /// Whether nothing more of `partition` can be applied here.
+    pub(crate) fn has_ended(&self, partition: Partition) -> bool {
+        let progress = self.progress.borrow();
+        let stopped = progress.get(partition.0 as usize).and_then(|it| it.stopped.as_ref());
+        matches!(stopped, Some(Halt::ForGood(_)))
     }
 
     fn note(&self, partition: Partition, change: impl FnOnce(&mut Progress)) {

@@ -421,6 +421,7 @@ mod losses;
 mod moods;
 mod processes;
 mod refusals;
+mod standing_in;
 mod taken_out;
 mod unfit;
 mod upkeep;

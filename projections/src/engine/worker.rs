@@ -14,7 +14,7 @@ use vault::Keyring;
 use crate::engine::EngineError;
 use crate::engine::batch::{self, Guard, Outcome, Prepared};
 use crate::engine::change::Change;
-use crate::engine::checkpoint::{Checkpoint, Place, Stage};
+use crate::engine::checkpoint::{Checkpoint, Place, Stage, is_left_at};
 use crate::engine::fold::Trouble;
 use crate::engine::live::Live;
 use crate::engine::resume;
@@ -43,6 +43,10 @@ const FILLING_BATCHES_MAX: usize = 4;
 
 /// From how many bytes of events on such a batch is large enough. In bytes: 16 MiB.
 const FILLING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long whoever fills what is another's lets that one go first. In milliseconds: 50, longer than
+/// an owner takes; so an owner that is there again is noticed by the next event.
+const PRECEDENCE: Duration = Duration::from_millis(50);
 
 /// What every worker needs.
 #[derive(Clone, Debug)]
@@ -104,8 +108,17 @@ async fn fill(
 
 /// What following comes to; a panic is a trouble like another, since nothing of a batch that was
 /// not committed is kept.
-async fn caught(following: impl Future<Output = Result<(), Trouble>>) -> Result<(), Trouble> {
+async fn caught<T>(following: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
     AssertUnwindSafe(following).catch_unwind().await.unwrap_or(Err(Trouble::Panicked))
+}
+
+/// Why a worker is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// It was told to stop, or cannot go on.
+    Ended,
+    /// It has filled what is another's, who fills it again.
+    GaveBack,
 }
 
 pub(crate) struct Worker {
@@ -113,6 +126,8 @@ pub(crate) struct Worker {
     tools: Tools,
     partition: Partition,
     stop: watch::Receiver<bool>,
+    /// Where it has left a partition that it fills for whoever owns it and does not.
+    left_at: Option<Position>,
     /// What was said last of why it cannot go on, since when nothing was applied.
     said: Option<Halt>,
 }
@@ -124,16 +139,33 @@ impl Worker {
         partition: Partition,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { set, tools, partition, stop, said: None }
+        Self { set, tools, partition, stop, left_at: None, said: None }
     }
 
-    /// Follows until told to stop, or until it cannot go on.
-    pub(crate) async fn run(mut self) {
+    /// The same for a partition that nobody has moved from `at`, for as long as others do not fill
+    /// it and this process does not own it.
+    pub(crate) fn standing_in(self, at: Position) -> Self {
+        Self { left_at: Some(at), ..self }
+    }
+
+    /// Where it has left what it fills for somebody else, if it does.
+    fn stands_in(&self) -> Option<Position> {
+        self.left_at.filter(|_| !self.tools.share.has(self.partition))
+    }
+
+    /// Whether somebody else fills what it stands in for.
+    async fn is_relieved(&self) -> Result<bool, Trouble> {
+        let Some(at) = self.stands_in() else { return Ok(false) };
+        Ok(!is_left_at(&mut *self.set.writer().await, self.partition, at).await?)
+    }
+
+    /// Follows until told to stop, until it cannot go on, or is not needed any more.
+    pub(crate) async fn run(mut self) -> Parting {
         let mut pause = PAUSE_MIN;
         while !*self.stop.borrow() {
             let before = self.applied();
             let trouble = match caught(self.follow()).await {
-                Ok(()) => return,
+                Ok(parting) => return parting,
                 Err(trouble) => trouble,
             };
             self.halt(&trouble);
@@ -141,14 +173,15 @@ impl Worker {
                 self.forgo().await;
             }
             if matches!(trouble.halt(), Halt::ForGood(_)) {
-                return;
+                return Parting::Ended;
             }
             pause = if before == self.applied() { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
             tokio::select! {
                 () = tokio::time::sleep(pause) => (),
-                _ = self.stop.wait_for(|it| *it) => return,
+                _ = self.stop.wait_for(|it| *it) => (),
             }
         }
+        Parting::Ended
     }
 
     fn applied(&self) -> Option<Place> {
@@ -196,24 +229,27 @@ impl Worker {
         }
     }
 
-    /// Applies batch after batch until told to stop.
-    async fn follow(&mut self) -> Result<(), Trouble> {
+    /// Applies batch after batch until told to stop, or not needed any more.
+    async fn follow(&mut self) -> Result<Parting, Trouble> {
         let mut anew = self.set.anew();
         loop {
             anew.mark_unchanged();
+            if self.is_relieved().await? {
+                return Ok(Parting::GaveBack);
+            }
             let mut checkpoint = self.set.checkpoint(self.partition).await?;
             self.set.found(self.partition, checkpoint.place.as_ref());
             self.set.note_stage(checkpoint.stage);
             self.committed(checkpoint.place.as_ref()).await?;
             self.note_overtaken(&checkpoint);
             if checkpoint.closed {
-                return Ok(());
+                return Ok(Parting::Ended);
             }
             let mut stop = self.stop.clone();
             let (mut reader, end) = tokio::select! {
                 opened = self.open(&checkpoint) => opened?,
                 // Somebody waits for its end, and the log may not answer.
-                _ = stop.wait_for(|it| *it) => return Ok(()),
+                _ = stop.wait_for(|it| *it) => return Ok(Parting::Ended),
             };
             self.replay_taken_out().await?;
             self.set.stopped(self.partition, None);
@@ -236,8 +272,14 @@ impl Worker {
                     // What was applied may be lost, or taken out, and nothing need come by which
                     // that is seen.
                     _ = anew.changed() => break,
-                    _ = self.stop.wait_for(|it| *it) => return Ok(()),
+                    _ = self.stop.wait_for(|it| *it) => return Ok(Parting::Ended),
                 };
+                if self.stands_in().is_some() {
+                    tokio::time::sleep(PRECEDENCE).await;
+                    if self.is_relieved().await? {
+                        return Ok(Parting::GaveBack);
+                    }
+                }
                 let (began, count) = (Instant::now(), records.len());
                 let span = self.span(&records);
                 let prepared =
@@ -245,6 +287,7 @@ impl Worker {
                 let prepared = prepared.instrument(span.clone()).await?;
                 match self.apply(&checkpoint, prepared).instrument(span).await? {
                     Some(place) => {
+                        self.left_at = self.left_at.map(|_| place.position.next());
                         checkpoint.place = Some(place);
                         self.go_on();
                     }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::file::Folder;
 use super::postgres::{self, Postgres};
@@ -58,6 +59,15 @@ impl Database {
     /// what one process left half filled another goes on filling.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self, Self::Postgres(_))
+    }
+
+    /// For how long nobody was seen to fill a partition before somebody else than its owner does;
+    /// none where one process fills all.
+    pub(crate) fn unmoved_min(&self) -> Option<Duration> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Postgres(database) => Some(database.unmoved_min),
+        }
     }
 
     /// Removes every set of tables whose name begins so, but `kept`. Those that several processes may

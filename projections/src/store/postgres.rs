@@ -49,6 +49,8 @@ pub(crate) struct Postgres {
     reader_role: Arc<str>,
     /// For how long nobody was seen to use tables before they are removed.
     unused_min: Duration,
+    /// For how long nobody was seen to fill a partition before somebody else than its owner does.
+    pub(super) unmoved_min: Duration,
     /// Looks after schemas.
     caretaker: Mutex<Session>,
 }
@@ -63,7 +65,8 @@ impl Postgres {
         fitness::check(&options, &settings.reader_role).await?;
         let reader_role = settings.reader_role.as_str().into();
         let caretaker = Mutex::new(Session::connect(options.clone(), None, &reader_role).await?);
-        Ok(Self { options, reader_role, unused_min: settings.unused_min, caretaker })
+        let PostgresTables { unused_min, unmoved_min, .. } = *settings;
+        Ok(Self { options, reader_role, unused_min, unmoved_min, caretaker })
     }
 
     pub(super) async fn connect(

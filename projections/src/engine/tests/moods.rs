@@ -60,6 +60,15 @@ pub(super) struct Moody {
     pub(super) hidden: watch::Sender<Option<(usize, Position)>>,
 }
 
+impl Moody {
+    /// One of so many partitions.
+    pub(super) fn new(partitions: u32, mood: Mood) -> Self {
+        let (mood, hidden) = (watch::Sender::new(mood), watch::Sender::new(None));
+        let (asked, opened) = Default::default();
+        Self { log: MemoryLog::new(partitions), mood, asked, opened, hidden }
+    }
+}
+
 #[async_trait]
 impl EventLog for Moody {
     fn incarnation(&self) -> &str {
@@ -142,9 +151,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(on: Kind, mood: Mood) -> Self {
-        let (mood, hidden) = (watch::Sender::new(mood), watch::Sender::new(None));
-        let (asked, opened) = Default::default();
-        let moody = Arc::new(Moody { log: MemoryLog::new(1), mood, asked, opened, hidden });
+        let moody = Arc::new(Moody::new(1, mood));
         let log = moody.clone() as Arc<dyn EventLog>;
         let keyring = keyring().await;
         let history = History::new(log.clone(), &keyring).await;

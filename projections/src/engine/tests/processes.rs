@@ -65,7 +65,7 @@ impl World {
         self.process_with(written, settings(&self.place)).await
     }
 
-    async fn process_with(&self, written: &[u32], settings: Settings) -> Process {
+    pub(super) async fn process_with(&self, written: &[u32], settings: Settings) -> Process {
         let (written, told) = watch::channel(partitions(written));
         let settings = Settings { written: Some(told), ..settings };
         let projections = Projections::start(settings, self.log.clone(), self.keyring.clone());
@@ -87,7 +87,7 @@ impl Process {
         models
     }
 
-    async fn entities(&self, partition: u32) -> u64 {
+    pub(super) async fn entities(&self, partition: u32) -> u64 {
         entities_of(&self.projections.models(), tenant(u128::from(partition) + 1)).await
     }
 
