@@ -75,7 +75,11 @@ impl Observer {
                 self.due = Instant::now() + every;
             }
             match self.look(&generations, only).await {
-                Ok(()) => self.pause = LOOK_EVERY,
+                Ok(()) => {
+                    if std::mem::replace(&mut self.pause, LOOK_EVERY) > LOOK_EVERY {
+                        self.tools.back.tell();
+                    }
+                }
                 Err(error) => {
                     drop(generations);
                     tracing::warn!(

@@ -32,6 +32,20 @@ async fn start(place: &Temporary, log: &Arc<dyn EventLog>, keyring: &Keyring) ->
     Projections::start(settings(place), log.clone(), keyring.clone()).await.unwrap()
 }
 
+/// What a worker needs that fills all partitions.
+async fn tools(place: &Temporary, log: &Arc<dyn EventLog>, keyring: &Keyring) -> Tools {
+    Tools {
+        live: Arc::new(Live::open(&database(place).await).await.unwrap()),
+        log: log.clone(),
+        keyring: keyring.clone(),
+        told: Told::nothing(log.partitions(), 16),
+        batch_max: 64,
+        share: Share::default(),
+        back: Back::default(),
+        guard: Guard::default(),
+    }
+}
+
 async fn database(place: &Temporary) -> Database {
     Database::open(&place.tables()).await.unwrap()
 }
@@ -207,16 +221,7 @@ async fn count_with_two_workers(on: Kind, guard: Guard, batches: u64) -> u64 {
     drop(filled);
     // The same file, opened twice, each with a connection and a worker of its own.
     let sets = [set(1).await, set(1).await];
-    let live = Arc::new(live::Live::open(&database).await.unwrap());
-    let tools = worker::Tools {
-        live,
-        log: log.clone(),
-        keyring,
-        told: Told::nothing(1, 16),
-        batch_max: 1,
-        share: share::Share::default(),
-        guard,
-    };
+    let tools = Tools { batch_max: 1, guard, ..tools(&place, &log, &keyring).await };
     let workers = sets.each_ref().map(|it| crew::Workers::start(it, &tools));
     for set in &sets {
         let mut progress = set.progress();
@@ -419,6 +424,7 @@ mod isolation;
 mod listening;
 mod losses;
 mod moods;
+mod pausing;
 mod processes;
 mod refusals;
 mod standing_in;

@@ -12,20 +12,17 @@ use tracing::{Instrument as _, Span};
 use vault::Keyring;
 
 use crate::engine::EngineError;
-use crate::engine::batch::{self, Guard, Outcome, Prepared};
+use crate::engine::batch::{self, Guard, Outcome};
 use crate::engine::change::Change;
 use crate::engine::checkpoint::{Checkpoint, Place, Stage, is_left_at};
 use crate::engine::fold::Trouble;
 use crate::engine::live::Live;
+use crate::engine::pauses::{Back, Pauses, Step};
 use crate::engine::resume;
 use crate::engine::share::Share;
 use crate::engine::table_set::{Halt, TableSet};
 use crate::engine::teller::{Told, after};
 use crate::model::Model;
-
-/// How long to wait before trying again after the storage failed, at first and at most.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// The longest that the events after a crowd gather before they are applied together. In
 /// milliseconds: 20. Fewer, larger transactions are cheaper; nobody notices so short a wait.
@@ -57,6 +54,7 @@ pub(crate) struct Tools {
     pub live: Arc<Live>,
     pub batch_max: usize,
     pub share: Share,
+    pub back: Back,
     pub guard: Guard,
 }
 
@@ -130,6 +128,9 @@ pub(crate) struct Worker {
     left_at: Option<Position>,
     /// What was said last of why it cannot go on, since when nothing was applied.
     said: Option<Halt>,
+    pauses: Pauses,
+    /// What it is at.
+    step: Step,
 }
 
 impl Worker {
@@ -139,7 +140,8 @@ impl Worker {
         partition: Partition,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { set, tools, partition, stop, left_at: None, said: None }
+        let (pauses, step) = (Pauses::default(), Step::Tables);
+        Self { set, tools, partition, stop, left_at: None, said: None, pauses, step }
     }
 
     /// The same for a partition that nobody has moved from `at`, for as long as others do not fill
@@ -159,33 +161,60 @@ impl Worker {
         Ok(!is_left_at(&mut *self.set.writer().await, self.partition, at).await?)
     }
 
+    /// Has the owner of what it stands in for go first, and answers whether that one did.
+    async fn gives_way(&self) -> Result<bool, Trouble> {
+        if self.stands_in().is_some() {
+            tokio::time::sleep(PRECEDENCE).await;
+        }
+        self.is_relieved().await
+    }
+
     /// Follows until told to stop, until it cannot go on, or is not needed any more.
     pub(crate) async fn run(mut self) -> Parting {
-        let mut pause = PAUSE_MIN;
+        let back = self.tools.back.clone();
         while !*self.stop.borrow() {
-            let before = self.applied();
-            let trouble = match caught(self.follow()).await {
+            let heard = back.heard();
+            let pause = match self.attempt().await {
                 Ok(parting) => return parting,
-                Err(trouble) => trouble,
+                Err(pause) => pause,
             };
-            self.halt(&trouble);
-            if trouble.is_damage() {
-                self.forgo().await;
-            }
-            if matches!(trouble.halt(), Halt::ForGood(_)) {
-                return Parting::Ended;
-            }
-            pause = if before == self.applied() { (pause * 2).min(PAUSE_MAX) } else { PAUSE_MIN };
             tokio::select! {
                 () = tokio::time::sleep(pause) => (),
+                () = heard => (),
                 _ = self.stop.wait_for(|it| *it) => (),
             }
         }
         Parting::Ended
     }
 
-    fn applied(&self) -> Option<Place> {
-        self.set.progress().borrow()[self.partition.0 as usize].applied.clone()
+    /// The same until something fails, if only that may get better: then answers how long to pause.
+    pub(crate) async fn attempt(&mut self) -> Result<Parting, Duration> {
+        let trouble = match caught(self.follow()).await {
+            Ok(parting) => return Ok(parting),
+            Err(trouble) => trouble,
+        };
+        self.halt(&trouble);
+        if trouble.is_damage() {
+            self.forgo().await;
+        }
+        match trouble.halt() {
+            Halt::ForGood(_) => Ok(Parting::Ended),
+            Halt::Passing(_) => Err(self.pauses.failed(self.step)),
+        }
+    }
+
+    /// The same, pausing so long at first.
+    #[cfg(test)]
+    pub(crate) fn pausing(self, pause: Duration) -> Self {
+        Self { pauses: Pauses::beginning_at(pause), ..self }
+    }
+
+    /// Goes on with `step`, since what comes before went well.
+    fn goes_on_with(&mut self, step: Step) {
+        if self.pauses.went_well(self.step) {
+            self.tools.back.tell();
+        }
+        self.step = step;
     }
 
     /// Shows that it cannot go on, and says so once for each reason.
@@ -234,6 +263,7 @@ impl Worker {
         let mut anew = self.set.anew();
         loop {
             anew.mark_unchanged();
+            self.step = Step::Tables;
             if self.is_relieved().await? {
                 return Ok(Parting::GaveBack);
             }
@@ -245,6 +275,7 @@ impl Worker {
             if checkpoint.closed {
                 return Ok(Parting::Ended);
             }
+            self.goes_on_with(Step::Log);
             let mut stop = self.stop.clone();
             let (mut reader, end) = tokio::select! {
                 opened = self.open(&checkpoint) => opened?,
@@ -252,6 +283,7 @@ impl Worker {
                 _ = stop.wait_for(|it| *it) => return Ok(Parting::Ended),
             };
             self.replay_taken_out().await?;
+            self.goes_on_with(Step::Next);
             self.set.stopped(self.partition, None);
             if after(checkpoint.place.as_ref()) >= end {
                 // Nothing waits to be applied, by which that would be seen.
@@ -267,25 +299,21 @@ impl Worker {
                         Some(end) => fill(reader.as_mut(), batch_max, end).await,
                     }
                 };
+                let waiting = Instant::now();
                 let records = tokio::select! {
-                    records = next => records?,
+                    records = next => records.inspect_err(|_| self.pauses.waited(waiting.elapsed()))?,
                     // What was applied may be lost, or taken out, and nothing need come by which
                     // that is seen.
                     _ = anew.changed() => break,
                     _ = self.stop.wait_for(|it| *it) => return Ok(Parting::Ended),
                 };
-                if self.stands_in().is_some() {
-                    tokio::time::sleep(PRECEDENCE).await;
-                    if self.is_relieved().await? {
-                        return Ok(Parting::GaveBack);
-                    }
+                self.goes_on_with(Step::Apply);
+                if self.gives_way().await? {
+                    return Ok(Parting::GaveBack);
                 }
                 let (began, count) = (Instant::now(), records.len());
                 let span = self.span(&records);
-                let prepared =
-                    batch::prepare(self.set.model, self.partition, records, &self.tools.keyring);
-                let prepared = prepared.instrument(span.clone()).await?;
-                match self.apply(&checkpoint, prepared).instrument(span).await? {
+                match self.apply(&checkpoint, records).instrument(span).await? {
                     Some(place) => {
                         self.left_at = self.left_at.map(|_| place.position.next());
                         checkpoint.place = Some(place);
@@ -294,6 +322,7 @@ impl Worker {
                     // Another worker is ahead: go on from where it got to.
                     None => break,
                 }
+                self.goes_on_with(Step::Next);
                 self.set.upkeep.wrote(count);
                 let ended = Instant::now();
                 not_before = ended + gathering(count, ended - began);
@@ -323,9 +352,10 @@ impl Worker {
     async fn apply(
         &self,
         checkpoint: &Checkpoint,
-        prepared: Prepared,
+        records: Vec<Recorded>,
     ) -> Result<Option<Place>, Trouble> {
         let Tools { keyring, guard, .. } = &self.tools;
+        let prepared = batch::prepare(self.set.model, self.partition, records, keyring).await?;
         let applied =
             batch::apply(&self.set, keyring, self.partition, checkpoint, prepared, *guard).await?;
         let Outcome::Applied { place, changes: visible } = applied else { return Ok(None) };

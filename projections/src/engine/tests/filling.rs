@@ -139,7 +139,7 @@ async fn whoever_is_resumed_in_tables_that_another_has_filled_can_be_found(on: K
         TableSet::open(&database, Model::Catalog, 2, log, READERS).await.unwrap()
     };
     let (one, two) = (open().await, open().await);
-    let live = Arc::new(world.live().await);
+    let live = world.live().await;
     one.committed(Partition(0), world.end.next(), world.log.as_ref(), &live).await.unwrap();
     assert_eq!((one.stage(), two.stage()), (Stage::Filled, Stage::Filling));
     // As if all had been applied, but for a tenant that was parked at its first event.
@@ -153,15 +153,7 @@ async fn whoever_is_resumed_in_tables_that_another_has_filled_can_be_found(on: K
         Sql::new("INSERT INTO parked (tenant, partition, position, at, reason) VALUES (");
     park.bind(tenant(1).0).push(", 0, 0, 0, '')");
     park.execute(&mut *one.writer().await).await.unwrap();
-    let tools = worker::Tools {
-        live,
-        log: world.log.clone(),
-        keyring: world.keyring.clone(),
-        told: Told::nothing(1, 16),
-        batch_max: 64,
-        share: share::Share::default(),
-        guard: Guard::default(),
-    };
+    let tools = tools(&world.place, &world.log, &world.keyring).await;
     assert_eq!(resume::resume(&two, &tools, tenant(1)).await.unwrap(), None);
     let found = "SELECT count(*) FROM search WHERE key = 'metadata.name'";
     let found = Sql::new(found).fetch_optional(&mut *one.writer().await).await.unwrap().unwrap();

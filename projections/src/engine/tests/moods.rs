@@ -144,8 +144,8 @@ impl Reader for MoodyReader {
 pub(super) struct World {
     pub(super) place: Temporary,
     pub(super) moody: Arc<Moody>,
-    log: Arc<dyn EventLog>,
-    keyring: Keyring,
+    pub(super) log: Arc<dyn EventLog>,
+    pub(super) keyring: Keyring,
     history: History,
 }
 

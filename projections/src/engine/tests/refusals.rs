@@ -80,16 +80,7 @@ impl World {
 
     /// Fills `set` as far as the log goes.
     pub(super) async fn fill(&self, set: &Arc<TableSet>) {
-        let live = Arc::new(live::Live::open(&database(&self.place).await).await.unwrap());
-        let tools = worker::Tools {
-            live,
-            log: self.log.clone(),
-            keyring: self.keyring.clone(),
-            told: Told::nothing(1, 16),
-            batch_max: 64,
-            share: share::Share::default(),
-            guard: Guard::default(),
-        };
+        let tools = tools(&self.place, &self.log, &self.keyring).await;
         let end = self.log.end(Partition(0)).await.unwrap();
         let workers = crew::Workers::start(set, &tools);
         let mut progress = set.progress();

@@ -75,16 +75,8 @@ async fn while_two_versions_serve_each_fills_what_the_other_owns(on: Kind) {
 
 /// What a process that owns nothing fills with.
 async fn tools(world: &World) -> Tools {
-    let database = database(&world.place).await;
-    Tools {
-        live: Arc::new(Live::open(&database).await.unwrap()),
-        log: world.log.clone(),
-        keyring: world.keyring.clone(),
-        told: Told::nothing(2, 16),
-        batch_max: 64,
-        share: Share::of(Some(watch::channel(BTreeSet::new()).1)),
-        guard: Guard::default(),
-    }
+    let share = Share::of(Some(watch::channel(BTreeSet::new()).1));
+    Tools { share, ..super::tools(&world.place, &world.log, &world.keyring).await }
 }
 
 /// Has somebody who owns nothing fill the first partition of `set`, which was left at its beginning.

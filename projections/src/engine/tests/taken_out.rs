@@ -168,15 +168,8 @@ async fn a_worker_replays_what_another_has_taken_out(on: Kind) {
     let poison = "key = 'metadata.name' AND value IN ('poison-1', 'poison-2')";
     refuse_second(&set, "search", poison).await;
     let (written, told) = watch::channel(partitions(&[0]));
-    let tools = worker::Tools {
-        live: Arc::new(live::Live::open(&database(&world.place).await).await.unwrap()),
-        log: world.log.clone(),
-        keyring: world.keyring.clone(),
-        told: Told::nothing(2, 16),
-        batch_max: 64,
-        share: share::Share::of(Some(told)),
-        guard: Guard::default(),
-    };
+    let share = share::Share::of(Some(told));
+    let tools = Tools { share, ..tools(&world.place, &world.log, &world.keyring).await };
     let workers = crew::Workers::start(&set, &tools);
     let mut progress = set.progress();
     let applied =

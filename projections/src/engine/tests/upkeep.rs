@@ -40,18 +40,9 @@ async fn nobody_keeps_up_tables_whose_workers_have_stopped() {
     let place = Temporary::new(Kind::Sqlite).await;
     let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let database = database(&place).await;
-    let live = Arc::new(live::Live::open(&database).await.unwrap());
     let set = table_set::TableSet::open(&database, Model::Audit, 1, log.as_ref(), READERS);
     let set = Arc::new(set.await.unwrap());
-    let tools = worker::Tools {
-        live,
-        log: log.clone(),
-        keyring: keyring().await,
-        told: Told::nothing(1, 16),
-        batch_max: 64,
-        share: share::Share::default(),
-        guard: Guard::default(),
-    };
+    let tools = tools(&place, &log, &keyring().await).await;
     for _ in 0..100 {
         crew::Workers::start(&set, &tools).stop().await;
         assert_eq!(Arc::strong_count(&set), 1);
