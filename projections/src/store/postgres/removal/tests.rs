@@ -12,7 +12,18 @@ on_postgres! {
     whoever_connects_anew_finds_its_tables
     what_was_seen_on_another_connection_counts_for_nothing
     a_lock_that_is_held_for_long_is_waited_for_in_vain
+    a_reader_that_goes_on_for_long_is_waited_for_in_vain
     whoever_is_cut_off_while_removing_can_go_on
+}
+
+/// Does what would never end where something here is broken.
+async fn bounded<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("it comes to an end")
+}
+
+/// Waits until whoever looks after schemas has connected anew.
+async fn connected_anew(tables: &Place) {
+    bounded(async { while tables.exists().await.is_err() {} }).await;
 }
 
 async fn used(place: &Place) -> Connection {
@@ -20,12 +31,12 @@ async fn used(place: &Place) -> Connection {
 }
 
 async fn gone(place: &Place) {
-    let gone = async {
+    bounded(async {
         while place.exists().await.unwrap() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    };
-    tokio::time::timeout(PATIENCE, gone).await.expect("it is removed");
+    })
+    .await;
 }
 
 async fn tables_that_another_process_uses_are_not_removed(on: Kind) {
@@ -52,14 +63,13 @@ async fn whoever_connects_anew_finds_its_tables(on: Kind) {
     let tables = database.place("test".to_owned());
     let mut user = used(&tables).await;
     lose_connections(&mut other).await;
-    // Whoever looks after schemas has connected anew.
-    while tables.exists().await.is_err() {}
+    connected_anew(&tables).await;
     let removing = tables.remove_unused();
     tokio::pin!(removing);
     let removed = tokio::time::timeout(2 * ENDED_TIME_MAX, &mut removing).await;
     removed.expect_err("it goes on looking, since nobody is seen to use them");
     hold(&mut user).await.unwrap();
-    tokio::time::timeout(PATIENCE, removing).await.expect("it sees who uses them").unwrap();
+    bounded(removing).await.expect("it sees who uses them");
     assert!(tables.exists().await.unwrap());
 }
 
@@ -74,7 +84,7 @@ async fn what_was_seen_on_another_connection_counts_for_nothing(on: Kind) {
     };
     let seen_on = session.remade();
     lose_connections(&mut other).await;
-    while tables.exists().await.is_err() {}
+    connected_anew(&tables).await;
     let mut removed = async |seen_on| {
         let seen = drop_schema(&mut session, "callboard_test", seen_on).await.unwrap();
         (seen, tables.exists().await.unwrap())
@@ -92,8 +102,30 @@ async fn a_lock_that_is_held_for_long_is_waited_for_in_vain(on: Kind) {
         panic!("it is PostgreSQL")
     };
     let seen_on = session.remade();
-    let seen = drop_schema(&mut session, "callboard_test", seen_on).await.unwrap();
+    let seen = bounded(drop_schema(&mut session, "callboard_test", seen_on)).await.unwrap();
     assert_eq!((seen, tables.exists().await.unwrap()), (Seen::Used, true));
+}
+
+async fn a_reader_that_goes_on_for_long_is_waited_for_in_vain(on: Kind) {
+    let (place, settings) = settings(on).await;
+    let database = Database::open(&place.tables()).await.unwrap();
+    let tables = database.place("test".to_owned());
+    let mut maker = used(&tables).await;
+    Sql::new("CREATE TABLE t (a TEXT)").execute(&mut maker).await.unwrap();
+    drop(maker);
+    // It holds nothing but what it reads.
+    let mut reader = connected(&settings).await;
+    let reading = "BEGIN; SELECT a FROM callboard_test.t";
+    sqlx::raw_sql(reading).execute(&mut reader).await.unwrap();
+    let Connection::Postgres(mut session) = used(&database.choice()).await else {
+        panic!("it is PostgreSQL")
+    };
+    let seen_on = session.remade();
+    let mut removed =
+        async || bounded(drop_schema(&mut session, "callboard_test", seen_on)).await.unwrap();
+    assert_eq!((removed().await, tables.exists().await.unwrap()), (Seen::Used, true));
+    sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
+    assert_eq!((removed().await, tables.exists().await.unwrap()), (Seen::Missing, false));
 }
 
 async fn whoever_is_cut_off_while_removing_can_go_on(on: Kind) {
@@ -101,28 +133,35 @@ async fn whoever_is_cut_off_while_removing_can_go_on(on: Kind) {
     let mut other = connected(&settings).await;
     let database = Database::open(&place.tables()).await.unwrap();
     let tables = database.place("test".to_owned());
-    let _user = used(&tables).await;
     let Connection::Postgres(mut session) = used(&database.choice()).await else {
         panic!("it is PostgreSQL")
     };
     let mut cut_off = async || {
         let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock')";
-        while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut other).await.unwrap() {}
+        bounded(async {
+            while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut other).await.unwrap() {}
+        })
+        .await;
         lose_connections(&mut other).await;
     };
     // It may have waited for the lock long enough before anybody saw that.
-    loop {
-        let seen_on = session.remade();
-        let mut removing = Box::pin(drop_schema(&mut session, "callboard_test", seen_on));
-        let removed = tokio::select! {
-            removed = &mut removing => removed,
-            () = cut_off() => removing.await,
-        };
-        if removed.is_err() {
-            break;
+    bounded(async {
+        loop {
+            // Who used them may have been cut off too.
+            let _user = used(&tables).await;
+            let seen_on = session.remade();
+            let mut removing = Box::pin(drop_schema(&mut session, "callboard_test", seen_on));
+            let removed = tokio::select! {
+                removed = &mut removing => removed,
+                () = cut_off() => removing.await,
+            };
+            if removed.is_err() {
+                break;
+            }
         }
-    }
-    let asking = async { while look(&mut session, "callboard_test").await.is_err() {} };
-    tokio::time::timeout(PATIENCE, asking).await.expect("it has another connection");
+    })
+    .await;
+    // It has another connection.
+    bounded(async { while look(&mut session, "callboard_test").await.is_err() {} }).await;
 }
