@@ -74,7 +74,7 @@ impl Attendance {
         Self { leave, task: tokio::spawn(attend(log, says, membership, seats, leaving)) }
     }
 
-    /// Lets go of everything, bounded, and leaves, so that others take it over at once.
+    /// Has others take everything over, lets go of what is left, bounded, and leaves.
     pub(crate) async fn end(self) {
         // One that has ended has nothing to leave.
         let _ = self.leave.send(());
@@ -112,6 +112,10 @@ async fn attend(
                 };
             }
         }
+    }
+    membership.resign();
+    while let Ok(turn) = membership.next().await {
+        tell(&seats, turn);
     }
     give_all(&seats).await;
     membership.leave().await;

@@ -17,13 +17,14 @@ use crate::port::{LogError, Partition};
 pub enum Turn {
     /// Claim this partition and serve it.
     Take(Partition),
-    /// Let go of this partition: finish what was begun, drop its writer, then drop the handover.
+    /// Let go of this partition at once, since another member is about to claim it: finish what was
+    /// begun, drop its writer, then drop the handover. It was to be served until now.
     Give(Partition, Handover),
-    /// Another member may own this partition already; nobody waits for it to be let go.
+    /// Another member may own this partition already.
     Lost(Partition),
 }
 
-/// Held while a partition is being let go of; the next owner waits, bounded, until it is dropped.
+/// Held while a partition is being let go of; whoever waits for that waits until it is dropped.
 #[derive(Debug)]
 pub struct Handover(
     #[expect(dead_code, reason = "dropping it is what tells")] Option<oneshot::Sender<()>>,
@@ -57,6 +58,11 @@ pub trait Membership: fmt::Debug + Send {
         false
     }
 
+    /// Asks that others take over what is owned here. It is served on until [`next`](Self::next)
+    /// says [`Turn::Give`], and once nothing is left, or after a bound, there are no more turns:
+    /// then it says [`LogError::Closed`].
+    fn resign(&mut self);
+
     /// Leaves, so that what is owned here goes to others at once. Let go of everything before.
     async fn leave(self: Box<Self>);
 }
@@ -70,17 +76,21 @@ pub type Owners = Arc<[Option<Arc<str>>]>;
 pub(crate) struct Alone {
     partitions: u32,
     taken: u32,
+    resigned: bool,
 }
 
 impl Alone {
     pub(crate) fn of(partitions: u32) -> Box<dyn Membership> {
-        Box::new(Self { partitions, taken: 0 })
+        Box::new(Self { partitions, taken: 0, resigned: false })
     }
 }
 
 #[async_trait]
 impl Membership for Alone {
     async fn next(&mut self) -> Result<Turn, LogError> {
+        if self.resigned {
+            return Err(LogError::Closed);
+        }
         if self.taken == self.partitions {
             return std::future::pending().await;
         }
@@ -90,6 +100,10 @@ impl Membership for Alone {
 
     fn is_alone(&self) -> bool {
         true
+    }
+
+    fn resign(&mut self) {
+        self.resigned = true;
     }
 
     async fn leave(self: Box<Self>) {}

@@ -28,11 +28,11 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 const FETCH_WAIT_MS: u64 = 100;
 
 /// How often a member says that it is there, and hears that partitions are to move. In
-/// milliseconds: 200, for which a partition that is given away is unserved at most, and a little.
+/// milliseconds: 200.
 const HEARTBEAT: Duration = Duration::from_millis(200);
 
-/// How much longer than a session the group waits for a member that is slow to let go. In seconds:
-/// 20; a member itself waits for 5.
+/// How much longer than a session the group waits for a member that does not join anew. In seconds:
+/// 20.
 const JOINED_MAX: Duration = Duration::from_secs(20);
 
 /// How much of one partition is fetched ahead of its reader, at most. In KiB: 1 MiB, and what one

@@ -2,8 +2,9 @@
 //! are assigned partitions and fetch nothing.
 //!
 //! A member is a consumer on a thread of its own. What the group decides reaches it in callbacks on
-//! that thread (`Member`), and its owner as turns (`turns`). A partition that is to move is given
-//! up once its owner has let go of it, or after a bound; so the next owner waits for that. Where
+//! that thread (`Member`), and its owner as turns (`turns`). A partition that is to move is served on
+//! until the next owner is told to take it, or for a bound. A member that is to leave first stays
+//! without asking for partitions: so it hears when others have them, as it does otherwise. Where
 //! the group has excluded the member, or the member has heard nothing for as long as a session
 //! lasts, everything is lost without waiting, and the member joins anew by itself. Until then a
 //! member that hears nothing keeps what it has, since others may be as deaf: fencing keeps it safe.
@@ -13,7 +14,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -31,7 +32,7 @@ use crate::port::LogError;
 mod member;
 mod turns;
 
-use member::Member;
+use member::{Member, SERVED_ON_MAX};
 use turns::Turns;
 
 /// How long the thread waits for news of the group before it looks whether it is to leave, and has
@@ -44,6 +45,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long the brokers may take to say who is in the group. In seconds: 10.
 const MEMBERS_MAX: Duration = Duration::from_secs(10);
 
+/// How long the client may take to learn of a topic before it asks for it. In seconds: 1.
+const KNOWN_MAX: Duration = Duration::from_secs(1);
+
 /// How long leaving may take. In seconds: 5; it needs that long only where no broker answers.
 const LEFT_MAX: Duration = Duration::from_secs(5);
 
@@ -51,13 +55,13 @@ type Consumer = BaseConsumer<Member>;
 
 /// Joins the group.
 pub(super) fn join(shared: &Arc<Shared>, says: &str) -> Result<Box<dyn Membership>, LogError> {
-    let (turns, leaving) = (Arc::new(Turns::default()), Arc::new(AtomicBool::new(false)));
+    let (turns, wishes) = (Arc::new(Turns::default()), Arc::new(Wishes::default()));
     let (left, has_left) = oneshot::channel::<()>();
     let group = Group {
         shared: shared.clone(),
         says: says.to_owned(),
         turns: turns.clone(),
-        leaving: leaving.clone(),
+        wishes: wishes.clone(),
     };
     let consumer = group.enter()?;
     std::thread::Builder::new()
@@ -67,7 +71,7 @@ pub(super) fn join(shared: &Arc<Shared>, says: &str) -> Result<Box<dyn Membershi
             drop(left);
         })
         .map_err(|source| LogError::Storage { doing: "starting a thread".to_owned(), source })?;
-    Ok(Box::new(KafkaMembership { turns, leaving, has_left: Some(has_left) }))
+    Ok(Box::new(KafkaMembership { turns, wishes, has_left: Some(has_left) }))
 }
 
 /// What each member of the group says of itself. Blocks.
@@ -84,11 +88,19 @@ pub(super) fn members(config: &KafkaConfig) -> Result<Vec<String>, LogError> {
     Ok(said.map(str::to_owned).collect())
 }
 
+/// What the owner of a membership wishes.
+#[derive(Debug, Default)]
+struct Wishes {
+    /// That others take over what is owned here.
+    resigning: AtomicBool,
+    leaving: AtomicBool,
+}
+
 /// What the owner of a membership holds. Dropping it leaves the group too, without waiting.
 #[derive(Debug)]
 struct KafkaMembership {
     turns: Arc<Turns>,
-    leaving: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
     has_left: Option<oneshot::Receiver<()>>,
 }
 
@@ -98,8 +110,12 @@ impl Membership for KafkaMembership {
         self.turns.next().await.ok_or(LogError::Closed)
     }
 
+    fn resign(&mut self) {
+        self.wishes.resigning.store(true, Ordering::SeqCst);
+    }
+
     async fn leave(mut self: Box<Self>) {
-        self.leaving.store(true, Ordering::SeqCst);
+        self.wishes.leaving.store(true, Ordering::SeqCst);
         if let Some(has_left) = self.has_left.take()
             && tokio::time::timeout(LEFT_MAX, has_left).await.is_err()
         {
@@ -110,7 +126,7 @@ impl Membership for KafkaMembership {
 
 impl Drop for KafkaMembership {
     fn drop(&mut self) {
-        self.leaving.store(true, Ordering::SeqCst);
+        self.wishes.leaving.store(true, Ordering::SeqCst);
     }
 }
 
@@ -120,14 +136,14 @@ struct Group {
     /// What it says of itself.
     says: String,
     turns: Arc<Turns>,
-    leaving: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
 }
 
 impl Group {
     /// A consumer that has begun to join.
     fn enter(&self) -> Result<Consumer, LogError> {
         let failed = |it| storage(format!("joining `{}`", self.shared.config.group()), it);
-        let member = Member::new(self.turns.clone(), self.leaving.clone());
+        let member = Member::new(self.shared.clone(), self.turns.clone());
         let consumer: Consumer =
             self.shared.config.member(&self.says).create_with_context(member).map_err(failed)?;
         consumer.subscribe(&[&self.shared.events]).map_err(failed)?;
@@ -138,6 +154,12 @@ impl Group {
         let mut consumer = Some(consumer);
         while !self.is_over() {
             let Some(member) = consumer.take() else {
+                if self.is_resigning() {
+                    // There is nothing to hand over, and nothing to come back for.
+                    self.turns.end();
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
                 match self.enter() {
                     Ok(entered) => consumer = Some(entered),
                     Err(error) => {
@@ -164,6 +186,7 @@ impl Group {
 
     /// Takes part until it is over, or the consumer is of no use any more.
     fn stay(&self, consumer: &Consumer) -> Option<KafkaError> {
+        let (member, mut resigned) = (consumer.context(), None::<Instant>);
         while !self.is_over() {
             match consumer.poll(LOOK) {
                 Some(Err(error)) if is_fatal(consumer, &error) => return Some(error),
@@ -177,12 +200,47 @@ impl Group {
             // Wakes the client's own thread, which sends heartbeats only when it happens to be
             // awake, and sleeps for up to a second.
             drop(consumer.assignment());
+            member.look();
+            if !self.is_resigning() {
+                continue;
+            }
+            let since = *resigned.get_or_insert_with(|| {
+                self.ask_for_nothing(consumer);
+                Instant::now()
+            });
+            if since.elapsed() >= SERVED_ON_MAX {
+                member.give_up();
+            }
+            if member.is_free() {
+                self.turns.end();
+            }
         }
         None
     }
 
+    /// Has others take over what is owned here: the member goes on with the topic of the owners, of
+    /// which nothing is taken, and so takes part in how the others share its partitions.
+    fn ask_for_nothing(&self, consumer: &Consumer) {
+        let (member, other) = (consumer.context(), self.shared.owners.as_str());
+        member.resigns();
+        if member.is_free() {
+            return;
+        }
+        // The client would take what is owned for deleted if it had to look for the other topic.
+        let known = consumer.fetch_metadata(Some(other), KNOWN_MAX);
+        if let Err(error) = known.and_then(|_| consumer.subscribe(&[other])) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "what is owned here is let go of before others have it");
+            member.give_up();
+        }
+    }
+
+    fn is_resigning(&self) -> bool {
+        self.wishes.resigning.load(Ordering::SeqCst)
+    }
+
     fn is_over(&self) -> bool {
-        self.leaving.load(Ordering::SeqCst) || self.shared.is_closed()
+        self.wishes.leaving.load(Ordering::SeqCst) || self.shared.is_closed()
     }
 }
 

@@ -109,6 +109,11 @@ impl Membership for Member {
         self.turns.recv().await.ok_or(LogError::Closed)
     }
 
+    /// There is nobody to agree with: what it owns goes to another once it leaves.
+    fn resign(&mut self) {
+        self.turns.close();
+    }
+
     /// What it owns goes to the first that is left.
     async fn leave(self: Box<Self>) {
         let mut members = self.group.lock();

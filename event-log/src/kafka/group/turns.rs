@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use crate::membership::{Handover, Turn};
 use crate::port::Partition;
@@ -43,30 +43,18 @@ impl Turns {
         self.push(Turn::Take(partition));
     }
 
-    /// Tells that `partition` is to be let go of, and what resolves when it has been. None if it
-    /// was never told that it was to be taken, so that there is nothing to let go of.
-    pub(super) fn give(&self, partition: Partition) -> Option<oneshot::Receiver<()>> {
-        if self.take_back(partition) {
-            return None;
+    /// Tells that `partition` is to be let go of, unless nobody was told that it was to be taken.
+    pub(super) fn give(&self, partition: Partition) {
+        if !self.take_back(partition) {
+            // Nobody waits: the next owner's claim fences whoever is late.
+            let (handover, _) = Handover::new();
+            self.push(Turn::Give(partition, handover));
         }
-        let (handover, dropped) = Handover::new();
-        self.push(Turn::Give(partition, handover));
-        Some(dropped)
     }
 
     pub(super) fn lost(&self, partition: Partition) {
         if !self.take_back(partition) {
             self.push(Turn::Lost(partition));
-        }
-    }
-
-    /// Nobody waits any more for `partition` to be let go of: whoever has not been told so far is
-    /// told that it is lost.
-    pub(super) fn overdue(&self, partition: Partition) {
-        let mut waiting = self.waiting();
-        let given = |it: &&mut Turn| matches!(it, Turn::Give(given, _) if *given == partition);
-        if let Some(turn) = waiting.turns.iter_mut().find(given) {
-            *turn = Turn::Lost(partition);
         }
     }
 
@@ -106,7 +94,7 @@ mod tests {
     async fn what_nobody_has_been_told_is_taken_back() {
         let turns = Turns::default();
         turns.take(ONE);
-        assert!(turns.give(ONE).is_none(), "there is nothing to let go of");
+        turns.give(ONE);
         turns.take(ONE);
         turns.lost(ONE);
         turns.end();
@@ -118,26 +106,9 @@ mod tests {
         let turns = Turns::default();
         turns.take(ONE);
         assert!(matches!(turns.next().await, Some(Turn::Take(ONE))));
-        let mut given = turns.give(ONE).unwrap();
+        turns.give(ONE);
         turns.take(ONE);
-        let Some(Turn::Give(ONE, handover)) = turns.next().await else { panic!("it is given") };
-        assert!(given.try_recv().is_err_and(|it| it == super::oneshot::error::TryRecvError::Empty));
-        drop(handover);
-        assert!(
-            given.try_recv().is_err_and(|it| it == super::oneshot::error::TryRecvError::Closed)
-        );
+        assert!(matches!(turns.next().await, Some(Turn::Give(ONE, _))));
         assert!(matches!(turns.next().await, Some(Turn::Take(ONE))));
-    }
-
-    #[tokio::test]
-    async fn who_was_not_told_in_time_hears_that_it_is_lost() {
-        let turns = Turns::default();
-        turns.take(ONE);
-        assert!(matches!(turns.next().await, Some(Turn::Take(ONE))));
-        drop(turns.give(ONE));
-        turns.overdue(ONE);
-        turns.end();
-        assert!(matches!(turns.next().await, Some(Turn::Lost(ONE))));
-        assert!(turns.next().await.is_none());
     }
 }

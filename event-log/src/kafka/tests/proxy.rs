@@ -14,6 +14,9 @@ pub(super) const END_TRANSACTION: i16 = 26;
 /// The request that makes a producer the only one with its transactional id.
 pub(super) const INIT_PRODUCER: i16 = 22;
 
+/// The request of a member that joins a group, at first or anew.
+pub(super) const JOIN_GROUP: i16 = 11;
+
 /// Forwards connections to a broker.
 #[derive(Clone)]
 pub(super) struct Proxy {
