@@ -218,6 +218,8 @@ impl KafkaConfig {
             .set("session.timeout.ms", millis(self.session_timeout))
             .set("heartbeat.interval.ms", millis(HEARTBEAT))
             .set("max.poll.interval.ms", millis(self.session_timeout + JOINED_MAX))
+            // How it is known that all are joining anew.
+            .set("statistics.interval.ms", millis(self.session_timeout / 4))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "latest")

@@ -6,8 +6,11 @@
 //! until the next owner is told to take it, or for a bound. A member that is to leave first stays
 //! without asking for partitions: so it hears when others have them, as it does otherwise. Where
 //! the group has excluded the member, or the member has heard nothing for as long as a session
-//! lasts, everything is lost without waiting, and the member joins anew by itself. Until then a
-//! member that hears nothing keeps what it has, since others may be as deaf: fencing keeps it safe.
+//! lasts, everything is lost without waiting, and the member joins anew. Until then a member that
+//! hears nothing keeps what it has, since others may be as deaf: fencing keeps it safe.
+//!
+//! The client looks at the session only while nothing changes. While all are joining anew it waits
+//! for one answer, for as long as the slowest takes, so the brokers are asked for something else.
 //!
 //! The broker `group.initial.rebalance.delay.ms` (3 s unless it says otherwise) is how long the
 //! first members of an empty group wait for each other.
@@ -47,6 +50,9 @@ const MEMBERS_MAX: Duration = Duration::from_secs(10);
 
 /// How long the client may take to learn of a topic before it asks for it. In seconds: 1.
 const KNOWN_MAX: Duration = Duration::from_secs(1);
+
+/// How long a broker may take to answer whether it is there. In seconds: 1.
+const THERE_MAX: Duration = Duration::from_secs(1);
 
 /// How long leaving may take. In seconds: 5; it needs that long only where no broker answers.
 const LEFT_MAX: Duration = Duration::from_secs(5);
@@ -130,6 +136,16 @@ impl Drop for KafkaMembership {
     }
 }
 
+/// How a consumer's time in the group ends.
+enum Ended {
+    /// It is over.
+    Over,
+    /// It has heard nothing for as long as a session lasts.
+    Deaf,
+    /// The client failed for good.
+    Failed(KafkaError),
+}
+
 /// The thread's side.
 struct Group {
     shared: Arc<Shared>,
@@ -169,27 +185,34 @@ impl Group {
                 }
                 continue;
             };
-            let failed = self.stay(&member);
+            let ended = self.stay(&member);
             member.context().end();
             // Says goodbye to the group.
             drop(member);
-            if let Some(error) = failed {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "this process could not stay in the group of owners; it joins anew"
-                );
-                std::thread::sleep(PAUSE);
+            match ended {
+                Ended::Over => (),
+                Ended::Deaf => tracing::warn!(
+                    "nothing was heard of the group of owners for as long as a session lasts, so \
+                     others may own what this process had; it joins anew"
+                ),
+                Ended::Failed(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "this process could not stay in the group of owners; it joins anew"
+                    );
+                    std::thread::sleep(PAUSE);
+                }
             }
         }
         self.turns.end();
     }
 
     /// Takes part until it is over, or the consumer is of no use any more.
-    fn stay(&self, consumer: &Consumer) -> Option<KafkaError> {
+    fn stay(&self, consumer: &Consumer) -> Ended {
         let (member, mut resigned) = (consumer.context(), None::<Instant>);
         while !self.is_over() {
             match consumer.poll(LOOK) {
-                Some(Err(error)) if is_fatal(consumer, &error) => return Some(error),
+                Some(Err(error)) if is_fatal(consumer, &error) => return Ended::Failed(error),
                 Some(Err(error)) if !is_passing(&error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the group of owners is in trouble; the client goes on trying"
@@ -201,6 +224,9 @@ impl Group {
             // awake, and sleeps for up to a second.
             drop(consumer.assignment());
             member.look();
+            if self.is_deaf(consumer) {
+                return Ended::Deaf;
+            }
             if !self.is_resigning() {
                 continue;
             }
@@ -215,7 +241,23 @@ impl Group {
                 self.turns.end();
             }
         }
-        None
+        Ended::Over
+    }
+
+    /// Whether nothing was heard for as long as a session lasts, though it was asked.
+    fn is_deaf(&self, consumer: &Consumer) -> bool {
+        let (member, session) = (consumer.context(), self.shared.config.session_timeout);
+        if member.deaf_for() < session / 2 {
+            return false;
+        }
+        match consumer.fetch_metadata(Some(&self.shared.events), THERE_MAX) {
+            Ok(_) => member.hears(),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "no broker says that it is there");
+            }
+        }
+        member.deaf_for() >= session
     }
 
     /// Has others take over what is owned here: the member goes on with the topic of the owners, of

@@ -30,7 +30,12 @@ pub(super) struct Member {
     turns: Arc<Turns>,
     /// None once it has no say any more.
     holdings: Mutex<Option<Holdings>>,
+    /// When the group was heard of last, except that a member at rest is not asked.
+    heard: Mutex<Instant>,
 }
+
+/// In what state the client itself looks whether the session is over.
+const AT_REST: &str = "steady";
 
 /// What a member serves.
 #[derive(Debug, Default)]
@@ -53,7 +58,19 @@ struct Parting {
 
 impl Member {
     pub(super) fn new(shared: Arc<Shared>, turns: Arc<Turns>) -> Self {
-        Self { shared, turns, holdings: Mutex::new(Some(Holdings::default())) }
+        let holdings = Mutex::new(Some(Holdings::default()));
+        Self { shared, turns, holdings, heard: Mutex::new(Instant::now()) }
+    }
+
+    /// Notes that the group is there.
+    pub(super) fn hears(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// For how long something is served here and nothing was heard of the group.
+    pub(super) fn deaf_for(&self) -> Duration {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_free() { Duration::ZERO } else { heard.elapsed() }
     }
 
     /// Whatever is still served is lost, and what comes is not told any more.
@@ -93,6 +110,7 @@ impl Member {
     }
 
     fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        self.hears();
         // Nothing is to be fetched.
         if let Err(error) = consumer.pause(partitions) {
             tracing::debug!(error = &error as &dyn std::error::Error, "partitions are not paused");
@@ -148,6 +166,13 @@ impl ClientContext for Member {
 
     fn error(&self, error: KafkaError, reason: &str) {
         logging::error(&error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        let said: Result<serde_json::Value, _> = serde_json::from_slice(statistics);
+        if said.is_ok_and(|it| it["cgrp"]["join_state"] == AT_REST) {
+            self.hears();
+        }
     }
 }
 

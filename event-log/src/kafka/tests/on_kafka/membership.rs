@@ -5,10 +5,12 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::faults::Behind;
+use crate::kafka::logging::Logging;
 use crate::kafka::tests::cluster;
 use crate::kafka::tests::proxy::{JOIN_GROUP, Proxy};
 use crate::kafka::{KafkaConfig, KafkaLog};
@@ -229,14 +231,66 @@ async fn a_member_that_is_cut_off_loses_everything_and_comes_back() {
     let second = KafkaLog::open(config).await.unwrap();
     let _two = group.join(&second, 2, Manner::Polite).await;
     group.until(|it| it.counts() == [2, 2]).await;
-    // Who is cut off while it has not heard yet how all share is told of nothing meanwhile.
-    tokio::time::sleep(SESSION / 3).await;
     behind.proxy.cut_first(before);
     group.until(|it| it.owned[&1].is_empty() && it.owned[&2].len() == 4).await;
     behind.proxy.mend();
     group.until(|it| it.counts() == [2, 2]).await;
     // The control is the member that was not cut off.
     assert_eq!(group.ledger.borrow().lost, BTreeMap::from([(1, 2)]));
+}
+
+/// A member that takes part in nothing it is asked for, and says all the time that it is there: the
+/// others wait for it for as long as the group lets them, 23 s.
+fn absent_minded(config: &KafkaConfig) -> BaseConsumer<Logging> {
+    let consumer: BaseConsumer<Logging> =
+        config.member("a test").create_with_context(Logging).unwrap();
+    consumer.subscribe(&[&config.events()]).unwrap();
+    consumer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_cut_off_while_all_join_anew_loses_everything() {
+    let Some(behind) = Behind::start(PARTITIONS).await else { return };
+    let config = KafkaConfig { session_timeout: SESSION, ..behind.config.clone() };
+    let group = Group::new();
+    let log = KafkaLog::open(config.clone()).await.unwrap();
+    let _one = group.join(&log, 1, Manner::Polite).await;
+    group.until(|it| it.counts() == [4]).await;
+    let (connections, before) = (behind.proxy.connections(), behind.proxy.seen(JOIN_GROUP));
+    let absent = absent_minded(&config);
+    // The other asks for a name and joins; the first joins with what it has, and once more.
+    let joined = async {
+        while behind.proxy.seen(JOIN_GROUP) < before + 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(cluster::PATIENCE_MAX, joined).await.unwrap();
+    behind.proxy.cut_first(connections);
+    // It is told so while it reaches nobody.
+    group.until(|it| it.owned[&1].is_empty() && it.lost.contains_key(&1)).await;
+    behind.proxy.mend();
+    tokio::task::block_in_place(|| drop(absent));
+    group.until(|it| it.counts() == [4]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_waits_for_another_loses_nothing() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(PARTITIONS).await;
+    let config = KafkaConfig { session_timeout: SESSION, ..topics.config.clone() };
+    let group = Group::new();
+    let log = KafkaLog::open(config.clone()).await.unwrap();
+    let _one = group.join(&log, 1, Manner::Polite).await;
+    group.until(|it| it.counts() == [4]).await;
+    let absent = absent_minded(&config);
+    // Two were to be given, and are served for no longer than a bound.
+    group.until(|it| it.counts() == [2]).await;
+    // The group does without the other one in the end, several sessions later.
+    group.until(|it| it.counts() == [4]).await;
+    assert_eq!(group.ledger.borrow().lost, BTreeMap::new());
+    tokio::task::block_in_place(|| drop(absent));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
