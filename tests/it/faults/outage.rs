@@ -300,11 +300,18 @@ mod on_postgres {
                 .with(setting, "postgresql")
                 .with("CALLBOARD_STORAGE_POSTGRESQL_URL", postgres.url());
             postgres.kill().expect("it can be killed");
+            let waits = async |server: &Server| {
+                eventually("it says what it waits for", async || {
+                    (readiness(server, &installation).await["waitsFor"] == what).then_some(())
+                })
+                .await;
+            };
+            // It can be ended while it waits, in good order.
+            let server = Server::begin(&installation, &[]);
+            waits(&server).await;
+            server.stop().await;
             let mut server = Server::begin(&installation, &[]);
-            eventually("it says what it waits for", async || {
-                (readiness(&server, &installation).await["waitsFor"] == what).then_some(())
-            })
-            .await;
+            waits(&server).await;
             postgres.restart().expect("it starts again");
             assert!(server.ready_or_ended().await, "{}", log_of(&installation));
             server.stop().await;

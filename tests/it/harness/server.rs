@@ -67,6 +67,15 @@ impl Server {
         }
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let process = &mut self.process;
+        eventually("the server ends by itself", async || {
+            process.try_wait().expect("a process of ours can be waited for")
+        })
+        .await
+    }
+
     /// A client of its doors with this credential.
     pub(crate) fn api(&self, token: &str) -> Api {
         Api::new(self.client.clone(), self.base.clone(), token)

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::{count, turn};
 use crate::faults::cluster::arena::Arena;
 use crate::faults::following::Follower;
-use crate::harness::{Ground, PATIENCE, Ran, Server, callboard, callboard_next};
+use crate::harness::{
+    Cluster, Ground, Installation, PATIENCE, Ran, Server, callboard, callboard_next, eventually,
+};
 
 /// What the next version writes in a new way, from the next level on.
 const OLD: &str = "callboard.customer.opened.v1";
@@ -45,6 +47,64 @@ async fn an_older_version_can_be_put_back_until_the_level_is_raised() {
     arena.replace(1, &next).await;
     arena.close("upgraded, put back, upgraded, level raised").await;
 }
+
+/// In milliseconds: 3,000.
+const SESSION: &str = "3000";
+
+/// One that was paused while the level was raised, so that nobody saw it: in `ci` and `full` runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_does_not_speak_the_level_ends_by_itself() {
+    let Some(ground) = Ground::given().filter(|_| count(0, 1, 1) > 0) else { return };
+    let _turn = turn().await;
+    let cluster = Cluster::on(&ground).await;
+    let mut cluster = cluster.with("CALLBOARD_LOG_KAFKA_SESSION_TIMEOUT_MS", SESSION);
+    let mut old = cluster.first.up().await;
+    cluster.first.create_tenant("acme");
+    assert_eq!(shown(&cluster.first), 1, "it is the level of who registered the first tenant");
+    cluster.second.put(&callboard_next());
+    let new = cluster.second.up().await;
+    let raise = || cluster.second.run(&["cluster", "level", "raise"]);
+    assert!(raise().stderr.contains("speaks levels up to 1 only"), "it is seen");
+
+    old.pause();
+    eventually("nobody sees it", async || (raise().code == 0).then_some(())).await;
+    old.resume();
+    let ended = old.ended().await;
+    assert!(!ended.success(), "{ended}");
+    let log = std::fs::read_to_string(cluster.first.home().join("server.log")).expect("a log");
+    assert!(log.contains(TOO_OLD), "{log}");
+    // Whoever speaks it goes on, and serves everything.
+    cluster.second.create_tenant("birch");
+    assert_eq!(shown(&cluster.second), 2);
+    new.stop().await;
+}
+
+/// In `ci` and `full` runs, which have a next version.
+#[tokio::test]
+async fn a_new_installation_has_the_level_of_its_first_binary() {
+    if count(0, 1, 1) == 0 {
+        return;
+    }
+    for (binary, level) in [(callboard().to_owned(), 1), (callboard_next(), 2)] {
+        let mut installation = Installation::new();
+        installation.put(&binary);
+        let server = installation.up().await;
+        assert_eq!(shown(&installation), 1, "nothing is recorded");
+        installation.create_tenant("acme");
+        assert_eq!(shown(&installation), level);
+        server.stop().await;
+    }
+}
+
+/// The level, as operators see it.
+fn shown(installation: &Installation) -> u64 {
+    let shown = installation.run(&["cluster", "level", "--json"]).json();
+    shown["level"].as_u64().expect("a number")
+}
+
+/// Why the present version does not go on.
+const TOO_OLD: &str =
+    "the level of the cluster is 2, and this version of Callboard speaks levels up to 1";
 
 /// What an operator is told.
 const RAISED: &str = "The level is 2. Binaries that do not speak it cannot be put back.\n";
@@ -87,7 +147,5 @@ async fn refuses_to_start(arena: &mut Arena, binary: &Path) {
     assert_eq!(became_ready, Ok(false), "it ends");
     let log = arena.cluster.second.home().join("server.log");
     let log = std::fs::read_to_string(log).expect("it has a log");
-    let reason =
-        "the level of the cluster is 2, and this version of Callboard speaks levels up to 1";
-    assert!(log.contains(reason), "{log}");
+    assert!(log.contains(TOO_OLD), "{log}");
 }
