@@ -1,6 +1,8 @@
 //! A tenant of which something is refused when tables become searchable is taken out and replayed,
 //! whatever happens in between.
 
+use async_trait::async_trait;
+use event_log::{ClaimError, LogError, Membership, Owners, Position, Reader, Snapshot, Writer};
 use tokio::sync::watch;
 
 use super::processes::{self, partitions};
@@ -17,6 +19,7 @@ on_each_kind! {
     a_replay_that_fails_is_tried_again_until_told_to_stop
     a_worker_replays_what_another_has_taken_out
     tables_of_an_earlier_version_can_be_marked
+    a_log_that_does_not_say_where_an_event_is_holds_nobody_up_for_good
 }
 
 /// What is searched for the names that [`World::append_poison`] uses.
@@ -32,21 +35,73 @@ async fn catalog(world: &World) -> Arc<TableSet> {
 
 /// Fills such a catalog, as a process does that ends before anybody who was taken out is replayed.
 async fn settled(world: &World) {
-    let set = catalog(world).await;
+    let (set, partition) = (catalog(world).await, Partition(0));
+    let (end, live) = applied(world, &set).await;
+    set.committed(partition, end, world.log.as_ref(), &live).await.unwrap();
+    assert_eq!(set.taken_out(Some(partition)).await.unwrap(), Some(tenant(1)));
+    assert_eq!(set.taken_out(Some(Partition(1))).await.unwrap(), None);
+}
+
+/// Applies everything to such a catalog, and leaves to be settled what ends there.
+async fn applied(world: &World, set: &TableSet) -> (Position, live::Live) {
     let partition = Partition(0);
-    let mut reader = world.log.read(partition, event_log::Position::START).await.unwrap();
+    let mut reader = world.log.read(partition, Position::START).await.unwrap();
     let records = reader.next(1_000).await.unwrap();
     let end = world.log.end(partition).await.unwrap();
-    let (log, keyring) = (world.log.as_ref(), &world.keyring);
+    let keyring = &world.keyring;
     let prepared = batch::prepare(set.model, partition, records, keyring).await.unwrap();
     assert_eq!(prepared.last.as_ref().map(|it| it.position.next()), Some(end));
     let checkpoint = set.checkpoint(partition).await.unwrap();
     let guard = Guard::default();
-    batch::apply(&set, keyring, partition, &checkpoint, prepared, guard).await.unwrap();
-    let live = live::Live::open(&database(&world.place).await).await.unwrap();
-    set.committed(partition, end, log, &live).await.unwrap();
+    batch::apply(set, keyring, partition, &checkpoint, prepared, guard).await.unwrap();
+    (end, live::Live::open(&database(&world.place).await).await.unwrap())
+}
+
+/// A log that lets nobody read.
+#[derive(Debug)]
+struct Silent(Arc<dyn EventLog>);
+
+#[async_trait]
+impl EventLog for Silent {
+    fn incarnation(&self) -> &str {
+        self.0.incarnation()
+    }
+    fn partitions(&self) -> u32 {
+        self.0.partitions()
+    }
+    async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
+        self.0.claim(partition).await
+    }
+    async fn read(&self, _: Partition, _: Position) -> Result<Box<dyn Reader>, LogError> {
+        std::future::pending().await
+    }
+    async fn end(&self, partition: Partition) -> Result<Position, LogError> {
+        self.0.end(partition).await
+    }
+    async fn snapshot(&self, of: Partition, version: u32) -> Result<Option<Snapshot>, LogError> {
+        self.0.snapshot(of, version).await
+    }
+    async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError> {
+        self.0.join(says).await
+    }
+    fn owners(&self) -> watch::Receiver<Owners> {
+        self.0.owners()
+    }
+}
+
+/// Everybody who writes the tables waits for whoever settles them. It is tried again later.
+async fn a_log_that_does_not_say_where_an_event_is_holds_nobody_up_for_good(on: Kind) {
+    let mut world = World::new(on).await;
+    world.append_poison().await;
+    let (set, partition) = (catalog(&world).await, Partition(0));
+    let (end, live) = applied(&world, &set).await;
+    let silent = Silent(world.log.clone());
+    let settling = set.committed(partition, end, &silent, &live);
+    let settled = tokio::time::timeout(PATIENCE, settling).await.expect("it is given up");
+    assert!(settled.is_err());
+    drop(set.writer().await);
+    set.committed(partition, end, world.log.as_ref(), &live).await.unwrap();
     assert_eq!(set.taken_out(Some(partition)).await.unwrap(), Some(tenant(1)));
-    assert_eq!(set.taken_out(Some(Partition(1))).await.unwrap(), None);
 }
 
 /// Whether anybody in the catalog is still to be replayed.
