@@ -66,7 +66,11 @@ impl Node {
             }
             None => (None, None),
         };
-        let open = async || OpenVault::of(config, folder).await?.keyring(folder).await;
+        let open = async || {
+            let vault = OpenVault::of(config, folder).await?;
+            vault.belongs_to(log.as_ref()).await?;
+            vault.keyring(folder).await
+        };
         let keyring = waiting.until_there("the vault", open).await?;
         let settings = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use domain::id::TenantId;
 use event_log::embedded::{self, EmbeddedLog};
-use event_log::{EventLog, KafkaLog};
+use event_log::{EventLog, KafkaLog, Partition, Position};
 use vault::port::Moved;
-use vault::{Contents, CursorName, Cursors, Keyring, PostgresVault, Root, SqliteVault};
+use vault::{Contents, CursorName, Cursors, Keyring, PostgresVault, Root, Row, SqliteVault};
 
 use crate::config::{Config, LogKind, StorageKind};
 use crate::folder::Folder;
@@ -16,7 +16,10 @@ use crate::folder::Folder;
 /// The cursor that says whether a backup was restored into the vault, and whether that ended.
 pub(crate) const RESTORE: &str = "restore";
 
-/// What it says until it did.
+/// The cursor that says which log has the records whose keys are in the vault.
+pub(crate) const LOG: &str = "log";
+
+/// What the cursor of a restore says until it ended.
 const UNFINISHED: &str = "unfinished";
 
 /// The log. One that is made in the folder gets so many partitions.
@@ -107,13 +110,60 @@ impl OpenVault {
         }
     }
 
+    /// Makes sure that the vault is that of `log`: the first log that it is used with.
+    ///
+    /// # Errors
+    ///
+    /// If it is another's, or has no key of any tenant although the log has records. Then nothing is
+    /// changed.
+    pub(crate) async fn belongs_to(&self, log: &dyn EventLog) -> Result<()> {
+        let (cursor, ours) = (installations(LOG), log.incarnation());
+        let mut known = self.cursors().get(&cursor).await?;
+        if known.is_none() {
+            if !self.has_tenants().await? && has_records(log).await? {
+                // Unless another process has just begun both.
+                known = self.cursors().get(&cursor).await?;
+                let known = known.as_deref();
+                ensure!(
+                    known.is_some(),
+                    "the vault is new, but the log {ours} has records already, whose keys are in \
+                     another vault: name that one (`storage.*`), or restore a backup into an empty \
+                     log and an empty vault"
+                );
+            } else if let Moved::Elsewhere(found) =
+                self.cursors().advance(&cursor, None, ours).await?
+            {
+                known = found;
+            }
+        }
+        match known {
+            Some(theirs) if theirs != ours => bail!(
+                "the vault is that of the log {theirs}, but this is the log {ours}: name the vault \
+                 that was used with this log (`storage.*`), or the log that was used with this \
+                 vault (`log.*`)"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it was ever used for more than to sign tokens with.
+    async fn has_tenants(&self) -> Result<bool> {
+        // Those of the installation come first.
+        let rows = self.contents().rows_after(None).await?;
+        Ok(rows.iter().any(|it| match it {
+            Row::Key { purpose, .. } => purpose != "master" && purpose != "issuer",
+            Row::Blob { .. } => true,
+            Row::Cursor { .. } => false,
+        }))
+    }
+
     /// The keys in it, under the root key of `folder`.
     ///
     /// # Errors
     ///
     /// If a backup was restored by half, or the root key is not theirs.
     pub(crate) async fn keyring(self, folder: &Folder) -> Result<Keyring> {
-        if self.cursors().get(&restore()).await?.as_deref() == Some(UNFINISHED) {
+        if self.cursors().get(&installations(RESTORE)).await?.as_deref() == Some(UNFINISHED) {
             bail!(
                 "a restore into this installation did not end; empty the log, the vault and the \
                  data folder, and restore again"
@@ -147,7 +197,7 @@ impl OpenVault {
     }
 
     async fn mark(&self, before: Option<&str>, after: &str) -> Result<()> {
-        match self.cursors().advance(&restore(), before, after).await? {
+        match self.cursors().advance(&installations(RESTORE), before, after).await? {
             Moved::Here => Ok(()),
             Moved::Elsewhere(found) => {
                 bail!("expected no other restore into this vault, found one that is {found:?}")
@@ -156,6 +206,16 @@ impl OpenVault {
     }
 }
 
-fn restore() -> CursorName {
-    CursorName { tenant: TenantId::SYSTEM, name: RESTORE.to_owned() }
+/// A cursor of the whole installation.
+fn installations(name: &str) -> CursorName {
+    CursorName { tenant: TenantId::SYSTEM, name: name.to_owned() }
+}
+
+async fn has_records(log: &dyn EventLog) -> Result<bool> {
+    for partition in (0..log.partitions()).map(Partition) {
+        if log.end(partition).await? > Position::START {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

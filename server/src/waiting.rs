@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use commands::StartError;
+use event_log::LogError;
 use event_log::kafka::{Outlook, SetupError};
 use projections::EngineError;
 use tokio::sync::watch;
@@ -95,12 +96,14 @@ impl Waiting {
             EngineError::Log(error) => self.log_is_apart && error.is_away(),
             error => error.is_away(),
         });
+        let log = error.downcast_ref::<LogError>().map(|it| self.log_is_apart && it.is_away());
         let vault = error.downcast_ref::<VaultError>().map(VaultError::is_away);
         let keys = error.downcast_ref::<KeyringError>().map(|it| match it {
             KeyringError::Vault(error) => error.is_away(),
             _ => false,
         });
-        let is_away = started.map(|it| self.log_is_apart && it).or(shown).or(vault).or(keys);
+        let is_away =
+            started.map(|it| self.log_is_apart && it).or(shown).or(log).or(vault).or(keys);
         if is_away == Some(true) { Outlook::Passing } else { Outlook::ForGood }
     }
 }

@@ -12,3 +12,4 @@ mod readme;
 mod secured;
 mod traces;
 mod usage;
+mod vaults;

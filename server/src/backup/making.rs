@@ -12,7 +12,7 @@ use vault::{Contents, Row};
 use super::entries::{self, Writer};
 use super::manifest::{FORMAT, Manifest};
 use crate::config::Config;
-use crate::stores::{OpenVault, RESTORE, open_log};
+use crate::stores::{LOG, OpenVault, RESTORE, open_log};
 
 /// How many records are read at a time.
 const RECORDS_MAX: usize = 4_096;
@@ -60,7 +60,8 @@ async fn copy_vault(vault: &dyn Contents, to: &Path) -> Result<u64> {
     loop {
         let rows = vault.rows_after(last.as_ref()).await?;
         for row in &rows {
-            if matches!(row, Row::Cursor { name, .. } if name == RESTORE) {
+            // What is restored has another log.
+            if matches!(row, Row::Cursor { name, .. } if name == RESTORE || name == LOG) {
                 continue;
             }
             let (head, content) = super::restoring::split(row)?;

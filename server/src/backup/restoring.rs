@@ -89,6 +89,7 @@ pub(crate) async fn restore(config: &Config, from: &Path) -> Result<Manifest> {
             "expected {expected} records of partition {partition}, found {records}"
         );
     }
+    vault.belongs_to(log.as_ref()).await?;
     vault.end_restore().await?;
     Ok(manifest)
 }
