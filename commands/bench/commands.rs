@@ -181,13 +181,13 @@ async fn measure(
 
 async fn tenant(commands: &Commands) -> Principal {
     let tenant = TenantId(Uuid::now_v7());
-    let operator = Principal::member(TenantId::SYSTEM, ActorId(Uuid::now_v7()));
+    let operator = Principal::unchecked(TenantId::SYSTEM, ActorId(Uuid::now_v7()));
     let slug = "acme".parse().expect("it is a slug");
     let name = "Acme".parse().expect("it is a name");
     let register = Operation::RegisterTenant { tenant, slug, name };
     commands.submit(&operator, Request::new(register)).await.expect("it is registered");
     commands.created(tenant, SOON).await.expect("it is created");
-    let acme = Principal::member(tenant, ActorId(Uuid::now_v7()));
+    let acme = Principal::unchecked(tenant, ActorId(Uuid::now_v7()));
     let meter = Operation::DefineMeter {
         key: "api.calls".parse().expect("it is a key"),
         name: "Calls".to_owned(),

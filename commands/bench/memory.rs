@@ -74,13 +74,13 @@ async fn start(folder: &Path) -> Commands {
 
 async fn register(commands: &Commands, entities: usize) {
     let tenant = TenantId(Uuid::now_v7());
-    let operator = Principal::member(TenantId::SYSTEM, ActorId(Uuid::now_v7()));
+    let operator = Principal::unchecked(TenantId::SYSTEM, ActorId(Uuid::now_v7()));
     let slug = "acme".parse().expect("it is a slug");
     let name = "Acme".parse().expect("it is a name");
     let register = Operation::RegisterTenant { tenant, slug, name };
     commands.submit(&operator, Request::new(register)).await.expect("it is registered");
     commands.created(tenant, Duration::from_secs(10)).await.expect("it is created");
-    let acme = Principal::member(tenant, ActorId(Uuid::now_v7()));
+    let acme = Principal::unchecked(tenant, ActorId(Uuid::now_v7()));
     let clients = (0..WAITING).map(|client| {
         let (commands, acme) = (commands.clone(), acme.clone());
         tokio::spawn(async move {

@@ -16,17 +16,19 @@ use self::versions::Version;
 use crate::level::Level;
 use crate::personal::Personal;
 use crate::{
-    customer, directory, entity, location, meter, plan, reaction, request, subscription, tenant,
-    usage,
+    customer, directory, entity, location, member, meter, plan, reaction, request, role,
+    subscription, tenant, usage,
 };
 
 /// What every stored event type begins with.
 pub const TYPE_PREFIX: &str = "callboard.";
 
 /// The nouns that types begin with after the prefix, one per aggregate.
-pub const NOUNS: [&str; 11] = [
+pub const NOUNS: [&str; 13] = [
     "directory",
     "tenant",
+    "member",
+    "role",
     "customer",
     "entity",
     "location",
@@ -46,6 +48,10 @@ pub enum Event {
     Directory(directory::Event),
     /// Of a tenant.
     Tenant(tenant::Event),
+    /// Of a member.
+    Member(member::Event),
+    /// Of a role.
+    Role(role::Event),
     /// Of a billing account.
     Customer(customer::Event),
     /// Of a catalog entity.
@@ -173,6 +179,8 @@ impl Event {
         Some(match noun {
             "directory" => decode(name, value).map(Self::Directory),
             "tenant" => decode(name, value).map(Self::Tenant),
+            "member" => decode(name, value).map(Self::Member),
+            "role" => decode(name, value).map(Self::Role),
             "customer" => decode(name, value).map(Self::Customer),
             "entity" => decode(name, value).map(Self::Entity),
             "location" => decode(name, value).map(Self::Location),
@@ -189,10 +197,12 @@ impl Event {
     /// Every personal text in the event, for sealing and unsealing in place.
     pub fn personal_mut(&mut self) -> Vec<&mut Personal> {
         match self {
+            Self::Member(event) => event.personal_mut(),
             Self::Customer(event) => event.personal_mut(),
             Self::Entity(event) => event.personal_mut(),
             Self::Directory(_)
             | Self::Tenant(_)
+            | Self::Role(_)
             | Self::Location(_)
             | Self::Plan(_)
             | Self::Subscription(_)

@@ -116,6 +116,10 @@ id!(
     MeterId, "mtr"
 );
 id!(
+    /// A role that a tenant has defined: the keyed digest of its name within its tenant.
+    RoleId, "rol"
+);
+id!(
     /// One request to change something; its events name it.
     CommandId, "cmd"
 );

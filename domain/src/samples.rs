@@ -10,18 +10,20 @@ use crate::calendar::{Interval, Period, Unit};
 use crate::catalog::{KindSet, StoredDescriptor};
 use crate::customer::Role;
 use crate::event::Event;
-use crate::id::{CustomerId, EntityUid, LocationId, PlanId, SubjectId, TenantId};
+use crate::id::{CustomerId, EntityUid, LocationId, PlanId, RoleId, SubjectId, TenantId};
 use crate::level::Level;
 use crate::location::LocationKind;
 use crate::meter::{Aggregation, MeterKey};
 use crate::personal::{Content, Digest, Personal};
 use crate::plan::{Enforcement, Item, Price, Quota, QuotaOf, Terms, Tier};
+use crate::principal::{Permission, Predicate};
 use crate::reaction::Reaction;
+use crate::role::{BuiltIn, Permit, RoleRef};
 use crate::subscription::Sold;
 use crate::tenant::{Settings, SuspensionReason};
 use crate::usage::{Consumption, Entry, Timed, Verdict};
-use crate::{customer, directory, entity, location, meter, plan, reaction};
-use crate::{request, subscription, tenant, usage};
+use crate::{customer, directory, entity, location, member, meter, plan, reaction};
+use crate::{request, role, subscription, tenant, usage};
 
 /// The tenant of the samples.
 pub const TENANT: TenantId = TenantId::from_digest([0x10; 16]);
@@ -41,6 +43,8 @@ pub fn events() -> Vec<Event> {
     let mut events = Vec::new();
     events.extend(of_directory().map(Event::Directory));
     events.extend(of_tenant().map(Event::Tenant));
+    events.extend(of_member().map(Event::Member));
+    events.extend(of_role().map(Event::Role));
     events.extend(of_customer().map(Event::Customer));
     events.extend(of_entity().map(Event::Entity));
     events.extend(of_location().map(Event::Location));
@@ -98,6 +102,41 @@ fn of_tenant() -> [tenant::Event; 6] {
         Event::Suspended { reason: SuspensionReason::Security },
         Event::Reactivated {},
         Event::Closed { at: january(31) },
+    ]
+}
+
+fn of_member() -> [member::Event; 3] {
+    use member::Event;
+
+    let own = RoleRef::Own(RoleId::from_digest([0x70; 16]));
+    [
+        Event::Added { name: Some(sealed(6)), roles: [RoleRef::BuiltIn(BuiltIn::Viewer)].into() },
+        Event::RolesChanged { roles: [RoleRef::BuiltIn(BuiltIn::Owner), own].into() },
+        Event::Removed {},
+    ]
+}
+
+fn of_role() -> [role::Event; 3] {
+    use role::Event;
+
+    let text = str::to_owned;
+    let condition = Predicate::Any(vec![
+        Predicate::All(vec![
+            Predicate::Kind(text("component")),
+            Predicate::OwnedBy(text("group:default/payments")),
+        ]),
+        Predicate::Label { key: text("tier"), value: Some(text("gold")) },
+        Predicate::Annotation { key: text("example.com/shared"), value: None },
+        Predicate::Tag(text("public")),
+    ]);
+    let read = Permit::only(Permission::EntityRead, condition);
+    [
+        Event::Defined {
+            name: self::read("payments-team"),
+            permits: vec![Permit::everywhere(Permission::TenantRead), read],
+        },
+        Event::Changed { permits: vec![Permit::everywhere(Permission::EntityRead)] },
+        Event::Retired {},
     ]
 }
 

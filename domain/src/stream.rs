@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::id::{
-    CustomerId, EntityId, IdError, LocationId, MeterId, PlanId, SubscriptionId, TenantId,
+    ActorId, CustomerId, EntityId, IdError, LocationId, MeterId, PlanId, RoleId, SubscriptionId,
+    TenantId,
 };
 
 /// One aggregate's stream within a tenant.
@@ -16,6 +17,10 @@ pub enum Stream {
     Directory,
     /// The tenant itself.
     Tenant(TenantId),
+    /// A member of the tenant.
+    Member(ActorId),
+    /// A role that the tenant has defined.
+    Role(RoleId),
     /// A billing account.
     Customer(CustomerId),
     /// A catalog entity.
@@ -46,6 +51,8 @@ impl fmt::Display for Stream {
         match self {
             Self::Directory => f.write_str(DIRECTORY),
             Self::Tenant(id) => id.fmt(f),
+            Self::Member(id) => id.fmt(f),
+            Self::Role(id) => id.fmt(f),
             Self::Customer(id) => id.fmt(f),
             Self::Entity(id) => id.fmt(f),
             Self::Location(id) => id.fmt(f),
@@ -72,6 +79,8 @@ impl FromStr for Stream {
         }
         match text.split_once('_').map_or("", |(prefix, _)| prefix) {
             TenantId::PREFIX => text.parse().map(Self::Tenant),
+            ActorId::PREFIX => text.parse().map(Self::Member),
+            RoleId::PREFIX => text.parse().map(Self::Role),
             CustomerId::PREFIX => text.parse().map(Self::Customer),
             EntityId::PREFIX => text.parse().map(Self::Entity),
             LocationId::PREFIX => text.parse().map(Self::Location),

@@ -4,6 +4,8 @@
 //! version. Values that events store too, like terms, are stored as their JSON: their format is
 //! kept stable anyway.
 
+mod access;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -12,7 +14,8 @@ use domain::customer::{self, Customer, Role};
 use domain::directory::{self, Directory, Host, Slug};
 use domain::entity::Entity;
 use domain::id::{
-    CustomerId, EntityId, EntityUid, LocationId, MeterId, PlanId, SubscriptionId, TenantId,
+    ActorId, CustomerId, EntityId, EntityUid, LocationId, MeterId, PlanId, RoleId, SubscriptionId,
+    TenantId,
 };
 use domain::location::Location;
 use domain::meter::{self, Meter};
@@ -27,6 +30,7 @@ use domain::{Level, Stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::access::{MemberV1, RoleV1};
 use crate::state::slot::Account;
 use crate::state::{Held, Slot};
 
@@ -77,6 +81,8 @@ enum HeldV1 {
     },
     /// The last is when it was closed.
     Tenant(StandingV1, Option<ProfileV1>, Option<DateTime<Utc>>),
+    Member(MemberV1),
+    Role(RoleV1),
     Customer(StandingV1, Option<AccountV1>, Vec<u128>),
     Entity(EntityV1),
     Location(StandingV1),
@@ -166,6 +172,8 @@ impl SlotV1 {
         let id = match stream {
             Stream::Directory | Stream::Usage | Stream::Reactions | Stream::Requests => Uuid::nil(),
             Stream::Tenant(id) => id.0,
+            Stream::Member(id) => id.0,
+            Stream::Role(id) => id.0,
             Stream::Customer(id) => id.0,
             Stream::Entity(id) => id.0,
             Stream::Location(id) => id.0,
@@ -176,6 +184,8 @@ impl SlotV1 {
         let held = match &slot.held {
             Held::Directory(it) => directory(it),
             Held::Tenant(it) => tenant(it),
+            Held::Member(it) => HeldV1::Member(MemberV1::of(it)),
+            Held::Role(it) => HeldV1::Role(RoleV1::of(it)),
             Held::Customer(it) => customer(it),
             Held::Entity(it) => HeldV1::Entity(entity(it)),
             Held::Location(it) => HeldV1::Location(match it {
@@ -206,6 +216,8 @@ impl SlotV1 {
                 let state = restore_tenant(standing, profile, closed_at);
                 (Stream::Tenant(TenantId(id)), Held::Tenant(Box::new(state)))
             }
+            HeldV1::Member(it) => (Stream::Member(ActorId(id)), Held::Member(it.restore())),
+            HeldV1::Role(it) => (Stream::Role(RoleId(id)), Held::Role(Box::new(it.restore()?))),
             HeldV1::Customer(standing, account, running) => {
                 let customer = restore_customer(standing, account.as_ref());
                 let running = running.into_iter().map(|it| SubscriptionId(Uuid::from_u128(it)));
@@ -478,6 +490,6 @@ fn restore_reactions(handled: &[(Reaction, TenantId, u64)]) -> Reactions {
     reactions
 }
 
-fn json<T: Serialize>(value: &T) -> String {
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("what events store has a form in JSON")
 }

@@ -142,6 +142,8 @@ fn hash(stream: &Stream) -> u64 {
         Stream::Usage => (8, 0),
         Stream::Reactions => (9, 0),
         Stream::Requests => (10, 0),
+        Stream::Member(id) => (11, id.0.as_u128()),
+        Stream::Role(id) => (12, id.0.as_u128()),
     };
     let [a, b, c, d, e, f, g, h, low @ ..] = id.to_be_bytes();
     let high = u64::from_be_bytes([a, b, c, d, e, f, g, h]);

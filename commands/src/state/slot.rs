@@ -6,11 +6,15 @@ use domain::aggregate::{Aggregate, Due};
 use domain::customer::Customer;
 use domain::directory::Directory;
 use domain::entity::Entity;
-use domain::id::{CustomerId, EntityId, LocationId, MeterId, PlanId, SubscriptionId, TenantId};
+use domain::id::{
+    ActorId, CustomerId, EntityId, LocationId, MeterId, PlanId, RoleId, SubscriptionId, TenantId,
+};
 use domain::location::Location;
+use domain::member::Member;
 use domain::meter::Meter;
 use domain::plan::Plan;
 use domain::reaction::Reactions;
+use domain::role::Role;
 use domain::subscription::Subscription;
 use domain::tenant::Tenant;
 use domain::usage::Usage;
@@ -31,6 +35,8 @@ pub(crate) struct Slot {
 pub(crate) enum Held {
     Directory(Box<Directory>),
     Tenant(Box<Tenant>),
+    Member(Member),
+    Role(Box<Role>),
     Customer(Box<Account>),
     Entity(Entity),
     Location(Location),
@@ -99,6 +105,8 @@ macro_rules! kept {
 kept! {
     Directory(Held::Directory(it) => it), (), () => Stream::Directory, directory;
     Tenant(Held::Tenant(it) => it), TenantId, id => Stream::Tenant(id), tenant;
+    Member(Held::Member(it) => it), ActorId, id => Stream::Member(id), member;
+    Role(Held::Role(it) => it), RoleId, id => Stream::Role(id), role;
     Customer(Held::Customer(it) => &it.customer), CustomerId, id => Stream::Customer(id), customer;
     Entity(Held::Entity(it) => it), EntityId, id => Stream::Entity(id), entity;
     Location(Held::Location(it) => it), LocationId, id => Stream::Location(id), location;
@@ -114,6 +122,8 @@ impl Slot {
         let held = match stream {
             Stream::Directory => Held::Directory(Box::default()),
             Stream::Tenant(_) => Held::Tenant(Box::default()),
+            Stream::Member(_) => Held::Member(Member::default()),
+            Stream::Role(_) => Held::Role(Box::default()),
             Stream::Customer(_) => Held::Customer(Box::default()),
             Stream::Entity(_) => Held::Entity(Entity::default()),
             Stream::Location(_) => Held::Location(Location::default()),
@@ -135,6 +145,8 @@ impl Held {
         match (self, event) {
             (Self::Directory(state), Event::Directory(event)) => state.evolve(event),
             (Self::Tenant(state), Event::Tenant(event)) => state.evolve(event),
+            (Self::Member(state), Event::Member(event)) => state.evolve(event),
+            (Self::Role(state), Event::Role(event)) => state.evolve(event),
             (Self::Customer(state), Event::Customer(event)) => state.customer.evolve(event),
             (Self::Entity(state), Event::Entity(event)) => state.evolve(event),
             (Self::Location(state), Event::Location(event)) => state.evolve(event),
@@ -154,6 +166,8 @@ impl Held {
             Self::Subscription(state) => state.due(),
             Self::Directory(_)
             | Self::Tenant(_)
+            | Self::Member(_)
+            | Self::Role(_)
             | Self::Customer(_)
             | Self::Entity(_)
             | Self::Location(_)
@@ -173,6 +187,8 @@ impl Held {
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             Self::Tenant(it) => matches!(**it, Tenant::Closed { .. }),
+            Self::Member(it) => matches!(it, Member::Removed),
+            Self::Role(it) => matches!(**it, Role::Retired(_)),
             Self::Customer(it) => matches!(it.customer, Customer::Closed(_)),
             Self::Entity(it) => matches!(it, Entity::Deregistered),
             Self::Location(it) => matches!(it, Location::Deregistered),

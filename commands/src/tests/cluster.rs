@@ -114,7 +114,7 @@ impl Cluster {
         let register = Operation::RegisterTenant { tenant, slug, name };
         self.ask(&operator(), Request::new(register)).await.unwrap();
         self.nodes[0].created(tenant, SOON).await.unwrap();
-        Principal::member(tenant, ActorId(Uuid::now_v7()))
+        Principal::unchecked(tenant, ActorId(Uuid::now_v7()))
     }
 
     pub(super) async fn submit(

@@ -79,7 +79,7 @@ impl Installation {
         };
         self.submit(&operator(), register).await.unwrap();
         self.commands.created(tenant, SOON).await.unwrap();
-        Principal::member(tenant, ActorId(Uuid::now_v7()))
+        Principal::unchecked(tenant, ActorId(Uuid::now_v7()))
     }
 
     pub(crate) async fn submit(
@@ -143,7 +143,7 @@ async fn start(
 
 /// Somebody who runs the installation.
 pub(crate) fn operator() -> Principal {
-    Principal::member(TenantId::SYSTEM, ActorId(Uuid::from_u128(1)))
+    Principal::unchecked(TenantId::SYSTEM, ActorId(Uuid::from_u128(1)))
 }
 
 /// Puts a component of this name.

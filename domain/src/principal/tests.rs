@@ -1,7 +1,18 @@
 use super::*;
+use crate::role::{BuiltIn, Permit};
 
 const TENANT: TenantId = TenantId::from_digest([1; 16]);
 const ACTOR: ActorId = ActorId::from_digest([2; 16]);
+
+fn member(tenant: TenantId, role: BuiltIn) -> Principal {
+    Principal::member(tenant, ACTOR, Arc::new(Grants::of(tenant, role.permits())))
+}
+
+/// The names of what `principal` may do everywhere.
+fn granted(principal: &Principal) -> Vec<&'static str> {
+    let granted = |it: &&Permission| principal.authorize(**it) == Ok(Scope::All);
+    Permission::ALL.iter().filter(granted).map(|it| it.name()).collect()
+}
 
 /// The names of what `principal` may not do.
 fn denied(principal: &Principal) -> Vec<&'static str> {
@@ -10,23 +21,24 @@ fn denied(principal: &Principal) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_member_may_do_everything_in_its_tenant_and_nothing_to_the_installation() {
-    let member = Principal::member(TENANT, ACTOR);
-    assert_eq!((member.tenant(), member.actor()), (TENANT, ACTOR));
-    assert_eq!(denied(&member), ["directory.write", "directory.read"]);
+fn an_owner_may_do_everything_in_its_tenant_and_nothing_to_the_installation() {
+    let owner = member(TENANT, BuiltIn::Owner);
+    assert_eq!((owner.tenant(), owner.actor(), owner.is_member()), (TENANT, ACTOR, true));
+    assert_eq!(denied(&owner), ["directory.write", "directory.read"]);
 }
 
 #[test]
-fn an_operator_runs_the_installation_and_has_no_catalog_of_its_own() {
-    let operator = Principal::member(TenantId::SYSTEM, ACTOR);
-    let granted = |it: &&Permission| operator.authorize(**it) == Ok(Scope::All);
-    let granted: Vec<_> = Permission::ALL.iter().filter(granted).map(|it| it.name()).collect();
+fn an_owner_of_the_system_tenant_runs_the_installation_and_has_no_catalog_of_its_own() {
     assert_eq!(
-        granted,
+        granted(&member(TenantId::SYSTEM, BuiltIn::Owner)),
         [
             "directory.write",
             "directory.read",
             "tenant.read",
+            "member.write",
+            "member.read",
+            "role.write",
+            "role.read",
             "plan.write",
             "plan.read",
             "audit.read"
@@ -35,15 +47,22 @@ fn an_operator_runs_the_installation_and_has_no_catalog_of_its_own() {
 }
 
 #[test]
+fn somebody_without_a_role_may_do_nothing() {
+    let nobody = Principal::member(TENANT, ACTOR, Arc::default());
+    assert_eq!(granted(&nobody), [""; 0]);
+    assert_eq!(denied(&nobody).len(), Permission::ALL.len());
+}
+
+#[test]
 fn callboard_itself_may_do_everything_on_behalf_of_a_tenant() {
     let system = Principal::system(TENANT);
     assert_eq!((system.tenant(), system.actor()), (TENANT, ActorId::SYSTEM));
-    assert!(denied(&system).is_empty());
+    assert!(denied(&system).is_empty() && !system.is_member());
 }
 
 #[test]
 fn what_is_missing_is_named() {
-    let denied = Principal::member(TENANT, ACTOR).authorize(Permission::DirectoryWrite);
+    let denied = member(TENANT, BuiltIn::Owner).authorize(Permission::DirectoryWrite);
     assert_eq!(denied.unwrap_err().to_string(), "permission `directory.write` is required");
 }
 
@@ -53,4 +72,55 @@ fn every_permission_has_a_name_of_its_own() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), Permission::ALL.len());
+    for (place, permission) in Permission::ALL.iter().enumerate() {
+        assert_eq!((*permission as usize, permission.name().parse()), (place, Ok(*permission)));
+    }
+}
+
+fn owned_by(team: &str) -> Predicate {
+    Predicate::OwnedBy(format!("group:default/{team}"))
+}
+
+fn reading(conditions: &[Predicate]) -> Grants {
+    let permits: Vec<_> =
+        conditions.iter().map(|it| Permit::only(Permission::EntityRead, it.clone())).collect();
+    Grants::of(TENANT, &permits)
+}
+
+#[test]
+fn several_roles_amount_to_all_that_each_of_them_gives() {
+    let read = |it: &Grants| it.scope(Permission::EntityRead).clone();
+    let (a, b) = (owned_by("a"), owned_by("b"));
+    assert_eq!(read(&reading(&[])), Scope::None);
+    assert_eq!(read(&reading(&[a.clone(), a.clone()])), Scope::Where(Arc::new(a.clone())));
+    let both = Predicate::Any(vec![a.clone(), b.clone()]);
+    assert_eq!(read(&reading(&[a.clone(), b, a.clone()])), Scope::Where(Arc::new(both)));
+    let narrow = Predicate::All(vec![a.clone(), Predicate::Kind("api".to_owned())]);
+    let wide = Scope::Where(Arc::new(a.clone()));
+    assert_eq!(read(&reading(&[narrow.clone(), a.clone()])), wide);
+    assert_eq!(read(&reading(&[a.clone(), narrow])), wide);
+    let everything = Permit::everywhere(Permission::EntityRead);
+    let some = Permit::only(Permission::EntityRead, a);
+    for permits in [[everything.clone(), some.clone()], [some, everything]] {
+        assert_eq!(read(&Grants::of(TENANT, &permits)), Scope::All);
+    }
+}
+
+#[test]
+fn a_grant_never_exceeds_the_grantor() {
+    let of = |role: BuiltIn| Grants::of(TENANT, role.permits());
+    for role in BuiltIn::ALL {
+        assert_eq!(of(BuiltIn::Owner).cover(&of(role)), Ok(()), "{role:?}");
+        assert_eq!(of(role).cover(&of(role)), Ok(()), "{role:?}");
+    }
+    let beyond = |one: BuiltIn, other| of(one).cover(&of(other));
+    assert_eq!(beyond(BuiltIn::Admin, BuiltIn::Owner), Err(Beyond(Permission::TenantWrite)));
+    assert_eq!(beyond(BuiltIn::Viewer, BuiltIn::Developer), Err(Beyond(Permission::MemberRead)));
+
+    let too_far = Err(Beyond(Permission::EntityRead));
+    let (a, both) = (reading(&[owned_by("a")]), reading(&[owned_by("a"), owned_by("b")]));
+    assert_eq!(both.cover(&a), Ok(()));
+    assert_eq!(a.cover(&both), too_far);
+    assert_eq!(a.cover(&of(BuiltIn::Viewer)), Err(Beyond(Permission::TenantRead)));
+    assert_eq!(reading(&[]).cover(&a), too_far);
 }

@@ -56,7 +56,7 @@ impl World {
 }
 
 fn member(tenant: TenantId) -> Principal {
-    Principal::member(tenant, actor(1))
+    Principal::unchecked(tenant, actor(1))
 }
 
 fn customer(number: u128) -> CustomerId {

@@ -88,8 +88,22 @@ fn filter_of(predicate: &Predicate) -> Filter {
             let targets = Some(vec![owner.clone()]);
             Filter::Related { kind: "ownedBy".to_owned(), targets }
         }
+        Predicate::Label { key, value } => keyed("metadata.labels.", key, value.as_ref()),
+        Predicate::Annotation { key, value } => keyed("metadata.annotations.", key, value.as_ref()),
+        Predicate::Tag(tag) => {
+            Filter::In { key: "metadata.tags".to_owned(), values: vec![tag.clone()] }
+        }
         Predicate::All(parts) => Filter::All(parts.iter().map(filter_of).collect()),
         Predicate::Any(parts) => Filter::Any(parts.iter().map(filter_of).collect()),
+    }
+}
+
+/// That a key of an object in the flattened document is there, with this value if there is one.
+fn keyed(object: &str, key: &str, value: Option<&String>) -> Filter {
+    let key = format!("{object}{key}");
+    match value {
+        None => Filter::Exists(key),
+        Some(value) => Filter::In { key, values: vec![value.clone()] },
     }
 }
 

@@ -51,7 +51,7 @@ async fn database(place: &Temporary) -> Database {
 }
 
 fn member(tenant: TenantId) -> Principal {
-    Principal::member(tenant, actor(1))
+    Principal::unchecked(tenant, actor(1))
 }
 
 fn component(name: &str) -> serde_json::Value {
@@ -410,7 +410,7 @@ async fn an_operator_reads_no_tenants_catalog(on: Kind) {
     let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let projections = start(&place, &log, &keyring).await;
-    let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
+    let operator = Principal::unchecked(TenantId::SYSTEM, ActorId::SYSTEM);
     let everything = Selection::matching(Filter::everything());
     let models = projections.models();
     let denied = entities::list(&models, &operator, &everything, &Window::first(1)).await;

@@ -9,7 +9,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use chrono::{DateTime, Utc};
-use domain::Principal;
+use domain::{Grants, Principal};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -90,7 +90,8 @@ impl Verifier {
         }
         let claims = token::verify(self.keyring.issuer(), token)
             .map_err(|error| unauthenticated(&error.to_string()))?;
-        let principal = Principal::member(claims.tenant, claims.actor);
+        let grants = Arc::new(Grants::of_owner(claims.tenant));
+        let principal = Principal::member(claims.tenant, claims.actor, grants);
         let credential = Credential::bearer(token);
         let session = Session { principal, expires_at: claims.expires_at, credential };
         self.remember(token, &session);

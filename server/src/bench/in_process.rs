@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use commands::{Commands, Request, SystemClock};
-use domain::Principal;
 use domain::id::{ActorId, TenantId};
 use domain::operation::Operation;
+use domain::{Grants, Principal};
 use event_log::EventLog;
 use event_log::embedded::{EmbeddedLog, Settings};
 use uuid::Uuid;
@@ -63,9 +63,10 @@ impl InProcess {
 /// If the write side refuses.
 pub(crate) async fn tenant(commands: &Commands, slug: &str) -> Result<Principal> {
     let tenant = TenantId(Uuid::now_v7());
-    let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
+    let operator = Principal::system(TenantId::SYSTEM);
     let register = Operation::RegisterTenant { tenant, slug: slug.parse()?, name: slug.parse()? };
     commands.submit(&operator, Request::new(register)).await?;
     commands.created(tenant, CREATED_MAX).await?;
-    Ok(Principal::member(tenant, ActorId(Uuid::from_u128(1))))
+    let grants = Arc::new(Grants::of_owner(tenant));
+    Ok(Principal::member(tenant, ActorId(Uuid::from_u128(1)), grants))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use commands::{CommandError, IdempotencyKey, Request};
 use domain::Principal;
-use domain::id::{ActorId, TenantId};
+use domain::id::TenantId;
 use domain::operation::Operation;
 
 use super::{Demo, Tenant};
@@ -22,7 +22,7 @@ const CREATED_MAX: Duration = Duration::from_secs(10);
 ///
 /// If the write side cannot answer.
 pub(crate) async fn seed(node: &Node, demo: &Demo) -> Result<()> {
-    let operator = Principal::member(TenantId::SYSTEM, ActorId::SYSTEM);
+    let operator = Principal::system(TenantId::SYSTEM);
     let directory = node.commands.directory();
     // The plans come first: where a tenant is registered, all were published, and what an
     // operator made of them since is not published over.
@@ -53,7 +53,7 @@ pub(crate) async fn seed(node: &Node, demo: &Demo) -> Result<()> {
 
 /// Submits everything the tenant does. Keys make an interrupted seeding continue where it was.
 async fn fill(node: &Node, tenant: &Tenant) -> Result<()> {
-    let member = Principal::member(tenant.id, ActorId::SYSTEM);
+    let member = Principal::system(tenant.id);
     for (index, operation) in tenant.operations.iter().enumerate() {
         let key = format!("demo-{index}").parse().context("the key is well formed")?;
         ask(node, &member, operation.clone(), Some(key)).await?;
@@ -64,7 +64,7 @@ async fn fill(node: &Node, tenant: &Tenant) -> Result<()> {
 /// Whether the last thing the tenant does has been done: asked as a preview, it changes nothing,
 /// or is refused because more was done to it since.
 async fn is_complete(node: &Node, tenant: &Tenant) -> Result<bool> {
-    let member = Principal::member(tenant.id, ActorId::SYSTEM);
+    let member = Principal::system(tenant.id);
     let Some(last) = tenant.operations.last() else { return Ok(true) };
     let mode = commands::Mode::Preview;
     let asked = Request { mode, ..Request::new(last.clone()) };

@@ -1,0 +1,90 @@
+use super::*;
+use crate::violation::Violation;
+
+fn kind(text: &str) -> Predicate {
+    Predicate::Kind(text.to_owned())
+}
+
+fn owned_by(text: &str) -> Predicate {
+    Predicate::OwnedBy(text.to_owned())
+}
+
+fn label(key: &str, value: Option<&str>) -> Predicate {
+    Predicate::Label { key: key.to_owned(), value: value.map(str::to_owned) }
+}
+
+fn any<const N: usize>(parts: [Predicate; N]) -> Predicate {
+    Predicate::Any(parts.into())
+}
+
+fn all<const N: usize>(parts: [Predicate; N]) -> Predicate {
+    Predicate::All(parts.into())
+}
+
+#[track_caller]
+fn is_within(one: &Predicate, other: &Predicate) {
+    assert!(one.is_within(other), "{one:?} is not within {other:?}");
+}
+
+#[track_caller]
+fn is_beyond(one: &Predicate, other: &Predicate) {
+    assert!(!one.is_within(other), "{one:?} is within {other:?}");
+}
+
+#[test]
+fn a_narrower_condition_is_within_a_wider_one_and_never_the_reverse() {
+    let (team, other) = (owned_by("group:default/a"), owned_by("group:default/b"));
+    for (narrow, wide) in [
+        (all([team.clone(), kind("api")]), team.clone()),
+        (team.clone(), any([other.clone(), team.clone()])),
+        (all([team.clone(), kind("api")]), any([other.clone(), team.clone()])),
+        (label("tier", Some("gold")), label("tier", None)),
+        (any([]), team.clone()),
+        (team.clone(), all([])),
+    ] {
+        is_within(&narrow, &narrow);
+        is_within(&wide, &wide);
+        is_within(&narrow, &wide);
+        is_beyond(&wide, &narrow);
+    }
+    let both = any([team.clone(), other.clone()]);
+    is_within(&any([other.clone(), team.clone()]), &both);
+    is_within(&all([kind("api"), team.clone()]), &all([team.clone(), kind("api")]));
+    is_beyond(&team, &other);
+    is_beyond(&label("tier", Some("gold")), &label("tier", Some("silver")));
+    is_beyond(&label("tier", Some("gold")), &label("zone", None));
+    is_beyond(&Predicate::Tag("tier".to_owned()), &label("tier", None));
+}
+
+#[test]
+fn texts_are_stored_as_they_are_compared() {
+    let written = any([kind("API"), owned_by("Group:Default/A"), label("Tier", Some("Gold"))]);
+    let compared = any([kind("api"), owned_by("group:default/a"), label("tier", Some("gold"))]);
+    assert_eq!(written.normalized(), compared);
+}
+
+#[track_caller]
+fn check(predicate: &Predicate, violations: &[&str]) {
+    let mut noted = Violations::default();
+    predicate.note_violations("when", &mut noted);
+    let found: Vec<String> = noted.into_vec().iter().map(Violation::to_string).collect();
+    assert_eq!(found, violations);
+}
+
+#[test]
+fn a_condition_has_a_form_and_names_no_person() {
+    check(&all([kind("api"), any([owned_by("group:default/a"), label("tier", None)])]), &[]);
+    check(&any([]), &["when: expected at least one, got none"]);
+    check(&kind(""), &["when: expected 1 to 255 characters, got 0"]);
+    check(&owned_by("payments"), &["when: expected an owner like `group:default/payments`"]);
+    check(
+        &any([owned_by("User:default/jane")]),
+        &["when[0]: expected a group, got a user: a role is not about a person"],
+    );
+    check(
+        &label("by", Some("user:jane")),
+        &["when: expected no reference to a user: a role is not about a person"],
+    );
+    let deep = any([any([any([kind("api")])])]);
+    check(&deep, &["when[0][0][0]: expected conditions at most 3 deep"]);
+}
