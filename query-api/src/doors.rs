@@ -4,6 +4,7 @@ pub(crate) mod bounded;
 mod connections;
 pub(crate) mod observed;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ impl Doors {
         bounds: Connections,
         shutdown: CancellationToken,
     ) where
-        L: Listener,
+        L: Listener<Addr = SocketAddr>,
     {
         connections::serve(listener, router, bounds, shutdown).await;
     }

@@ -158,7 +158,12 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let forever = CancellationToken::new();
-        let connections = Connections::new(1_024, SOON);
+        let connections = Connections {
+            most: 1_024,
+            head_time_max: SOON,
+            idle_time_max: SOON,
+            ..Connections::of_peers()
+        };
         tokio::spawn(Doors::serve(listener, doors, connections, forever));
 
         let nobody = Member { tenant: TenantId::SYSTEM, token: String::new() };

@@ -86,8 +86,12 @@ pub(crate) struct Http {
     pub body_bytes_max: usize,
     /// How many connections may be open at a time.
     pub connections_max: NonZeroUsize,
+    /// How many of them one address may have.
+    pub connections_per_address_max: NonZeroUsize,
     /// How long the head of a request may take, in milliseconds.
     pub head_time_max_ms: NonZeroU64,
+    /// How long a connection may be idle between two requests, in milliseconds.
+    pub idle_time_max_ms: NonZeroU64,
     /// How long a query waits for its position token, in milliseconds.
     pub visibility_wait_ms: u64,
 }

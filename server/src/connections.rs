@@ -24,7 +24,18 @@ pub(crate) fn of(http: &Http) -> Connections {
             "the limit of open files allows fewer connections than the settings"
         );
     }
-    Connections::new(most, Duration::from_millis(http.head_time_max_ms.get()))
+    Connections {
+        most,
+        most_per_address: part(http.connections_per_address_max.get(), asked, most),
+        head_time_max: Duration::from_millis(http.head_time_max_ms.get()),
+        idle_time_max: Duration::from_millis(http.idle_time_max_ms.get()),
+        sent_time_max: Connections::SENT_TIME_MAX,
+    }
+}
+
+/// The part of `most` that `per_address` is of `asked`, so that it stays a part where fewer may be.
+fn part(per_address: usize, asked: usize, most: usize) -> usize {
+    (per_address.min(asked) * most).div_ceil(asked)
 }
 
 fn within(asked: usize, files: Option<u64>) -> usize {
@@ -57,5 +68,13 @@ mod tests {
         assert_eq!(within(4_096, Some(65_536)), 4_096);
         assert_eq!(within(4_096, Some(256)), 128);
         assert_eq!(within(4_096, Some(1)), 1);
+    }
+
+    #[test]
+    fn an_address_keeps_its_part_where_fewer_connections_may_be_open() {
+        assert_eq!(part(2_048, 4_096, 4_096), 2_048);
+        assert_eq!(part(2_048, 4_096, 128), 64);
+        assert_eq!(part(2_048, 4_096, 1), 1);
+        assert_eq!(part(1_000_000, 4_096, 4_096), 4_096);
     }
 }

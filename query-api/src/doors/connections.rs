@@ -1,12 +1,16 @@
 //! The connections of one door: so many at a time, and none that is kept open for nothing.
 //!
 //! Anybody can connect, and before the head of a request is there nobody has shown a credential.
-//! So each head has a time, and so has what is sent and not taken; whoever exceeds one makes room
-//! for others. What goes on over a connection (a long answer, an event stream, a WebSocket) may
-//! last: it is bounded where it begins.
+//! So each head has a time, a longer one passes between requests, and what is sent and not taken has
+//! one too; whoever exceeds one makes room for others. No address has all the places. What goes on
+//! over a connection (a long answer, an event stream, a WebSocket) may last: it is bounded where it
+//! begins.
 
+mod addresses;
+mod patience;
 mod seat;
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,25 +18,26 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::addresses::Addresses;
+use self::patience::Patience;
 use self::seat::Seat;
 
 /// Connections of other processes that may be open at a time: 1,024, many times what the largest
 /// installation has. Who is none of them has no certificate, and does not get so far.
 const PEERS_MAX: usize = 1_024;
 
+/// How long the head of another process's request may take. In seconds: 10; it is sent in one piece.
+const PEER_HEAD_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// How long a connection of another process may be idle. In seconds: 90, longer than the other
 /// one keeps it, so that it is never closed while something is sent over it.
-const PEER_HEAD_TIME_MAX: Duration = Duration::from_secs(90);
-
-/// How long somebody may take nothing of what is sent. In seconds: 60, four times as long as a
-/// silent stream goes without a sign of life.
-const SENT_TIME_MAX: Duration = Duration::from_secs(60);
+const PEER_IDLE_TIME_MAX: Duration = Duration::from_secs(90);
 
 /// The longest head of a request. In bytes: 64 KiB, four times as much as the longest address. What
 /// is longer is answered with 431.
@@ -42,25 +47,34 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
     /// How many may be open at a time. Others wait until one of them is closed.
-    most: usize,
-    /// How long the head of a request may take, from when it is waited for.
-    head_time_max: Duration,
+    pub most: usize,
+    /// How many of them one address may have. Those beyond are closed at once.
+    pub most_per_address: usize,
+    /// How long the head of a request may take: the first from when somebody has connected, each
+    /// other from its first byte.
+    pub head_time_max: Duration,
+    /// How long nothing may be asked between two requests.
+    pub idle_time_max: Duration,
     /// How long somebody may take nothing of what is sent.
-    sent_time_max: Duration,
+    pub sent_time_max: Duration,
 }
 
 impl Connections {
-    /// At most `most` at a time, each closed if the head of a request, the first or the next one,
-    /// is not there after `head_time_max`.
-    #[must_use]
-    pub const fn new(most: usize, head_time_max: Duration) -> Self {
-        Self { most, head_time_max, sent_time_max: SENT_TIME_MAX }
-    }
+    /// How long somebody may take nothing of what is sent, unless it is said otherwise. In seconds:
+    /// 60, four times as long as a silent stream goes without a sign of life.
+    pub const SENT_TIME_MAX: Duration = Duration::from_secs(60);
 
     /// Those of other processes of the installation.
     #[must_use]
     pub const fn of_peers() -> Self {
-        Self::new(PEERS_MAX, PEER_HEAD_TIME_MAX)
+        Self {
+            most: PEERS_MAX,
+            // Who has a certificate is trusted not to take them all.
+            most_per_address: PEERS_MAX,
+            head_time_max: PEER_HEAD_TIME_MAX,
+            idle_time_max: PEER_IDLE_TIME_MAX,
+            sent_time_max: Self::SENT_TIME_MAX,
+        }
     }
 }
 
@@ -71,19 +85,18 @@ pub(super) async fn serve<L>(
     connections: Connections,
     shutdown: CancellationToken,
 ) where
-    L: Listener,
+    L: Listener<Addr = SocketAddr>,
 {
     let room = Arc::new(Semaphore::new(connections.most));
-    let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(connections.head_time_max);
-    protocol.max_header_size(HEAD_BYTES_MAX);
+    let addresses = Addresses::new(connections.most_per_address);
     let open = TaskTracker::new();
     loop {
         let seat = tokio::select! {
             () = shutdown.cancelled() => break,
-            seat = next(&mut listener, &room, connections.sent_time_max) => seat,
+            seat = next(&mut listener, &room, &addresses, connections.sent_time_max) => seat,
         };
         let service = TowerToHyperService::new(router.clone());
+        let protocol = protocol(connections, &seat);
         let connection = protocol.serve_connection(TokioIo::new(seat), service).with_upgrades();
         let shutdown = shutdown.clone();
         open.spawn(async move {
@@ -107,13 +120,31 @@ pub(super) async fn serve<L>(
 }
 
 /// The next connection, once there is room for it.
-async fn next<L>(listener: &mut L, room: &Arc<Semaphore>, sent_time_max: Duration) -> Seat<L::Io>
+async fn next<L>(
+    listener: &mut L,
+    room: &Arc<Semaphore>,
+    addresses: &Addresses,
+    sent_time_max: Duration,
+) -> Seat<L::Io>
 where
-    L: Listener,
+    L: Listener<Addr = SocketAddr>,
 {
     let permit = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
-    let (io, _) = listener.accept().await;
-    Seat::new(io, permit, sent_time_max)
+    loop {
+        let (io, from) = listener.accept().await;
+        if let Some(place) = addresses.enter(from.ip()) {
+            return Seat::new(io, (permit, place), sent_time_max);
+        }
+    }
+}
+
+/// How requests are read from `seat`.
+fn protocol<I>(connections: Connections, seat: &Seat<I>) -> http1::Builder {
+    let Connections { head_time_max, idle_time_max, .. } = connections;
+    let mut protocol = http1::Builder::new();
+    protocol.timer(Patience { heard: seat.heard(), head_time_max });
+    protocol.header_read_timeout(idle_time_max).max_header_size(HEAD_BYTES_MAX);
+    protocol
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ use toml::{Table, Value};
 const MIB: i64 = 1024 * 1024;
 
 /// Each number and what it may be.
-const RANGES: [(&str, RangeInclusive<i64>); 21] = [
+const RANGES: [(&str, RangeInclusive<i64>); 23] = [
     ("storage.postgresql.vault_connections_max", 1..=1_000),
     // Less holds no request.
     ("http.body_bytes_max", 1024..=1024 * MIB),
     ("http.connections_max", 1..=1_000_000),
+    ("http.connections_per_address_max", 1..=1_000_000),
     ("http.head_time_max_ms", 1..=3_600_000),
+    ("http.idle_time_max_ms", 1..=3_600_000),
     // A request that waits longer has nobody waiting for it.
     ("http.visibility_wait_ms", 0..=300_000),
     ("graphql.depth_max", 1..=128),

@@ -57,6 +57,7 @@ fn a_number_that_cannot_work_is_refused_with_what_it_may_be() {
         ("HTTP_BODY_BYTES_MAX", "0", "`http.body_bytes_max` to be from 1024 to 1073741824, got 0"),
         ("HTTP_CONNECTIONS_MAX", "0", "`http.connections_max` to be from 1 to 1000000, got 0"),
         ("HTTP_HEAD_TIME_MAX_MS", "0", "`http.head_time_max_ms` to be from 1 to 3600000, got 0"),
+        ("HTTP_IDLE_TIME_MAX_MS", "0", "`http.idle_time_max_ms` to be from 1 to 3600000, got 0"),
         ("GRAPHQL_DEPTH_MAX", "0", "`graphql.depth_max` to be from 1 to 128, got 0"),
         ("COMMANDS_WAITING_PER_TENANT_MAX", "0", "`commands.waiting_per_tenant_max` to be from 1"),
         ("COMMANDS_SNAPSHOT_EVERY_EVENTS", "0", "`commands.snapshot_every_events` to be from 1"),

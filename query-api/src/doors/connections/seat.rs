@@ -10,6 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
+use super::addresses::Place;
+use super::patience::Heard;
+
 /// A connection that fails once nothing that was sent is taken for too long.
 #[derive(Debug)]
 pub(super) struct Seat<I> {
@@ -18,13 +21,24 @@ pub(super) struct Seat<I> {
     /// Runs while something waits to be taken.
     patience: Pin<Box<Sleep>>,
     waiting: bool,
-    _permit: OwnedSemaphorePermit,
+    heard: Heard,
+    _places: (OwnedSemaphorePermit, Place),
 }
 
 impl<I> Seat<I> {
-    pub(super) fn new(io: I, permit: OwnedSemaphorePermit, sent_time_max: Duration) -> Self {
+    pub(super) fn new(
+        io: I,
+        places: (OwnedSemaphorePermit, Place),
+        sent_time_max: Duration,
+    ) -> Self {
         let patience = Box::pin(tokio::time::sleep(sent_time_max));
-        Self { io, sent_time_max, patience, waiting: false, _permit: permit }
+        let heard = Heard::default();
+        Self { io, sent_time_max, patience, waiting: false, heard, _places: places }
+    }
+
+    /// How much is read from it.
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 
     /// What became of sending something, or that it took too long.
@@ -52,7 +66,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Seat<I> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(context, into);
+        self.heard.more(into.filled().len() - before);
+        read
     }
 }
 

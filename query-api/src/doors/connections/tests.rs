@@ -1,7 +1,7 @@
 //! Doors as whoever connects without saying anything proper finds them, over plain sockets.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Body;
 use axum::extract::WebSocketUpgrade;
@@ -26,8 +26,48 @@ const MOMENT: Duration = Duration::from_millis(100);
 
 const HALF: &[u8] = b"GET / HTTP/1.1\r\nHost: callboard\r\n";
 
+const WHOLE: &[u8] = b"GET / HTTP/1.1\r\nHost: callboard\r\n\r\n";
+
+/// So many at a time, with `head_time_max` for each head and an hour between requests.
+fn at_most(most: usize, head_time_max: Duration) -> Connections {
+    Connections {
+        most,
+        most_per_address: most,
+        head_time_max,
+        idle_time_max: HOUR,
+        sent_time_max: Connections::SENT_TIME_MAX,
+    }
+}
+
+/// Connections as if they came from elsewhere.
+struct Elsewhere {
+    listener: TcpListener,
+    /// From where, one after the other; then from where they come.
+    come: Vec<IpAddr>,
+}
+
+impl Listener for Elsewhere {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (stream, from) = Listener::accept(&mut self.listener).await;
+        let address = if self.come.is_empty() { from.ip() } else { self.come.remove(0) };
+        (stream, SocketAddr::new(address, from.port()))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
 /// A door with rooms behind it that answer at once, without end, and over a WebSocket.
 async fn door(connections: Connections) -> (SocketAddr, CancellationToken) {
+    door_to(connections, Vec::new()).await
+}
+
+/// The same for connections that come from `come`, one after the other.
+async fn door_to(connections: Connections, come: Vec<IpAddr>) -> (SocketAddr, CancellationToken) {
     let endless = || async {
         let pieces = stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from(vec![b'x'; 65_536])));
         Response::new(Body::from_stream(pieces))
@@ -40,6 +80,7 @@ async fn door(connections: Connections) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
+    let listener = Elsewhere { listener, come };
     tokio::spawn(serve(listener, router, connections, shutdown.clone()));
     (address, shutdown)
 }
@@ -72,6 +113,16 @@ async fn asked(address: SocketAddr) -> String {
     all_of(&mut connected(address, request).await).await
 }
 
+/// Takes the answer to one request of a connection that stays open.
+async fn answered(stream: &mut TcpStream) {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"come in") {
+        let mut byte = [0];
+        soon(stream.read_exact(&mut byte)).await.unwrap();
+        answer.push(byte[0]);
+    }
+}
+
 #[track_caller]
 fn let_in(answer: &str) {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("come in"), "{answer}");
@@ -79,17 +130,61 @@ fn let_in(answer: &str) {
 
 #[tokio::test]
 async fn who_does_not_finish_the_head_of_a_request_is_shown_out() {
-    let (address, _shutdown) = door(Connections::new(8, MOMENT)).await;
-    let after_a_request = b"GET / HTTP/1.1\r\nHost: callboard\r\n\r\nGET / HT";
-    for says in [&b""[..], b"G", HALF, b"PRI * HTTP/2.0\r\n", after_a_request] {
+    let (address, _shutdown) = door(at_most(8, MOMENT)).await;
+    for says in [&b""[..], b"G", HALF, b"PRI * HTTP/2.0\r\n"] {
         let answer = all_of(&mut connected(address, says).await).await;
-        assert_eq!(answer.contains("come in"), says == after_a_request, "{answer}");
+        assert!(!answer.contains("come in"), "{answer}");
+    }
+    let mut known = connected(address, WHOLE).await;
+    answered(&mut known).await;
+    known.write_all(HALF).await.unwrap();
+    assert_eq!(all_of(&mut known).await, "");
+}
+
+#[tokio::test]
+async fn who_asks_nothing_more_for_longer_than_a_head_may_take_may_ask_again() {
+    let (address, _shutdown) = door(at_most(8, MOMENT)).await;
+    let mut idle = connected(address, WHOLE).await;
+    for _ in 0..3 {
+        answered(&mut idle).await;
+        // Closed for the time it took, so that time has passed for the other too.
+        all_of(&mut connected(address, HALF).await).await;
+        idle.write_all(WHOLE).await.unwrap();
+    }
+    answered(&mut idle).await;
+}
+
+#[tokio::test]
+async fn who_asks_nothing_more_for_too_long_is_shown_out() {
+    let connections = Connections { idle_time_max: MOMENT, ..at_most(8, HOUR) };
+    let (address, _shutdown) = door(connections).await;
+    let after_a_request = [WHOLE, HALF].concat();
+    for says in [WHOLE, &after_a_request] {
+        let_in(&all_of(&mut connected(address, says).await).await);
     }
 }
 
 #[tokio::test]
+async fn an_address_that_has_its_part_of_the_places_leaves_others_theirs() {
+    let here = IpAddr::from([192, 0, 2, 1]);
+    let there = IpAddr::from([192, 0, 2, 2]);
+    let connections = Connections { most_per_address: 2, ..at_most(3, HOUR) };
+    let come = vec![here, here, here, there, there];
+    let (address, _shutdown) = door_to(connections, come).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut one = connected(address, WHOLE).await;
+        answered(&mut one).await;
+        held.push(one);
+    }
+    assert_eq!(asked(address).await, "", "three were let in where two may be");
+    let_in(&asked(address).await);
+    let_in(&asked(address).await);
+}
+
+#[tokio::test]
 async fn a_full_house_of_half_said_requests_lets_others_in_after_their_time() {
-    let (address, _shutdown) = door(Connections::new(4, MOMENT)).await;
+    let (address, _shutdown) = door(at_most(4, MOMENT)).await;
     let mut crowd = Vec::new();
     for _ in 0..20 {
         crowd.push(connected(address, HALF).await);
@@ -99,10 +194,9 @@ async fn a_full_house_of_half_said_requests_lets_others_in_after_their_time() {
 
 #[tokio::test]
 async fn who_comes_to_a_full_house_waits_until_somebody_leaves() {
-    let (address, _shutdown) = door(Connections::new(1, HOUR)).await;
-    let mut first = connected(address, b"GET / HTTP/1.1\r\nHost: callboard\r\n\r\n").await;
-    let mut byte = [0];
-    soon(first.read_exact(&mut byte)).await.unwrap();
+    let (address, _shutdown) = door(at_most(1, HOUR)).await;
+    let mut first = connected(address, WHOLE).await;
+    answered(&mut first).await;
     let mut second = tokio::spawn(asked(address));
     let early = tokio::time::timeout(MOMENT, &mut second).await;
     assert!(early.is_err(), "two were let in where one may be");
@@ -112,7 +206,7 @@ async fn who_comes_to_a_full_house_waits_until_somebody_leaves() {
 
 #[tokio::test]
 async fn who_takes_nothing_of_an_answer_makes_room_for_others() {
-    let connections = Connections { most: 1, head_time_max: HOUR, sent_time_max: MOMENT };
+    let connections = Connections { sent_time_max: MOMENT, ..at_most(1, HOUR) };
     let (address, _shutdown) = door(connections).await;
     let request = b"GET /endless HTTP/1.1\r\nHost: callboard\r\n\r\n";
     let _silent = connected(address, request).await;
@@ -121,7 +215,7 @@ async fn who_takes_nothing_of_an_answer_makes_room_for_others() {
 
 #[tokio::test]
 async fn what_goes_on_outlasts_the_time_of_a_head() {
-    let (address, _shutdown) = door(Connections::new(3, MOMENT)).await;
+    let (address, _shutdown) = door(at_most(3, MOMENT)).await;
     let url = format!("ws://{address}/echo");
     let (mut socket, _) = soon(tokio_tungstenite::connect_async(url)).await.unwrap();
     let request = b"GET /endless HTTP/1.1\r\nHost: callboard\r\n\r\n";
@@ -142,7 +236,7 @@ async fn what_goes_on_outlasts_the_time_of_a_head() {
 
 #[tokio::test]
 async fn a_web_socket_has_its_place_until_it_is_closed() {
-    let (address, _shutdown) = door(Connections::new(1, HOUR)).await;
+    let (address, _shutdown) = door(at_most(1, HOUR)).await;
     let url = format!("ws://{address}/echo");
     let (socket, _) = soon(tokio_tungstenite::connect_async(url)).await.unwrap();
     let mut other = tokio::spawn(asked(address));
@@ -168,11 +262,10 @@ async fn a_door_that_closes_answers_what_was_asked_and_lets_nobody_in() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
-    let connections = Connections::new(8, HOUR);
+    let connections = at_most(8, HOUR);
     let serving = tokio::spawn(serve(listener, router, connections, shutdown.clone()));
     let idle = connected(address, b"").await;
-    let request = b"GET / HTTP/1.1\r\nHost: callboard\r\n\r\n";
-    let mut waiting = connected(address, request).await;
+    let mut waiting = connected(address, WHOLE).await;
     soon(entered.notified()).await;
     shutdown.cancel();
     assert_eq!(all_of(&mut { idle }).await, "");
