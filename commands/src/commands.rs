@@ -291,6 +291,18 @@ impl Commands {
         tokio::time::timeout(within, waiting).await.map_err(late)?
     }
 
+    /// The sequence of the last event of `tenant`, of all that was durable when it was asked; 0 if
+    /// it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Rejected`] if there is no such tenant, [`CommandError::Unavailable`] if
+    /// the log does not answer.
+    pub async fn newest_sequence(&self, tenant: TenantId) -> Result<u64, CommandError> {
+        let owner = self.find(tenant).await?;
+        owner.read(move |state| state.tenants.get(&tenant).map_or(0, |it| it.tally.sequence)).await
+    }
+
     /// Lets go of every partition that others can own, which they take over at once, and goes on
     /// following them. From then on requests are answered [`CommandError::NotOwner`].
     pub async fn leave(&self) {

@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use commands::{CommandError, Commands, Mode, Outcome, Request};
 use domain::Principal;
 use event_log::{EventLog, Partition};
-use projections::{Model, Projections, ReadModels};
+use projections::{Model, Projections, ReadError, ReadModels};
 use vault::Keyring;
 
 use crate::auth::Session;
@@ -286,9 +286,31 @@ impl RequestContext {
                 opaque::open_position(keyring, tenant, models.incarnation(), token)?;
             let patience = self.inner.context.inner.visibility_wait;
             let waited = models.wait_for(&[model], partition, position, patience).await;
-            waited.map_err(projections::ReadError::from)?;
+            waited.map_err(ReadError::from)?;
         }
         Ok(models)
+    }
+
+    /// What a reader answered who was asked for the state at `sequence`. That it is not shown yet is
+    /// said only if there is such a state: nobody waits for what may never be.
+    ///
+    /// # Errors
+    ///
+    /// The reader's, or that no event has the sequence, which the argument `field` names.
+    pub async fn at_sequence<T>(
+        &self,
+        field: &'static str,
+        sequence: Option<u64>,
+        answer: Result<T, ReadError>,
+    ) -> Result<T, ApiError> {
+        if let (Err(ReadError::NotYetVisible(_)), Some(sequence)) = (&answer, sequence) {
+            let tenant = self.principal().tenant();
+            let newest = self.shared().commands().newest_sequence(tenant).await?;
+            if sequence > newest {
+                return Err(ApiError::NotRecorded { field, sequence, newest });
+            }
+        }
+        Ok(answer?)
     }
 
     /// The token of `place` for this principal's tenant.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_graphql::{Error, ErrorExtensions};
 use axum::http::StatusCode;
 use commands::CommandError;
+use commands::request::Violation;
 use domain::principal::Denied;
 use event_log::LogError;
 use projections::ReadError;
@@ -34,6 +35,15 @@ pub enum ApiError {
     Token(NotOurs),
     /// An argument has no meaning; the text says which, what and why.
     Argument(String),
+    /// The caller asked for the state at a sequence that no event has.
+    NotRecorded {
+        /// The argument that names it.
+        field: &'static str,
+        /// What it names.
+        sequence: u64,
+        /// The tenant's last one.
+        newest: u64,
+    },
     /// The log failed.
     Log(LogError),
     /// The vault failed, before anything was done.
@@ -74,6 +84,7 @@ impl ApiError {
             | Self::Command(CommandError::Denied(_)) => "FORBIDDEN",
             Self::Token(_)
             | Self::Argument(_)
+            | Self::NotRecorded { .. }
             | Self::Read(ReadError::Invalid(_))
             | Self::Command(CommandError::Invalid(_)) => "BAD_USER_INPUT",
             Self::Read(ReadError::NotYetVisible(_)) => "NOT_YET_VISIBLE",
@@ -146,6 +157,22 @@ impl ApiError {
             Self::Denied(error) => error.to_string(),
             Self::Token(error) => error.to_string(),
             Self::Argument(message) => message.clone(),
+            Self::NotRecorded { field, sequence, newest } => {
+                format!("{field}: {}", not_recorded(*sequence, *newest))
+            }
+        }
+    }
+
+    /// Which arguments are wrong, and what about each, where that can be told apart.
+    #[must_use]
+    pub fn fields(&self) -> Vec<Violation> {
+        match self {
+            Self::Command(CommandError::Invalid(violations)) => violations.clone(),
+            Self::NotRecorded { field, sequence, newest } => {
+                let (field, message) = ((*field).to_owned(), not_recorded(*sequence, *newest));
+                vec![Violation { field, message }]
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -163,6 +190,10 @@ impl ApiError {
             _ => self.away().map(|_| UNAVAILABLE_RETRY_AFTER),
         }
     }
+}
+
+fn not_recorded(sequence: u64, newest: u64) -> String {
+    format!("expected the sequence of an event, of which the last is {newest}, got {sequence}")
 }
 
 impl From<ApiError> for Error {

@@ -108,12 +108,9 @@ impl From<Refusal> for Problem {
 impl From<ApiError> for Problem {
     fn from(error: ApiError) -> Self {
         let mut problem = Self::new(error.status(), error.code().to_owned(), error.message());
-        if let ApiError::Command(CommandError::Invalid(violations)) = &error {
-            let violations = violations.iter();
-            let errors = violations
-                .map(|it| FieldError { field: it.field.clone(), detail: it.message.clone() });
-            problem.errors = errors.collect();
-        }
+        let fields = error.fields().into_iter();
+        let errors = fields.map(|it| FieldError { field: it.field, detail: it.message });
+        problem.errors = errors.collect();
         problem.retry_after(error.retry_after())
     }
 }

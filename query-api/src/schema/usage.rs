@@ -11,6 +11,9 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
 
+/// The argument that names a state, as callers write it.
+pub(crate) const AT_SEQUENCE: &str = "atSequence";
+
 /// Which usage.
 #[derive(Clone, Debug, InputObject)]
 pub struct UsageMatching {
@@ -223,8 +226,10 @@ impl UsageQuery {
     ) -> async_graphql::Result<UsageTotals> {
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Billing).await?;
-        let report = usage::totals(&models, request.principal(), &matching.query()?).await;
-        let UsageReport { sequence, complete_through, rows } = report.map_err(ApiError::from)?;
+        let query = matching.query()?;
+        let report = usage::totals(&models, request.principal(), &query).await;
+        let report = request.at_sequence(AT_SEQUENCE, query.at_sequence, report).await?;
+        let UsageReport { sequence, complete_through, rows } = report;
         let totals = rows.into_iter().map(UsageTotal).collect();
         Ok(UsageTotals { sequence: Long(sequence), complete_through, totals })
     }
@@ -241,7 +246,8 @@ impl UsageQuery {
         let models = request.read(Model::Billing).await?;
         let query = matching.query()?;
         let report = usage::series(&models, request.principal(), &query, step.into()).await;
-        let UsageReport { sequence, complete_through, rows } = report.map_err(ApiError::from)?;
+        let report = request.at_sequence(AT_SEQUENCE, query.at_sequence, report).await?;
+        let UsageReport { sequence, complete_through, rows } = report;
         let series = rows.into_iter().map(UsageSeries).collect();
         Ok(UsageSeriesReport { sequence: Long(sequence), complete_through, series })
     }

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::super::problem::cut;
 use super::super::{Door, Problem};
+use crate::schema::usage::AT_SEQUENCE;
 
 /// How much was used, with the state the answer rests on.
 #[derive(Debug, Serialize, ToSchema)]
@@ -130,7 +131,7 @@ impl Asked {
                 "customer" => asked.customers.push(value.parse().map_err(|it| wrong(&it))?),
                 "from" => asked.from = Some(instant(&value).map_err(|it| wrong(&it))?),
                 "to" => asked.to = Some(instant(&value).map_err(|it| wrong(&it))?),
-                "atSequence" => {
+                AT_SEQUENCE => {
                     let expected =
                         || wrong(&format_args!("expected a number, got `{}`", cut(&value)));
                     asked.at_sequence = Some(value.parse().map_err(|_| expected())?);
@@ -200,11 +201,15 @@ pub(in crate::rest) async fn show(
     let (query, step) = Asked::read(query.as_deref().unwrap_or_default())?.query()?;
     let request = door.request(&session, &headers);
     let models = request.read(Model::Billing).await?;
-    let principal = request.principal();
+    let (principal, at) = (request.principal(), query.at_sequence);
     Ok(Json(match step {
-        None => Report::of(usage::totals(&models, principal, &query).await?, Rows::Totals),
+        None => {
+            let report = usage::totals(&models, principal, &query).await;
+            Report::of(request.at_sequence(AT_SEQUENCE, at, report).await?, Rows::Totals)
+        }
         Some(step) => {
-            Report::of(usage::series(&models, principal, &query, step).await?, Rows::Series)
+            let report = usage::series(&models, principal, &query, step).await;
+            Report::of(request.at_sequence(AT_SEQUENCE, at, report).await?, Rows::Series)
         }
     }))
 }
