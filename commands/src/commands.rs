@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 use vault::Keyring;
 
+use crate::away::Away;
 use crate::clock::Clock;
 use crate::identities::Fingerprinter;
 use crate::large::Underway;
@@ -287,7 +288,7 @@ impl Commands {
                 applied.changed().await.map_err(|_| stopping())?;
             }
         };
-        let late = |_| CommandError::Unavailable("the tenant is not created yet".to_owned());
+        let late = |_| CommandError::Unavailable(Away::Tenant);
         tokio::time::timeout(within, waiting).await.map_err(late)?
     }
 
@@ -351,10 +352,11 @@ impl Commands {
             reason: format!("there is no tenant {tenant}"),
         })?;
         let index = usize::try_from(partition.0).expect("a partition's number is small");
-        self.0
-            .owners
-            .get(index)
-            .ok_or_else(|| CommandError::Unavailable(format!("partition {partition} is not here")))
+        self.0.owners.get(index).ok_or_else(|| {
+            let partition = partition.0;
+            tracing::error!(partition, %tenant, "the log has no such partition");
+            CommandError::Unavailable(Away::Log)
+        })
     }
 
     /// Leaves what follows undone from now on.
@@ -423,7 +425,10 @@ impl Commands {
 
     /// What the operator sells.
     async fn operator_terms(&self, plan: PlanId, version: Option<u32>) -> Result<Sold, NoTerms> {
-        let unavailable = |it: CommandError| NoTerms::Unavailable(it.to_string());
+        let unavailable = |it| match it {
+            CommandError::Unavailable(away) => NoTerms::Unavailable(away),
+            _ => NoTerms::Unavailable(Away::Owner),
+        };
         let sold = self.owner_of(TenantId::SYSTEM).map_err(unavailable)?.read(move |state| {
             let state = state.aggregate::<Plan>(TenantId::SYSTEM, plan);
             state.cloned().unwrap_or_default().sell(plan, version)
@@ -440,12 +445,12 @@ pub(crate) async fn ask(owner: &Handle, prepared: Box<Prepared>) -> Result<Reply
         Ok(()) => {}
         Err(Refused::Full(_, retry_after)) => return Err(CommandError::Busy { retry_after }),
         Err(Refused::Elsewhere(_)) => return Err(CommandError::NotOwner(owner.partition)),
-        Err(Refused::Shut(_, reason)) => return Err(CommandError::Unavailable(reason)),
+        Err(Refused::Shut(_, away)) => return Err(CommandError::Unavailable(away)),
     }
     // An owner that goes away without an answer may have appended the request.
     answer.await.map_err(|_| CommandError::Unknown)
 }
 
 fn stopping() -> CommandError {
-    CommandError::Unavailable("it is shutting down".to_owned())
+    CommandError::Unavailable(Away::Process)
 }

@@ -13,6 +13,7 @@ use domain::usage::{self, Verdict};
 use event_log::{Attribute, EventLog, Partition, Position, Recorded};
 use vault::TenantKeys;
 
+use crate::away::Away;
 use crate::record::{Header, ReadError, decode};
 use crate::request::{CommandError, EventSummary, Outcome, Repetition};
 
@@ -54,11 +55,15 @@ pub(crate) async fn recall(
         let mut reader = log.read(partition, remembered.position).await?;
         reader.next(1).await
     };
-    let records = records.await.map_err(|it| CommandError::Unavailable(it.to_string()))?;
+    let records = records.await.map_err(|error| {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(partition = partition.0, error, "the log does not give an outcome");
+        CommandError::Unavailable(Away::Log)
+    })?;
     outcome(partition, &records, keys).map_err(|error| {
         let error = &error as &dyn std::error::Error;
         tracing::error!(error, position = remembered.position.0, "an outcome cannot be read");
-        CommandError::Unavailable("the remembered outcome cannot be read".to_owned())
+        CommandError::Unavailable(Away::Outcome)
     })
 }
 

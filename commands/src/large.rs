@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tracing::Instrument as _;
 use vault::{BlobStore, Hold, Keyring, TenantKeys};
 
+use crate::away::Away;
 use crate::commands::Commands;
 use crate::prepare::Prepared;
 use crate::request::{CommandError, IdempotencyKey, Outcome};
@@ -198,7 +199,7 @@ async fn store(
     for content in content {
         if let Err(error) = keyring.blobs().put(keys, content.as_bytes(), hold).await {
             tracing::error!(error = &error as &dyn std::error::Error, "content was not stored");
-            return Err(CommandError::Unavailable(error.to_string()));
+            return Err(CommandError::Unavailable(Away::Vault));
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::fmt;
 use domain::{Level, directory};
 
 use crate::Commands;
+use crate::away::Away;
 use crate::prepare::{Ask, Prepared};
 use crate::request::CommandError;
 use crate::settings::Settings;
@@ -85,11 +86,15 @@ impl Commands {
     /// [`CommandError::Unavailable`] if the log cannot tell.
     pub async fn processes(&self) -> Result<Vec<Process>, CommandError> {
         let said = self.inner().log.members().await;
-        let said = said.map_err(|it| CommandError::Unavailable(it.to_string()))?;
+        let said = said.map_err(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the log does not say who takes part");
+            CommandError::Unavailable(Away::Log)
+        })?;
         match said.is_empty() {
             true if self.inner().is_shared => {
-                let nobody = "nobody has joined the owners of the log at present";
-                Err(CommandError::Unavailable(nobody.to_owned()))
+                // Not even this process has joined its owners at present.
+                Err(CommandError::Unavailable(Away::Owner))
             }
             true => Ok(vec![Process::own(&self.inner().settings)]),
             false => Ok(said.iter().map(|it| Process::of(it)).collect()),

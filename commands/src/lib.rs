@@ -9,6 +9,7 @@
 //! decided in the owner's loop (`owner::run`) by way of `handlers` over an overlay of the
 //! `state`, and becomes records in `record`.
 
+mod away;
 pub mod clock;
 mod commands;
 mod handlers;
@@ -31,6 +32,7 @@ mod timers;
 mod trace;
 mod views;
 
+pub use away::Away;
 pub use clock::{Clock, SystemClock};
 pub use commands::Commands;
 pub use level::{NotSpoken, Process};

@@ -38,6 +38,7 @@ use futures::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use vault::KeyringError;
 
+use crate::away::Away;
 use crate::commands::Commands;
 use crate::owner::Triggers;
 use crate::peers::Cause;
@@ -228,10 +229,7 @@ pub(crate) async fn react_to(commands: &Commands, cause: Cause) -> Result<(), Co
         let log = &commands.inner().log;
         // A reader would wait for what is not there.
         if position >= log.end(source).await? {
-            return Err(CommandError::Unavailable(format!(
-                "there is nothing at position {position} of partition {source} yet"
-            ))
-            .into());
+            return Err(CommandError::Unavailable(Away::State).into());
         }
         let mut reader = log.read(source, position).await?;
         for recorded in reader.next(1).await?.iter().filter(|it| it.position == position) {
@@ -254,7 +252,7 @@ pub(crate) async fn react_to(commands: &Commands, cause: Cause) -> Result<(), Co
                 error = cause,
                 "no reaction"
             );
-            CommandError::Unavailable(error.to_string())
+            CommandError::Unavailable(Away::Log)
         }
     })
 }

@@ -19,6 +19,7 @@ use event_log::{EventLog, Partition, Position};
 use tokio::sync::{oneshot, watch};
 use vault::Keyring;
 
+use crate::away::Away;
 use crate::clock::Clock;
 use crate::identities::{Fingerprinter, Identities};
 use crate::level::NotSpoken;
@@ -154,21 +155,28 @@ impl Handle {
         &self,
         question: impl FnOnce(&State) -> T + Send + 'static,
     ) -> Result<T, CommandError> {
-        let unavailable = |it: String| CommandError::Unavailable(it);
+        let partition = self.partition.0;
         let reading = async {
             let end = self.log.end(self.partition).await;
-            let end = end.map_err(|it| unavailable(it.to_string()))?;
+            let end = end.map_err(|error| {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(partition, error, "the log does not say where it ends");
+                CommandError::Unavailable(Away::Log)
+            })?;
             #[cfg(test)]
             let end = match self.sabotage {
                 Some(crate::settings::Sabotage::ReadAtOnce) => Position::START,
                 _ => end,
             };
             let mut applied = self.applied.clone();
-            let stopping = || unavailable("it is shutting down".to_owned());
+            let stopping = || CommandError::Unavailable(Away::Process);
             applied.wait_for(|it| *it >= end).await.map_err(|_| stopping())?;
             self.peek(question).await.ok_or_else(stopping)
         };
-        let late = |_| unavailable(format!("partition {} is behind the log", self.partition));
+        let late = |_| {
+            tracing::warn!(partition, "what was recorded last is not read here in time");
+            CommandError::Unavailable(Away::State)
+        };
         tokio::time::timeout(READ_MAX, reading).await.map_err(late)?
     }
 

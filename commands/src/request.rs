@@ -19,6 +19,8 @@ use event_log::{Partition, Position};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::away::Away;
+
 /// One request to change something.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -205,9 +207,9 @@ pub enum CommandError {
         /// When to try again, at the earliest.
         retry_after: Duration,
     },
-    /// The log cannot take anything at present; nothing was written. The operator must act.
+    /// Something is away; nothing was written. The operator must act; the log says on what.
     #[error("nothing can be recorded at present: {0}")]
-    Unavailable(String),
+    Unavailable(Away),
     /// Another process owns the partition; nothing was done here.
     #[error("partition {0} is owned by another process")]
     NotOwner(#[serde(with = "PartitionNumber")] Partition),

@@ -153,6 +153,9 @@ impl ApiError {
                 self.away().unwrap_or_else(fault)
             }
             Self::Read(error) => error.to_string(),
+            Self::Command(error @ CommandError::Unavailable(_)) => {
+                format!("{error}; ask again in {} s", UNAVAILABLE_RETRY_AFTER.as_secs())
+            }
             Self::Command(error) => error.to_string(),
             Self::Denied(error) => error.to_string(),
             Self::Token(error) => error.to_string(),
@@ -212,3 +215,6 @@ impl From<ApiError> for Error {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ use domain::usage::Verdict;
 use domain::{Event, Stream};
 use vault::{SealError, SubjectKeys};
 
+use crate::away::Away;
 use crate::identities::{Fingerprint, Identities, IdentitiesError, Pending};
 use crate::prepare::{Ask, Prepared};
 use crate::request::CommandError;
@@ -88,7 +89,7 @@ impl From<SealError> for Refusal {
             SealError::Erased(_) => rejected("SUBJECT_ERASED", &error),
             SealError::NoKey(_) | SealError::Forged(_) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "cannot seal");
-                Self::Caller(CommandError::Unavailable(error.to_string()))
+                Self::Caller(CommandError::Unavailable(Away::Vault))
             }
         }
     }
@@ -97,7 +98,7 @@ impl From<SealError> for Refusal {
 impl From<IdentitiesError> for Refusal {
     fn from(error: IdentitiesError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "the identity index failed");
-        Self::Caller(CommandError::Unavailable(error.to_string()))
+        Self::Caller(CommandError::Unavailable(Away::Identities))
     }
 }
 

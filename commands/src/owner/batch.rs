@@ -320,8 +320,10 @@ impl<'s> Batch<'s> {
         };
         let (sequence, previous) = (tally.sequence + 1, tally.link);
         let fact = Fact { stream, revision, sequence, place, event, previous };
-        let (id, record) =
-            self.writer.write(&origin, &fact, &prepared.keys).map_err(|it| unwritten(&it))?;
+        let (id, record) = self
+            .writer
+            .write(&origin, &fact, &prepared.keys)
+            .map_err(|it| unwritten(&it, prepared.command))?;
         self.overlay.advance(prepared.tenant, record.link());
         if is_trigger(event) {
             self.decisions.triggers.push(self.decisions.records.len());
@@ -333,13 +335,15 @@ impl<'s> Batch<'s> {
 
 /// What it means that an event cannot be written. Sizes are limited before, as exactly as they
 /// can be before sealing, so what is left is rare and the caller's to mend.
-fn unwritten(error: &WriteError) -> Refusal {
-    let reason = match error {
-        WriteError::Record(error) => error.to_string(),
-        WriteError::Encode(error) => {
-            tracing::error!(error = error as &dyn std::error::Error, "an event is not encodable");
-            error.to_string()
+fn unwritten(error: &WriteError, command: CommandId) -> Refusal {
+    Refusal::Caller(match error {
+        WriteError::Record(error) => {
+            CommandError::Rejected { code: "TOO_LARGE".into(), reason: error.to_string() }
         }
-    };
-    Refusal::Caller(CommandError::Rejected { code: "TOO_LARGE".into(), reason })
+        WriteError::Encode(error) => {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(%command, error, "an event is not encodable");
+            CommandError::Fault(command)
+        }
+    })
 }

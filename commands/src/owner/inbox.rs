@@ -12,6 +12,8 @@ use std::time::Duration;
 use domain::id::TenantId;
 use tokio::sync::Notify;
 
+use crate::away::Away;
+
 /// How many bytes a tenant may take in a turn before the next tenant has its own: 16 KiB.
 const TURN_BYTES: usize = 16 * 1024;
 
@@ -54,7 +56,7 @@ pub(crate) enum Refused<T> {
     /// The tenant's queue is full.
     Full(T, Duration),
     /// Nothing is taken at present, in words.
-    Shut(T, String),
+    Shut(T, Away),
     /// The partition is owned by another process.
     Elsewhere(T),
 }
@@ -92,7 +94,7 @@ enum Door {
     Elsewhere,
     Open,
     /// Turns requests away for now; reads are still taken.
-    Shut(String),
+    Shut(Away),
     /// For good: what waits is still handed out.
     Closed,
 }
@@ -124,11 +126,8 @@ impl<T: Waiting, R> Inbox<T, R> {
         match &queues.door {
             Door::Open => (),
             Door::Elsewhere => return Err(Refused::Elsewhere(item)),
-            Door::Shut(reason) => {
-                let reason = reason.clone();
-                return Err(Refused::Shut(item, reason));
-            }
-            Door::Closed => return Err(Refused::Shut(item, "it is shutting down".to_owned())),
+            Door::Shut(away) => return Err(Refused::Shut(item, *away)),
+            Door::Closed => return Err(Refused::Shut(item, Away::Process)),
         }
         let Bounds { waiting_requests_max, waiting_bytes_max, .. } = self.bounds;
         if let Some(queue) = queues.tenants.get(&item.tenant())
@@ -219,19 +218,19 @@ impl<T: Waiting, R> Inbox<T, R> {
     }
 
     /// Turns new requests away, saying why, until [`Inbox::open`].
-    pub(crate) fn shut(&self, reason: String) {
+    pub(crate) fn shut(&self, away: Away) {
         let mut queues = self.lock();
         if !matches!(queues.door, Door::Closed) {
-            queues.door = Door::Shut(reason);
+            queues.door = Door::Shut(away);
         }
     }
 
     /// The same for what waits too, in no particular order, until [`Inbox::let_in`]. Where
     /// another process decides, and at the end, the door stays as it is.
-    pub(crate) fn turn_away(&self, reason: &str) -> Vec<T> {
+    pub(crate) fn turn_away(&self, away: Away) -> Vec<T> {
         let mut queues = self.lock();
         if matches!(queues.door, Door::Open) {
-            queues.door = Door::Shut(reason.to_owned());
+            queues.door = Door::Shut(away);
         }
         queues.take_all()
     }

@@ -11,6 +11,7 @@ use event_log::Partition;
 
 use super::envelope::{Envelope, Read};
 use super::inbox::Inbox;
+use crate::away::Away;
 use crate::request::CommandError;
 
 /// How long a batch may take before whoever waits behind it is told to come back. In seconds: 5,
@@ -18,7 +19,7 @@ use crate::request::CommandError;
 const WAITING_MAX: Duration = Duration::from_secs(5);
 
 /// What those are told who waited in vain, and those who come until the batch is done.
-const REASON: &str = "the log, or the vault, has not answered for some seconds";
+const AWAY: Away = Away::LogOrVault;
 
 /// Does `work`: a batch of `partition`, with everything it takes to learn what became of it. If
 /// that takes too long, turns away what waits in `inbox`, and what comes, until it is done.
@@ -31,7 +32,7 @@ pub(super) async fn patiently<T>(
     if let Ok(done) = tokio::time::timeout(WAITING_MAX, &mut work).await {
         return done;
     }
-    let waiting = inbox.turn_away(REASON);
+    let waiting = inbox.turn_away(AWAY);
     tracing::warn!(
         partition = partition.0,
         requests = waiting.len(),
@@ -42,7 +43,7 @@ pub(super) async fn patiently<T>(
         // Whoever is to own the partition now can be asked at once.
         envelope.refuse(match inbox.is_elsewhere() {
             true => CommandError::NotOwner(partition),
-            false => CommandError::Unavailable(REASON.to_owned()),
+            false => CommandError::Unavailable(AWAY),
         });
     }
     let done = work.await;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::decisions::{Accepted, Decided, Open};
 use super::{Owner, StartError};
+use crate::away::Away;
 use crate::request::CommandError;
 
 /// How long to wait before claiming again, at first and at most.
@@ -24,7 +25,7 @@ const TOLD_MAX: Duration = Duration::from_secs(1);
 const HELD_MAX: Duration = Duration::from_secs(10);
 
 /// What those are told who ask for something in vain meanwhile.
-const NO_OWNER: &str = "the partition has no owner at present";
+const NO_OWNER: Away = Away::Owner;
 
 /// How often a request is decided anew after its batch was lost.
 const DECISIONS_MAX: u32 = 3;
@@ -108,7 +109,7 @@ impl Owner {
             let is_waited_for = !held.is_empty() && Instant::now() < until;
             if !is_waited_for && self.replica.inbox.is_closed() {
                 // Without a writer nothing that waits can be decided any more.
-                super::run::refuse_all(self.replica.inbox.take_all(), "it is shutting down");
+                super::run::refuse_all(self.replica.inbox.take_all(), Away::Process);
                 return;
             }
             let pause = PAUSE.0.saturating_mul(1 << attempts.min(10_u32)).min(PAUSE.1);
@@ -132,11 +133,11 @@ impl Owner {
         if let Ok(claimed) = tokio::time::timeout_at(until, &mut claim).await {
             return claimed;
         }
-        inbox.shut(NO_OWNER.to_owned());
+        inbox.shut(NO_OWNER);
         for Open { envelope, decided } in held.drain(..) {
             envelope.refuse(match may_be_written(&decided, fate) {
                 true => CommandError::Unknown,
-                false => CommandError::Unavailable(NO_OWNER.to_owned()),
+                false => CommandError::Unavailable(NO_OWNER),
             });
         }
         claim.await
@@ -152,7 +153,12 @@ impl Owner {
         }
         let (again, given_up): (Vec<_>, Vec<_>) =
             again.into_iter().partition(|it| it.attempts < DECISIONS_MAX);
-        super::run::refuse_all(given_up, "the log lost the request; nothing was written");
+        if !given_up.is_empty() {
+            let partition = self.replica.partition.0;
+            let requests = given_up.len();
+            tracing::error!(partition, requests, "the log lost requests again and again");
+        }
+        super::run::refuse_all(given_up, Away::Log);
         self.replica.inbox.give_back(again.into_iter());
     }
 

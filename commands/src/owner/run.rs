@@ -18,6 +18,7 @@ use super::inbox::Taken;
 use super::patience::patiently;
 use super::recovery::Fate;
 use super::term::Ended;
+use crate::away::Away;
 use crate::request::CommandError;
 #[cfg(test)]
 use crate::settings::Sabotage;
@@ -60,9 +61,9 @@ impl Owner {
         let began = Instant::now();
         let now = match self.time() {
             Ok(now) => now,
-            Err(behind) => {
+            Err(away) => {
                 self.rest_timers();
-                refuse_all(requests, &behind);
+                refuse_all(requests, away);
                 return 0;
             }
         };
@@ -139,8 +140,11 @@ impl Owner {
         if let Some(fate) = Fate::of(error) {
             return self.recover(open, fate).await;
         }
+        let (partition, requests) = (self.replica.partition.0, open.len());
+        let cause = error as &dyn std::error::Error;
+        tracing::error!(partition, requests, error = cause, "nothing of a batch was recorded");
         self.rest_timers();
-        refuse_all(open.into_iter().map(|it| it.envelope), &error.to_string());
+        refuse_all(open.into_iter().map(|it| it.envelope), Away::Log);
     }
 
     #[cfg(test)]
@@ -153,25 +157,27 @@ impl Owner {
     }
 
     /// The time to be recorded: the clock's, but never before what was recorded last.
-    fn time(&self) -> Result<DateTime<Utc>, String> {
+    fn time(&self) -> Result<DateTime<Utc>, Away> {
         let now = self.replica.parts.clock.now();
         // Stored with microseconds, so decided with microseconds too.
         let now = now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now);
         let behind = self.replica.state.recorded - now;
         if behind > CLOCK_BEHIND_MAX {
-            return Err(format!(
-                "the clock shows {now}, {} s before what was recorded last; set it right",
-                behind.num_seconds()
-            ));
+            tracing::error!(
+                partition = self.replica.partition.0,
+                clock.behind_s = behind.num_seconds(),
+                "the clock is before what was recorded last; set it right"
+            );
+            return Err(Away::Clock);
         }
         Ok(now.max(self.replica.state.recorded))
     }
 }
 
 /// Tells everybody that nothing was written.
-pub(super) fn refuse_all(envelopes: impl IntoIterator<Item = Envelope>, reason: &str) {
+pub(super) fn refuse_all(envelopes: impl IntoIterator<Item = Envelope>, away: Away) {
     for envelope in envelopes {
-        envelope.refuse(CommandError::Unavailable(reason.to_owned()));
+        envelope.refuse(CommandError::Unavailable(away));
     }
 }
 

@@ -1,12 +1,13 @@
 //! The keys under which personal texts are sealed, taken before anything is decided.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::id::{SubjectId, TenantId};
 use vault::SubjectKeys;
 
 use super::Owner;
 use super::envelope::Envelope;
+use crate::away::Away;
 use crate::request::{CommandError, Mode};
 
 impl Owner {
@@ -26,23 +27,22 @@ impl Owner {
         if wanted.is_empty() {
             return (requests, taken);
         }
-        let mut failed: HashMap<TenantId, String> = HashMap::new();
+        let mut failed: HashSet<TenantId> = HashSet::new();
         for (tenant, subjects) in wanted {
             match self.replica.parts.keyring.ensure_subjects(tenant, &subjects).await {
                 Ok(keys) => drop(taken.insert(tenant, keys)),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "no subject keys");
-                    failed.insert(tenant, error.to_string());
+                    failed.insert(tenant);
                 }
             }
         }
         let is_doomed = |it: &Envelope| {
-            !it.prepared.subjects.is_empty() && failed.contains_key(&it.prepared.tenant)
+            !it.prepared.subjects.is_empty() && failed.contains(&it.prepared.tenant)
         };
         let (doomed, requests): (Vec<_>, _) = requests.into_iter().partition(is_doomed);
         for request in doomed {
-            let reason = failed[&request.prepared.tenant].clone();
-            request.refuse(CommandError::Unavailable(reason));
+            request.refuse(CommandError::Unavailable(Away::Vault));
         }
         (requests, taken)
     }

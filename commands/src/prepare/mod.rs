@@ -26,6 +26,7 @@ use domain::{customer, directory, entity, location, meter, plan, subscription, t
 use uuid::Uuid;
 use vault::{Keyring, KeyringError, TenantKeys};
 
+use crate::away::Away;
 use crate::idempotency::RequestHash;
 use crate::identities::{Fingerprint, Fingerprinter};
 use crate::request::{CommandError, Mode, Request};
@@ -188,14 +189,14 @@ pub(crate) enum NoTerms {
     /// The plan is not sold.
     Rejected { code: &'static str, reason: String },
     /// The catalogue cannot be asked at present.
-    Unavailable(String),
+    Unavailable(Away),
 }
 
 impl From<NoTerms> for CommandError {
     fn from(missing: NoTerms) -> Self {
         match missing {
             NoTerms::Rejected { code, reason } => Self::Rejected { code: code.into(), reason },
-            NoTerms::Unavailable(reason) => Self::Unavailable(reason),
+            NoTerms::Unavailable(away) => Self::Unavailable(away),
         }
     }
 }
@@ -343,7 +344,7 @@ pub(crate) fn keyring_error(error: &KeyringError) -> CommandError {
         | KeyringError::Seal(_)
         | KeyringError::Vault(_) => {
             tracing::error!(error = error as &dyn std::error::Error, "the vault failed");
-            CommandError::Unavailable(error.to_string())
+            CommandError::Unavailable(Away::Vault)
         }
     }
 }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::installation::put;
+use crate::away::Away;
 use crate::request::{CommandError, EventSummary, Mode, Outcome, Repetition, Request};
 
 fn passed<T: Serialize + DeserializeOwned>(value: &T) -> T {
@@ -73,7 +74,7 @@ fn errors() -> Vec<CommandError> {
         CommandError::KeyReused("key".into()),
         CommandError::Busy { retry_after },
         CommandError::TooManyKeys { retry_after },
-        CommandError::Unavailable("the log is down".into()),
+        CommandError::Unavailable(Away::Log),
         CommandError::NotOwner(Partition(3)),
         CommandError::Unknown,
         CommandError::Fault(CommandId(Uuid::from_u128(8))),
@@ -117,6 +118,14 @@ fn every_error_passes_whole() {
     }
     let tags: BTreeSet<_> = errors().iter().map(tag).collect();
     assert_eq!(tags, variants::<CommandError>());
+}
+
+#[test]
+fn what_is_away_that_another_version_names_is_something_that_is_away() {
+    for said in ["the log is down: /var/lib/log", "notary"] {
+        let error = serde_json::from_value(json!({ "unavailable": said })).unwrap();
+        assert!(matches!(error, CommandError::Unavailable(Away::Other)), "{error:?}");
+    }
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! A process that can ask no other, on a log that others could share.
 //!
 //! It is given its partitions some moments after it has joined, so a request waits for that. Where
-//! that does not come about, the answer says which setting is missing.
+//! that does not come about, the log says which setting is missing.
 
 use std::time::Duration;
 
-use commands::{CommandError, Outcome, Request};
+use commands::{Away, CommandError, Outcome, Request};
 use domain::Principal;
 use event_log::Partition;
 use tokio::time::{Instant, timeout};
@@ -37,7 +37,13 @@ pub(crate) async fn submit(
 }
 
 fn not_owned(here: &Context, partition: Partition) -> CommandError {
-    CommandError::Unavailable(match announced(&here.log().owners().borrow(), partition) {
+    tracing::warn!(why = missing(here, partition), "nobody has decided what was asked");
+    CommandError::Unavailable(Away::Owner)
+}
+
+/// What the operator has to mend.
+pub(super) fn missing(here: &Context, partition: Partition) -> String {
+    match announced(&here.log().owners().borrow(), partition) {
         Some(address) => format!(
             "partition {partition} is owned by the process at `{address}`, and this one can ask no \
              other: its setting `cluster.listen` is empty"
@@ -47,5 +53,5 @@ fn not_owned(here: &Context, partition: Partition) -> CommandError {
              joining the owners of the log; if there are others, set `cluster.listen`, which is \
              empty here, for all of them"
         ),
-    })
+    }
 }

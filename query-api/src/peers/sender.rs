@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use commands::{Cause, CommandError, Mode, Outcome, Peers, Request};
+use commands::{Away, Cause, CommandError, Mode, Outcome, Peers, Request};
 use event_log::{Owners, Partition};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -108,7 +107,8 @@ impl Sender {
                 return Err(CommandError::Unknown);
             }
             if Instant::now() >= until {
-                let unavailable = CommandError::Unavailable(why);
+                tracing::warn!(why, "nobody has decided what was asked");
+                let unavailable = CommandError::Unavailable(Away::Owner);
                 return Err(if lost { CommandError::Unknown } else { unavailable });
             }
             // Nobody announces anything any more: the log is closed.
@@ -183,7 +183,10 @@ impl Peers for Sender {
         let body = serde_json::to_vec(&cause).expect("a cause is plain data").into();
         match self.attempt(owner, REACTIONS, None, body).await {
             Attempt::Answered(answer) => answer,
-            Attempt::NotThere(why) => Err(CommandError::Unavailable(why)),
+            Attempt::NotThere(why) => {
+                tracing::warn!(why, "nobody has done what follows from an event");
+                Err(CommandError::Unavailable(Away::Owner))
+            }
             Attempt::Lost | Attempt::Moved => Err(CommandError::Unknown),
         }
     }
@@ -215,20 +218,12 @@ fn after_a_loss(
     }
 }
 
-/// What a peer's refusal says.
-#[derive(Deserialize)]
-struct Refusal {
-    detail: String,
-}
-
 fn read<T: DeserializeOwned>(address: &str, carried: &Carried) -> Attempt<T> {
-    let detail = || match serde_json::from_slice::<Refusal>(&carried.body) {
-        Ok(refusal) => refusal.detail,
-        Err(_) => format!("status {}", carried.status),
-    };
-    let unavailable = |what: &str| {
-        let why = format!("the process at `{address}`, which decides this, {what}: {}", detail());
-        Attempt::Answered(Err(CommandError::Unavailable(why)))
+    // What it says in words may repeat what was asked, which is not for the log.
+    let unavailable = |away: Away| {
+        let status = carried.status;
+        tracing::warn!(peer.address = address, status, %away, "a peer does not take a request");
+        Attempt::Answered(Err(CommandError::Unavailable(away)))
     };
     match carried.status {
         200 => match serde_json::from_slice(&carried.body) {
@@ -239,10 +234,9 @@ fn read<T: DeserializeOwned>(address: &str, carried: &Carried) -> Attempt<T> {
                 Attempt::Lost
             }
         },
-        400 | 404 | 405 => unavailable("does not understand the request"),
-        413 => unavailable("takes no request that is so large"),
-        401 => unavailable("does not accept the credential"),
-        421 => Attempt::NotThere(format!("`{address}`: {}", detail())),
+        400 | 404 | 405 | 413 => unavailable(Away::Version),
+        401 => unavailable(Away::Owner),
+        421 => Attempt::NotThere(format!("the process at `{address}` does not own it any more")),
         503 => Attempt::Answered(Err(CommandError::Busy { retry_after: AFTER_BUSY })),
         status => {
             tracing::warn!(peer.address = address, status, "a peer failed");

@@ -93,7 +93,8 @@ impl From<EngineError> for Problem {
             }
             _ => {
                 tracing::error!(error = ?error, "an operation on a read model failed");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", error.to_string())
+                let detail = "internal fault; the operator's log says more";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", detail)
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use commands::{CommandError, Commands, SystemClock};
+use commands::{Away, CommandError, Commands, SystemClock};
 use event_log::EventLog;
 use projections::Projections;
 use projections::temporary::{Kind, Temporary};
@@ -42,12 +42,9 @@ impl Bare {
         Self { context, _folder: folder, _place: place }
     }
 
-    async fn refused(&self, two: &Two) -> String {
+    async fn refused(&self, two: &Two) -> CommandError {
         let refused = alone::submit(&self.context, &two.session.principal, rename("No"), AT_ONCE);
-        match refused.await.unwrap_err() {
-            CommandError::Unavailable(why) => why,
-            other => panic!("{other:?}"),
-        }
+        refused.await.unwrap_err()
     }
 }
 
@@ -55,7 +52,9 @@ impl Bare {
 async fn a_request_waits_until_its_partition_is_given_to_a_process_that_is_alone() {
     let two = Two::start().await;
     let bare = Bare::start(&two).await;
-    let why = bare.refused(&two).await;
+    let refused = bare.refused(&two).await;
+    assert!(matches!(refused, CommandError::Unavailable(Away::Owner)), "{refused:?}");
+    let why = alone::missing(&bare.context, ITS);
     assert!(why.contains(&two.one.address) && why.contains("`cluster.listen` is empty"), "{why}");
 
     let waiting = alone::submit(&bare.context, &two.session.principal, rename("Given"), SOON);

@@ -1,0 +1,50 @@
+//! What is away where nothing can be recorded, in words for callers.
+//!
+//! What the log, the vault or another process said of it is for the operator, whose log has it:
+//! none of these can carry a text.
+
+use serde::{Deserialize, Serialize};
+
+/// What is away. Processes of two versions may tell each other: what one does not know is
+/// [`Away::Other`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+pub enum Away {
+    /// The log.
+    #[error("the log does not answer, or takes nothing")]
+    Log,
+    /// The vault.
+    #[error("the vault does not answer")]
+    Vault,
+    /// One of both.
+    #[error("the log, or the vault, has not answered for some seconds")]
+    LogOrVault,
+    /// The index of usage identities.
+    #[error("the index of what was used cannot be read")]
+    Identities,
+    /// The outcome of an earlier request.
+    #[error("the remembered outcome of the request cannot be read")]
+    Outcome,
+    /// What was recorded and is not read yet.
+    #[error("what was recorded last has not been read here yet")]
+    State,
+    /// A tenant that was registered a moment ago.
+    #[error("the tenant is not created yet")]
+    Tenant,
+    /// A clock that is right.
+    #[error("the clock of the process that decides this is wrong")]
+    Clock,
+    /// Whoever decides.
+    #[error("no process that decides this can be asked")]
+    Owner,
+    /// A process of the same version.
+    #[error("the process that decides this is of another version and does not understand it")]
+    Version,
+    /// The process, for it stops.
+    #[error("the process that was asked is shutting down")]
+    Process,
+    /// Something that this version knows nothing of.
+    #[error("a part of Callboard does not answer")]
+    #[serde(other)]
+    Other,
+}
