@@ -4,9 +4,13 @@
 //! with what is derived from the row before, and only the differences are written. Versions are
 //! written for every event. While the catalog is filled for the first time, the tables that are
 //! searched are left out, and [`filled`] derives them at the end.
+//!
+//! A batch of small events may touch any number of entities whose content is large: so what is
+//! large is loaded for as many of them at a time as fit into memory ([`groups`]).
 
 mod derived;
 mod filled;
+pub(crate) mod groups;
 mod load;
 mod seen;
 mod write;
@@ -26,7 +30,6 @@ use crate::engine::change::{Change, EntityChange, EntityFate};
 use crate::engine::checkpoint::Stage;
 use crate::engine::fact::{Fact, Unfit};
 use crate::engine::fold::{ApplyError, by_tenant};
-use crate::large;
 use crate::store::Connection;
 use derived::Derived;
 use load::Existing;
@@ -49,7 +52,9 @@ struct Touched<'a> {
 
 enum State<'a> {
     /// This is said about it.
-    Put { descriptor: std::borrow::Cow<'a, StoredDescriptor>, location: Option<LocationId> },
+    Put { descriptor: &'a StoredDescriptor, location: Option<LocationId> },
+    /// Its location has changed; what was said about it last is loaded with its group.
+    Follows { location: LocationId },
     /// It is no longer in the catalog.
     Gone,
 }
@@ -65,47 +70,7 @@ struct Source {
 /// Locations by what is true of them at the end of a batch; none if they are gone.
 type Sources = HashMap<(TenantId, LocationId), Option<Source>>;
 
-/// How much large content is held at a time, unless one entity has more. In bytes: 32 MiB.
-const LARGE_BYTES_MAX: usize = 32 * 1024 * 1024;
-
 pub(crate) async fn apply(
-    keyring: &Keyring,
-    connection: &mut Connection,
-    facts: &[Fact],
-    stage: Stage,
-) -> Result<Vec<Change>, ApplyError> {
-    let mut changes = Vec::new();
-    for part in parts(facts) {
-        changes.extend(apply_part(keyring, connection, part, stage).await?);
-    }
-    Ok(changes)
-}
-
-/// A batch in parts whose large contents together fit into memory.
-fn parts(facts: &[Fact]) -> impl Iterator<Item = &[Fact]> {
-    let mut bytes = facts.first().map_or(0, large_bytes);
-    facts.chunk_by(move |_, next| {
-        bytes += large_bytes(next);
-        let fits = bytes <= LARGE_BYTES_MAX;
-        if !fits {
-            bytes = large_bytes(next);
-        }
-        fits
-    })
-}
-
-/// What an event's entity has outside of the log. In bytes.
-fn large_bytes(fact: &Fact) -> usize {
-    match &fact.event {
-        Some(domain::Event::Entity(
-            entity::Event::Registered { descriptor, .. }
-            | entity::Event::Updated { descriptor, .. },
-        )) => large::bytes(&descriptor.large),
-        _ => 0,
-    }
-}
-
-async fn apply_part(
     keyring: &Keyring,
     connection: &mut Connection,
     facts: &[Fact],
@@ -116,23 +81,30 @@ async fn apply_part(
     let (changed_sources, by_location) = changed_sources(facts)?;
     write::locations(connection, &changed_sources).await?;
     let mut existing = load::by_id(connection, touched.keys().copied(), stage).await?;
-    let followers = load::followers(connection, changed_sources.keys().copied()).await?;
-    for (key, follower) in followers {
+    let locations = changed_sources.keys().copied();
+    for (key, follower) in load::followers(connection, locations, stage).await? {
         // One that this batch says something about is derived anew anyway.
-        if let Some(location) = follower.existing.location
+        if let Some(location) = follower.location
             && let Some(fact) = by_location.get(&(key.0, location))
             && !touched.contains_key(&key)
         {
-            let descriptor = std::borrow::Cow::Owned(follower.descriptor);
-            let state = State::Put { descriptor, location: Some(location) };
-            touched.insert(key, Touched { fact, began: None, state });
-            existing.insert(key, follower.existing);
+            touched.insert(key, Touched { fact, began: None, state: State::Follows { location } });
+            existing.insert(key, follower);
         }
     }
     let sources = load::sources(connection, &touched, changed_sources).await?;
-    let entities = derive_all(keyring, &touched, &existing, &sources).await?;
-    write::entities(connection, &entities, &existing, stage).await?;
-    Ok(changes(facts, &entities, &existing))
+    let mut changed = HashMap::new();
+    for group in groups::of(touched, &existing, stage) {
+        let before = group.keys().filter_map(|it| existing.remove_entry(it)).collect();
+        let before = load::documents(connection, before, stage).await?;
+        #[cfg(test)]
+        groups::note_held(&before);
+        let descriptors = load::descriptors(connection, &group).await?;
+        let outcomes = derive_all(keyring, &group, &descriptors, &before, &sources).await?;
+        write::entities(connection, &outcomes, &before, stage).await?;
+        note(&mut changed, &outcomes, &before);
+    }
+    Ok(told(facts, changed))
 }
 
 /// An entity as it is after the batch; none if it is not in the catalog.
@@ -155,11 +127,9 @@ fn touched(facts: &[Fact]) -> Result<BTreeMap<Key, Touched<'_>>, Unfit> {
         let before = touched.get(&key).and_then(|it| it.began);
         let (began, state) = match event {
             entity::Event::Registered { uid, location, descriptor, .. } => {
-                let descriptor = std::borrow::Cow::Borrowed(descriptor);
                 (Some((*uid, fact.at)), State::Put { descriptor, location: *location })
             }
             entity::Event::Updated { location, descriptor, .. } => {
-                let descriptor = std::borrow::Cow::Borrowed(descriptor);
                 (before, State::Put { descriptor, location: *location })
             }
             entity::Event::Deregistered { .. } => (None, State::Gone),
@@ -198,20 +168,29 @@ fn changed_sources(facts: &[Fact]) -> Result<ChangedSources<'_>, Unfit> {
 async fn derive_all<'a>(
     keyring: &Keyring,
     touched: &BTreeMap<Key, Touched<'a>>,
+    descriptors: &HashMap<Key, StoredDescriptor>,
     existing: &HashMap<Key, Existing>,
     sources: &Sources,
 ) -> Result<Outcomes<'a>, ApplyError> {
     let mut outcomes = BTreeMap::new();
     let mut keys = derived::Keys::new(keyring);
     for (key, it) in touched {
-        let derived = match &it.state {
+        let said = match &it.state {
             State::Gone => None,
-            State::Put { descriptor, location } => {
+            State::Put { descriptor, location } => Some((*descriptor, *location)),
+            State::Follows { location } => {
+                let Some(descriptor) = descriptors.get(key) else { continue };
+                Some((descriptor, Some(*location)))
+            }
+        };
+        let derived = match said {
+            None => None,
+            Some((descriptor, location)) => {
                 let taken = keys.open(it.fact, descriptor).await?;
                 let source = location.map(|location| sources.get(&(key.0, location)));
                 let source = source.map(|it| it.and_then(Option::as_ref));
                 let registration = Registration::of(it, existing.get(key));
-                derived::derive(it.fact, descriptor, &taken, *location, source, registration)?
+                derived::derive(it.fact, descriptor, &taken, location, source, registration)?
             }
         };
         outcomes.insert(*key, Outcome { fact: it.fact, derived });
@@ -257,13 +236,12 @@ impl Registration {
     }
 }
 
-/// What became visible, per tenant.
-fn changes(
-    facts: &[Fact],
+/// Takes down what became visible, per tenant.
+fn note(
+    changed: &mut HashMap<TenantId, Vec<EntityChange>>,
     outcomes: &Outcomes<'_>,
     existing: &HashMap<Key, Existing>,
-) -> Vec<Change> {
-    let mut entities: HashMap<TenantId, Vec<EntityChange>> = HashMap::new();
+) {
     for (key, it) in outcomes {
         let before = existing.get(key);
         let (reference, fate) = match (&it.derived, before) {
@@ -274,9 +252,8 @@ fn changes(
         };
         let reference = reference.clone();
         let change = EntityChange { id: key.1, reference, fate, sequence: it.fact.sequence };
-        entities.entry(key.0).or_default().push(change);
+        changed.entry(key.0).or_default().push(change);
     }
-    told(facts, entities)
 }
 
 /// The changes of each tenant, at the last of its `facts`.

@@ -1,6 +1,7 @@
 //! Entities whose descriptors are too large for events.
 
 use domain::catalog::StoredDescriptor;
+use domain::catalog::limits::DESCRIPTOR_BYTES_MAX;
 use domain::entity;
 use domain::id::EntityUid;
 
@@ -9,6 +10,7 @@ use crate::ReadError;
 use crate::catalog::entities::Selection;
 use crate::catalog::filter::Filter;
 use crate::catalog::history;
+use crate::catalog::writer::groups::{BYTES_MAX, HELD_MAX};
 
 fn api(bytes: usize, tag: &str) -> Value {
     let spec = json!({
@@ -35,6 +37,7 @@ on_each_kind! {
     all_of_it_is_shown_now_and_of_then_also_after_a_rebuild
     content_that_is_lost_or_of_another_tenant_parks_its_tenant_and_nobody_else
     one_operation_reads_so_much_and_no_more
+    small_changes_of_many_large_entities_hold_a_few_of_them_at_a_time
 }
 
 async fn all_of_it_is_shown_now_and_of_then_also_after_a_rebuild(on: Kind) {
@@ -84,6 +87,55 @@ async fn content_that_is_lost_or_of_another_tenant_parks_its_tenant_and_nobody_e
     world.history.stored(tenant(1), &large).await;
     assert_eq!(projections.resume(Model::Catalog, tenant(1)).await.unwrap(), None);
     assert_eq!(shown(&models).await.1, [Some(large)]);
+    projections.stop().await;
+}
+
+async fn small_changes_of_many_large_entities_hold_a_few_of_them_at_a_time(on: Kind) {
+    let mut world = World::new(on).await;
+    // Together more than may be held.
+    let each = DESCRIPTOR_BYTES_MAX - 10_000;
+    let count = BYTES_MAX / each + 1;
+    let named = |index: usize, bytes: usize| {
+        let mut api = api(bytes, "it");
+        api["metadata"]["name"] = json!(format!("api-{index}"));
+        api
+    };
+    let location = LocationId(Uuid::from_u128(7));
+    let located = |event| (Stream::Location(location), Event::Location(event));
+    let target = "https://example.com".to_owned();
+    let event = location::Event::Registered { kind: LocationKind::Url, target };
+    world.history.command(tenant(1), &[located(event)]);
+    for index in 0..count {
+        world.history.register(tenant(1), &named(index, each), Some(location)).await;
+    }
+    let (projections, models) = world.read().await;
+    let shown = async || {
+        let mut bytes = Vec::new();
+        for index in 0..count {
+            let models = projections.models();
+            let reference = format!("api:default/api-{index}");
+            let found = entities::find(&models, &member(), &reference).await.unwrap().unwrap();
+            let document = found.document();
+            let orphan = &document["metadata"]["annotations"]["backstage.io/orphan"];
+            bytes.push((document["spec"]["definition"].as_str().unwrap().len(), orphan == "true"));
+        }
+        bytes
+    };
+    assert_eq!(shown().await, vec![(each, false); count]);
+
+    world.history.command(tenant(1), &[located(location::Event::Deregistered {})]);
+    let position = world.history.append().await;
+    models.wait_for(&[Model::Catalog], Partition(0), position, PATIENCE).await.unwrap();
+    assert_eq!(shown().await, vec![(each, true); count]);
+
+    for index in 0..count {
+        world.history.update(tenant(1), &named(index, 10), None).await;
+    }
+    let position = world.history.append().await;
+    models.wait_for(&[Model::Catalog], Partition(0), position, PATIENCE).await.unwrap();
+    assert_eq!(shown().await, vec![(10, false); count]);
+    let held = HELD_MAX.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((each..=BYTES_MAX).contains(&held), "{held} bytes were held");
     projections.stop().await;
 }
 

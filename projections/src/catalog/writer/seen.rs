@@ -57,12 +57,13 @@ pub(crate) async fn changes_by(
     }
     // Those that follow a location which changed.
     let (sources, by_location) = changed_sources(facts)?;
-    for (key, it) in load::followers(connection, sources.keys().copied()).await? {
-        if let Some(location) = it.existing.location
+    let locations = sources.keys().copied();
+    for (key, it) in load::followers(connection, locations, Stage::Filling).await? {
+        if let Some(location) = it.location
             && let Some(fact) = by_location.get(&(key.0, location))
             && !runs.contains_key(&key)
         {
-            let (reference, fate) = (it.existing.reference, EntityFate::Updated);
+            let (reference, fate) = (it.reference, EntityFate::Updated);
             let change = EntityChange { id: key.1, reference, fate, sequence: fact.sequence };
             entities.entry(key.0).or_default().push(change);
         }

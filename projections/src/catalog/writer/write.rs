@@ -114,7 +114,8 @@ pub(super) async fn entities(
             None => gone.push(entity),
         }
         if stage == Stage::Filled {
-            let before = before.map(|it| indexed(&it.document)).transpose()?.unwrap_or_default();
+            let before = before.and_then(|it| it.document.as_deref());
+            let before = before.map(indexed).transpose()?.unwrap_or_default();
             let after = outcome.derived.as_ref().map(|it| index(&it.document)).unwrap_or_default();
             differences.add(key.0, reference, &before, &after);
         }
