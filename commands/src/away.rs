@@ -16,9 +16,6 @@ pub enum Away {
     /// The vault.
     #[error("the vault does not answer")]
     Vault,
-    /// One of both.
-    #[error("the log, or the vault, has not answered for some seconds")]
-    LogOrVault,
     /// The index of usage identities.
     #[error("the index of what was used cannot be read")]
     Identities,

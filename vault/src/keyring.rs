@@ -119,13 +119,19 @@ impl Keyring {
         &self.0.blobs
     }
 
+    /// The keys of a tenant, if they are in memory. For whoever may not wait for the vault.
+    #[must_use]
+    pub fn tenant_in_memory(&self, tenant: TenantId) -> Option<TenantKeys> {
+        self.0.tenants.get(&tenant)
+    }
+
     /// The keys of a tenant, made on first use.
     ///
     /// # Errors
     ///
     /// [`KeyringError::TenantErased`] if they were destroyed, or a fault of the storage.
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantKeys, KeyringError> {
-        if let Some(keys) = self.0.tenants.get(&tenant) {
+        if let Some(keys) = self.tenant_in_memory(tenant) {
             return Ok(keys);
         }
         let began = self.0.tenants.begin();

@@ -2,8 +2,10 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +21,8 @@ use crate::port::{
 pub struct MemoryVault {
     contents: Mutex<Contents>,
     is_away: AtomicBool,
+    /// Who waits for it while it says nothing.
+    silent: Mutex<Option<Vec<Waker>>>,
 }
 
 #[derive(Debug, Default)]
@@ -36,12 +40,30 @@ impl MemoryVault {
         self.is_away.store(true, Ordering::Release);
     }
 
-    /// Has everything again that it had before it left.
-    pub fn come_back(&self) {
-        self.is_away.store(false, Ordering::Release);
+    /// Says nothing from now on, as one whose database takes connections and does not answer.
+    pub fn fall_silent(&self) {
+        self.waiting().get_or_insert_default();
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Contents>, VaultError> {
+    /// Has everything again that it had before it left or fell silent.
+    pub fn come_back(&self) {
+        self.is_away.store(false, Ordering::Release);
+        self.waiting().take().into_iter().flatten().for_each(Waker::wake);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Vec<Waker>>> {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn lock(&self) -> Result<MutexGuard<'_, Contents>, VaultError> {
+        let heard = poll_fn(|context| match &mut *self.waiting() {
+            Some(waiting) => {
+                waiting.push(context.waker().clone());
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        });
+        heard.await;
         if self.is_away.load(Ordering::Acquire) {
             let error = std::io::Error::other("it has left, as a test wants it");
             return Err(failed("looking for itself")(error));
@@ -62,7 +84,7 @@ impl Contents {
 #[async_trait]
 impl Keys for MemoryVault {
     async fn get(&self, names: &[KeyName]) -> Result<Vec<Option<Slot>>, VaultError> {
-        let contents = self.lock()?;
+        let contents = self.lock().await?;
         Ok(names.iter().map(|it| contents.slot(*it)).collect())
     }
 
@@ -70,7 +92,7 @@ impl Keys for MemoryVault {
         &self,
         candidates: &[(KeyName, Wrapped)],
     ) -> Result<Vec<Slot>, VaultError> {
-        let mut contents = self.lock()?;
+        let mut contents = self.lock().await?;
         let slots = candidates.iter().map(|(name, candidate)| {
             contents.slot(*name).unwrap_or_else(|| {
                 let slot = Slot::Held(candidate.clone());
@@ -86,12 +108,12 @@ impl Keys for MemoryVault {
         tenant: TenantId,
         subject: SubjectId,
     ) -> Result<(), VaultError> {
-        self.lock()?.keys.insert(KeyName::Subject(tenant, subject), Slot::Destroyed);
+        self.lock().await?.keys.insert(KeyName::Subject(tenant, subject), Slot::Destroyed);
         Ok(())
     }
 
     async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        let mut contents = self.lock()?;
+        let mut contents = self.lock().await?;
         contents.keys.retain(|it, _| it.parent() != Some(KeyName::Tenant(tenant)));
         contents.keys.insert(KeyName::Tenant(tenant), Slot::Destroyed);
         Ok(())
@@ -107,7 +129,7 @@ impl Blobs for MemoryVault {
         sealed: Bytes,
         hold: Hold,
     ) -> Result<(), VaultError> {
-        let mut contents = self.lock()?;
+        let mut contents = self.lock().await?;
         if let Entry::Vacant(entry) = contents.blobs.entry((tenant, name)) {
             entry.insert(sealed);
             contents.loose.insert((tenant, name), HashSet::new());
@@ -119,12 +141,12 @@ impl Blobs for MemoryVault {
     }
 
     async fn keep(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
-        self.lock()?.loose.retain(|it, holds| it.0 != tenant || !holds.contains(&hold));
+        self.lock().await?.loose.retain(|it, holds| it.0 != tenant || !holds.contains(&hold));
         Ok(())
     }
 
     async fn release(&self, tenant: TenantId, hold: Hold) -> Result<(), VaultError> {
-        let mut contents = self.lock()?;
+        let mut contents = self.lock().await?;
         let Contents { blobs, loose, .. } = &mut *contents;
         loose.retain(|it, holds| {
             let is_last = it.0 == tenant && holds.remove(&hold) && holds.is_empty();
@@ -137,11 +159,11 @@ impl Blobs for MemoryVault {
     }
 
     async fn get(&self, tenant: TenantId, name: BlobName) -> Result<Option<Bytes>, VaultError> {
-        Ok(self.lock()?.blobs.get(&(tenant, name)).cloned())
+        Ok(self.lock().await?.blobs.get(&(tenant, name)).cloned())
     }
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        let mut contents = self.lock()?;
+        let mut contents = self.lock().await?;
         contents.blobs.retain(|it, _| it.0 != tenant);
         contents.loose.retain(|it, _| it.0 != tenant);
         Ok(())
@@ -151,7 +173,7 @@ impl Blobs for MemoryVault {
 #[async_trait]
 impl Cursors for MemoryVault {
     async fn get(&self, name: &CursorName) -> Result<Option<String>, VaultError> {
-        Ok(self.lock()?.cursors.get(name).cloned())
+        Ok(self.lock().await?.cursors.get(name).cloned())
     }
 
     async fn advance(
@@ -160,7 +182,7 @@ impl Cursors for MemoryVault {
         expected: Option<&str>,
         next: &str,
     ) -> Result<Moved, VaultError> {
-        let mut contents = self.lock()?;
+        let mut contents = self.lock().await?;
         let stands = contents.cursors.get(name).cloned();
         if stands.as_deref() != expected {
             return Ok(Moved::Elsewhere(stands));
@@ -170,7 +192,7 @@ impl Cursors for MemoryVault {
     }
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        self.lock()?.cursors.retain(|it, _| it.tenant != tenant);
+        self.lock().await?.cursors.retain(|it, _| it.tenant != tenant);
         Ok(())
     }
 }

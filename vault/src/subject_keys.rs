@@ -1,4 +1,4 @@
-//! The keys of some persons and customers of one tenant, taken from the vault for a batch.
+//! The keys of some persons and customers of one tenant, taken from the vault for a request.
 //!
 //! Sealing and unsealing are synchronous, so that a decision can be sealed between deciding
 //! and appending. A key that was destroyed is known to be, and never made again.
@@ -35,7 +35,7 @@ pub enum SealError {
     Forged(SubjectId),
 }
 
-/// The keys of some subjects of one tenant. Cheap to clone; hold it for a batch, not for ever:
+/// The keys of some subjects of one tenant. Cheap to clone; hold it for a request, not for ever:
 /// a copy outlives the destruction of the keys in it.
 #[derive(Clone, Debug)]
 pub struct SubjectKeys {

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::{DateTime, Utc};
-use domain::id::{CommandId, EventId, TenantId};
+use domain::id::{CommandId, EventId};
 use domain::{Event, Level};
-use vault::SubjectKeys;
 
 use super::decisions::{Accepted, Decided, Decisions, NoRoom, Open};
 use super::envelope::Envelope;
@@ -90,19 +89,14 @@ impl<'s> Batch<'s> {
     /// # Errors
     ///
     /// [`NoRoom`] with the request, as it came, if the batch is full.
-    pub(crate) fn decide(
-        &mut self,
-        mut envelope: Envelope,
-        subject_keys: &HashMap<TenantId, SubjectKeys>,
-    ) -> Result<(), NoRoom> {
-        let subject_keys = subject_keys.get(&envelope.prepared.tenant);
+    pub(crate) fn decide(&mut self, mut envelope: Envelope) -> Result<(), NoRoom> {
         let decided = match self.known(&envelope.prepared) {
             Some(known) => Some(known),
             None if !self.can_be_remembered(&envelope.prepared) => {
                 let retry_after = self.overlay.base().outcomes.retry_after(self.now);
                 Some(Decided::Refused(CommandError::TooManyKeys { retry_after }))
             }
-            None => self.decide_new(&mut envelope.prepared, subject_keys),
+            None => self.decide_new(&mut envelope.prepared),
         };
         let Some(decided) = decided else { return Err(NoRoom(envelope)) };
         let index = self.decisions.open.len();
@@ -127,7 +121,7 @@ impl<'s> Batch<'s> {
         timer: Timer,
         prepared: Box<Prepared>,
     ) -> Result<Option<Timer>, NoRoom> {
-        self.decide(Envelope::silent(prepared), &HashMap::new())?;
+        self.decide(Envelope::silent(prepared))?;
         let Timer { tenant, stream, .. } = timer;
         let due = self.overlay.slot(tenant, &stream).and_then(|it| it.held.due());
         let next = due.map(|it| Timer { at: it.at, kind: it.kind, ..timer });
@@ -183,15 +177,11 @@ impl<'s> Batch<'s> {
     }
 
     /// None if there is no room for what it would record.
-    fn decide_new(
-        &mut self,
-        prepared: &mut Prepared,
-        subject_keys: Option<&SubjectKeys>,
-    ) -> Option<Decided> {
+    fn decide_new(&mut self, prepared: &mut Prepared) -> Option<Decided> {
         self.overlay.savepoint();
         let records_before = self.decisions.records.len();
         // Whatever the closure leaves half-done is taken back below.
-        let decided = catch_unwind(AssertUnwindSafe(|| self.try_decide(prepared, subject_keys)));
+        let decided = catch_unwind(AssertUnwindSafe(|| self.try_decide(prepared)));
         let decided = match decided {
             Ok(Ok(effects)) if prepared.mode == Mode::Commit => {
                 match self.take_room(records_before) {
@@ -231,16 +221,13 @@ impl<'s> Batch<'s> {
         self.room.take(&self.decisions.records[first..])
     }
 
-    fn try_decide(
-        &mut self,
-        prepared: &mut Prepared,
-        subject_keys: Option<&SubjectKeys>,
-    ) -> Result<Effects, Refusal> {
+    fn try_decide(&mut self, prepared: &mut Prepared) -> Result<Effects, Refusal> {
         let must_leave_something = self.must_leave_something(prepared);
+        let subject_keys = prepared.subject_keys.clone();
         let around = Surroundings {
             now: self.now,
             partitions: self.partitions,
-            subject_keys: subject_keys.filter(|_| prepared.mode == Mode::Commit),
+            subject_keys: subject_keys.as_ref(),
             identities: self.identities,
             pending: &self.pending,
             #[cfg(test)]

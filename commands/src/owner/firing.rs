@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::id::TenantId;
-use vault::{Keyring, KeyringError};
+use domain::id::{ActorId, TenantId};
+use tokio::time::Instant;
+use vault::{Keyring, TenantKeys};
 
 use super::Owner;
 use super::batch::Batch;
@@ -15,6 +16,10 @@ use super::envelope::{Envelope, Read};
 use super::inbox::Taken;
 use crate::prepare::{self, Ask, keyring_error};
 use crate::timers::Timer;
+
+/// How long a batch waits for keys of those whose timers fire, of which most are in memory. In
+/// milliseconds: 100. All tenants of the partition wait meanwhile, once a second at most.
+const KEYS_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// The most timers fired in one batch. While more are due, requests wait: a decision must not
 /// see a state whose time is over.
@@ -31,7 +36,7 @@ impl Owner {
         if inbox.is_elsewhere() {
             return None;
         }
-        let present = tokio::time::Instant::now();
+        let present = Instant::now();
         self.tenants_rest.retain(|_, until| *until > present);
         let woken = self.tenants_rest.values().min().copied();
         let Some(due) = self.replica.state.timers.next(&self.tenants_rest) else {
@@ -40,7 +45,7 @@ impl Owner {
                 () = reach(woken) => Some(inbox.try_next()),
             };
         };
-        if let Some(until) = self.timers_rest.filter(|it| *it > tokio::time::Instant::now()) {
+        if let Some(until) = self.timers_rest.filter(|it| *it > Instant::now()) {
             return tokio::select! {
                 taken = inbox.next() => taken,
                 () = tokio::time::sleep_until(until) => Some(inbox.try_next()),
@@ -71,7 +76,7 @@ impl Owner {
 
     /// Leaves timers alone for a while, since they cannot be fired at present.
     pub(super) fn rest_timers(&mut self) {
-        self.timers_rest = Some(tokio::time::Instant::now() + TIMERS_REST);
+        self.timers_rest = Some(Instant::now() + TIMERS_REST);
     }
 
     #[cfg(test)]
@@ -101,14 +106,14 @@ pub(super) async fn fire(
     batch: &mut Batch<'_>,
 ) -> (Fired, HashSet<TenantId>) {
     let mut keyless = HashSet::new();
+    let until = Instant::now() + KEYS_TIME_MAX;
     while let Some(timer) = due.pop_first() {
         if keyless.contains(&timer.tenant) {
             continue;
         }
-        let prepared = match timer_request(keyring, timer).await {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                keyring_error(&error);
+        let prepared = match keys_of(keyring, timer.tenant, until).await {
+            Some(keys) => timer_request(timer, keys),
+            None => {
                 keyless.insert(timer.tenant);
                 #[cfg(test)]
                 batch.rest_all(&mut due);
@@ -123,19 +128,36 @@ pub(super) async fn fire(
     (Fired::All, keyless)
 }
 
+/// The keys of a tenant, if they are in memory or come before `until`. Else they are in memory once
+/// they have come.
+async fn keys_of(keyring: &Keyring, tenant: TenantId, until: Instant) -> Option<TenantKeys> {
+    if let Some(keys) = keyring.tenant_in_memory(tenant) {
+        return Some(keys);
+    }
+    if Instant::now() >= until {
+        return None;
+    }
+    let asking = keyring.clone();
+    let asked =
+        tokio::spawn(async move { asking.tenant(tenant).await.map_err(|it| keyring_error(&it)) });
+    match tokio::time::timeout_at(until, asked).await {
+        Ok(keys) => keys.ok()?.ok(),
+        Err(_elapsed) => {
+            tracing::warn!(%tenant, "the vault gives no keys in time, so timers rest");
+            None
+        }
+    }
+}
+
 /// The command a timer stands for; the same each time it is fired.
-async fn timer_request(
-    keyring: &Keyring,
-    timer: Timer,
-) -> Result<Box<prepare::Prepared>, KeyringError> {
-    let keys = keyring.tenant(timer.tenant).await?;
+fn timer_request(timer: Timer, keys: TenantKeys) -> Box<prepare::Prepared> {
     let name = format!("{}/{:?}/{}", timer.stream, timer.kind, timer.at);
-    let command = keys.command_id(domain::id::ActorId::SYSTEM, "timer", &name);
-    prepare::internal(keyring, timer.tenant, command, None, Ask::Timer(timer)).await
+    let command = keys.command_id(ActorId::SYSTEM, "timer", &name);
+    prepare::own(timer.tenant, command, keys, Ask::Timer(timer))
 }
 
 /// Waits until an instant; without one, for ever.
-async fn reach(instant: Option<tokio::time::Instant>) {
+async fn reach(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,

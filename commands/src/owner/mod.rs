@@ -17,7 +17,6 @@ mod reactors;
 mod recovery;
 mod room;
 mod run;
-mod sealing;
 mod snapshotting;
 mod term;
 

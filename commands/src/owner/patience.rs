@@ -1,4 +1,4 @@
-//! How long callers wait behind a log, or a vault, that does not answer.
+//! How long callers wait behind a log that does not answer.
 //!
 //! What was given to the log is answered once the log has said what became of it, or once that has
 //! taken too long to be waited for (`recovery`). Whoever waits for a later batch has less reason to
@@ -19,7 +19,7 @@ use crate::request::CommandError;
 const WAITING_MAX: Duration = Duration::from_secs(5);
 
 /// What those are told who waited in vain, and those who come until the batch is done.
-const AWAY: Away = Away::LogOrVault;
+const AWAY: Away = Away::Log;
 
 /// Does `work`: a batch of `partition`, with everything it takes to learn what became of it. If
 /// that takes too long, turns away what waits in `inbox`, and what comes, until it is done.

@@ -1,13 +1,10 @@
 //! The loop: take what is waiting, decide each against memory, append once, answer everybody.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use domain::id::TenantId;
 use event_log::AppendError;
 use tracing::Instrument as _;
-use vault::SubjectKeys;
 
 use super::Owner;
 use super::batch::{Batch, Tools};
@@ -72,7 +69,6 @@ impl Owner {
             return 0;
         }
         self.replica.state.outcomes.forget(now);
-        let (requests, subject_keys) = self.take_keys(requests).await;
         let tools = Tools {
             identities: &self.replica.identities,
             writer: &mut self.records,
@@ -86,7 +82,7 @@ impl Owner {
         let (fired, keyless) = fire(&self.replica.parts.keyring, timers, &mut batch).await;
         let left = match fired {
             Fired::NotAll => requests,
-            Fired::All => decide(requests, &subject_keys, &mut batch),
+            Fired::All => decide(requests, &mut batch),
         };
         self.replica.inbox.give_back(left.into_iter());
         let (Decisions { records, open, spent, triggers }, changes, pending) = batch.finish();
@@ -182,14 +178,10 @@ pub(super) fn refuse_all(envelopes: impl IntoIterator<Item = Envelope>, away: Aw
 }
 
 /// Decides one after the other until the batch is full, and returns those that are left.
-fn decide(
-    requests: Vec<Envelope>,
-    subject_keys: &HashMap<TenantId, SubjectKeys>,
-    batch: &mut Batch<'_>,
-) -> Vec<Envelope> {
+fn decide(requests: Vec<Envelope>, batch: &mut Batch<'_>) -> Vec<Envelope> {
     let mut requests = requests.into_iter();
     while let Some(request) = requests.next() {
-        if let Err(NoRoom(request)) = batch.decide(request, subject_keys) {
+        if let Err(NoRoom(request)) = batch.decide(request) {
             return std::iter::once(request).chain(requests).collect();
         }
     }

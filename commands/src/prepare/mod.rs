@@ -9,6 +9,8 @@ mod entities;
 mod fingerprint;
 mod operation;
 
+use std::time::Duration;
+
 use domain::catalog::KindSet;
 use domain::customer::Role;
 use domain::id::{
@@ -24,7 +26,7 @@ use domain::subscription::Sold;
 use domain::violation::Violation;
 use domain::{customer, directory, entity, location, meter, plan, subscription, tenant, usage};
 use uuid::Uuid;
-use vault::{Keyring, KeyringError, TenantKeys};
+use vault::{Keyring, KeyringError, SubjectKeys, TenantKeys};
 
 use crate::away::Away;
 use crate::idempotency::RequestHash;
@@ -34,6 +36,10 @@ use crate::timers::Timer;
 
 /// What a request weighs beside its content. In bytes: 256, for names, ids and headers.
 const OVERHEAD_BYTES: usize = 256;
+
+/// How long a request waits for the keys of those whom it names. In seconds: 5, as long as others
+/// are told to wait before they ask again.
+const KEYS_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The heaviest request: 4 MiB, so that a batch of it stays below what every log takes at once.
 pub(crate) const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -52,8 +58,8 @@ pub(crate) struct Prepared {
     pub(crate) causation: Option<EventId>,
     pub(crate) traceparent: Option<String>,
     pub(crate) keys: TenantKeys,
-    /// Whose personal texts its events will hold.
-    pub(crate) subjects: Vec<SubjectId>,
+    /// The durable keys of everybody whose personal texts its events will hold; none in a preview.
+    pub(crate) subject_keys: Option<SubjectKeys>,
     pub(crate) ask: Ask,
     /// What it weighs in queues and batches.
     pub(crate) bytes: usize,
@@ -281,6 +287,10 @@ pub(crate) async fn prepare(
         let message = format!("expected at most {REQUEST_BYTES_MAX} bytes in all, got {bytes}");
         return Err(CommandError::invalid("", message));
     }
+    let subject_keys = match request.mode {
+        Mode::Commit => take_keys(context.keyring, tenant, &subjects).await?,
+        Mode::Preview => None,
+    };
     let prepared = Box::new(Prepared {
         tenant,
         actor: principal.actor(),
@@ -292,7 +302,7 @@ pub(crate) async fn prepare(
         causation: None,
         traceparent: request.traceparent.filter(|it| is_traceparent(it)),
         keys,
-        subjects,
+        subject_keys,
         ask,
         bytes: bytes + OVERHEAD_BYTES,
     });
@@ -309,28 +319,59 @@ pub(crate) async fn internal(
     causation: Option<EventId>,
     ask: Ask,
 ) -> Result<Box<Prepared>, KeyringError> {
-    let subjects = match &ask {
-        Ask::React(React { effect: Effect::Create { account, .. }, .. }) => {
-            vec![account.name.subject]
-        }
-        _ => Vec::new(),
-    };
     let keys = keyring.tenant(tenant).await?;
-    Ok(Box::new(Prepared {
+    let subject_keys = match &ask {
+        Ask::React(React { effect: Effect::Create { account, .. }, .. }) => {
+            Some(keyring.ensure_subjects(tenant, &[account.name.subject]).await?)
+        }
+        _ => None,
+    };
+    let correlation = causation.map_or(command.0, |it| it.0);
+    let own = own(tenant, command, keys, ask);
+    Ok(Box::new(Prepared { correlation, causation, subject_keys, ..*own }))
+}
+
+/// The same for what names nobody and has no cause outside of the tenant, with its keys.
+pub(crate) fn own(
+    tenant: TenantId,
+    command: CommandId,
+    keys: TenantKeys,
+    ask: Ask,
+) -> Box<Prepared> {
+    Box::new(Prepared {
         tenant,
         actor: ActorId::SYSTEM,
         command,
         request: None,
         mode: Mode::Commit,
         expected: ExpectedRevision::Any,
-        correlation: causation.map_or(command.0, |it| it.0),
-        causation,
+        correlation: command.0,
+        causation: None,
         traceparent: None,
         keys,
-        subjects,
+        subject_keys: None,
         ask,
         bytes: OVERHEAD_BYTES,
-    }))
+    })
+}
+
+/// Takes the keys of these persons, and makes those that are missing: what they seal may be recorded
+/// after. The owner never waits for the vault, or all its tenants would.
+async fn take_keys(
+    keyring: &Keyring,
+    tenant: TenantId,
+    subjects: &[SubjectId],
+) -> Result<Option<SubjectKeys>, CommandError> {
+    if subjects.is_empty() {
+        return Ok(None);
+    }
+    match tokio::time::timeout(KEYS_TIME_MAX, keyring.ensure_subjects(tenant, subjects)).await {
+        Ok(keys) => keys.map(Some).map_err(|it| keyring_error(&it)),
+        Err(_elapsed) => {
+            tracing::error!(%tenant, "the vault gave no keys in time");
+            Err(CommandError::Unavailable(Away::Vault))
+        }
+    }
 }
 
 /// What a fault of the keyring means to who asked.

@@ -29,6 +29,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Installation {
     pub(crate) log: MemoryLog,
+    pub(crate) vault: Arc<MemoryVault>,
     pub(crate) keyring: Keyring,
     pub(crate) clock: TestClock,
     pub(crate) settings: Settings,
@@ -45,14 +46,15 @@ impl Installation {
     pub(crate) async fn with(partitions: u32, change: impl FnOnce(&mut Settings)) -> Self {
         let log = MemoryLog::new(partitions);
         let root = Root::from_hex(&"07".repeat(32), "the test").unwrap();
-        let keyring = Keyring::open(Arc::new(MemoryVault::default()), root).await.unwrap();
+        let vault = Arc::new(MemoryVault::default());
+        let keyring = Keyring::open(vault.clone(), root).await.unwrap();
         let clock = TestClock::at("2026-03-01T12:00:00Z");
         let folder = TempDir::new().unwrap();
         let mut settings = Settings::new(folder.path().join("identities"));
         settings.snapshot_every = NonZeroU64::MAX;
         change(&mut settings);
         let commands = start(&log, &keyring, &clock, &settings).await.unwrap();
-        Self { log, keyring, clock, settings, commands, folder }
+        Self { log, vault, keyring, clock, settings, commands, folder }
     }
 
     /// Stops in an orderly way and starts again.

@@ -1,13 +1,19 @@
-//! A log that does not answer for a while: who waits for it, for how long, and what each is told.
+//! A log or a vault that does not answer for a while: who waits for it, for how long, and what each
+//! is told.
 
+use domain::customer::Role;
+use domain::id::CustomerId;
+use domain::operation::Operation;
 use domain::principal::Principal;
 use event_log::memory::Fault;
 use event_log::{Attribute, Partition};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::cluster::Cluster;
 use super::installation::{Installation, SOON, put};
 use crate::Commands;
+use crate::away::Away;
 use crate::request::{CommandError, Outcome, Request};
 
 type Answer = Result<Outcome, CommandError>;
@@ -101,4 +107,40 @@ async fn who_waits_where_another_process_is_to_decide_is_sent_there() {
     let behind = answer(behind).await;
     assert!(matches!(behind, Err(CommandError::NotOwner(Partition(0)))), "{behind:?}");
     drop(held);
+}
+
+/// Opens an account for somebody of whom no key is there yet.
+fn open() -> Operation {
+    Operation::OpenCustomer {
+        customer: CustomerId(Uuid::now_v7()),
+        role: Role::CostCentre,
+        name: "Ada".to_owned(),
+        contact: None,
+        currency: None,
+        time_zone: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_vault_that_says_nothing_keeps_nobody_else_waiting() {
+    let installation = Installation::new().await;
+    let (acme, umbrella) =
+        (installation.tenant("acme").await, installation.tenant("umbrella").await);
+    installation.vault.fall_silent();
+    let commands = installation.commands.clone();
+    let mut waiting = tokio::spawn({
+        let acme = acme.clone();
+        async move { commands.submit(&acme, Request::new(open())).await }
+    });
+    for who in [&acme, &umbrella] {
+        tokio::select! {
+            biased;
+            told = &mut waiting => panic!("it did not wait: {told:?}"),
+            registered = installation.submit(who, put("web")) => drop(registered.unwrap()),
+        }
+    }
+    let told = answer(waiting).await;
+    assert!(matches!(told, Err(CommandError::Unavailable(Away::Vault))), "{told:?}");
+    installation.vault.come_back();
+    installation.submit(&acme, open()).await.expect("the vault answers again");
 }
