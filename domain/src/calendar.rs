@@ -70,7 +70,7 @@ impl Period {
     }
 }
 
-/// Boundary `k` of the periods of `interval` from `anchor` in `zone` (R3).
+/// Boundary `k` of the periods of `interval` from `anchor` in `zone`, by `docs/billing-rules.md` R3.
 ///
 /// The wall time of the anchor plus `k` intervals, always from the original anchor and clamped
 /// to the month's last day. A time that the clocks skip is moved forward by what they skip; of a

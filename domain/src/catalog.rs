@@ -1,7 +1,10 @@
 //! The Backstage descriptor: what a catalog entity may say, and what follows from it.
 //!
-//! Facts are from `reference/backstage-catalog-api.md` §3, §5 and §6. It knows nothing of
-//! events or queries, and does not fetch what a descriptor points to.
+//! By Backstage's
+//! [descriptor format](https://backstage.io/docs/features/software-catalog/descriptor-format)
+//! and its
+//! [well-known relations](https://backstage.io/docs/features/software-catalog/well-known-relations).
+//! It knows nothing of events or queries, and does not fetch what a descriptor points to.
 //!
 //! Start at [`descriptor`], one checked document. What it must keep to is in [`limits`], the
 //! envelope, the [`kinds`] and the tables of their fields; what follows from it in

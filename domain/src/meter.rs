@@ -29,7 +29,7 @@ pub enum Event {
     Archived {},
 }
 
-/// How records of a period become one number, by `reference/billing-rules.md` R11.
+/// How records of a period become one number, by `docs/billing-rules.md` R11.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Aggregation {

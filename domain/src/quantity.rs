@@ -16,7 +16,7 @@ pub use self::money::{Money, MoneyError};
 
 /// The most fractional digits a quantity or unit price may have.
 ///
-/// `reference/billing-rules.md` R1 asks for at least 12.
+/// `docs/billing-rules.md` R1 says how many.
 pub const FRACTION_DIGITS_MAX: u32 = 12;
 
 /// The largest absolute quantity or unit price: 10¹⁵, so that sums of many stay exact in the

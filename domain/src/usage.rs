@@ -2,7 +2,7 @@
 //!
 //! One accepted request is one event. Whether an entry was seen before is a fact the owner
 //! looks up in its identity index; what follows from it is decided here, by
-//! `reference/billing-rules.md` R9–R12 and R21.
+//! `docs/billing-rules.md` R9–R12 and R21.
 
 mod entry;
 mod verdict;

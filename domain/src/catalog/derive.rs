@@ -1,6 +1,8 @@
 //! What an entity's answer has beyond its descriptor: derived when it is read, never stored.
 //!
-//! By `reference/backstage-catalog-api.md` §6. The `etag` is computed by whoever answers.
+//! By Backstage's
+//! [descriptor format](https://backstage.io/docs/features/software-catalog/descriptor-format).
+//! The `etag` is computed by whoever answers.
 
 use serde_json::{Map, Value, json};
 

@@ -12,7 +12,8 @@ use super::search::KEYS_BYTES_MAX;
 use super::{envelope, fields, search, spec};
 use crate::violation::Violation;
 
-/// A document that keeps every rule of `reference/backstage-catalog-api.md` §5.
+/// A document that keeps every rule of Backstage's
+/// [descriptor format](https://backstage.io/docs/features/software-catalog/descriptor-format).
 ///
 /// It is kept as it was written, except for what catalogs themselves add to their answers:
 /// `relations`, `status`, `metadata.uid` and `metadata.etag` are accepted and dropped. So a

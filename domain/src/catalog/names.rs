@@ -1,5 +1,5 @@
-//! The forms that names, namespaces, keys and tags have, by
-//! `reference/backstage-catalog-api.md` §5.
+//! The forms that names, namespaces, keys and tags have, by Backstage's
+//! [descriptor format](https://backstage.io/docs/features/software-catalog/descriptor-format).
 
 /// The most characters of a name, namespace, tag, label value or key suffix: 63, as in DNS.
 pub(super) const NAME_LENGTH_MAX: usize = 63;

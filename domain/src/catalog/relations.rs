@@ -1,4 +1,5 @@
-//! How a descriptor relates its entity to others, by `reference/backstage-catalog-api.md` §6.
+//! How a descriptor relates its entity to others, by Backstage's
+//! [well-known relations](https://backstage.io/docs/features/software-catalog/well-known-relations).
 
 use serde_json::Value;
 

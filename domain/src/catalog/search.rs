@@ -1,4 +1,5 @@
-//! The flat rows that filters match, by `reference/backstage-catalog-api.md` §3.
+//! The flat rows that the filters of Backstage's
+//! [catalog API](https://backstage.io/docs/features/software-catalog/software-catalog-api) match.
 
 use std::collections::BTreeSet;
 

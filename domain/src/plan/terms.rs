@@ -35,7 +35,7 @@ pub struct Item {
     pub price: Price,
 }
 
-/// How an item is priced; tiers and packages by `reference/billing-rules.md` R6 and R7.
+/// How an item is priced; tiers and packages by `docs/billing-rules.md` R6 and R7.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "model", rename_all = "snake_case")]
 pub enum Price {

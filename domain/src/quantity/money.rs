@@ -1,4 +1,4 @@
-//! Money: whole minor units of one currency (`reference/billing-rules.md` R1).
+//! Money: whole minor units of one currency (`docs/billing-rules.md` R1).
 
 use std::fmt;
 

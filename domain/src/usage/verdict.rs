@@ -1,4 +1,4 @@
-//! What becomes of each entry of a request, quotas aside (`reference/billing-rules.md` R9, R10).
+//! What becomes of each entry of a request, quotas aside (`docs/billing-rules.md` R9, R10).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;

@@ -1,7 +1,9 @@
 //! What can be asked about entities: Backstage's filters and predicates, as one typed tree.
 //!
-//! Facts are from `reference/backstage-catalog-api.md` §3 and §4. Everything compares in lower
-//! case. Keys are the dotted paths of the flattened descriptor.
+//! As Backstage's
+//! [catalog API](https://backstage.io/docs/features/software-catalog/software-catalog-api)
+//! has them. Everything compares in lower case. Keys are the dotted paths of the flattened
+//! descriptor.
 
 mod predicate;
 
