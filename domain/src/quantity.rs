@@ -4,6 +4,7 @@
 //! binary float. [`Money`] is a whole number of its currency's minor unit; how prices become
 //! money is not known here.
 
+mod currency;
 mod money;
 
 use std::fmt;
@@ -35,8 +36,8 @@ pub enum AmountError {
     /// Beyond [`ABSOLUTE_MAX`].
     #[error("expected an amount within ±{ABSOLUTE_MAX}, got `{0}`")]
     TooLarge(Decimal),
-    /// Not three upper-case letters.
-    #[error("expected an ISO 4217 code like `EUR`, got `{0}`")]
+    /// No currency that is in use.
+    #[error("expected the ISO 4217 code of a currency in use, like `EUR`, got `{0}`")]
     Currency(String),
 }
 
@@ -157,22 +158,37 @@ impl Currency {
     }
 }
 
+/// As callers write it.
 impl FromStr for Currency {
     type Err = AmountError;
 
     fn from_str(text: &str) -> Result<Self, AmountError> {
-        let code: Option<[u8; 3]> = text.as_bytes().try_into().ok();
-        code.filter(|it| it.iter().all(u8::is_ascii_uppercase))
-            .map(Self)
-            .ok_or_else(|| AmountError::Currency(text.chars().take(16).collect()))
+        if currency::is_in_use(text) { Self::stored(text) } else { Err(no_currency(text)) }
     }
+}
+
+impl Currency {
+    /// As it is stored. Currencies go out of use; what was sold in them stays readable.
+    ///
+    /// # Errors
+    ///
+    /// [`AmountError::Currency`] if it is not three upper-case letters.
+    pub fn stored(text: &str) -> Result<Self, AmountError> {
+        let code: Option<[u8; 3]> = text.as_bytes().try_into().ok();
+        let code = code.filter(|it| it.iter().all(u8::is_ascii_uppercase));
+        code.map(Self).ok_or_else(|| no_currency(text))
+    }
+}
+
+fn no_currency(text: &str) -> AmountError {
+    AmountError::Currency(text.chars().take(16).collect())
 }
 
 impl TryFrom<String> for Currency {
     type Error = AmountError;
 
     fn try_from(text: String) -> Result<Self, AmountError> {
-        text.parse()
+        Self::stored(&text)
     }
 }
 

@@ -93,11 +93,37 @@ impl std::str::FromStr for Host {
     }
 }
 
+/// Last labels of names that never lead from elsewhere to here: the IANA registry of special-use
+/// domain names, and `internal`, which ICANN keeps for private use.
+const PRIVATE_LABELS: [&str; 8] =
+    ["alt", "arpa", "internal", "invalid", "local", "localdomain", "localhost", "onion"];
+
 impl Host {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Why nobody can be selected by this name, if that is so. Hosts that were added before this
+    /// was asked stay what they are.
+    #[must_use]
+    pub fn unfit(&self) -> Option<String> {
+        let last = self.0.rsplit('.').next().unwrap_or_default();
+        // Whatever ends in a number is read as an IPv4 address, be it one or not.
+        if last.bytes().all(|it| it.is_ascii_digit()) {
+            return Some(format!(
+                "expected a name like `portal.example.com`, got the address `{}`",
+                self.0
+            ));
+        }
+        let is_private = PRIVATE_LABELS.contains(&last);
+        is_private.then(|| {
+            format!(
+                "expected a name that everybody can resolve, `.{last}` is reserved, got `{}`",
+                self.0
+            )
+        })
     }
 }
 

@@ -41,9 +41,13 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
             meter::violations(name, unit, aggregation, &mut violations);
         }
         Operation::RecordUsage { entries } => recorded(entries, &mut violations),
+        Operation::AddHost { host, .. } => {
+            if let Some(why) = host.unfit() {
+                violations.note("host", why);
+            }
+        }
         Operation::RegisterTenant { .. }
         | Operation::ChangeSlug { .. }
-        | Operation::AddHost { .. }
         | Operation::RemoveHost { .. }
         | Operation::SuspendTenant { .. }
         | Operation::ReactivateTenant { .. }

@@ -59,6 +59,28 @@ fn an_account_has_a_name_and_may_have_an_address() {
 }
 
 #[test]
+fn a_host_is_a_name_that_can_lead_here() {
+    let add = |host: &str| Operation::AddHost { tenant: TENANT, host: host.parse().unwrap() };
+    for host in ["portal.example.com", "a.b.c.example", "127.example.org", "local.example.org"] {
+        check(&add(host), &[]);
+    }
+    for host in ["127.0.0.1", "10.0.0.300", "1.2", "example.42"] {
+        let told =
+            format!("host: expected a name like `portal.example.com`, got the address `{host}`");
+        check(&add(host), &[&told]);
+    }
+    for host in ["app.localhost", "printer.local", "api.internal", "x.home.arpa"] {
+        let last = host.rsplit('.').next().unwrap();
+        let told = format!(
+            "host: expected a name that everybody can resolve, `.{last}` is reserved, got `{host}`"
+        );
+        check(&add(host), &[&told]);
+        let remove = Operation::RemoveHost { tenant: TENANT, host: host.parse().unwrap() };
+        check(&remove, &[]);
+    }
+}
+
+#[test]
 fn a_request_holds_at_least_one_thing_and_a_bounded_number() {
     let remove = |it: usize| EntityChange::Remove {
         reference: format!("component:default/c{it}"),

@@ -61,10 +61,19 @@ fn sums_stay_in_the_exact_range_or_are_none() {
 }
 
 #[test]
-fn a_currency_is_three_upper_case_letters() {
-    for text in ["eur", "EURO", "E1R", "", "€"] {
+fn a_currency_is_one_that_is_in_use() {
+    // No code, no longer or never one, metals, a test, and the code of no currency.
+    for text in
+        ["eur", "EURO", "E1R", "", "€", "XXZ", "HRK", "BGN", "ZWL", "ANG", "XAU", "XTS", "XXX"]
+    {
         assert!(text.parse::<Currency>().is_err(), "{text} was accepted");
     }
+    for text in ["EUR", "USD", "JPY", "XOF", "ZWG", "CLF"] {
+        assert_eq!(text.parse::<Currency>().unwrap().code(), text);
+    }
+    let gone: Currency = serde_json::from_str("\"HRK\"").unwrap();
+    assert_eq!(gone.code(), "HRK", "what was stored stays readable");
+    assert!(serde_json::from_str::<Currency>("\"hrk\"").is_err());
     let euro: Currency = serde_json::from_str("\"EUR\"").unwrap();
     assert_eq!((euro.code(), serde_json::to_string(&euro).unwrap().as_str()), ("EUR", "\"EUR\""));
 }

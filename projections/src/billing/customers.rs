@@ -125,7 +125,7 @@ fn read(row: &Row) -> Result<Customer, StoreError> {
         role: row.json(1)?,
         name: row.optional_text(2)?,
         contact: row.optional_text(3)?,
-        currency: row.parsed(4)?,
+        currency: row.currency(4)?,
         time_zone: row.parsed(5)?,
         opened_at: row.time(6)?,
         closed_at: row.optional_time(7)?,

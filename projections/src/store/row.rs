@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, Utc};
+use domain::quantity::Currency;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
@@ -107,6 +108,12 @@ impl Row {
         T: std::str::FromStr<Err: Error + Send + Sync + 'static>,
     {
         self.text(column)?.parse().map_err(|it| unexpected(column, std::any::type_name::<T>(), it))
+    }
+
+    /// The code of a currency, which may no longer be in use.
+    pub(crate) fn currency(&self, column: usize) -> Result<Currency, StoreError> {
+        let code = self.text(column)?;
+        Currency::stored(&code).map_err(|it| unexpected(column, "a currency", it))
     }
 
     /// A text that is JSON.
