@@ -18,14 +18,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::routing::{get, post};
 
 use crate::auth::{Session, Verifier};
 use crate::context::{Asked, Context, RequestContext};
 use crate::doors::Settings;
 use crate::error::UNAVAILABLE_RETRY_AFTER;
-use crate::transport::Streams;
+use crate::transport::{BODY_WAIT_MAX, Streams};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -132,7 +132,14 @@ async fn not_started() -> Problem {
 /// Reads the body of a request to its end, within the bound of its route. For handlers that
 /// have looked at the head: nothing is read for who may not ask.
 pub(crate) async fn read_body(request: Request) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+    let reading = Bytes::from_request(request, &());
+    let Ok(read) = tokio::time::timeout(BODY_WAIT_MAX, reading).await else {
+        let detail = format!("the body did not arrive within {} s", BODY_WAIT_MAX.as_secs());
+        let mut problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", detail);
+        problem.headers.push((header::CONNECTION, HeaderValue::from_static("close")));
+        return Err(problem);
+    };
+    read.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let detail = "the body is too large; say less in one request";
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", detail)
@@ -150,4 +157,22 @@ pub(crate) async fn no_such_route() -> Problem {
 pub(crate) async fn no_such_method() -> Problem {
     let detail = "this path does not know this method";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+    use crate::doors::bounded::TIME_MAX;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_told_so_before_the_request_is_given_up() {
+        let begun = tokio::time::Instant::now();
+        let never = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+        let request = Request::post("/api/v1/usage").body(Body::from_stream(never)).unwrap();
+        let problem = read_body(request).await.unwrap_err();
+        assert_eq!((problem.status.as_u16(), &*problem.code), (408, "REQUEST_TIMEOUT"));
+        assert!(begun.elapsed() < TIME_MAX, "of the clock that is paused");
+    }
 }

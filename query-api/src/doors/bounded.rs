@@ -30,7 +30,7 @@ const REQUESTS_MAX: usize = 1_024;
 const TENANT_REQUESTS_MAX: usize = 256;
 
 /// The longest a request may take until its answer begins, its body included. In seconds: 30.
-const TIME_MAX: Duration = Duration::from_secs(30);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// When a refused caller may try again. In seconds: 1.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

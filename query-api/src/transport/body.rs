@@ -1,5 +1,7 @@
 //! The bytes of a request, within bounds of size and time.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::{Bytes, BytesMut};
@@ -7,6 +9,10 @@ use futures::StreamExt;
 
 use super::Settings;
 use super::problem::Problem;
+
+/// How long the body of a request may take to arrive, at every door. In seconds: 25, less than the
+/// whole request may take, so that who is slow is told so.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(25);
 
 /// Reads a body to its end.
 ///

@@ -44,6 +44,7 @@ use async_graphql::Executor;
 use axum::Router;
 use axum::routing::any;
 
+pub(crate) use self::body::WAIT_MAX as BODY_WAIT_MAX;
 pub use self::caller::{Authenticator, Caller, Refusal};
 pub(crate) use self::event_stream::response as event_stream_response;
 pub use self::prepare::prepare;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Edition;
+use super::body::WAIT_MAX;
 use crate::limits::Limits;
 
 /// The bounds and switches of the endpoint.
@@ -43,7 +44,7 @@ impl Default for Settings {
             edition: Edition::default(),
             limits: Limits::default(),
             body_bytes_max: 4 * 1024 * 1024,
-            body_wait_max: Duration::from_secs(30),
+            body_wait_max: WAIT_MAX,
             uri_bytes_max: 16 * 1024,
             batch_max: 10,
             streams_per_principal_max: 50,

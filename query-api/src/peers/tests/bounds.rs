@@ -54,5 +54,5 @@ async fn a_body_that_does_not_come_to_its_end_is_given_up() {
     let door = Door::open().await;
     tokio::time::pause();
     let answer = door.unfinished(&door.site.a).await;
-    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
 }
