@@ -5,6 +5,7 @@ mod columns;
 mod contracts;
 mod edges;
 mod feeds;
+mod inputs;
 mod isolation;
 mod live;
 mod mutations;

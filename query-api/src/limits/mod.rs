@@ -11,8 +11,8 @@
 mod document;
 mod text;
 
-use async_graphql::parser::parse_query;
 use async_graphql::parser::types::ExecutableDocument;
+use async_graphql::parser::{Error as ParseError, parse_query};
 use async_graphql::{Request, ServerError, ValidationResult};
 use serde::Deserialize;
 
@@ -24,6 +24,8 @@ pub const FRAGMENT_CYCLE: &str = "FRAGMENT_CYCLE";
 pub const INTROSPECTION_DISABLED: &str = "INTROSPECTION_DISABLED";
 /// The code of a document that is not GraphQL.
 pub const PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
+/// The code of a document or of variables that break a rule of GraphQL or of the schema.
+pub const VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
 
 /// The most a single document may ask for.
 ///
@@ -85,6 +87,10 @@ pub enum Refused {
     /// The text is not a GraphQL document.
     #[error("{}", .0.message)]
     Syntax(ServerError),
+    /// The text is one, but its operations and fragments break a rule (sections 5.1 to 5.5 of the
+    /// specification), which the parser notices.
+    #[error("{}", .0.message)]
+    Rule(ServerError),
     /// The document asks for more than one request may have.
     #[error("the document exceeds the limit `{limit}`: it has {value}, the maximum is {maximum}")]
     Exceeded {
@@ -112,8 +118,6 @@ impl Limits {
 
     /// Parses the document of `request` and keeps the result in it, unless a limit is exceeded.
     ///
-    /// Parsing happens once however often this is called.
-    ///
     /// # Errors
     ///
     /// [`Refused`] says which limit, or why the text is not GraphQL.
@@ -121,10 +125,9 @@ impl Limits {
         &self,
         request: &'request mut Request,
     ) -> Result<&'request ExecutableDocument, Refused> {
-        text::check(&request.query, self)?;
-        let document = request.parsed_query().map_err(Refused::Syntax)?;
-        document::check(document, self)?;
-        Ok(document)
+        let (document, _tokens) = self.parse_text(&request.query)?;
+        request.set_parsed_query(document);
+        request.parsed_query().map_err(Refused::Syntax)
     }
 
     /// Parses the text of a document, unless a limit is exceeded; also says how many tokens it has.
@@ -134,7 +137,7 @@ impl Limits {
     /// As [`Limits::parse`].
     pub fn parse_text(&self, text: &str) -> Result<(ExecutableDocument, usize), Refused> {
         let tokens = text::check(text, self)?;
-        let document = parse_query(text).map_err(|it| Refused::Syntax(it.into()))?;
+        let document = parse_query(text)?;
         document::check(&document, self)?;
         Ok((document, tokens))
     }
@@ -166,6 +169,18 @@ impl Refused {
     }
 }
 
+impl From<ParseError> for Refused {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::MultipleOperations { .. }
+            | ParseError::OperationDuplicated { .. }
+            | ParseError::FragmentDuplicated { .. }
+            | ParseError::MissingOperation => Self::Rule(error.into()),
+            error => Self::Syntax(error.into()),
+        }
+    }
+}
+
 impl From<Refused> for ServerError {
     fn from(refused: Refused) -> Self {
         let mut error = Self::new(refused.to_string(), None);
@@ -173,6 +188,10 @@ impl From<Refused> for ServerError {
         match refused {
             Refused::Syntax(cause) => {
                 extensions.set("code", PARSE_FAILED);
+                error.locations = cause.locations;
+            }
+            Refused::Rule(cause) => {
+                extensions.set("code", VALIDATION_FAILED);
                 error.locations = cause.locations;
             }
             Refused::Exceeded { limit, value, maximum } => {

@@ -126,15 +126,24 @@ pub struct Long(pub u64);
 #[Scalar]
 impl ScalarType for Long {
     fn parse(value: Value) -> async_graphql::InputValueResult<Self> {
-        let number = match &value {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.parse().ok(),
-            _ => None,
-        };
-        number.map(Self).ok_or_else(|| async_graphql::InputValueError::expected_type(value))
+        Self::read(&value).ok_or_else(|| async_graphql::InputValueError::expected_type(value))
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        Self::read(value).is_some()
     }
 
     fn to_value(&self) -> Value {
         Value::Number(self.0.into())
+    }
+}
+
+impl Long {
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(number) => number.as_u64().map(Self),
+            Value::String(text) => text.parse().ok().map(Self),
+            _ => None,
+        }
     }
 }

@@ -7,10 +7,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::parameters::Malformed;
 use super::status::Outcome;
-use crate::limits::{PARSE_FAILED, Refused};
-
-/// The code of a document that breaks a rule of the schema.
-pub(super) const VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
+use crate::limits::{PARSE_FAILED, Refused, VALIDATION_FAILED};
 
 /// A GraphQL result: of an execution, or of a request that was not executed.
 ///

@@ -12,8 +12,9 @@
 //!
 //! The way of a request: `media` decides what the caller can read, `caller` who it is, `body` reads
 //! bytes within bounds, `parameters` makes a well-formed request of them, `operation` parses it within
-//! the [`Limits`](crate::limits::Limits) and executes it, `completion` mends the result, `answer` says
-//! how it went and `status` which status code that is. Start at [`router`] and [`prepare()`].
+//! the [`Limits`](crate::limits::Limits) and executes it, `coercion` refuses inputs of the wrong type,
+//! `completion` mends the result, `answer` says how it went and `status` which status code that is.
+//! Start at [`router`] and [`prepare()`].
 //!
 //! Not here: what the schema holds, how a credential is verified (the caller of [`router`] hands in
 //! an [`Authenticator`]), CORS, TLS, request rates.
@@ -21,6 +22,7 @@
 mod answer;
 mod body;
 mod caller;
+mod coercion;
 mod completion;
 mod documents;
 mod event_stream;

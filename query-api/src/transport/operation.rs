@@ -13,11 +13,12 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, Span};
 
-use super::answer::{Answer, VALIDATION_FAILED};
+use super::answer::Answer;
 use super::caller::Caller;
 use super::documents::Documents;
 use super::parameters::Parameters;
 use super::prepare::Passed;
+use crate::limits::VALIDATION_FAILED;
 use crate::turns::Turn;
 
 /// An operation that may be executed once.

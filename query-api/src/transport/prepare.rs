@@ -1,9 +1,10 @@
-//! What a schema needs so that it can be served: its limits, and results as they should be.
+//! What a schema needs so that it can be served: its limits, inputs that fit, and results as they
+//! should be.
 //!
-//! One extension does both. Each extension of a schema costs a call for every field of every result.
+//! One extension does it all. Each extension of a schema costs a call for every field of every result.
 
 use std::any::TypeId;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_graphql::extensions::{
     Extension, ExtensionContext, ExtensionFactory, NextExecute, NextParseQuery, NextPrepareRequest,
@@ -15,6 +16,7 @@ use async_graphql::{
 };
 use tokio::sync::SetOnce;
 
+use super::coercion;
 use super::completion::{Completion, Orders};
 use super::documents::Document;
 use crate::limits::Limits;
@@ -54,7 +56,12 @@ struct Factory(Arc<Limits>);
 
 impl ExtensionFactory for Factory {
     fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Prepared { limits: Arc::clone(&self.0), completion: Completion::default() })
+        Arc::new(Prepared {
+            limits: Arc::clone(&self.0),
+            completion: Completion::default(),
+            operation_name: OnceLock::new(),
+            mistakes: OnceLock::new(),
+        })
     }
 }
 
@@ -62,6 +69,27 @@ impl ExtensionFactory for Factory {
 struct Prepared {
     limits: Arc<Limits>,
     completion: Completion,
+    /// Which of the document's operations is meant.
+    operation_name: OnceLock<String>,
+    /// What was given and does not fit.
+    mistakes: OnceLock<Vec<ServerError>>,
+}
+
+impl Prepared {
+    /// The result of the library's validation, and before what it says each input that does not
+    /// fit; it says less about those, if anything.
+    fn fitting(
+        &self,
+        validation: Result<ValidationResult, Vec<ServerError>>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        let mut mistakes = self.mistakes.get().cloned().unwrap_or_default();
+        match validation {
+            Ok(result) if mistakes.is_empty() => return Ok(result),
+            Ok(_) => {}
+            Err(errors) => mistakes.extend(errors),
+        }
+        Err(mistakes)
+    }
 }
 
 #[async_trait::async_trait]
@@ -76,6 +104,10 @@ impl Extension for Prepared {
         if !request.data.contains_key(&TypeId::of::<Arc<Document>>()) {
             self.limits.parse(&mut request)?;
         }
+        if let Some(name) = &request.operation_name {
+            // There is one such name in a request.
+            let _again = self.operation_name.set(name.clone());
+        }
         next.run(context, request).await
     }
 
@@ -88,6 +120,13 @@ impl Extension for Prepared {
     ) -> ServerResult<ExecutableDocument> {
         let document = next.run(context, query, variables).await?;
         let known = context.data_opt::<Arc<Document>>();
+        if known.is_none_or(|it| it.valid().is_none()) {
+            let (registry, name) = (&context.schema_env.registry, self.operation_name.get());
+            let name = name.map(String::as_str);
+            let mistakes = coercion::mistakes(registry, &document, name, variables);
+            // A request has one document.
+            let _again = self.mistakes.set(mistakes);
+        }
         self.completion.begin(match known {
             Some(known) => Arc::clone(known.orders()),
             None => Arc::new(Orders::of(&document)),
@@ -103,7 +142,7 @@ impl Extension for Prepared {
         let known = context.data_opt::<Arc<Document>>();
         let result = match known.and_then(|it| it.valid()) {
             Some(result) => result,
-            None => self.limits.judge(next.run(context).await)?,
+            None => self.fitting(self.limits.judge(next.run(context).await))?,
         };
         if let Some(known) = known {
             known.found_valid(result);

@@ -20,7 +20,7 @@ pub struct TermsInput {
     pub quotas: Vec<QuotaInput>,
     /// Days before anything is billed.
     #[graphql(default)]
-    pub trial_days: u16,
+    pub trial_days: u32,
 }
 
 /// How long a billing period is.
@@ -30,7 +30,7 @@ pub struct IntervalInput {
     pub unit: IntervalUnit,
     /// How many of it.
     #[graphql(default = 1)]
-    pub count: u16,
+    pub count: u32,
 }
 
 /// A unit of the civil calendar.
@@ -164,14 +164,17 @@ impl TermsInput {
         Ok(Terms {
             name: self.name,
             currency: read("terms.currency", &self.currency)?,
-            interval: Interval { unit: self.interval.unit.into(), count: self.interval.count },
+            interval: Interval {
+                unit: self.interval.unit.into(),
+                count: small("terms.interval.count", self.interval.count)?,
+            },
             items: items
                 .map(|(index, it)| it.read(&format!("terms.items[{index}]")))
                 .collect::<Result<_, _>>()?,
             quotas: quotas
                 .map(|(index, it)| it.read(&format!("terms.quotas[{index}]")))
                 .collect::<Result<_, _>>()?,
-            trial_days: self.trial_days,
+            trial_days: small("terms.trialDays", self.trial_days)?,
         })
     }
 }
@@ -182,6 +185,11 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| (path.to_owned(), error.to_string()))
+}
+
+fn small(path: &str, number: u32) -> Result<u16, Malformed> {
+    let wrong = |_| (path.to_owned(), format!("expected at most {}, got {number}", u16::MAX));
+    number.try_into().map_err(wrong)
 }
 
 impl ItemInput {

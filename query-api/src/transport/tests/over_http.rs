@@ -203,7 +203,23 @@ async fn the_operation_must_be_clear() {
         let reply = Call::post(body.to_string()).send(&server).await;
         check(&reply, 422, "OPERATION_RESOLUTION_FAILURE");
     }
-    let reply = Call::document("fragment F on Query { whoami }").send(&server).await;
+}
+
+/// The parser notices, but it is GraphQL all the same.
+#[tokio::test]
+async fn names_that_are_not_unique_and_documents_without_an_operation_are_422() {
+    let server = open_server(settings()).await;
+    for document in [
+        "query A { whoami } query A { whoami }",
+        "{ whoami } query A { whoami }",
+        "{ whoami } { whoami }",
+        "{ ...F } fragment F on Query { whoami } fragment F on Query { whoami }",
+        "fragment F on Query { whoami }",
+    ] {
+        let reply = Call::document(document).accept(CURRENT).send(&server).await;
+        check(&reply, 422, "GRAPHQL_VALIDATION_FAILED");
+    }
+    let reply = Call::document("{ whoami").send(&server).await;
     check(&reply, 400, "GRAPHQL_PARSE_FAILED");
 }
 
