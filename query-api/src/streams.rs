@@ -26,6 +26,7 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use records::Records;
 pub(crate) use tail::Tails;
+pub(crate) use types::begun;
 pub use types::{Types, TypesError};
 
 /// The greatest sequence that can be asked for: 2⁶³ − 1, the greatest the read models can hold.

@@ -68,7 +68,7 @@ impl Asked {
                 _ => return Err(Problem::bad_field(&*name, "there is no such parameter")),
             }
         }
-        asked.types = Types::new(types).map_err(|it| Problem::bad_field("types", it))?;
+        asked.types = Types::new(&types).map_err(|it| Problem::bad_field("types", it))?;
         // Sent by a browser that takes up a stream again: it has seen more than the address says.
         if let Some(value) = headers.get("last-event-id") {
             let text = String::from_utf8_lossy(value.as_bytes());

@@ -13,6 +13,7 @@ use super::page::{Cursor, Long, PageArguments, connection};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
+use crate::streams::begun;
 
 /// A recorded event.
 #[derive(Clone, Debug, Description)]
@@ -93,7 +94,8 @@ impl AuditEvent {
 pub struct AuditMatching {
     /// Done by this actor, `usr_…`.
     pub actor: Option<String>,
-    /// Of these types, each whole (`entity.updated.v1`) or the beginning of one (`entity`).
+    /// Of these types, each whole (`entity.updated.v1`) or the beginning of one (`entity`); the
+    /// prefix that all types have may stand before it.
     #[graphql(default)]
     pub types: Vec<String>,
     /// Of this stream.
@@ -112,10 +114,11 @@ impl AuditMatching {
     fn filter(&self) -> Result<AuditFilter, ApiError> {
         let actor = self.actor.as_deref().map(str::parse).transpose();
         let stream = self.stream.as_deref().map(str::parse).transpose();
+        let names = self.types.iter().map(|it| begun(it)).collect::<Result<_, _>>();
         let command = self.command_id.as_deref().map(str::parse).transpose();
         Ok(AuditFilter {
             actor: actor.map_err(ApiError::argument)?,
-            names: self.types.clone(),
+            names: names.map_err(ApiError::argument)?,
             stream: stream.map_err(ApiError::argument)?,
             from: self.from,
             to: self.to,

@@ -59,7 +59,7 @@ impl Subscription {
         #[graphql(default)] types: Vec<String>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<LiveEvent>>> {
         let request = context.data::<RequestContext>()?;
-        let types = Types::new(types).map_err(ApiError::argument)?;
+        let types = Types::new(&types).map_err(ApiError::argument)?;
         let stream = TenantStream::open(request, after_sequence.map(|it| it.0)).await?;
         let follower = Events { stream, types, waiting: VecDeque::new(), ended: false };
         Ok(stream::unfold(follower, |mut follower| async {

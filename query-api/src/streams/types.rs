@@ -35,7 +35,7 @@ impl Types {
     /// # Errors
     ///
     /// [`TypesError`] says what is too much.
-    pub fn new(types: Vec<String>) -> Result<Self, TypesError> {
+    pub fn new(types: &[String]) -> Result<Self, TypesError> {
         if types.len() > TYPES_MAX {
             return Err(TypesError::TooMany(types.len()));
         }
@@ -43,7 +43,7 @@ impl Types {
             Some(longest) if longest > TYPE_BYTES_MAX => return Err(TypesError::TooLong(longest)),
             _ => {}
         }
-        types.into_iter().map(begun).collect::<Result<_, _>>().map(Self)
+        types.iter().map(|it| begun(it)).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether `event` is of one of them.
@@ -58,11 +58,19 @@ impl Types {
 }
 
 /// `text` without the prefix that all types have, if events can begin with it.
-fn begun(text: String) -> Result<String, TypesError> {
-    let name = text.strip_prefix(TYPE_PREFIX).unwrap_or(&text);
+///
+/// # Errors
+///
+/// [`TypesError::Unknown`] if none can.
+pub(crate) fn begun(text: &str) -> Result<String, TypesError> {
+    let name = text.strip_prefix(TYPE_PREFIX).unwrap_or(text);
     let (noun, rest) = name.split_once('.').unwrap_or((name, "_"));
     let is_one = NOUNS.contains(&noun) && rest.split('.').all(|it| !it.is_empty());
-    if is_one { Ok(name.to_owned()) } else { Err(TypesError::Unknown(text)) }
+    if is_one {
+        Ok(name.to_owned())
+    } else {
+        Err(TypesError::Unknown(text.chars().take(TYPE_BYTES_MAX).collect()))
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +81,7 @@ mod tests {
     fn so_many_types_of_such_a_length_can_be_followed() {
         let types = |count, length: usize| {
             let beginning = format!("{TYPE_PREFIX}usage.");
-            Types::new(vec![format!("{beginning:t<length$}"); count])
+            Types::new(&vec![format!("{beginning:t<length$}"); count])
         };
         assert!(types(0, 0).is_ok());
         assert!(types(TYPES_MAX, TYPE_BYTES_MAX).is_ok());
@@ -85,8 +93,15 @@ mod tests {
     }
 
     #[test]
+    fn the_common_prefix_may_be_left_out() {
+        for text in ["callboard.entity", "entity"] {
+            assert_eq!(begun(text).unwrap(), "entity");
+        }
+    }
+
+    #[test]
     fn what_no_event_begins_with_cannot_be_followed() {
-        let types = |text: &str| Types::new(vec![text.to_owned()]);
+        let types = |text: &str| Types::new(&[text.to_owned()]);
         for text in
             ["entity", "callboard.entity", "entity.updated.v1", "callboard.usage.recorded.v1"]
         {

@@ -212,3 +212,21 @@ async fn a_number_too_large_for_terms_is_named() {
         assert!(error["message"].as_str().unwrap().contains("70000"), "{error}");
     }
 }
+
+/// The audit trail knows types by the same names as the feeds.
+#[tokio::test]
+async fn types_of_events_that_no_event_has_are_named() {
+    let site = Site::start().await;
+    let audit = "query($types: [String!]!) { audit(matching: {types: $types}) { totalCount } }";
+    for types in ["tenant", "callboard.tenant", "callboard.tenant.created.v1"] {
+        let found = site.data(&site.a, audit, json!({ "types": [types] })).await;
+        assert_eq!(found["audit"]["totalCount"], 1, "{types}");
+    }
+    for types in ["tenants", "callboard", "entity.", ""] {
+        let answer = site.graphql(&site.a, audit, json!({ "types": ["tenant", types] })).await;
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT", "{types}: {answer}");
+        let told = format!("got `{types}`, which no event has");
+        assert!(error["message"].as_str().unwrap().ends_with(&told), "{answer}");
+    }
+}
