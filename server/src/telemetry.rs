@@ -7,7 +7,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -40,10 +40,13 @@ pub(crate) fn start(settings: &Telemetry) -> Result<Guard> {
         EnvFilter::try_new(&settings.filter)
             .with_context(|| format!("`telemetry.filter` is malformed: `{}`", settings.filter))
     };
+    let discreet = || filter_fn(is_discreet).with_max_level_hint(LevelFilter::TRACE);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match settings.format {
-        LogFormat::Text => lines.with_filter(filter()?).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter()?).boxed(),
+        LogFormat::Text => lines.with_filter(filter()?.and(discreet())).boxed(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_filter(filter()?.and(discreet())).boxed()
+        }
     };
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     let provider = match settings.otlp_endpoint.as_str() {
@@ -54,20 +57,42 @@ pub(crate) fn start(settings: &Telemetry) -> Result<Guard> {
         .as_ref()
         .map(|it| tracing_opentelemetry::layer().with_tracer(it.tracer("callboard")));
     let spans = match spans {
-        Some(layer) => Some(layer.with_filter(filter()?.or(filter_fn(is_our_span)))),
+        Some(layer) => {
+            Some(layer.with_filter(filter()?.and(discreet()).or(filter_fn(is_our_span))))
+        }
         None => None,
     };
     tracing_subscriber::registry().with(lines).with(spans).try_init()?;
     Ok(Guard { provider })
 }
 
+/// The crates of ours that say something.
+const OURS: [&str; 9] = [
+    "callboard",
+    "commands",
+    "domain",
+    "event_log",
+    "outbound",
+    "projections",
+    "query_api",
+    "vault",
+    "xtask",
+];
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    OURS.contains(&metadata.target().split("::").next().unwrap_or_default())
+}
+
+/// Whether something may be said whatever the operator wants to read. In detail other crates repeat
+/// what passes through their hands: whole messages, headers, credentials.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    is_ours(metadata) || *metadata.level() <= Level::INFO
+}
+
 /// Whether something is one of our spans. All of them are exported, whatever is logged: most are of
 /// level debug, so that where nothing is exported they do not even come into being.
 fn is_our_span(metadata: &Metadata<'_>) -> bool {
-    let package = metadata.target().split("::").next().unwrap_or_default();
-    let is_ours =
-        ["callboard", "commands", "event_log", "projections", "query_api"].contains(&package);
-    metadata.is_span() && *metadata.level() <= Level::DEBUG && is_ours
+    metadata.is_span() && *metadata.level() <= Level::DEBUG && is_ours(metadata)
 }
 
 fn provider(endpoint: &str) -> Result<SdkTracerProvider> {

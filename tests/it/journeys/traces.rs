@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::{Value, json};
 
-use crate::harness::{Api, Installation};
+use crate::harness::{Api, Installation, PATIENCE};
 
 /// The trace and the span of whoever calls.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -96,15 +96,57 @@ async fn mutate(api: &Api, mutation: &str, input: Value) -> String {
 const APPLY: &str = "mutation($input: ApplyEntitiesInput!) { done: applyEntities(input: $input) {
     outcome { position } userErrors { message } } }";
 
+/// A WebSocket that greets with `token` and asks something about the person, to its end.
+fn over_a_websocket(address: SocketAddr, token: &str) {
+    let mut socket = TcpStream::connect(address).expect("the server listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket can be bounded");
+    let head = format!(
+        "GET /graphql HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+         sec-websocket-protocol: graphql-transport-ws\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).expect("it can be sent");
+    let greeting =
+        json!({"type": "connection_init", "payload": {"authorization": format!("Bearer {token}")}});
+    send(&mut socket, &greeting);
+    until(&mut socket, "connection_ack");
+    let query = "query($person: String!) { entity(reference: $person) { title } }";
+    let payload = json!({"query": query, "variables": {"person": "user:default/zebedee"}});
+    send(&mut socket, &json!({"type": "subscribe", "id": "1", "payload": payload}));
+    until(&mut socket, "\"complete\"");
+}
+
+/// Sends a text in one frame, as RFC 6455 wants it; the mask is zero, so nothing is changed.
+fn send(socket: &mut TcpStream, message: &Value) {
+    let text = message.to_string();
+    let length = u16::try_from(text.len()).expect("a short message");
+    let mut frame = vec![0x81, 0x80 | 126];
+    frame.extend(length.to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    socket.write_all(&frame).expect("it can be sent");
+}
+
+/// Reads until the server has said this.
+fn until(socket: &mut TcpStream, text: &str) {
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains(text) {
+        let mut piece = [0; 1024];
+        let count = socket.read(&mut piece).expect("the server says something");
+        assert!(count > 0, "expected `{text}`, got {}", String::from_utf8_lossy(&said));
+        said.extend(&piece[..count]);
+    }
+}
+
 const OPEN: &str = "mutation($input: OpenCustomerInput!) { done: openCustomer(input: $input) {
     outcome { position } userErrors { message } } }";
 
-/// Has a server do both, with every line logged that we write, and stops it.
+/// Has a server do both, with every line logged that there is, and stops it.
 async fn everything_asked(collector: &Collector) -> (Installation, String) {
     let installation = Installation::new()
         .with("CALLBOARD_TELEMETRY_OTLP_ENDPOINT", format!("http://{}", collector.address))
         .with("CALLBOARD_TELEMETRY_FORMAT", "json")
-        .with("CALLBOARD_TELEMETRY_FILTER", "debug");
+        .with("CALLBOARD_TELEMETRY_FILTER", "trace");
     let server = installation.up().await;
     installation.create_tenant("traced");
     let token = installation.token("traced");
@@ -125,6 +167,7 @@ async fn everything_asked(collector: &Collector) -> (Installation, String) {
     let position = mutate(&api, APPLY, json!({"changes": [put(descriptor), put(component)]})).await;
     let seen = api.graphql_at(&position, "{ entities { totalCount } }", Value::Null).await;
     assert_eq!(seen["entities"]["totalCount"], 2);
+    over_a_websocket(installation.address(), &token);
     server.stop().await;
     (installation, token)
 }
