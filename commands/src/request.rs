@@ -178,7 +178,7 @@ pub enum CommandError {
         reason: String,
     },
     /// The stream is not as the caller expected.
-    #[error("expected {expected:?}, but {subject} is at revision {actual}")]
+    #[error("{}", conflict(subject, *expected, *actual))]
     Conflict {
         /// What the caller named, in its own words.
         subject: String,
@@ -219,6 +219,22 @@ pub enum CommandError {
     /// A fault of ours, logged under this command.
     #[error("internal fault while deciding {0}")]
     Fault(CommandId),
+}
+
+/// What was expected of `subject` and what is true, in the words of the API.
+fn conflict(subject: &str, expected: ExpectedRevision, actual: u64) -> String {
+    let is = match actual {
+        0 => "is not there".to_owned(),
+        actual => format!("is at revision {actual}"),
+    };
+    match expected {
+        ExpectedRevision::Any => format!("{subject} {is}"),
+        ExpectedRevision::Exists => format!("expected `EXISTS`, but {subject} {is}"),
+        ExpectedRevision::None => format!("expected `NONE`, but {subject} {is}"),
+        ExpectedRevision::Exact(revision) => {
+            format!("expected the revision {revision}, but {subject} {is}")
+        }
+    }
 }
 
 /// A partition in JSON, of which `event-log` knows nothing.

@@ -33,7 +33,8 @@ pub struct Mutation(
 /// How a command is to be taken.
 #[derive(Clone, Debug, Default, InputObject)]
 pub struct CommandOptions {
-    /// What must be true of what the command names. Entity changes have their own.
+    /// What must be true of what the command names. `applyEntities` names several, each change has
+    /// its own; `recordUsage` has no use for one.
     pub expected_revision: Option<ExpectedRevision>,
     /// Makes repeating the request safe for seven days: 1 to 255 visible ASCII characters.
     pub idempotency_key: Option<String>,
@@ -181,14 +182,32 @@ fn asked(
         .map(|it| it.parse())
         .transpose()
         .map_err(|error| user_error("BAD_USER_INPUT", error, Some("options.idempotencyKey")))?;
+    let expected = options.expected_revision.map(Into::into).unwrap_or_default();
+    if expected != domain::operation::ExpectedRevision::Any
+        && let Some(instead) = without_one_revision(&operation)
+    {
+        let message = format!("`{}` names no single thing; {instead}", operation.name());
+        return Err(user_error("BAD_USER_INPUT", message, Some("options.expectedRevision")));
+    }
     Ok(Request {
         operation,
-        expected: options.expected_revision.map(Into::into).unwrap_or_default(),
+        expected,
         idempotency_key: key,
         mode: if options.preview { Mode::Preview } else { Mode::Commit },
         correlation: options.correlation_id,
         traceparent: traceparent.map(str::to_owned),
     })
+}
+
+/// What to do about revisions in an operation that is not about one thing that has one.
+fn without_one_revision(operation: &Operation) -> Option<&'static str> {
+    match operation {
+        Operation::ApplyEntities { .. } => Some("use the `expectedRevision` of each change"),
+        Operation::RecordUsage { .. } => {
+            Some("leave `expectedRevision` out, the `id` of each entry makes repeating it safe")
+        }
+        _ => None,
+    }
 }
 
 /// What the caller has to mend, if it is the caller who must act.

@@ -251,15 +251,66 @@ async fn what_the_caller_must_mend_is_named_by_code_and_path() {
     assert_eq!(denied["errors"][0]["extensions"]["code"], "FORBIDDEN");
 }
 
+/// What took effect is told, whatever becomes of the mutations beside it.
+#[tokio::test]
+async fn a_mutation_that_fails_hides_nothing_of_the_others() {
+    let site = Site::start().await;
+    let document = format!(
+        "mutation {{
+            a: renameTenant(name: \"New\") {{ outcome {{ position }} }}
+            b: suspendTenant(tenantId: \"{}\", reason: ABUSE) {{ outcome {{ position }} }}
+        }}",
+        site.a.tenant
+    );
+    let answer = site.graphql(&site.a, &document, json!({})).await;
+    assert!(answer["data"]["a"]["outcome"]["position"].is_string(), "{answer}");
+    assert_eq!(answer["data"]["b"], Value::Null);
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "FORBIDDEN");
+    assert_eq!(answer["errors"][0]["path"], json!(["b"]));
+
+    let types = "{ __schema { mutationType { fields { name type { kind } } } } }";
+    let types = site.data(&site.a, types, json!({})).await;
+    for field in types["__schema"]["mutationType"]["fields"].as_array().unwrap() {
+        assert_ne!(field["type"]["kind"], "NON_NULL", "{field} would hide the others");
+    }
+}
+
+/// Where there is no one thing, or none that has a revision, none can be expected.
+#[tokio::test]
+async fn what_has_no_revision_of_its_own_refuses_an_expected_one() {
+    let site = Site::start().await;
+    let put = "input: {changes: [{remove: {reference: \"component:default/web\"}}]}";
+    let record = "entries: [{source: \"s\", id: \"1\", meter: \"m\", value: \"1\"}]";
+    for (name, arguments, instead) in [
+        ("applyEntities", put, "the `expectedRevision` of each change"),
+        ("recordUsage", record, "the `id` of each entry"),
+    ] {
+        for expected in ["exact: 9", "state: NONE", "state: EXISTS"] {
+            let arguments = format!("{arguments}, options: {{expectedRevision: {{{expected}}}}}");
+            let payload = run(&site, &site.a, name, &arguments, "").await;
+            let error = &payload["userErrors"][0];
+            assert_eq!(error["code"], "BAD_USER_INPUT", "{name} {expected}: {payload}");
+            assert_eq!(error["path"], "options.expectedRevision");
+            assert!(error["message"].as_str().unwrap().contains(instead), "{error}");
+            assert_eq!(payload["outcome"], Value::Null);
+        }
+        let any = format!("{arguments}, options: {{expectedRevision: {{state: ANY}}}}");
+        let payload = run(&site, &site.a, name, &any, "").await;
+        assert_eq!(payload["userErrors"], json!([]), "{name}: anything is fine");
+    }
+}
+
 async fn a_change_is_made_only_to_what_was_expected(on: Kind) {
     let site = Site::start_on(on).await;
     let rename = |options: &str| format!("name: \"New\", options: {{{options}}}");
-    for (expected, code) in [
-        ("expectedRevision: {exact: 9}", "REVISION_CONFLICT"),
-        ("expectedRevision: {state: NONE}", "REVISION_CONFLICT"),
+    for (expected, told) in [
+        ("expectedRevision: {exact: 9}", "expected the revision 9, but "),
+        ("expectedRevision: {state: NONE}", "expected `NONE`, but "),
     ] {
         let payload = run(&site, &site.a, "renameTenant", &rename(expected), "").await;
-        assert_eq!(payload["userErrors"][0]["code"], code, "{payload}");
+        let error = &payload["userErrors"][0];
+        assert_eq!(error["code"], "REVISION_CONFLICT", "{payload}");
+        assert!(error["message"].as_str().unwrap().starts_with(told), "{payload}");
     }
     let revision = "{ tenant { revision } }";
     let previewed = run(&site, &site.a, "renameTenant", &rename("preview: true"), "").await;

@@ -101,7 +101,7 @@ impl BillingMutation {
         context: &Context<'_>,
         input: OpenCustomerInput,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CreatedPayload> {
+    ) -> async_graphql::Result<Option<CreatedPayload>> {
         let currency = match input.currency {
             Some(text) => Some(parsed!("input.currency", text)),
             None => None,
@@ -118,7 +118,7 @@ impl BillingMutation {
             currency,
             time_zone,
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Change a billing account's name and contact.
@@ -127,13 +127,13 @@ impl BillingMutation {
         context: &Context<'_>,
         input: ChangeCustomerInput,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::ChangeCustomer {
             customer: parsed!("input.customerId", input.customer_id),
             name: input.name,
             contact: input.contact,
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Close a billing account.
@@ -142,9 +142,9 @@ impl BillingMutation {
         context: &Context<'_>,
         customer_id: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let customer = parsed!("customerId", customer_id);
-        Ok(submit(context, Operation::CloseCustomer { customer }, options).await?.into())
+        Ok(Some(submit(context, Operation::CloseCustomer { customer }, options).await?.into()))
     }
 
     /// Publish the next version of a plan, or the first of a new one if no plan is named.
@@ -154,7 +154,7 @@ impl BillingMutation {
         plan_id: Option<String>,
         terms: TermsInput,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CreatedPayload> {
+    ) -> async_graphql::Result<Option<CreatedPayload>> {
         let is_new = plan_id.is_none();
         let plan = match plan_id {
             Some(text) => parsed!("planId", text),
@@ -163,9 +163,9 @@ impl BillingMutation {
         match terms.read() {
             Ok(terms) => {
                 let operation = Operation::PublishPlanVersion { plan, is_new, terms };
-                Ok(submit(context, operation, options).await?.into())
+                Ok(Some(submit(context, operation, options).await?.into()))
             }
-            Err((path, message)) => Ok(malformed(&path, message).into()),
+            Err((path, message)) => Ok(Some(malformed(&path, message).into())),
         }
     }
 
@@ -175,9 +175,9 @@ impl BillingMutation {
         context: &Context<'_>,
         plan_id: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let plan = parsed!("planId", plan_id);
-        Ok(submit(context, Operation::RetirePlan { plan }, options).await?.into())
+        Ok(Some(submit(context, Operation::RetirePlan { plan }, options).await?.into()))
     }
 
     /// Sell a plan to a customer, at its newest version if none is named.
@@ -188,14 +188,14 @@ impl BillingMutation {
         plan_id: String,
         version: Option<u32>,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CreatedPayload> {
+    ) -> async_graphql::Result<Option<CreatedPayload>> {
         let operation = Operation::StartSubscription {
             subscription: SubscriptionId(Uuid::now_v7()),
             customer: parsed!("customerId", customer_id),
             plan: parsed!("planId", plan_id),
             version,
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Move a subscription to another plan or version.
@@ -206,13 +206,13 @@ impl BillingMutation {
         plan_id: String,
         version: Option<u32>,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::ChangePlan {
             subscription: parsed!("subscriptionId", subscription_id),
             plan: parsed!("planId", plan_id),
             version,
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// End a subscription.
@@ -222,10 +222,10 @@ impl BillingMutation {
         subscription_id: String,
         when: CancelTime,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let subscription = parsed!("subscriptionId", subscription_id);
         let operation = Operation::CancelSubscription { subscription, when: when.into() };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Take back a cancellation that has not come about yet.
@@ -234,9 +234,11 @@ impl BillingMutation {
         context: &Context<'_>,
         subscription_id: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let subscription = parsed!("subscriptionId", subscription_id);
-        Ok(submit(context, Operation::UndoCancellation { subscription }, options).await?.into())
+        Ok(Some(
+            submit(context, Operation::UndoCancellation { subscription }, options).await?.into(),
+        ))
     }
 
     /// Define something that can be counted.
@@ -245,7 +247,7 @@ impl BillingMutation {
         context: &Context<'_>,
         input: DefineMeterInput,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         use domain::meter::Aggregation;
         let aggregation = match (input.aggregation, input.dimension) {
             (AggregationKind::UniqueCount, Some(dimension)) => {
@@ -253,11 +255,11 @@ impl BillingMutation {
             }
             (AggregationKind::UniqueCount, None) => {
                 let message = "expected the dimension that `UNIQUE_COUNT` counts";
-                return Ok(malformed("input.dimension", message).into());
+                return Ok(Some(malformed("input.dimension", message).into()));
             }
             (_, Some(_)) => {
                 let message = "only `UNIQUE_COUNT` has a dimension";
-                return Ok(malformed("input.dimension", message).into());
+                return Ok(Some(malformed("input.dimension", message).into()));
             }
             (AggregationKind::Count, None) => Aggregation::Count,
             (AggregationKind::Sum, None) => Aggregation::Sum,
@@ -272,7 +274,7 @@ impl BillingMutation {
             unit: input.unit,
             aggregation,
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Stop counting something.
@@ -281,8 +283,8 @@ impl BillingMutation {
         context: &Context<'_>,
         key: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::ArchiveMeter { key: parsed!("key", key) };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 }

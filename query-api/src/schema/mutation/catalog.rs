@@ -118,7 +118,7 @@ impl CatalogMutation {
         context: &Context<'_>,
         input: ApplyEntitiesInput,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<ApplyEntitiesPayload> {
+    ) -> async_graphql::Result<Option<ApplyEntitiesPayload>> {
         let request = context.data::<RequestContext>()?;
         let keys = request.keyring().tenant(request.principal().tenant()).await;
         let keys = keys.map_err(ApiError::from)?;
@@ -131,11 +131,11 @@ impl CatalogMutation {
                 Err(error) => {
                     let path = format!("changes[{index}].location");
                     let user_errors = malformed(&path, error.message()).user_errors;
-                    return Ok(ApplyEntitiesPayload {
+                    return Ok(Some(ApplyEntitiesPayload {
                         changes: vec![],
                         outcome: None,
                         user_errors,
-                    });
+                    }));
                 }
             }
         }
@@ -145,7 +145,7 @@ impl CatalogMutation {
             None => Vec::new(),
         };
         let (outcome, user_errors) = (submitted.outcome, submitted.user_errors);
-        Ok(ApplyEntitiesPayload { changes, outcome, user_errors })
+        Ok(Some(ApplyEntitiesPayload { changes, outcome, user_errors }))
     }
 
     /// Make a location known.
@@ -154,7 +154,7 @@ impl CatalogMutation {
         context: &Context<'_>,
         input: RegisterLocationInput,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<RegisterLocationPayload> {
+    ) -> async_graphql::Result<Option<RegisterLocationPayload>> {
         let request = context.data::<RequestContext>()?;
         let kind = domain::location::LocationKind::from(input.kind);
         let keys = request.keyring().tenant(request.principal().tenant()).await;
@@ -163,11 +163,11 @@ impl CatalogMutation {
         let operation = Operation::RegisterLocation { kind, target: input.target };
         let submitted = submit(context, operation, options).await?;
         let accepted = submitted.accepted.as_ref();
-        Ok(RegisterLocationPayload {
+        Ok(Some(RegisterLocationPayload {
             location: accepted.map(|_| NodeId::Location(id).seal(request)),
             outcome: submitted.outcome,
             user_errors: submitted.user_errors,
-        })
+        }))
     }
 
     /// Forget a location, by its global id; its entities go with it.
@@ -176,14 +176,14 @@ impl CatalogMutation {
         context: &Context<'_>,
         location: ID,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let request = context.data::<RequestContext>()?;
         match NodeId::open(request, &location) {
             Ok(NodeId::Location(location)) => {
                 let operation = Operation::DeregisterLocation { location };
-                Ok(submit(context, operation, options).await?.into())
+                Ok(Some(submit(context, operation, options).await?.into()))
             }
-            _ => Ok(malformed("location", "expected the global id of a location").into()),
+            _ => Ok(Some(malformed("location", "expected the global id of a location").into())),
         }
     }
 }

@@ -59,7 +59,7 @@ macro_rules! parsed {
     ($path:literal, $text:expr) => {
         match $text.parse() {
             Ok(value) => value,
-            Err(error) => return Ok(malformed($path, error).into()),
+            Err(error) => return Ok(Some(malformed($path, error).into())),
         }
     };
 }
@@ -73,7 +73,7 @@ impl OrganisationMutation {
         context: &Context<'_>,
         input: RegisterTenantInput,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<RegisterTenantPayload> {
+    ) -> async_graphql::Result<Option<RegisterTenantPayload>> {
         let tenant = TenantId(Uuid::now_v7());
         let slug: Slug = parsed!("input.slug", input.slug);
         let name = parsed!("input.name", input.name);
@@ -82,11 +82,11 @@ impl OrganisationMutation {
         // A repetition answers with the tenant of the first time.
         let commands = context.data::<RequestContext>()?.shared().commands();
         let registered = || commands.tenant_by_slug(&slug).unwrap_or(tenant).to_string();
-        Ok(RegisterTenantPayload {
+        Ok(Some(RegisterTenantPayload {
             tenant_id: submitted.accepted.as_ref().map(|_| registered()),
             outcome: submitted.outcome,
             user_errors: submitted.user_errors,
-        })
+        }))
     }
 
     /// Give a tenant another slug. For operators.
@@ -96,12 +96,12 @@ impl OrganisationMutation {
         tenant_id: String,
         slug: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::ChangeSlug {
             tenant: parsed!("tenantId", tenant_id),
             slug: parsed!("slug", slug),
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Let a host name select a tenant. For operators.
@@ -111,12 +111,12 @@ impl OrganisationMutation {
         tenant_id: String,
         host: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::AddHost {
             tenant: parsed!("tenantId", tenant_id),
             host: parsed!("host", host),
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Stop a host name from selecting a tenant. For operators.
@@ -126,12 +126,12 @@ impl OrganisationMutation {
         tenant_id: String,
         host: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::RemoveHost {
             tenant: parsed!("tenantId", tenant_id),
             host: parsed!("host", host),
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Suspend a tenant: it can read but not change anything. For operators.
@@ -141,10 +141,10 @@ impl OrganisationMutation {
         tenant_id: String,
         reason: SuspensionReasonCode,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let tenant = parsed!("tenantId", tenant_id);
         let operation = Operation::SuspendTenant { tenant, reason: reason.into() };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Reactivate a suspended tenant. For operators.
@@ -153,9 +153,9 @@ impl OrganisationMutation {
         context: &Context<'_>,
         tenant_id: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let tenant = parsed!("tenantId", tenant_id);
-        Ok(submit(context, Operation::ReactivateTenant { tenant }, options).await?.into())
+        Ok(Some(submit(context, Operation::ReactivateTenant { tenant }, options).await?.into()))
     }
 
     /// Let events be written as of the next level of the cluster, which every process that runs has
@@ -165,9 +165,9 @@ impl OrganisationMutation {
         context: &Context<'_>,
         to: u32,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::RaiseClusterLevel { to: Level(to) };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Give one's own tenant another display name.
@@ -176,9 +176,9 @@ impl OrganisationMutation {
         context: &Context<'_>,
         name: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::RenameTenant { name: parsed!("name", name) };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Replace one's own tenant's settings.
@@ -187,13 +187,13 @@ impl OrganisationMutation {
         context: &Context<'_>,
         input: ConfigureTenantInput,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let settings = domain::tenant::Settings {
             time_zone: parsed!("input.timeZone", input.time_zone),
             currency: parsed!("input.currency", input.currency),
             kinds: input.kinds.into(),
         };
-        Ok(submit(context, Operation::ConfigureTenant { settings }, options).await?.into())
+        Ok(Some(submit(context, Operation::ConfigureTenant { settings }, options).await?.into()))
     }
 
     /// Close one's own tenant, for good.
@@ -201,7 +201,7 @@ impl OrganisationMutation {
         &self,
         context: &Context<'_>,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
-        Ok(submit(context, Operation::CloseTenant, options).await?.into())
+    ) -> async_graphql::Result<Option<CommandPayload>> {
+        Ok(Some(submit(context, Operation::CloseTenant, options).await?.into()))
     }
 }

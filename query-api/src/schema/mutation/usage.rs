@@ -96,17 +96,19 @@ impl UsageMutation {
         context: &Context<'_>,
         entries: Vec<UsageEntryInput>,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<RecordUsagePayload> {
+    ) -> async_graphql::Result<Option<RecordUsagePayload>> {
         let mut read = Vec::with_capacity(entries.len());
         for (index, entry) in entries.into_iter().enumerate() {
             match usage_entry(entry) {
                 Ok(entry) => read.push(entry),
                 Err((field, message)) => {
-                    return Ok(malformed(&format!("entries[{index}].{field}"), message).into());
+                    return Ok(Some(
+                        malformed(&format!("entries[{index}].{field}"), message).into(),
+                    ));
                 }
             }
         }
-        Ok(submit(context, Operation::RecordUsage { entries: read }, options).await?.into())
+        Ok(Some(submit(context, Operation::RecordUsage { entries: read }, options).await?.into()))
     }
 }
 
