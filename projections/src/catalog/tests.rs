@@ -392,6 +392,12 @@ async fn a_scope_hides_rows_totals_and_far_ends(on: Kind) {
     let (projections, models) = world.read().await;
     let owned = Predicate::OwnedBy("group:default/team-a".to_owned());
     let kind = |it: &str| Predicate::Kind(it.to_owned());
+    let tag = |it: &str| Predicate::Tag(it.to_owned());
+    let text = |it: &str| it.to_owned();
+    let label =
+        |key, value: Option<&str>| Predicate::Label { key: text(key), value: value.map(text) };
+    let annotation =
+        |key, value: Option<&str>| Predicate::Annotation { key: text(key), value: value.map(text) };
     let only = |it| Scope::Where(Arc::new(it));
     let table = [
         (Scope::All, vec!["orders", "web", "team-a", "jane"]),
@@ -400,6 +406,13 @@ async fn a_scope_hides_rows_totals_and_far_ends(on: Kind) {
         (only(Predicate::Any(vec![kind("user"), owned.clone()])), vec!["web", "jane"]),
         (only(Predicate::All(vec![kind("user"), owned])), vec![]),
         (only(Predicate::Any(vec![])), vec![]),
+        (only(tag("java")), vec!["orders", "web"]),
+        (only(tag("Web")), vec!["web"]),
+        (only(label("tier", None)), vec!["web"]),
+        (only(label("Tier", Some("1"))), vec!["web"]),
+        (only(label("tier", Some("2"))), vec![]),
+        (only(annotation("backstage.io/techdocs-ref", Some("DIR:."))), vec!["web"]),
+        (only(annotation("tier", None)), vec![]),
     ];
     let selection = Selection::matching(Filter::everything());
     for (scope, names) in table {
