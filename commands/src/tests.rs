@@ -3,6 +3,7 @@
 mod basics;
 mod closing;
 mod cluster;
+mod covered;
 mod faults;
 mod handover;
 pub(crate) mod installation;

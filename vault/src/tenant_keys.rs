@@ -26,6 +26,7 @@ struct Keys {
     tenant: TenantId,
     digests: hmac::Key,
     values: Cipher,
+    snapshots: Cipher,
     blob_names: hmac::Key,
     blobs: Cipher,
 }
@@ -43,12 +44,13 @@ pub struct ValueForged {
 impl TenantKeys {
     pub(crate) fn new(tenant: TenantId, secret: &Secret) -> Self {
         let mac = |usage| hmac::Key::new(hmac::HMAC_SHA256, derive(secret, usage).as_slice());
-        // A tenant's values and blobs have no bound on their number; hence SIV.
+        // A tenant's values, snapshots and blobs have no bound on their number; hence SIV.
         let cipher = |usage| Cipher::gcm_siv(&derive(secret, usage));
         Self(Arc::new(Keys {
             tenant,
             digests: mac("digest"),
             values: cipher("value"),
+            snapshots: cipher("snapshot"),
             blob_names: mac("blob name"),
             blobs: cipher("blob"),
         }))
@@ -133,6 +135,19 @@ impl TenantKeys {
         self.0.values.seal(&place(self.0.tenant, stream, sequence), value)
     }
 
+    /// Encrypts a piece of a snapshot of this tenant's state, bound to its `place`.
+    #[must_use]
+    pub fn seal_snapshot(&self, place: &str, content: &[u8]) -> Vec<u8> {
+        self.0.snapshots.seal(&named(self.0.tenant, place), content)
+    }
+
+    /// Decrypts a piece of a snapshot; none if it is not what was sealed for this tenant and
+    /// `place`.
+    #[must_use]
+    pub fn open_snapshot(&self, place: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.0.snapshots.open(&named(self.0.tenant, place), sealed)
+    }
+
     /// Decrypts the value of the record at `sequence` of `stream`.
     ///
     /// # Errors
@@ -167,6 +182,10 @@ impl TenantKeys {
         let content = self.0.blobs.open(&name.hash, sealed)?;
         (self.blob_name(&content) == name).then_some(content)
     }
+}
+
+fn named(tenant: TenantId, place: &str) -> Vec<u8> {
+    [tenant.0.as_bytes().as_slice(), place.as_bytes()].concat()
 }
 
 fn place(tenant: TenantId, stream: &str, sequence: u64) -> Vec<u8> {

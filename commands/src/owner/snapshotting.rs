@@ -5,13 +5,16 @@
 
 use std::collections::HashMap;
 
-use event_log::{AppendError, Position, SnapshotWriter};
+use event_log::{AppendError, Partition, Position, SnapshotWriter};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use vault::{Keyring, KeyringError};
 
 use super::Owner;
 use super::envelope::Read;
 use super::recovery::Fate;
-use crate::snapshot::Frozen;
+use crate::settings::Values;
+use crate::snapshot::cover::Cover;
+use crate::snapshot::{Frozen, Step};
 
 /// What an owner knows about its snapshots.
 #[derive(Debug, Default)]
@@ -39,8 +42,19 @@ type Parts = HashMap<String, usize>;
 enum SaveError {
     #[error("it could not be encoded")]
     Encode(#[from] JoinError),
+    #[error("a tenant's key cannot be had")]
+    Keyring(#[from] KeyringError),
     #[error(transparent)]
     Write(#[from] AppendError),
+}
+
+/// What a snapshot that is being written needs of its owner.
+#[derive(Debug)]
+struct Means {
+    partition: Partition,
+    values: Values,
+    keyring: Keyring,
+    writer: Box<dyn SnapshotWriter>,
 }
 
 impl Owner {
@@ -78,11 +92,16 @@ impl Owner {
         let followed = self.reactors.as_ref().map_or(next, |it| it.upto(next));
         let frozen = self.replica.snapshots.freeze(&mut self.replica.state, followed);
         let upto = frozen.upto;
-        let writer = self.writer().begin_snapshot(upto, frozen.fold);
+        let means = Means {
+            partition: self.replica.partition,
+            values: self.replica.parts.settings.values,
+            keyring: self.replica.parts.keyring.clone(),
+            writer: self.writer().begin_snapshot(upto, frozen.fold),
+        };
         let inbox = self.replica.inbox.clone();
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let saved = save(frozen, writer).await;
+            let saved = save(frozen, means).await;
             // Wakes the loop. A closed inbox wakes it too.
             drop(inbox.push_read(Read(Box::new(|_| ()))));
             saved
@@ -117,7 +136,7 @@ impl Owner {
         tracing::warn!(partition, error = &error as &dyn std::error::Error, "no snapshot");
         let fate = match &error {
             SaveError::Write(error) => Fate::of(error),
-            SaveError::Encode(_) => None,
+            SaveError::Encode(_) | SaveError::Keyring(_) => None,
         };
         // Who stops leaves the partition to whoever has claimed it; who claimed it again since has
         // a writer that is not concerned.
@@ -131,17 +150,21 @@ impl Owner {
 }
 
 /// Encodes and writes a snapshot, one slice after the other.
-async fn save(frozen: Frozen, mut writer: Box<dyn SnapshotWriter>) -> Result<Parts, SaveError> {
-    let mut slices = frozen.slices();
+async fn save(frozen: Frozen, means: Means) -> Result<Parts, SaveError> {
+    let Means { partition, values, keyring, mut writer } = means;
+    let mut slices = frozen.slices(partition, values);
     loop {
-        let (rest, slice) = spawn_blocking(move || {
-            let slice = slices.next();
-            (slices, slice)
+        let (rest, step) = spawn_blocking(move || {
+            let step = slices.next();
+            (slices, step)
         })
         .await?;
         slices = rest;
-        let Some(slice) = slice else { break };
-        writer.stage(slice).await?;
+        match step {
+            Step::Slice(slice) => writer.stage(slice).await?,
+            Step::Cover(tenant) => slices.cover(tenant, Cover::of(tenant, &keyring).await?),
+            Step::Done => break,
+        }
     }
     writer.finish().await?;
     Ok(slices.into_parts())

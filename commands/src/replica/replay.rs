@@ -12,7 +12,7 @@ use crate::level::NotSpoken;
 use crate::owner::StartError;
 use crate::reactions::effects_of;
 use crate::record::{Header, read_event};
-use crate::snapshot::{self, FOLD_VERSION, Restored};
+use crate::snapshot::{self, FOLD_VERSION, Restored, Restoring};
 use crate::state::Overlay;
 
 /// How the stream of usage is called in records.
@@ -64,7 +64,8 @@ impl Replica {
         else {
             return Ok(Position::START);
         };
-        match snapshot::restore(&found) {
+        let (values, keyring) = (self.parts.settings.values, &self.parts.keyring);
+        match snapshot::restore(&found, Restoring { partition, values, keyring }).await {
             Ok(Some(Restored { state, snapshots, followed })) => {
                 let directory = state.aggregate::<Directory>(TenantId::SYSTEM, ());
                 directory.map_or(Ok(()), |it| self.understands(it.level()))?;

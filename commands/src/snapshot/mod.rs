@@ -5,8 +5,10 @@
 //! snapshot: one that is missing or damaged only makes the next start slower. Each version of the
 //! fold has its own, so that the version before finds its one where it is put back.
 //!
-//! [`rows`] is what is stored, [`slices`] how it travels; this file says which pieces there are.
+//! [`rows`] is what is stored, [`cover`] under which key, [`slices`] how it travels; this file says
+//! which pieces there are.
 
+pub(crate) mod cover;
 pub(crate) mod rows;
 mod slices;
 
@@ -15,13 +17,16 @@ use std::collections::{HashMap, HashSet};
 use domain::Stream;
 use domain::id::TenantId;
 use event_log::port::{SERIES_BITS, version_of};
-use event_log::{Link, Position, Snapshot, SnapshotChunk};
+use event_log::{Link, Partition, Position, Snapshot, SnapshotChunk};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use vault::Keyring;
 
+use crate::settings::Values;
 use crate::state::{Map, Slot, State, Tally};
+use cover::{CoverError, Place, Rows};
 use rows::{MetaV1, OutcomeV1, RowError, SlotV1, TallyV1};
-pub(crate) use slices::Frozen;
+pub(crate) use slices::{Frozen, Step};
 
 /// The version of the fold. Raise it with every change of what replaying the log results in, or
 /// of [`rows`]: older snapshots are ignored then.
@@ -45,6 +50,12 @@ pub(crate) enum RestoreError {
         key: String,
         #[source]
         source: RowError,
+    },
+    #[error("chunk `{key}` cannot be opened")]
+    Cover {
+        key: String,
+        #[source]
+        source: CoverError,
     },
 }
 
@@ -156,8 +167,21 @@ pub(crate) struct Restored {
     pub(crate) followed: Position,
 }
 
-/// Takes a snapshot back. None if it was made by another version of the fold.
-pub(crate) fn restore(snapshot: &Snapshot) -> Result<Option<Restored>, RestoreError> {
+/// Whose snapshot is taken back, and how the next one will be stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Restoring<'a> {
+    pub(crate) partition: Partition,
+    pub(crate) values: Values,
+    pub(crate) keyring: &'a Keyring,
+}
+
+/// Takes a snapshot back. None if it was made by another version of the fold. Of a tenant whose
+/// key was destroyed there is left what replaying the log would leave: how far it had come.
+pub(crate) async fn restore(
+    snapshot: &Snapshot,
+    restoring: Restoring<'_>,
+) -> Result<Option<Restored>, RestoreError> {
+    let Restoring { partition, values, keyring } = restoring;
     if version_of(snapshot.fold) != FOLD_VERSION {
         return Ok(None);
     }
@@ -166,6 +190,7 @@ pub(crate) fn restore(snapshot: &Snapshot) -> Result<Option<Restored>, RestoreEr
     let mut snapshots = Snapshots { series, ..Snapshots::default() };
     let mut meta: Option<MetaV1> = None;
     let mut pages = Vec::new();
+    let mut gone = HashSet::new();
     for Piece { key, content } in join(&snapshot.chunks, &mut snapshots.parts) {
         let mut words = key.split('/');
         match (words.next(), words.next(), words.next()) {
@@ -179,7 +204,17 @@ pub(crate) fn restore(snapshot: &Snapshot) -> Result<Option<Restored>, RestoreEr
                 let tenant = tenant_of(&key, tenant)?;
                 let start = u64::from_str_radix(start, 16);
                 let start = start.map_err(|_| RestoreError::Key(key.clone()))?;
-                restore_shard(&mut state, tenant, start, &key, &content)?;
+                let place = Place { partition, fold: snapshot.fold, key: &key };
+                let failed = |source| RestoreError::Cover { key: key.clone(), source };
+                match place.take(tenant, content, keyring).await.map_err(failed)? {
+                    Rows::Gone => drop(gone.insert(tenant)),
+                    Rows::Read(stored, rows) => {
+                        if stored != values {
+                            snapshots.begin_anew();
+                        }
+                        restore_shard(&mut state, tenant, start, &key, &rows)?;
+                    }
+                }
             }
             (Some("outcomes"), Some(number), None) => {
                 let number: u64 = number.parse().map_err(|_| RestoreError::Key(key.clone()))?;
@@ -187,6 +222,9 @@ pub(crate) fn restore(snapshot: &Snapshot) -> Result<Option<Restored>, RestoreEr
             }
             _ => return Err(RestoreError::Key(key)),
         }
+    }
+    for tenant in gone {
+        state.tenants.entry(tenant).or_default().tally.entities = 0;
     }
     let meta = meta.ok_or(RestoreError::Missing("meta"))?;
     pages.sort_unstable_by_key(|it| it.0);

@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::id::TenantId;
+use event_log::Partition;
 use event_log::port::SNAPSHOT_SLICE_BYTES_MAX;
 use event_log::{Position, SnapshotChunk};
 use serde::Serialize;
 
 use super::ShardV1;
+use super::cover::{Cover, Place};
 use super::rows::{MetaV1, SlotV1, TallyV1};
 use crate::idempotency::OutcomesFrozen;
+use crate::settings::Values;
 use crate::state::Tally;
 use crate::state::shards::Shard;
 
@@ -33,16 +36,44 @@ pub(crate) struct Frozen {
     pub(super) parts: HashMap<String, usize>,
 }
 
-/// A changed piece of state, encoded; without content it is no longer.
-type Piece = (String, Option<Vec<u8>>);
+/// A changed piece of state, encoded.
+#[derive(Debug)]
+struct Piece {
+    key: String,
+    /// Whose rows it holds, if they are to be covered.
+    tenant: Option<TenantId>,
+    /// None if it is no longer.
+    content: Option<Vec<u8>>,
+}
 
 /// The slices of a frozen state, one after the other.
 pub(crate) struct Slices {
+    partition: Partition,
+    values: Values,
+    fold: u32,
     pieces: Box<dyn Iterator<Item = Piece> + Send>,
+    /// The next piece, if it waits for its tenant's cover.
+    uncovered: Option<Piece>,
+    /// What the rows of the last tenant are stored under: all of a tenant's pieces follow one
+    /// another.
+    cover: Option<(TenantId, Cover)>,
+    /// Chunks of the slice that is being filled.
+    slice: Vec<SnapshotChunk>,
     /// Chunks of pieces that are encoded and did not fit the last slice.
     waiting: VecDeque<SnapshotChunk>,
     /// How many chunks each piece took, if more than one.
     parts: HashMap<String, usize>,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A slice.
+    Slice(Vec<SnapshotChunk>),
+    /// [`Slices::cover`] of this tenant, before it can go on.
+    Cover(TenantId),
+    /// Nothing.
+    Done,
 }
 
 impl std::fmt::Debug for Slices {
@@ -53,45 +84,91 @@ impl std::fmt::Debug for Slices {
 
 impl Frozen {
     /// Everything, to be encoded beside the loop.
-    pub(crate) fn slices(self) -> Slices {
-        let Self { meta, tallies, shards, outcomes, forgotten, parts, .. } = self;
-        let meta = std::iter::once_with(move || ("meta".to_owned(), Some(encode(&meta))));
-        let tallies = tallies.into_iter().map(|(tenant, tally)| {
-            (format!("tenant/{}", tenant.0.as_simple()), Some(encode(&TallyV1::of(&tally))))
+    pub(crate) fn slices(self, partition: Partition, values: Values) -> Slices {
+        let Self { fold, meta, tallies, shards, outcomes, forgotten, parts, .. } = self;
+        let open = |key, content| Piece { key, tenant: None, content };
+        let meta = std::iter::once_with(move || open("meta".to_owned(), Some(encode(&meta))));
+        let tallies = tallies.into_iter().map(move |(tenant, tally)| {
+            let key = format!("tenant/{}", tenant.0.as_simple());
+            open(key, Some(encode(&TallyV1::of(&tally))))
         });
         let shards = shards.into_iter().map(|(tenant, start, shard)| {
             let slots = shard.slots().iter().map(|(stream, slot)| SlotV1::of(stream, slot));
             let content = ShardV1 { depth: shard.depth(), slots: slots.collect() };
-            (format!("shard/{}/{start:016x}", tenant.0.as_simple()), Some(encode(&content)))
+            let key = format!("shard/{}/{start:016x}", tenant.0.as_simple());
+            Piece { key, tenant: Some(tenant), content: Some(encode(&content)) }
         });
         let pages = outcomes.pages.into_iter();
-        let pages = pages.map(|(number, rows)| (format!("outcomes/{number}"), Some(encode(&rows))));
-        let gone = forgotten.into_iter().map(|it| (format!("outcomes/{it}"), None));
-        let pieces = meta.chain(tallies).chain(shards).chain(pages).chain(gone);
-        Slices { pieces: Box::new(pieces), waiting: VecDeque::new(), parts }
+        let pages = pages
+            .map(move |(number, rows)| open(format!("outcomes/{number}"), Some(encode(&rows))));
+        let gone = forgotten.into_iter().map(move |it| open(format!("outcomes/{it}"), None));
+        Slices {
+            partition,
+            values,
+            fold,
+            pieces: Box::new(meta.chain(tallies).chain(shards).chain(pages).chain(gone)),
+            uncovered: None,
+            cover: None,
+            slice: Vec::new(),
+            waiting: VecDeque::new(),
+            parts,
+        }
     }
 }
 
 impl Slices {
-    /// The next slice; none after the last.
-    pub(crate) fn next(&mut self) -> Option<Vec<SnapshotChunk>> {
-        let mut slice = Vec::new();
-        let mut room = SNAPSHOT_SLICE_BYTES_MAX;
+    /// Goes on to the next slice, or to where it needs something.
+    pub(crate) fn next(&mut self) -> Step {
+        let filled: usize = self.slice.iter().map(SnapshotChunk::size).sum();
+        let mut room = SNAPSHOT_SLICE_BYTES_MAX - filled;
         loop {
             while let Some(chunk) = self.waiting.pop_front() {
                 let Some(left) = room.checked_sub(chunk.size()) else {
                     self.waiting.push_front(chunk);
-                    return Some(slice);
+                    return Step::Slice(std::mem::take(&mut self.slice));
                 };
                 room = left;
-                slice.push(chunk);
+                self.slice.push(chunk);
             }
-            match self.pieces.next() {
-                Some((key, Some(bytes))) => self.split(&key, bytes),
-                Some((key, None)) => self.waiting.push_back(SnapshotChunk { key, bytes: None }),
-                None => return Some(slice).filter(|it| !it.is_empty()),
+            let Some(piece) = self.uncovered.take().or_else(|| self.pieces.next()) else {
+                return match std::mem::take(&mut self.slice) {
+                    slice if slice.is_empty() => Step::Done,
+                    slice => Step::Slice(slice),
+                };
+            };
+            if let Some(tenant) = self.encode(piece) {
+                return Step::Cover(tenant);
             }
         }
+    }
+
+    /// Gives what the rows of a tenant are to be stored under.
+    pub(crate) fn cover(&mut self, tenant: TenantId, cover: Cover) {
+        self.cover = Some((tenant, cover));
+    }
+
+    /// Makes the chunks of a piece; puts it aside and names its tenant if that one's cover is
+    /// missing.
+    fn encode(&mut self, piece: Piece) -> Option<TenantId> {
+        let Piece { key, tenant, content } = piece;
+        let Some(rows) = content else {
+            self.waiting.push_back(SnapshotChunk { key, bytes: None });
+            return None;
+        };
+        let place = Place { partition: self.partition, fold: self.fold, key: &key };
+        let content = match (tenant, self.values, &self.cover) {
+            (None, _, _) => rows,
+            (Some(_), Values::Plain, _) => Cover::Plain.put(place, rows),
+            (Some(tenant), Values::Sealed, Some((covered, cover))) if tenant == *covered => {
+                cover.put(place, rows)
+            }
+            (Some(tenant), Values::Sealed, _) => {
+                self.uncovered = Some(Piece { key, tenant: Some(tenant), content: Some(rows) });
+                return Some(tenant);
+            }
+        };
+        self.split(&key, content);
+        None
     }
 
     /// How many chunks each piece takes, if more than one, once all slices were taken.

@@ -9,12 +9,13 @@ use domain::plan::{Item, Price, Terms};
 use event_log::{EventLog, Partition, Position, Snapshot};
 use std::collections::BTreeSet;
 use uuid::Uuid;
+use vault::Keyring;
 
 use super::installation::{Installation, operator, put, put_described};
 use super::scenario;
 use crate::request::Request;
-use crate::settings::Sabotage;
-use crate::snapshot::{FOLD_VERSION, Snapshots};
+use crate::settings::{Sabotage, Values};
+use crate::snapshot::{FOLD_VERSION, Restored, Restoring, Snapshots, Step};
 use crate::state::slot::Account;
 use crate::state::{Changes, Held, Slot, State, Tally};
 
@@ -186,12 +187,18 @@ impl Stored {
             self.0.chunks.clear();
         }
         (self.0.upto, self.0.fold) = (frozen.upto, frozen.fold);
-        let mut slices = frozen.slices();
-        for chunk in std::iter::from_fn(|| slices.next()).flatten() {
+        let mut slices = frozen.slices(Partition(0), Values::Plain);
+        let slice = |step| if let Step::Slice(slice) = step { Some(slice) } else { None };
+        for chunk in std::iter::from_fn(|| slice(slices.next())).flatten() {
             self.0.chunks.retain(|it| it.key != chunk.key);
             self.0.chunks.extend(chunk.bytes.is_some().then_some(chunk));
         }
         snapshots.saved(slices.into_parts());
+    }
+
+    async fn restore(&self, keyring: &Keyring) -> Restored {
+        let restoring = Restoring { partition: Partition(0), values: Values::Plain, keyring };
+        crate::snapshot::restore(&self.0, restoring).await.unwrap().unwrap()
     }
 
     fn keys(&self) -> BTreeSet<String> {
@@ -219,12 +226,13 @@ fn run(known: &mut [(&mut Snapshots, &mut State)], subscriptions: u128) {
 
 /// What is stored after one owner has saved a large state, another one, who did not see that, a
 /// small one; and what should be.
-fn saved_by_two(begins_anew: bool) -> (BTreeSet<String>, BTreeSet<String>) {
+async fn saved_by_two(begins_anew: bool) -> (BTreeSet<String>, BTreeSet<String>) {
+    let keyring = Installation::new().await.keyring;
     let mut stored = Stored::new();
     let (mut one, mut state) = (Snapshots::default(), State::default());
     run(&mut [(&mut one, &mut state)], 1);
     stored.save(&mut one, &mut state);
-    let restored = crate::snapshot::restore(&stored.0).unwrap().unwrap();
+    let restored = stored.restore(&keyring).await;
     let (mut other, mut same) = (restored.snapshots, restored.state);
     run(&mut [(&mut one, &mut state), (&mut other, &mut same)], 40_000);
     stored.save(&mut other, &mut same);
@@ -236,15 +244,15 @@ fn saved_by_two(begins_anew: bool) -> (BTreeSet<String>, BTreeSet<String>) {
     stored.save(&mut one, &mut state);
     let mut whole = Stored::new();
     whole.save(&mut Snapshots::default(), &mut state);
-    let restored = crate::snapshot::restore(&stored.0).unwrap().unwrap();
+    let restored = stored.restore(&keyring).await;
     scenario::assert_same(&restored.state, &state);
     (stored.keys(), whole.keys())
 }
 
-#[test]
-fn who_takes_over_leaves_nothing_of_what_another_one_has_saved() {
-    let (stored, whole) = saved_by_two(true);
+#[tokio::test]
+async fn who_takes_over_leaves_nothing_of_what_another_one_has_saved() {
+    let (stored, whole) = saved_by_two(true).await;
     assert_eq!(stored, whole);
-    let (stored, whole) = saved_by_two(false);
+    let (stored, whole) = saved_by_two(false).await;
     assert_ne!(stored, whole, "the check would notice");
 }

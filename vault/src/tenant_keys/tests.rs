@@ -82,3 +82,19 @@ fn a_value_opens_only_where_it_was_sealed() {
     }
     assert_ne!(keys.seal_value("ent_1", 7, b"{}"), sealed, "nonces are random");
 }
+
+#[test]
+fn a_piece_of_a_snapshot_opens_only_where_it_was_sealed() {
+    let keys = keys(ACME);
+    let sealed = keys.seal_snapshot("0 shard 0", b"rows");
+    assert_eq!(keys.open_snapshot("0 shard 0", &sealed).as_deref(), Some(b"rows".as_slice()));
+    assert_eq!(keys.open_snapshot("0 shard 1", &sealed), None);
+    assert_eq!(keys.open_snapshot("1 shard 0", &sealed), None);
+    assert_eq!(self::keys(GLOBEX).open_snapshot("0 shard 0", &sealed), None);
+    assert!(keys.open_value("0 shard 0", 0, &sealed).is_err(), "each use has a key of its own");
+    for byte in 0..sealed.len() {
+        let mut changed = sealed.clone();
+        changed[byte] ^= 1;
+        assert_eq!(keys.open_snapshot("0 shard 0", &changed), None, "byte {byte}");
+    }
+}
