@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Reach {
     /// Public addresses only: what tenants and upstreams name.
     Public,
-    /// This machine only: the command line talking to its own server.
+    /// This machine only.
     Loopback,
+    /// This address only: the command line talking to its own server, wherever that listens.
+    Exactly(IpAddr),
 }
 
 impl Reach {
@@ -18,6 +20,7 @@ impl Reach {
         match self {
             Self::Public => is_public(address),
             Self::Loopback => address.is_loopback(),
+            Self::Exactly(only) => address == only,
         }
     }
 }
@@ -131,5 +134,10 @@ mod tests {
         assert!(Reach::Loopback.allows("127.0.0.1".parse().unwrap()));
         assert!(!Reach::Loopback.allows("1.1.1.1".parse().unwrap()));
         assert!(!Reach::Loopback.allows("10.0.0.1".parse().unwrap()));
+        let own = Reach::Exactly("10.0.0.1".parse().unwrap());
+        assert!(own.allows("10.0.0.1".parse().unwrap()));
+        for other in ["10.0.0.2", "127.0.0.1", "1.1.1.1", "::ffff:10.0.0.1"] {
+            assert!(!own.allows(other.parse().unwrap()), "{other}");
+        }
     }
 }

@@ -88,11 +88,12 @@ impl Api {
     /// If there is no data folder, or its keys cannot be opened.
     pub(crate) async fn open(config: &Config) -> Result<Self> {
         let folder = config.storage.existing()?;
-        let base = format!("http://{}", from_here(config.http.listen));
+        let address = from_here(config.http.listen);
+        let base = format!("http://{address}");
         let limits = Limits { time: REQUEST_TIME_MAX, body_bytes: ANSWER_BYTES_MAX, redirects: 0 };
         Ok(Self {
             base: Url::parse(&base).context("the address of the server")?,
-            client: Client::new(Reach::Loopback, limits),
+            client: Client::new(Reach::Exactly(address.ip()), limits),
             keyring: OpenVault::of(config, &folder).await?.keyring(&folder).await?,
             lifetime: Duration::from_secs(config.tokens.lifetime_seconds),
         })
@@ -322,5 +323,6 @@ mod tests {
         assert_eq!(reached("0.0.0.0:7420"), "127.0.0.1:7420");
         assert_eq!(reached("[::]:7420"), "[::1]:7420");
         assert_eq!(reached("127.0.0.1:7420"), "127.0.0.1:7420");
+        assert_eq!(reached("10.0.0.1:7420"), "10.0.0.1:7420");
     }
 }
