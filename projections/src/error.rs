@@ -59,7 +59,7 @@ pub enum ReadError {
 
 /// A model has not reached the place that was waited for, in the time that was given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the {model} model is {events_behind} events behind; try again in {} ms", retry_after.as_millis())]
+#[error("the {model} model is {events_behind} events behind; {}", delay.advice(*retry_after))]
 pub struct NotYetVisible {
     /// The first model that is behind.
     pub model: Model,
@@ -67,10 +67,39 @@ pub struct NotYetVisible {
     pub events_behind: u64,
     /// When asking again makes sense.
     pub retry_after: Duration,
+    /// Why it is behind.
+    pub delay: Delay,
+}
+
+/// Why a model is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delay {
+    /// It follows the log, and will be there.
+    Following,
+    /// It cannot apply an event of this tenant, and shows nothing later of it before an operator
+    /// has taken the tenant up again.
+    Parked,
+}
+
+impl Delay {
+    /// What a caller can do, who may not know what is in the way.
+    fn advice(self, retry_after: Duration) -> String {
+        match self {
+            Self::Following => format!("try again in {} ms", retry_after.as_millis()),
+            Self::Parked => {
+                "an event of this tenant cannot be applied, so it shows nothing later; \
+                             an operator sees why in `callboard projections status`"
+                    .to_owned()
+            }
+        }
+    }
 }
 
 /// When a caller that waited in vain may ask again. In milliseconds: 500.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The same where somebody has to act first. In seconds: 60.
+pub(crate) const RETRY_AFTER_PARKED: Duration = Duration::from_secs(60);
 
 impl ReadError {
     /// Refuses a list with more than `most` members; `what` names them.

@@ -33,7 +33,7 @@ mod testing;
 pub use engine::change::{Change, EntityChange, EntityFate};
 pub use engine::status::{GenerationState, ModelStatus, ParkedTenant, PartitionStatus};
 pub use engine::{EngineError, Projections, Settings};
-pub use error::{NotYetVisible, ReadError};
+pub use error::{Delay, NotYetVisible, ReadError};
 pub use model::Model;
 pub use read_models::ReadModels;
 pub use tables::{PostgresTables, Tables};

@@ -10,9 +10,10 @@ use vault::Keyring;
 
 use crate::allowance::Allowance;
 use crate::engine::checkpoint::Stage;
+use crate::engine::checkpoint::stored;
 use crate::engine::share::Share;
 use crate::engine::table_set::{Progress, TableSet};
-use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
+use crate::error::{Delay, NotYetVisible, RETRY_AFTER, RETRY_AFTER_PARKED, ReadError};
 use crate::model::Model;
 use crate::scope::Scoped;
 use crate::store::{Reader, Row, Sql, StoreError};
@@ -87,7 +88,8 @@ impl ReadModels {
         of: TenantId,
     ) -> Result<Reader, ReadError> {
         if let Some(events_behind) = self.set(model).unfilled() {
-            return Err(NotYetVisible { model, events_behind, retry_after: RETRY_AFTER }.into());
+            let (retry_after, delay) = (RETRY_AFTER, Delay::Following);
+            return Err(NotYetVisible { model, events_behind, retry_after, delay }.into());
         }
         let reader = self.set(model).readers.acquire_of(tenant.0, of.0).await;
         reader.map_err(ReadError::fault(model))
@@ -188,10 +190,36 @@ impl ReadModels {
                     model: *model,
                     events_behind: position.next().0.saturating_sub(reached),
                     retry_after: RETRY_AFTER,
+                    delay: Delay::Following,
                 });
             }
         }
         Ok(())
+    }
+
+    /// Says whether `model`, which has applied `position` of `partition`, shows `tenant` up to there
+    /// too: it does not if the tenant is parked at or before it.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::NotYetVisible`] if so.
+    pub async fn shows_tenant(
+        &self,
+        model: Model,
+        tenant: TenantId,
+        partition: Partition,
+        position: Position,
+    ) -> Result<(), ReadError> {
+        let mut sql = Sql::new("SELECT position FROM parked WHERE tenant = ");
+        sql.bind(tenant.0).push(" AND partition = ").bind(partition.0);
+        sql.push(" AND position <= ").bind(stored(position));
+        // Who is parked is shown to operators only.
+        let sql = Scoped { tenant, of: TenantId::SYSTEM, sql };
+        let parked = self.rows(model, sql, |it| it.count(0)).await?.into_iter().next();
+        let Some(parked) = parked else { return Ok(()) };
+        let events_behind = position.next().0.saturating_sub(parked);
+        let (retry_after, delay) = (RETRY_AFTER_PARKED, Delay::Parked);
+        Err(NotYetVisible { model, events_behind, retry_after, delay }.into())
     }
 
     /// Before which position every model shows everything of `partition`. One that has stopped

@@ -173,7 +173,8 @@ impl Context {
     #[must_use]
     pub fn request(&self, session: Session, asked: Asked) -> RequestContext {
         let models = Mutex::new(self.inner.projections.models());
-        let inner = Requested { context: self.clone(), session, models, asked };
+        let shown = Mutex::default();
+        let inner = Requested { context: self.clone(), session, models, asked, shown };
         RequestContext { inner: Arc::new(inner) }
     }
 
@@ -197,6 +198,8 @@ struct Requested {
     session: Session,
     models: Mutex<ReadModels>,
     asked: Asked,
+    /// The models that show the position that is asked for.
+    shown: Mutex<Vec<Model>>,
 }
 
 /// What the headers of a request say that its operations heed.
@@ -272,6 +275,10 @@ impl RequestContext {
         self.inner.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn shown(&self) -> MutexGuard<'_, Vec<Model>> {
+        self.inner.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The tables of `model`, once they show everything up to the position the request names.
     ///
     /// # Errors
@@ -279,7 +286,10 @@ impl RequestContext {
     /// If the token is not ours, or the model is not there in time.
     pub async fn read(&self, model: Model) -> Result<ReadModels, ApiError> {
         let models = self.models();
-        if let Some(token) = &self.inner.asked.position {
+        let is_shown = self.shown().contains(&model);
+        if let Some(token) = &self.inner.asked.position
+            && !is_shown
+        {
             let tenant = self.principal().tenant();
             let keyring = self.keyring();
             let Place { partition, position } =
@@ -287,6 +297,8 @@ impl RequestContext {
             let patience = self.inner.context.inner.visibility_wait;
             let waited = models.wait_for(&[model], partition, position, patience).await;
             waited.map_err(ReadError::from)?;
+            models.shows_tenant(model, tenant, partition, position).await?;
+            self.shown().push(model);
         }
         Ok(models)
     }

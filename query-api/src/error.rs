@@ -10,7 +10,7 @@ use commands::CommandError;
 use commands::request::Violation;
 use domain::principal::Denied;
 use event_log::LogError;
-use projections::ReadError;
+use projections::{Delay, ReadError};
 use vault::KeyringError;
 
 use crate::opaque::NotOurs;
@@ -211,6 +211,7 @@ impl From<ApiError> for Error {
             if let ApiError::Read(ReadError::NotYetVisible(it)) = &error {
                 extensions.set("model", it.model.name());
                 extensions.set("eventsBehind", it.events_behind);
+                extensions.set("parked", it.delay == Delay::Parked);
             }
         })
     }

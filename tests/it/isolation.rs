@@ -182,12 +182,19 @@ async fn park(installation: &Installation, tenant: &str) {
 }
 
 /// What the catalog says of the parked tenant, which has one entity more than it shows.
-async fn parked_tenant_is_resumed(installation: &Installation, api: &Api) {
+async fn parked_tenant_is_resumed(installation: &Installation, api: &Api, position: &str) {
     let count = async || {
         let data = api.graphql("{ entities { totalCount } }", Value::Null).await;
         data["entities"]["totalCount"].clone()
     };
     assert_eq!(count().await, 0, "a parked tenant stays where it is");
+    let body = json!({"query": "{ entities { totalCount } }"});
+    let seen = [("callboard-position", position)];
+    let answer = api.post("/graphql", &body, &seen).await.expect("the server answers");
+    let answer: Value = serde_json::from_slice(&answer.body).expect("the answer is JSON");
+    let refused = &answer["errors"][0]["extensions"];
+    assert_eq!((&refused["code"], &refused["parked"]), (&json!("NOT_YET_VISIBLE"), &json!(true)));
+    assert_eq!(refused["model"], "catalog");
     let status = installation.run(&["projections", "status", "--json"]).json();
     let parked: Vec<&Value> = status
         .as_array()
@@ -198,6 +205,8 @@ async fn parked_tenant_is_resumed(installation: &Installation, api: &Api) {
     assert!(parked.len() == 1 && parked[0]["reason"] == "parked by a test", "{parked:?}");
     installation.run(&["projections", "resume", "catalog", "--tenant", "parked"]).text();
     assert_eq!(count().await, 1, "nothing was skipped");
+    let shown = api.graphql_at(position, "{ entities { totalCount } }", Value::Null).await;
+    assert_eq!(shown["entities"]["totalCount"], 1);
 }
 
 struct Tenants {
@@ -229,7 +238,7 @@ async fn a_flood_an_import_and_a_parked_tenant_leave_a_fourth_unharmed() {
         "metadata": {"name": "waiting"}, "spec": {"type": "team", "children": []}});
     let change = json!({"input": {"changes": [{"put": {"descriptor": change}}]}});
     let apply = "mutation($input: ApplyEntitiesInput!) {
-        applyEntities(input: $input) { userErrors { message } } }";
+        applyEntities(input: $input) { outcome { position } userErrors { message } } }";
     let accepted = tenants.parked.graphql(apply, change).await;
     assert_eq!(accepted["applyEntities"]["userErrors"], json!([]), "it can still write");
 
@@ -254,6 +263,7 @@ async fn a_flood_an_import_and_a_parked_tenant_leave_a_fourth_unharmed() {
     .await;
     // Positive control: answers of another tenant would have been noticed.
     assert!(!is_own(&importers.graphql(EVERYTHING, Value::Null).await, "alone 0"));
-    parked_tenant_is_resumed(&installation, &tenants.parked).await;
+    let position = accepted["applyEntities"]["outcome"]["position"].as_str().expect("a token");
+    parked_tenant_is_resumed(&installation, &tenants.parked, position).await;
     server.stop().await;
 }

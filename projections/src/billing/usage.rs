@@ -16,7 +16,7 @@ use domain::{Permission, Principal};
 use rust_decimal::Decimal;
 
 use super::exact::{self, Digest};
-use crate::error::{NotYetVisible, RETRY_AFTER, ReadError};
+use crate::error::{Delay, NotYetVisible, RETRY_AFTER, ReadError};
 use crate::model::Model;
 use crate::read_models::ReadModels;
 use crate::scope;
@@ -261,8 +261,9 @@ async fn fold(
         drop(snapshot);
         reader.finish();
         let events_behind = sequence - applied;
-        let model = Model::Billing;
-        return Err(NotYetVisible { model, events_behind, retry_after: RETRY_AFTER }.into());
+        let (model, delay) = (Model::Billing, Delay::Following);
+        let retry_after = RETRY_AFTER;
+        return Err(NotYetVisible { model, events_behind, retry_after, delay }.into());
     }
     let complete_through = minute_of(&mut snapshot, tenant, sequence).await.map_err(fault)?;
     // The hours are the index folded up to the last event, so either gives the same answer.

@@ -189,24 +189,25 @@ impl Api {
         Ok(serde_json::from_value(data)?)
     }
 
-    /// Waits until the catalog shows what was written at `position`, and says whether it does.
+    /// Waits until the catalog shows what was written at `position`; why it does not, if it does
+    /// not.
     ///
     /// # Errors
     ///
     /// If the server does not answer, or refuses.
-    pub(crate) async fn shows(&self, tenant: TenantId, position: &str) -> Result<bool> {
+    pub(crate) async fn shows(&self, tenant: TenantId, position: &str) -> Result<Option<String>> {
         let began = Instant::now();
         let query = "{ entities(first: 1) { pageInfo { hasNextPage } } }";
         loop {
             let question = self.question(query, &Value::Null)?;
             let question = question.with_header(POSITION_HEADER, position);
             let answer = self.ask(tenant, question).await?;
-            let Some(error) = answer.errors.first() else { return Ok(true) };
+            let Some(error) = answer.errors.first() else { return Ok(None) };
             if error.code() != Some("NOT_YET_VISIBLE") {
                 return Err(refusal(&error.message, error.code()));
             }
-            if began.elapsed() > VISIBLE_TIME_MAX {
-                return Ok(false);
+            if error.extensions["parked"] == true || began.elapsed() > VISIBLE_TIME_MAX {
+                return Ok(Some(error.message.clone()));
             }
             tokio::time::sleep(VISIBLE_AGAIN).await;
         }

@@ -29,9 +29,10 @@ pub(crate) async fn run(config: &Config, format: Format, options: &Import) -> Re
     progress.finish_and_clear();
     output::result(format, &report, text)?;
     if let Some(position) = report.position.as_deref().filter(|_| effect == Effect::Commit)
-        && !api.shows(tenant, position).await.unwrap_or(false)
+        && let Some(why) =
+            api.shows(tenant, position).await.unwrap_or_else(|it| Some(it.to_string()))
     {
-        output::problem("everything is stored; the catalog is behind and shows it later");
+        output::problem(&format!("everything is stored, but not shown yet: {why}"));
     }
     match report.rejected.len() {
         0 => Ok(()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use domain::entity;
 use domain::id::EntityUid;
+use event_log::Position;
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr, SqliteConnection};
 use tempfile::TempDir;
 use vault::{Root, SqliteVault};
@@ -14,6 +15,7 @@ use super::refusals::{World, names, parked, position_of};
 use super::*;
 use crate::engine::table_set::Halt;
 use crate::testing::FATAL;
+use crate::{Delay, ReadError};
 
 /// A vault in a file, so that it can be damaged.
 pub(super) struct Safe(TempDir);
@@ -158,6 +160,19 @@ async fn parked_at(on: Kind, second: Second, is_filled: bool, safe: &Safe) -> (W
     let of: Vec<_> = of.iter().map(|it| (it.model, it.tenant, it.position)).collect();
     let position = position_of(world.log.as_ref(), 1, "2").await;
     assert_eq!(of, [(Model::Catalog, tenant(1), position)], "{second:?}");
+    let shows = async |model, number, position: Position| {
+        models.shows_tenant(model, tenant(number), Partition(0), position).await
+    };
+    for later in [position, position.next()] {
+        let shown = shows(Model::Catalog, 1, later).await;
+        let Err(ReadError::NotYetVisible(behind)) = shown else { panic!("{shown:?}") };
+        assert_eq!(behind.events_behind, later.next().0 - position.0, "{second:?}");
+        assert_eq!((behind.model, behind.delay), (Model::Catalog, Delay::Parked));
+    }
+    // What was before it is shown, and so is everything of others and in other models.
+    shows(Model::Catalog, 1, Position(position.0 - 1)).await.unwrap();
+    shows(Model::Catalog, 2, position.next()).await.unwrap();
+    shows(Model::Audit, 1, position.next()).await.unwrap();
     (world, projections)
 }
 
