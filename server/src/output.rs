@@ -47,9 +47,26 @@ pub(crate) fn result<T: Serialize>(
     }
 }
 
+/// `text` on one line, with what a terminal would obey written out.
+#[must_use]
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for it in text.chars() {
+        match it {
+            // They turn the order of what is shown around.
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => plain.extend(it.escape_unicode()),
+            it if it.is_control() => plain.extend(it.escape_debug()),
+            it => plain.push(it),
+        }
+    }
+    plain
+}
+
 /// Lays rows out in columns as wide as they need, under a header.
 #[must_use]
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let rows: Vec<[String; N]> =
+        rows.iter().map(|row| row.each_ref().map(|it| plain(it))).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([header[column].len()]).max().unwrap_or(0)
@@ -71,5 +88,16 @@ mod tests {
     fn a_table_is_as_wide_as_its_widest_cells() {
         let rows = [["a".to_owned(), "long".to_owned()], ["bcd".to_owned(), "x".to_owned()]];
         assert_eq!(table(["n", "text"], &rows), "n    text\na    long\nbcd  x");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(
+            plain("a\u{1b}[31m\r\nb\u{9b}c\u{202e}"),
+            "a\\u{1b}[31m\\r\\nb\\u{9b}c\\u{202e}"
+        );
+        assert_eq!(plain("Größe, naïve: `x`"), "Größe, naïve: `x`");
+        let rows = [["\u{1b}]0;x\u{7}".to_owned()]];
+        assert_eq!(table(["n"], &rows), "n\n\\u{1b}]0;x\\u{7}");
     }
 }

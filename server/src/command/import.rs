@@ -56,7 +56,8 @@ fn text(report: &Report) -> String {
     let Report { files, created, updated, unchanged, skipped, rejected, .. } = report;
     let lines = rejected
         .iter()
-        .map(|it| format!("rejected  {}:{}: {}\n", it.origin.file, it.origin.line, it.reason));
+        .map(|it| format!("{}:{}: {}", it.origin.file, it.origin.line, it.reason))
+        .map(|it| format!("rejected  {}\n", output::plain(&it)));
     let rejections: String = lines.collect();
     format!(
         "{rejections}{files} files: {created} created, {updated} updated, {unchanged} unchanged, {} skipped, {} rejected",

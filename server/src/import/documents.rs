@@ -43,7 +43,10 @@ fn split(text: &str) -> Vec<(usize, &str)> {
     for (index, line) in text.split_inclusive('\n').enumerate() {
         let marker = line.trim_end();
         if marker == "---" || marker == "..." || line.starts_with("--- ") {
-            pieces.push((begin_line, &text[begin..at]));
+            let piece = &text[begin..at];
+            if marker == "..." || !is_version(piece) {
+                pieces.push((begin_line, piece));
+            }
             let content = if marker == "---" || marker == "..." { line.len() } else { "---".len() };
             begin = at + content;
             begin_line = if content == line.len() { index + 2 } else { index + 1 };
@@ -52,6 +55,14 @@ fn split(text: &str) -> Vec<(usize, &str)> {
     }
     pieces.push((begin_line, &text[begin..]));
     pieces
+}
+
+/// Whether what stands before a `---` says nothing but by which version to read what follows. There
+/// is one way of reading here, so it is not needed; parsed by itself it would be no document.
+fn is_version(piece: &str) -> bool {
+    let mut said = piece.lines().filter(|it| !it.trim().is_empty() && !it.starts_with('#'));
+    let is_directive = |it: &str| it.starts_with("%YAML ") || it.starts_with("%YAML\t");
+    said.clone().next().is_some() && said.all(is_directive)
 }
 
 fn document(first_line: usize, piece: &str) -> Option<Document> {

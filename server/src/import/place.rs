@@ -3,6 +3,8 @@
 //! A file may refer to others of its own repository only, symlinks followed; an address to
 //! others of its own origin and, where the host holds many repositories, its own repository.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use domain::location::LocationKind;
@@ -10,6 +12,9 @@ use outbound::{Client, OutboundError, Request};
 use url::Url;
 
 use super::documents::FILE_BYTES_MAX;
+
+/// Where version control keeps what is its own, in any case: some file systems do not tell.
+const CONTROL: [&str; 8] = [".git", ".hg", ".svn", ".bzr", ".jj", ".sl", "_darcs", "CVS"];
 
 /// One file, and how far it may refer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +39,9 @@ pub(crate) enum PlaceError {
     /// It is a link that leaves the repository.
     #[error("`{0}` is a link to what is outside its repository")]
     Leaves(String),
+    /// It is what version control keeps beside the files: settings with credentials, say.
+    #[error("`{0}` belongs to the version control of its repository")]
+    Control(String),
     /// It is not there.
     #[error("`{0}` does not exist")]
     Missing(String),
@@ -159,16 +167,22 @@ impl Place {
     }
 
     /// The location this file is, as the catalog knows it: its kind and its target. A file is
-    /// named from its repository's folder down, so that nothing of the machine shows.
+    /// named from its repository's folder down. Outside of a repository nothing but its path tells
+    /// a folder from another one of the same name, however it was asked for; since nothing of the
+    /// machine is to show, a digest stands for that.
     pub(crate) fn location(&self) -> (LocationKind, String) {
         match self {
-            Self::File { root, path } => {
+            Self::File { root, path } if root.join(".git").exists() => {
                 let below = path.strip_prefix(root).unwrap_or(path);
-                let repository = root.file_name().unwrap_or_default();
-                (
-                    LocationKind::File,
-                    Path::new(repository).join(below).to_string_lossy().into_owned(),
-                )
+                let repository = Path::new(root.file_name().unwrap_or_default());
+                (LocationKind::File, repository.join(below).to_string_lossy().into_owned())
+            }
+            Self::File { root, path } => {
+                let folder = path.parent().unwrap_or(root);
+                let digest = digest(folder.as_os_str().as_bytes());
+                let name = folder.file_name().unwrap_or_default().to_string_lossy();
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                (LocationKind::File, format!("{name}-{digest:016x}/{file}"))
             }
             Self::Url(url) => (LocationKind::Url, url.to_string()),
         }
@@ -211,10 +225,24 @@ fn within(root: &Path, path: &Path, name: &str) -> Result<Place, PlaceError> {
         std::io::ErrorKind::NotFound => PlaceError::Missing(name.to_owned()),
         _ => PlaceError::Unreadable { name: name.to_owned(), source },
     })?;
-    if !real.starts_with(root) {
+    let Ok(below) = real.strip_prefix(root) else {
         return Err(PlaceError::Outside(name.to_owned()));
+    };
+    if below.components().any(|it| is_control(it.as_os_str())) {
+        return Err(PlaceError::Control(name.to_owned()));
     }
     Ok(Place::File { root: root.to_owned(), path: real })
+}
+
+/// The 64-bit FNV-1a hash, which stays what it is: locations are named by it for ever.
+fn digest(bytes: &[u8]) -> u64 {
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix)
+}
+
+/// Whether a file or folder of this name is version control's own.
+fn is_control(name: &OsStr) -> bool {
+    CONTROL.iter().any(|it| name.eq_ignore_ascii_case(it))
 }
 
 /// What names the repository on hosts that hold many: the first two parts of the path.

@@ -120,7 +120,9 @@ async fn everything_said_is_found(api: &Api) {
     let document = &gate["document"];
     assert_eq!(document["metadata"]["annotations"]["wheelhouse.example/cost-centre"], "17");
     assert_eq!(document["spec"]["owner"], "group:default/payments-crew");
-    assert_eq!(gate["location"]["target"], "wheelhouse/services/payments/catalog-info.yaml");
+    // The folder is in no repository, so something tells it from others of its name.
+    let target = gate["location"]["target"].as_str().unwrap_or_default();
+    assert!(target.starts_with("payments-") && target.ends_with("/catalog-info.yaml"), "{target}");
     let relations: Vec<(&str, &str)> = gate["relations"]["nodes"]
         .as_array()
         .into_iter()

@@ -26,6 +26,16 @@ fn one_bad_document_spoils_no_other_and_is_named_by_its_line_in_the_file() {
 }
 
 #[test]
+fn a_file_may_say_which_version_of_yaml_it_is() {
+    assert_eq!(contents("%YAML 1.2\n---\na: 1\n"), [(3, json!({"a": 1}))]);
+    let twice = "\u{feff}# head\n%YAML 1.2\n--- {a: 1}\n...\n%YAML 1.1\n---\nb: 2\n";
+    assert_eq!(contents(twice), [(3, json!({"a": 1})), (7, json!({"b": 2}))]);
+    // Anything else before a document is looked at, and so is a version of nothing.
+    assert!(parse("%YAML 1.2\na: 1\n---\nb: 2\n")[0].content.is_err());
+    assert!(parse("%NO\n---\nb: 2\n")[0].content.is_err());
+}
+
+#[test]
 fn texts_that_yaml_1_1_took_for_something_else_stay_texts() {
     let text = "a: no\nb: on\nc: 1_000\nd: 2020-01-01\ne: '<<'\n<<: {x: 1}\n";
     let expected = json!(

@@ -34,10 +34,60 @@ fn a_file_refers_to_its_own_repository_only_links_included() {
 }
 
 #[test]
+fn what_version_control_keeps_is_not_read() {
+    let (folder, place) = repository_on_disk();
+    let root = folder.path().join("shop");
+    for control in [".git/config", ".hg/hgrc", "services/.svn/entries", "cart/.GIT/config"] {
+        let file = root.join(control);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "token").unwrap();
+        let error = place.refer(&format!("../../{control}")).unwrap_err();
+        assert!(matches!(error, PlaceError::Control(_)), "{control}: {error}");
+    }
+    std::os::unix::fs::symlink(".git/config", root.join("config.txt")).unwrap();
+    let error = place.refer("../../config.txt").unwrap_err();
+    assert!(matches!(error, PlaceError::Control(_)), "{error}");
+    let error = Place::file(&root.join(".git/config"), &root.join(".git")).unwrap_err();
+    assert!(matches!(error, PlaceError::Control(_)), "{error}");
+    // What only looks like it is read.
+    fs::write(root.join(".gitlab.yaml"), "a: 1").unwrap();
+    place.refer("../../.gitlab.yaml").unwrap();
+}
+
+#[test]
 fn a_location_is_named_from_the_repository_down() {
     let (_folder, place) = repository_on_disk();
     let expected = "shop/services/cart/catalog-info.yaml".to_owned();
     assert_eq!(place.location(), (LocationKind::File, expected));
+}
+
+#[test]
+fn the_digest_of_a_path_stays_what_it_is() {
+    // From the vectors that were published with it.
+    assert_eq!(digest(b""), 0xcbf2_9ce4_8422_2325);
+    assert_eq!(digest(b"foobar"), 0x8594_4171_f739_67e8);
+}
+
+#[test]
+fn folders_of_one_name_outside_of_repositories_are_different_locations() {
+    let folder = tempfile::tempdir().unwrap();
+    let location = |path: &Path, root: &Path| Place::file(path, root).unwrap().location();
+    let svc = |parent: &str| {
+        let svc = folder.path().join(parent).join("svc");
+        fs::create_dir_all(svc.join("below")).unwrap();
+        fs::write(svc.join("a.yaml"), "a: 1").unwrap();
+        fs::write(svc.join("below/a.yaml"), "a: 1").unwrap();
+        svc
+    };
+    let (one, other) = (svc("one"), svc("other"));
+    let all = [&one, &other].map(|it| location(&it.join("a.yaml"), it));
+    assert_ne!(all[0], all[1]);
+    let below = location(&one.join("below/a.yaml"), &one);
+    assert_eq!(below, location(&one.join("below/a.yaml"), &one.join("below")), "asked otherwise");
+    for (kind, target) in all.iter().chain([&below]) {
+        kind.check(target).unwrap();
+        assert!(!target.contains("one"), "`{target}` says nothing of the machine");
+    }
 }
 
 #[test]
