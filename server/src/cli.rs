@@ -45,7 +45,10 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   callboard import catalog-info.yaml --tenant acme
   callboard import services/ 'teams/*.yaml' --tenant acme
-  callboard import https://example.com/catalog-info.yaml --tenant acme --json")]
+  callboard import https://example.com/catalog-info.yaml --tenant acme --json
+
+What a file no longer describes stays in the catalog: remove it with the mutation
+`applyEntities`, or all of a file's entities with `deregisterLocation`.")]
     Import(Import),
     /// Print a short-lived token of the built-in issuer.
     #[command(after_help = "Examples:
@@ -53,16 +56,39 @@ pub(crate) enum Command {
   curl -H \"Authorization: Bearer $(callboard token --tenant acme)\" …")]
     Token(Token),
     /// Create, list, suspend and reactivate tenants.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard tenant create acme --name 'Acme Corporation'
+  callboard tenant list
+  callboard tenant suspend acme
+  callboard tenant reactivate acme"
+    )]
     Tenant(Tenant),
     /// Record and show usage.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard usage record entries.json --tenant acme
+  callboard usage show api.calls --tenant acme"
+    )]
     Usage(Usage),
     /// Follow the event stream of a tenant.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard events tail --tenant acme
+  callboard events tail --tenant acme --after 0 | head -100"
+    )]
     Events(Events),
     /// Look after the read models.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard projections status
+  callboard projections rebuild catalog
+  callboard projections resume catalog --tenant acme"
+    )]
     Projections(Projections),
     /// Look after the log's topics on a Kafka cluster.
     #[command(
@@ -111,6 +137,9 @@ Examples:
         from: PathBuf,
     },
     /// Check this machine, the settings and the data folder.
+    #[command(after_help = "Examples:
+  callboard doctor
+  callboard --folder /var/lib/callboard doctor --json")]
     Doctor,
     /// Measure this machine and Callboard on it, against the targets of the design.
     #[command(after_help = "Examples:
@@ -119,6 +148,10 @@ Examples:
   CALLBOARD_LOG_KAFKA_REPLICATION=1 callboard bench --kafka")]
     Bench(Bench),
     /// Print the settings in force, without secrets.
+    #[command(after_help = "Examples:
+  callboard config
+  callboard config --defaults > callboard.toml
+  CALLBOARD_HTTP_LISTEN=127.0.0.1:8080 callboard config")]
     Config {
         /// Print the built-in defaults with their comments instead.
         #[arg(long)]
@@ -175,6 +208,9 @@ pub(crate) struct Token {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tenant {
     /// Create a tenant.
+    #[command(after_help = "Examples:
+  callboard tenant create acme
+  callboard tenant create acme --name 'Acme Corporation'")]
     Create {
         /// Its slug: 3 to 40 of `a-z 0-9 -`.
         slug: String,
@@ -183,13 +219,20 @@ pub(crate) enum Tenant {
         name: Option<String>,
     },
     /// List all tenants.
+    #[command(after_help = "Examples:
+  callboard tenant list
+  callboard tenant list --json")]
     List,
     /// Suspend a tenant: it can read but not change anything.
+    #[command(after_help = "Examples:
+  callboard tenant suspend acme")]
     Suspend {
         /// Its slug or id.
         tenant: String,
     },
     /// Reactivate a suspended tenant.
+    #[command(after_help = "Examples:
+  callboard tenant reactivate acme")]
     Reactivate {
         /// Its slug or id.
         tenant: String,
@@ -200,6 +243,18 @@ pub(crate) enum Tenant {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Usage {
     /// Record usage from a file of JSON entries, or `-` for standard input.
+    #[command(
+        after_help = "An entry names its source, an id that is unique there, a meter that is \
+defined and a value; when it was used (now, if not given), whose customer's it is and dimensions
+may be added. An entry that was recorded before counts once.
+
+  [{\"source\": \"gateway\", \"id\": \"request-1\", \"meter\": \"api.calls\", \"value\": \"12\",
+    \"at\": \"2026-11-30T08:00:00Z\", \"dimensions\": {\"region\": \"eu\"}}]
+
+Examples:
+  callboard usage record entries.json --tenant acme
+  collect-usage | callboard usage record - --tenant acme"
+    )]
     Record {
         /// The file.
         file: PathBuf,
@@ -207,7 +262,10 @@ pub(crate) enum Usage {
         #[command(flatten)]
         tenant: ForTenant,
     },
-    /// Show the usage of a meter.
+    /// Show the usage of a meter in the last 30 days.
+    #[command(after_help = "Examples:
+  callboard usage show api.calls --tenant acme
+  callboard usage show api.calls --tenant acme --json")]
     Show {
         /// The meter's key.
         meter: String,
@@ -221,6 +279,9 @@ pub(crate) enum Usage {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Events {
     /// Print events as they happen, one a line.
+    #[command(after_help = "Examples:
+  callboard events tail --tenant acme
+  callboard events tail --tenant acme --after 0 | head -100")]
     Tail {
         /// Whose events.
         #[command(flatten)]
@@ -235,13 +296,20 @@ pub(crate) enum Events {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Projections {
     /// Show where every model stands, and which tenants are parked.
+    #[command(after_help = "Examples:
+  callboard projections status
+  callboard projections status --json")]
     Status,
     /// Build a model anew beside the live one and switch over.
+    #[command(after_help = "Examples:
+  callboard projections rebuild catalog")]
     Rebuild {
         /// The model's name.
         model: String,
     },
     /// Take a parked tenant up again.
+    #[command(after_help = "Examples:
+  callboard projections resume catalog --tenant acme")]
     Resume {
         /// The model's name.
         model: String,
@@ -255,6 +323,10 @@ pub(crate) enum Projections {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Kafka {
     /// Make the topics that are missing, and check all of them: nothing that is there is changed.
+    #[command(after_help = "Examples:
+  callboard kafka init
+  callboard kafka init --partitions 4 --replication 1
+  callboard kafka init --check")]
     Init {
         /// How many partitions the log has. Fixed once it exists.
         #[arg(long, default_value_t = 64)]
@@ -274,6 +346,9 @@ pub(crate) enum Kafka {
 pub(crate) enum Cluster {
     /// Make an authority and a certificate for each host, for development. In production, use an
     /// authority of your own that signs for this installation and nothing else.
+    #[command(after_help = "Examples:
+  callboard cluster certificates certificates/ 127.0.0.1
+  callboard cluster certificates certificates/ node-1.internal node-2.internal")]
     Certificates {
         /// Where the files are made; none that is there is overwritten.
         folder: PathBuf,
@@ -282,6 +357,9 @@ pub(crate) enum Cluster {
         hosts: Vec<String>,
     },
     /// Show the level that events are written as of, and what each process that runs speaks.
+    #[command(after_help = "Examples:
+  callboard cluster level
+  callboard cluster level raise")]
     Level {
         /// What to do with it; nothing if not given.
         #[command(subcommand)]
@@ -294,6 +372,8 @@ pub(crate) enum Cluster {
 pub(crate) enum ClusterLevel {
     /// Raise it by one, for good: no older binary can be put back then. A process that is stopped
     /// is not seen; see that none is left that has yet to be replaced.
+    #[command(after_help = "Examples:
+  callboard cluster level raise")]
     Raise,
 }
 
@@ -317,4 +397,35 @@ pub(crate) struct Bench {
     /// given.
     #[arg(long)]
     pub scratch: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The commands below `command` whose help has no example, by their full names.
+    fn without_examples(command: &clap::Command, name: &str, found: &mut Vec<String>) {
+        for below in command.get_subcommands() {
+            let name = format!("{name} {}", below.get_name());
+            let help = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.split_once("Examples:").map_or("", |it| it.1);
+            if !examples.contains(&name) {
+                found.push(name.clone());
+            }
+            without_examples(below, &name, found);
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_an_example_of_it() {
+        let mut found = Vec::new();
+        without_examples(&Cli::command(), "callboard", &mut found);
+        assert_eq!(found, Vec::<String>::new());
+        let mut bare = Vec::new();
+        let control = clap::Command::new("callboard").subcommand(clap::Command::new("bare"));
+        without_examples(&control, "callboard", &mut bare);
+        assert_eq!(bare, ["callboard bare"], "the check would notice");
+    }
 }
