@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use domain::id::TenantId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::client::Api;
+use super::client::{Api, TenantEntry};
 use crate::cli::Tenant;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -23,6 +23,22 @@ struct Payload {
 #[derive(Debug, Deserialize)]
 struct UserError {
     message: String,
+}
+
+/// A tenant of the list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    slug: String,
+    name: String,
+    standing: String,
+    tenant_id: TenantId,
+}
+
+impl From<TenantEntry> for Listed {
+    fn from(TenantEntry { tenant_id, slug, name, standing }: TenantEntry) -> Self {
+        Self { slug, name, standing: standing.status.to_lowercase(), tenant_id }
+    }
 }
 
 /// Creates, lists, suspends or reactivates tenants.
@@ -62,13 +78,14 @@ pub(crate) async fn run(config: &Config, format: Format, command: &Tenant) -> Re
 }
 
 async fn list(api: &Api, format: Format) -> Result<()> {
-    let tenants = api.tenants(None).await?;
-    let rows: Vec<[String; 4]> = tenants
-        .into_iter()
-        .map(|it| [it.slug, it.name, it.standing.status.to_lowercase(), it.tenant_id.to_string()])
-        .collect();
+    let tenants: Vec<Listed> = api.tenants(None).await?.into_iter().map(Listed::from).collect();
+    let row = |it: &Listed| {
+        [it.slug.clone(), it.name.clone(), it.standing.clone(), it.tenant_id.to_string()]
+    };
     let header = ["slug", "name", "standing", "id"];
-    output::result(format, &rows, |rows| output::table(header, rows))
+    output::result(format, &tenants, |tenants| {
+        output::table(header, &tenants.iter().map(row).collect::<Vec<_>>())
+    })
 }
 
 async fn change(api: &Api, format: Format, query: &str, tenant: &str, done: &str) -> Result<()> {

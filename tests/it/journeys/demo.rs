@@ -121,10 +121,10 @@ async fn a_demo_starts_again_and_keeps_what_its_operator_has_changed() {
     assert_eq!(answer["publishPlanVersion"]["userErrors"], json!([]), "{answer}");
     let tenants = installation.run(&["tenant", "list", "--json"]).json();
     let tenants = tenants.as_array().expect("a list");
-    let renamed = tenants.iter().find(|it| it[0] == TENANTS[0]).expect("it is listed");
+    let renamed = tenants.iter().find(|it| it["slug"] == TENANTS[0]).expect("it is listed");
     let slug = "mutation($tenant: String!) {
         changeSlug(tenantId: $tenant, slug: \"whitewater\") { userErrors { message } } }";
-    let answer = operator.graphql(slug, json!({"tenant": renamed[3]})).await;
+    let answer = operator.graphql(slug, json!({"tenant": renamed["tenantId"]})).await;
     assert_eq!(answer["changeSlug"]["userErrors"], json!([]), "{answer}");
     let shown = async || {
         let shown = plans(&server).await;
