@@ -1,9 +1,10 @@
 //! Where an installation keeps what must not be lost: its log and its vault, opened as the
 //! settings say.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use domain::id::TenantId;
 use event_log::embedded::{self, EmbeddedLog};
 use event_log::{EventLog, KafkaLog, Partition, Position};
@@ -169,7 +170,12 @@ impl OpenVault {
                  data folder, and restore again"
             );
         }
+        // In this order: who makes a new vault makes its root key first.
+        let is_begun = !self.contents().is_new().await?;
         let path = folder.root_key();
+        if is_begun && !path.exists() {
+            return Err(lost(&path));
+        }
         let root = Root::open_or_create(&path).context("the root key cannot be used")?;
         let keyring = match self {
             Self::Sqlite(vault) => Keyring::open(vault, root).await,
@@ -218,4 +224,36 @@ async fn has_records(log: &dyn EventLog) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+fn lost(path: &Path) -> anyhow::Error {
+    anyhow!(
+        "the root key `{}` is missing, and what this installation stored is sealed under it; put \
+         back the copy that was kept elsewhere: nothing else opens it",
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::Purpose;
+
+    async fn keys(folder: &Folder) -> Result<Keyring> {
+        OpenVault::in_folder(folder).await?.keyring(folder).await
+    }
+
+    #[tokio::test]
+    async fn a_root_key_that_is_lost_is_missed_and_no_other_one_made() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::open(home.path(), Purpose::Serve).unwrap();
+        keys(&folder).await.unwrap();
+        let (path, kept) = (folder.root_key(), home.path().join("kept"));
+        std::fs::rename(&path, &kept).unwrap();
+        let error = keys(&folder).await.unwrap_err().to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+        assert!(error.contains("is missing") && !path.exists(), "{error}");
+        std::fs::rename(&kept, &path).unwrap();
+        keys(&folder).await.unwrap();
+    }
 }

@@ -1,5 +1,7 @@
 //! Logs and traces: where they go and how they look. What is said is up to each crate.
 
+use std::io::IsTerminal as _;
+
 use anyhow::{Context, Result};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
@@ -41,7 +43,10 @@ pub(crate) fn start(settings: &Telemetry) -> Result<Guard> {
             .with_context(|| format!("`telemetry.filter` is malformed: `{}`", settings.filter))
     };
     let discreet = || filter_fn(is_discreet).with_max_level_hint(LevelFilter::TRACE);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     let lines = match settings.format {
         LogFormat::Text => lines.with_filter(filter()?.and(discreet())).boxed(),
         LogFormat::Json => {

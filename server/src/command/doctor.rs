@@ -1,12 +1,17 @@
 //! `callboard doctor`: what would keep an installation from working, found before it does.
 
+mod machine;
+
+use std::fs::File;
+use std::io::Read;
+
 use anyhow::Result;
 use event_log::embedded::{self, Depth, EmbeddedLog, Verified};
 use event_log::kafka;
 use event_log::{EventLog, Partition};
 use serde::Serialize;
 
-use crate::config::{Config, LogKind};
+use crate::config::{Config, LogKind, StorageKind};
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::output::{self, Format};
@@ -24,10 +29,23 @@ struct Finding {
 #[serde(rename_all = "lowercase")]
 enum Verdict {
     Good,
+    /// Nothing is wrong, or not yet.
+    Note,
     Bad,
 }
 
-/// Looks at the settings, the folder, the log and the vault, and says what it found.
+impl Verdict {
+    fn text(self) -> String {
+        match self {
+            Self::Good => "good",
+            Self::Note => "note",
+            Self::Bad => "BAD",
+        }
+        .to_owned()
+    }
+}
+
+/// Looks at the settings, the machine, the folder and what is in it, and says what it found.
 ///
 /// # Errors
 ///
@@ -38,10 +56,12 @@ pub(crate) async fn run(config: &Config, format: Format) -> Result<()> {
         verdict: Verdict::Good,
         detail: format!("read; the data folder is `{}`", config.storage.folder.display()),
     }];
+    findings.extend(machine::look(&config.storage.folder));
     match config.storage.existing() {
-        Err(error) => findings.push(bad("data folder", error.to_string())),
+        Err(error) => findings.push(note("data folder", format!("none yet: {error}"))),
         Ok(folder) => {
             findings.push(vault(config, &folder).await);
+            findings.push(models(config, &folder));
             findings.push(match config.log.kind {
                 LogKind::Embedded => log(&folder),
                 LogKind::Kafka => cluster(config).await,
@@ -50,10 +70,9 @@ pub(crate) async fn run(config: &Config, format: Format) -> Result<()> {
     }
     findings.push(address(config));
     let rows = |findings: &Vec<Finding>| {
-        let verdict = |it: Verdict| if it == Verdict::Good { "good" } else { "BAD" }.to_owned();
         let rows: Vec<[String; 3]> = findings
             .iter()
-            .map(|it| [it.what.to_owned(), verdict(it.verdict), it.detail.clone()])
+            .map(|it| [it.what.to_owned(), it.verdict.text(), it.detail.clone()])
             .collect();
         output::table(["what", "verdict", "detail"], &rows)
     };
@@ -68,6 +87,10 @@ fn good(what: &'static str, detail: String) -> Finding {
     Finding { what, verdict: Verdict::Good, detail }
 }
 
+fn note(what: &'static str, detail: String) -> Finding {
+    Finding { what, verdict: Verdict::Note, detail }
+}
+
 fn bad(what: &'static str, detail: String) -> Finding {
     Finding { what, verdict: Verdict::Bad, detail }
 }
@@ -80,6 +103,38 @@ async fn vault(config: &Config, folder: &Folder) -> Finding {
         }
         Err(error) => bad("vault", format!("{error:#}")),
     }
+}
+
+/// Looks at the beginning of each file of the read models: whether it is a database, or empty.
+fn models(config: &Config, folder: &Folder) -> Finding {
+    /// How every file of SQLite begins.
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+    let what = "read models";
+    if config.storage.read_models == StorageKind::Postgresql {
+        return note(what, "in PostgreSQL; a start looks at them".to_owned());
+    }
+    let Ok(entries) = std::fs::read_dir(folder.models()) else {
+        return good(what, "not there yet".to_owned());
+    };
+    let mut count = 0;
+    for path in entries.flatten().map(|it| it.path()) {
+        if path.extension().is_none_or(|it| it != "db") {
+            continue;
+        }
+        let mut begin = Vec::new();
+        let read = File::open(&path).and_then(|it| it.take(16).read_to_end(&mut begin));
+        let remedy = "delete it, and those beside it that end with `-wal` and `-shm`, while no \
+                      server runs: it is filled from the log";
+        match read {
+            Err(error) => return bad(what, format!("`{}`: {error}", path.display())),
+            Ok(_) if begin.is_empty() || begin == MAGIC => count += 1,
+            Ok(_) => {
+                return bad(what, format!("`{}` is no database; {remedy}", path.display()));
+            }
+        }
+    }
+    good(what, format!("{count} files, each a database"))
 }
 
 /// Reads the whole log back, frames and chains, if no server has it open.

@@ -149,3 +149,42 @@ async fn a_log_keeps_its_partitions_and_says_so_where_another_number_is_set() {
     let said = std::fs::read_to_string(installation.home().join("server.log")).expect("a log");
     assert_eq!(said.matches("keeps the number of partitions").count(), 1, "{said}");
 }
+
+#[tokio::test]
+async fn what_is_lost_or_damaged_is_named_with_what_to_do() {
+    let installation = Installation::new();
+    let before = installation.run(&["doctor"]).text();
+    assert!(before.contains("none yet") && before.contains("disk"), "{before}");
+    let server = installation.up().await;
+    installation.create_tenant("keepers");
+    server.stop().await;
+    let said = std::fs::read_to_string(installation.home().join("server.log")).expect("a log");
+    assert!(!said.contains('\u{1b}'), "no colours where nobody sees them: {said}");
+
+    let models = installation.folder().join("models");
+    let model = std::fs::read_dir(&models).expect("it can be listed").flatten().map(|it| it.path());
+    let model = model.filter(|it| it.extension().is_some_and(|it| it == "db")).min();
+    let model = model.expect("there is a read model");
+    std::fs::write(&model, "no database".repeat(1_000)).expect("it can be damaged");
+    let doctor = installation.run(&["doctor"]);
+    assert_eq!(doctor.code, 3, "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("is no database; delete it"), "{}", doctor.stdout);
+    for ending in ["", "-wal", "-shm"] {
+        let file = format!("{}{ending}", model.display());
+        let removed = std::fs::remove_file(&file);
+        assert!(removed.is_ok() || !ending.is_empty(), "{file}");
+    }
+    installation.up().await.stop().await;
+
+    let key = installation.folder().join("root.key");
+    let kept = installation.home().join("kept.key");
+    std::fs::rename(&key, &kept).expect("it can be lost");
+    for command in [["up"], ["doctor"]] {
+        let refused = installation.run(&command);
+        let said = format!("{}{}", refused.stdout, refused.stderr);
+        assert_ne!(refused.code, 0, "{said}");
+        assert!(said.contains("root.key` is missing") && !key.exists(), "{said}");
+    }
+    std::fs::rename(&kept, &key).expect("it can be found");
+    installation.up().await.stop().await;
+}
