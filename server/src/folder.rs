@@ -1,6 +1,7 @@
 //! The data folder: where each part of an installation keeps its files, and the demo's mark.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
+use std::io::Read;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,12 @@ const ROOT_KEY: &str = "root.key";
 
 /// What every process that served from the folder has left in it.
 const IDENTITIES: &str = "identities";
+
+/// How every file of SQLite begins.
+const DATABASE: &[u8; 16] = b"SQLite format 3\0";
+
+/// Below how much room a disk is full for whoever opens a database. In bytes: 256 KiB.
+const ROOM_MIN: u64 = 256 * 1024;
 
 /// What a folder is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +126,43 @@ impl Folder {
         self.path.join("models")
     }
 
+    /// Looks at the beginning of each file of the read models, and says how many there are.
+    ///
+    /// # Errors
+    ///
+    /// If one is no database, with what to do; or cannot be read.
+    pub(crate) fn check_models(&self) -> Result<usize> {
+        let Ok(entries) = fs::read_dir(self.models()) else { return Ok(0) };
+        let mut count = 0;
+        for path in entries.flatten().map(|it| it.path()) {
+            if path.extension().is_none_or(|it| it != "db") {
+                continue;
+            }
+            let mut begin = Vec::new();
+            let read = File::open(&path).and_then(|it| it.take(16).read_to_end(&mut begin));
+            read.with_context(|| format!("could not read `{}`", path.display()))?;
+            if !begin.is_empty() && begin != DATABASE {
+                bail!(
+                    "`{}` is no database; delete it, and those beside it that end with `-wal` and \
+                     `-shm`, while no server runs: it is filled from the log",
+                    path.display()
+                );
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Says of an error that the disk is full, if it is.
+    pub(crate) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        match rustix::fs::statvfs(&self.path) {
+            Ok(disk) if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_MIN => error.context(
+                format!("the disk with `{}` is full; free some space", self.path.display()),
+            ),
+            Ok(_) | Err(_) => error,
+        }
+    }
+
     /// The usage identities' files.
     pub(crate) fn identities(&self) -> PathBuf {
         self.path.join(IDENTITIES)
@@ -156,6 +200,23 @@ mod tests {
         refused(&real, Purpose::Demo, "not a demo's");
         Folder::existing(&real).unwrap();
         assert!(Folder::existing(&demo).is_err());
+    }
+
+    #[test]
+    fn a_file_of_a_read_model_that_is_no_database_is_named_with_what_to_do() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Folder::open(path.path(), Purpose::Serve).unwrap();
+        assert_eq!(folder.check_models().unwrap(), 0);
+        fs::create_dir(folder.models()).unwrap();
+        let write =
+            |name: &str, bytes: &[u8]| fs::write(folder.models().join(name), bytes).unwrap();
+        write("audit.db", DATABASE);
+        write("new.db", b"");
+        write("audit.db-wal", b"something else");
+        assert_eq!(folder.check_models().unwrap(), 2);
+        write("catalog.db", b"no database at all");
+        let error = folder.check_models().unwrap_err().to_string();
+        assert!(error.contains("catalog.db` is no database; delete it"), "{error}");
     }
 
     #[test]

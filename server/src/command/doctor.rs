@@ -2,9 +2,6 @@
 
 mod machine;
 
-use std::fs::File;
-use std::io::Read;
-
 use anyhow::Result;
 use event_log::embedded::{self, Depth, EmbeddedLog, Verified};
 use event_log::kafka;
@@ -105,36 +102,16 @@ async fn vault(config: &Config, folder: &Folder) -> Finding {
     }
 }
 
-/// Looks at the beginning of each file of the read models: whether it is a database, or empty.
 fn models(config: &Config, folder: &Folder) -> Finding {
-    /// How every file of SQLite begins.
-    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-
     let what = "read models";
     if config.storage.read_models == StorageKind::Postgresql {
         return note(what, "in PostgreSQL; a start looks at them".to_owned());
     }
-    let Ok(entries) = std::fs::read_dir(folder.models()) else {
-        return good(what, "not there yet".to_owned());
-    };
-    let mut count = 0;
-    for path in entries.flatten().map(|it| it.path()) {
-        if path.extension().is_none_or(|it| it != "db") {
-            continue;
-        }
-        let mut begin = Vec::new();
-        let read = File::open(&path).and_then(|it| it.take(16).read_to_end(&mut begin));
-        let remedy = "delete it, and those beside it that end with `-wal` and `-shm`, while no \
-                      server runs: it is filled from the log";
-        match read {
-            Err(error) => return bad(what, format!("`{}`: {error}", path.display())),
-            Ok(_) if begin.is_empty() || begin == MAGIC => count += 1,
-            Ok(_) => {
-                return bad(what, format!("`{}` is no database; {remedy}", path.display()));
-            }
-        }
+    match folder.check_models() {
+        Ok(0) => good(what, "not there yet".to_owned()),
+        Ok(count) => good(what, format!("{count} files, each a database")),
+        Err(error) => bad(what, format!("{error:#}")),
     }
-    good(what, format!("{count} files, each a database"))
 }
 
 /// Reads the whole log back, frames and chains, if no server has it open.

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::client;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, StorageKind};
 use crate::connections;
 use crate::demo::{self, Demo};
 use crate::folder::{Folder, Purpose};
@@ -100,7 +100,10 @@ async fn start(
     folder: &Folder,
     waiting: &Waiting,
 ) -> Result<Node> {
-    let node = Node::start(config, folder, waiting).await?;
+    if config.storage.read_models == StorageKind::Sqlite {
+        folder.check_models()?;
+    }
+    let node = Node::start(config, folder, waiting).await.map_err(|it| folder.explain(it))?;
     if let Some(demo) = demo {
         node.owns_all().await.context("a demo writes to every partition")?;
         demo::seed::seed(&node, demo).await?;

@@ -169,6 +169,9 @@ async fn what_is_lost_or_damaged_is_named_with_what_to_do() {
     let doctor = installation.run(&["doctor"]);
     assert_eq!(doctor.code, 3, "{}", doctor.stdout);
     assert!(doctor.stdout.contains("is no database; delete it"), "{}", doctor.stdout);
+    let refused = installation.run(&["up"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("is no database; delete it"), "{}", refused.stderr);
     for ending in ["", "-wal", "-shm"] {
         let file = format!("{}{ending}", model.display());
         let removed = std::fs::remove_file(&file);
