@@ -1,9 +1,8 @@
 //! Currencies that something can be sold in, by their codes.
 
-/// The codes of ISO 4217, list one (currencies and funds in use) as of 1 January 2026, amendment
-/// 180, published by its maintenance agency at
-/// `https://www.six-group.com/en/products-services/financial-information/data-standards.html`.
-/// Without those that nobody is paid in: metals, units of account, tests, and no currency.
+/// The codes of list one of ISO 4217 (currencies and funds) as far as they were in use at the
+/// beginning of 2026, without those that nobody is paid in: metals, units of account, tests, and no
+/// currency. The standard's maintenance agency, SIX, publishes changes.
 const IN_USE: [&str; 164] = [
     "AED", "AFN", "ALL", "AMD", "AOA", "ARS", "AUD", "AWG", "AZN", "BAM", "BBD", "BDT", "BHD",
     "BIF", "BMD", "BND", "BOB", "BOV", "BRL", "BSD", "BTN", "BWP", "BYN", "BZD", "CAD", "CDF",
