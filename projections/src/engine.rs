@@ -226,9 +226,10 @@ impl Projections {
     /// [`EngineError`] if the storage cannot tell. Where the log cannot, that is said of each
     /// partition.
     pub async fn status(&self) -> Result<Vec<ModelStatus>, EngineError> {
+        let ends = status::ends(self.tools.log.as_ref()).await;
         let mut all = Vec::new();
         for set in self.generations.sets() {
-            let status = status::of(&set, self.tools.log.as_ref()).await?;
+            let status = status::of(&set, &ends).await?;
             status::measure(&status);
             all.push(status);
         }

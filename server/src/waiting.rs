@@ -91,19 +91,18 @@ impl Waiting {
         if let Some(error) = error.downcast_ref::<SetupError>() {
             return error.outlook();
         }
-        let started = error.downcast_ref::<StartError>().map(StartError::is_away);
+        let started = error.downcast_ref::<StartError>().map(|it| match it.keyring() {
+            Some(error) => error.is_away(),
+            None => self.log_is_apart && it.is_away(),
+        });
         let shown = error.downcast_ref::<EngineError>().map(|it| match it {
             EngineError::Log(error) => self.log_is_apart && error.is_away(),
             error => error.is_away(),
         });
         let log = error.downcast_ref::<LogError>().map(|it| self.log_is_apart && it.is_away());
         let vault = error.downcast_ref::<VaultError>().map(VaultError::is_away);
-        let keys = error.downcast_ref::<KeyringError>().map(|it| match it {
-            KeyringError::Vault(error) => error.is_away(),
-            _ => false,
-        });
-        let is_away =
-            started.map(|it| self.log_is_apart && it).or(shown).or(log).or(vault).or(keys);
+        let keys = error.downcast_ref::<KeyringError>().map(KeyringError::is_away);
+        let is_away = started.or(shown).or(log).or(vault).or(keys);
         if is_away == Some(true) { Outlook::Passing } else { Outlook::ForGood }
     }
 }

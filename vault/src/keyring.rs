@@ -49,6 +49,14 @@ pub enum KeyringError {
     Vault(#[from] VaultError),
 }
 
+impl KeyringError {
+    /// Whether the vault is away, so that the same may succeed once it is back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Vault(error) if error.is_away())
+    }
+}
+
 /// Every key of an installation. Cheap to clone.
 #[derive(Clone)]
 pub struct Keyring(Arc<Inner>);

@@ -31,6 +31,9 @@ pub const KAFKA_LIBS: &str = "CALLBOARD_TEST_KAFKA_LIBS";
 /// The variable with the URL of a running PostgreSQL, of a user that may do everything.
 pub const POSTGRES: &str = "CALLBOARD_TEST_POSTGRES";
 
+/// The variables by which tests find both.
+pub const VARIABLES: [&str; 3] = [KAFKA, KAFKA_LIBS, POSTGRES];
+
 /// What a service is started for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

@@ -2,14 +2,15 @@
 //!
 //! How hard the tests try (histories, kills, power cuts) is one word in the environment variable
 //! `CALLBOARD_TEST_PROFILE`, which tests read for their iteration counts: `fast`, `ci` or `full`.
-//! The tests themselves are the same in all three, and a real Kafka and PostgreSQL run beside them.
+//! The tests themselves are the same in all three. A real Kafka and PostgreSQL run beside them, but
+//! not in a fast run: what needs them takes minutes, and is counted as skipped there.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Result;
-use xtask::services::Services;
+use xtask::services::{self, Services};
 
 use crate::step::{self, Counts, Need, Outcome};
 use crate::{cargo, next, root};
@@ -17,7 +18,8 @@ use crate::{cargo, next, root};
 /// What `cargo xtask test` can be told.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Answers sooner: few iterations, no documentation, lints of shipped code only.
+    /// Answers sooner: few iterations, no Kafka and PostgreSQL, no documentation, lints of shipped
+    /// code only.
     #[arg(long, conflicts_with = "full")]
     fast: bool,
     /// Tries as hard as we ever do: may take hours.
@@ -71,7 +73,8 @@ const NEXT_VERSION: &str = "next version";
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let shared = shared_data();
     let this = if options.fast { Run::Fast } else { Run::Thorough };
-    let mut starting = Some(thread::spawn(|| step::timed("services", Services::for_tests)));
+    let start = || thread::spawn(|| step::timed("services", Services::for_tests));
+    let mut starting = (!options.fast).then(start);
     let mut services = None;
     let mut outcomes = Vec::new();
     for (name, arguments, part_of) in STEPS {
@@ -84,6 +87,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
         if *part_of == Run::Any || *part_of == this {
             let mut command = cargo(arguments);
+            for it in services::VARIABLES {
+                command.env_remove(it);
+            }
             command
                 .env("CALLBOARD_TEST_PROFILE", options.profile())
                 .env("CALLBOARD_SHARED", &shared)

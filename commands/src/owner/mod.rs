@@ -21,6 +21,7 @@ mod snapshotting;
 mod term;
 
 use event_log::{AppendError, ClaimError, LogError, Partition, Position, Writer};
+use vault::KeyringError;
 
 use crate::identities::IdentitiesError;
 use crate::level::NotSpoken;
@@ -64,6 +65,15 @@ pub enum StartError {
         /// The cause.
         #[source]
         source: ReadError,
+    },
+    /// The key of a tenant, under which its rows in the snapshot are stored, could not be asked for.
+    #[error("the snapshot of partition {partition} cannot be opened at present")]
+    Keys {
+        /// The partition.
+        partition: Partition,
+        /// The cause.
+        #[source]
+        source: KeyringError,
     },
     /// A tenant's history has a gap or a fork.
     #[error(
@@ -115,9 +125,21 @@ impl StartError {
             Self::Claim { .. }
             | Self::Announce { .. }
             | Self::Record { .. }
+            | Self::Keys { .. }
             | Self::Gap { .. }
             | Self::Identities(_)
             | Self::Level(_) => false,
+        }
+    }
+
+    /// Why a key could not be had, if that is what it failed for.
+    #[must_use]
+    pub fn keyring(&self) -> Option<&KeyringError> {
+        match self {
+            Self::Record { source: ReadError::Keyring(source), .. } | Self::Keys { source, .. } => {
+                Some(source)
+            }
+            _ => None,
         }
     }
 }

@@ -266,7 +266,7 @@ pub(crate) async fn prepare(
         return Err(CommandError::Invalid(violations));
     }
     let tenant = principal.tenant();
-    let keys = context.keyring.tenant(tenant).await.map_err(|it| keyring_error(&it))?;
+    let keys = in_time(context.keyring.tenant(tenant)).await?;
     let (command, hash) = match &request.idempotency_key {
         None => (CommandId(Uuid::now_v7()), None),
         Some(key) => {
@@ -365,10 +365,17 @@ async fn take_keys(
     if subjects.is_empty() {
         return Ok(None);
     }
-    match tokio::time::timeout(KEYS_TIME_MAX, keyring.ensure_subjects(tenant, subjects)).await {
-        Ok(keys) => keys.map(Some).map_err(|it| keyring_error(&it)),
+    in_time(keyring.ensure_subjects(tenant, subjects)).await.map(Some)
+}
+
+/// What the keyring answers in [`KEYS_TIME_MAX`].
+async fn in_time<T>(
+    asking: impl Future<Output = Result<T, KeyringError>>,
+) -> Result<T, CommandError> {
+    match tokio::time::timeout(KEYS_TIME_MAX, asking).await {
+        Ok(answer) => answer.map_err(|it| keyring_error(&it)),
         Err(_elapsed) => {
-            tracing::error!(%tenant, "the vault gave no keys in time");
+            tracing::error!("the vault gave no keys in time");
             Err(CommandError::Unavailable(Away::Vault))
         }
     }

@@ -12,7 +12,8 @@ use crate::level::NotSpoken;
 use crate::owner::StartError;
 use crate::reactions::effects_of;
 use crate::record::{Header, read_event};
-use crate::snapshot::{self, FOLD_VERSION, Restored, Restoring};
+use crate::snapshot::cover::CoverError;
+use crate::snapshot::{self, FOLD_VERSION, RestoreError, Restored, Restoring};
 use crate::state::Overlay;
 
 /// How the stream of usage is called in records.
@@ -79,6 +80,12 @@ impl Replica {
                 Ok(followed)
             }
             Ok(None) => Ok(Position::START),
+            // Without it everything would be read again, for which the key is needed too.
+            Err(RestoreError::Cover { source: CoverError::Keyring(source), .. })
+                if source.is_away() =>
+            {
+                Err(StartError::Keys { partition, source })
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(partition = partition.0, error, "a snapshot is of no use");

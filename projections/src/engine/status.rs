@@ -1,5 +1,7 @@
 //! How far every read model is, for operators.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::TenantId;
 use event_log::{EventLog, Partition, Position};
@@ -8,6 +10,9 @@ use crate::engine::EngineError;
 use crate::engine::checkpoint::Stage;
 use crate::engine::table_set::TableSet;
 use crate::model::Model;
+
+/// How long the log may take to say where it ends. In seconds: 2; who asks is often a probe.
+const END_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// One generation of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +49,9 @@ pub struct PartitionStatus {
     pub partition: Partition,
     /// The last position applied; none before the first.
     pub position: Option<Position>,
-    /// Where the log ends, as far as that is known.
-    pub end: Position,
-    /// Positions still to go; at least as many as events.
+    /// Where the log ends; none if it does not say.
+    pub end: Option<Position>,
+    /// Positions still to go, as far as is known; at least as many as events.
     pub events_behind: u64,
     /// How long ago the last applied event was recorded; zero when nothing is to go.
     pub time_behind: TimeDelta,
@@ -71,19 +76,32 @@ pub struct ParkedTenant {
     pub recorded_at: DateTime<Utc>,
 }
 
-/// How far `set` is on each partition of `log`.
-pub(crate) async fn of(set: &TableSet, log: &dyn EventLog) -> Result<ModelStatus, EngineError> {
+/// Where each partition of `log` ends, or why it does not say. All are asked at the same time: who
+/// asks how far everything is wants to hear of it when the log is away, too.
+pub(crate) async fn ends(log: &dyn EventLog) -> Vec<Result<Position, String>> {
+    let asked = (0..log.partitions()).map(async |partition| {
+        match tokio::time::timeout(END_TIME_MAX, log.end(Partition(partition))).await {
+            Ok(end) => end.map_err(|it| it.to_string()),
+            Err(_elapsed) => Err("the log does not say where it ends".to_owned()),
+        }
+    });
+    futures::future::join_all(asked).await
+}
+
+/// How far `set` is on each partition of a log that ends there.
+pub(crate) async fn of(
+    set: &TableSet,
+    ends: &[Result<Position, String>],
+) -> Result<ModelStatus, EngineError> {
     let progress = set.progress().borrow().clone();
     let now = Utc::now();
     let mut partitions = Vec::with_capacity(progress.len());
-    for (partition, it) in (0..).map(Partition).zip(progress) {
+    for ((partition, it), end) in (0..).map(Partition).zip(progress).zip(ends) {
         let reached = it.applied.as_ref().map_or(Position::START, |it| it.position.next());
         // A log that cannot be asked stops whoever follows it.
-        let (end, unknown) = match log.end(partition).await {
-            Ok(end) => (end, None),
-            Err(error) => (reached, Some(error.to_string())),
-        };
-        let events_behind = end.0.saturating_sub(reached.0);
+        let unknown = end.as_ref().err().cloned();
+        let end = end.as_ref().ok().copied();
+        let events_behind = end.unwrap_or(reached).0.saturating_sub(reached.0);
         let since = it.applied.as_ref().filter(|_| events_behind > 0);
         partitions.push(PartitionStatus {
             partition,

@@ -46,13 +46,15 @@ struct ModelReadiness {
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)),
 )]
 pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readiness>) {
-    let (status, waits_for) = match door.context.projections().status().await {
+    let (status, database) = match door.context.projections().status().await {
         Ok(status) => (status, None),
         Err(error) => {
             tracing::error!(error = ?error, "it is not known how far the read models are");
             (Vec::new(), error.is_away().then_some("the database of the read models"))
         }
     };
+    let is_silent = status.iter().flat_map(|it| &it.partitions).any(|it| it.end.is_none());
+    let waits_for = database.or(is_silent.then_some("the log"));
     let live = status.iter().filter(|it| it.state == GenerationState::Live);
     let lag_max = chrono::TimeDelta::from_std(door.ready_lag_max).unwrap_or(chrono::TimeDelta::MAX);
     let owned = door.context.all_owned();

@@ -29,7 +29,7 @@ pub(super) struct ModelView {
 struct PartitionView {
     partition: u32,
     position: Option<u64>,
-    end: u64,
+    end: Option<u64>,
     events_behind: u64,
     milliseconds_behind: i64,
     stopped: Option<String>,
@@ -51,7 +51,7 @@ impl From<ModelStatus> for ModelView {
         let partitions = status.partitions.into_iter().map(|it| PartitionView {
             partition: it.partition.0,
             position: it.position.map(|it| it.0),
-            end: it.end.0,
+            end: it.end.map(|it| it.0),
             events_behind: it.events_behind,
             milliseconds_behind: it.time_behind.num_milliseconds(),
             stopped: it.stopped,

@@ -26,13 +26,15 @@ const RECORDS_MAX: usize = 4_096;
 pub(crate) async fn make(config: &Config, to: &Path) -> Result<Manifest> {
     let folder = config.storage.existing()?;
     let log = open_log(config, &folder, config.log.partitions).await?;
+    // What was copied with the keys of others could be opened by nobody.
+    let vault = OpenVault::of(config, &folder).await?;
+    vault.belongs_to(log.as_ref()).await?;
     DirBuilder::new()
         .mode(0o700)
         .create(to)
         .with_context(|| format!("could not make the folder `{}`", to.display()))?;
     let at = chrono::Utc::now();
     let ends = ends(log.as_ref()).await?;
-    let vault = OpenVault::of(config, &folder).await?;
     let rows = copy_vault(vault.contents(), to).await?;
     let mut records = Vec::with_capacity(ends.len());
     for (partition, end) in (0..).map(Partition).zip(ends) {

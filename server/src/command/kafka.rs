@@ -40,8 +40,8 @@ pub(crate) async fn run(config: &Config, format: Format, what: &Kafka) -> Result
     output::result(format, &report, |it| {
         let Report { prefix, incarnation, partitions, replication } = it;
         format!(
-            "The log {incarnation} on topics `{prefix}events`, `{prefix}snapshots` and \
-             `{prefix}owners`: {partitions} partitions, kept {replication} times; every promise \
+            "The log {incarnation} on topics `{prefix}events`, `{prefix}snapshots`, \
+             `{prefix}barriers` and `{prefix}owners`: {partitions} partitions, kept {replication} times; every promise \
              is kept"
         )
     })

@@ -128,6 +128,7 @@ mod on_kafka {
             turned_away += 1;
         }
         assert!(turned_away == 3 && !sent.is_finished(), "they did not wait for the first one");
+        assert_eq!(readiness(&server, &installation).await["waitsFor"], "the log");
         brokers.broker(0).restart().expect("it starts again");
         let sent = sent.await.expect("it is answered");
         assert!(["OK", "OUTCOME_UNKNOWN", "UNAVAILABLE", "TIMED_OUT"].contains(&&*sent), "{sent}");

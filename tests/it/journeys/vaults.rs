@@ -22,6 +22,15 @@ async fn ends(installation: &Installation, refused: &str) {
     assert!(log.contains("storage.*"), "it says what to do: {log}");
 }
 
+/// Tries to make a backup, which is `refused`.
+fn backs_nothing_up(installation: &Installation, refused: &str) {
+    let to = installation.home().join("backup");
+    let ran = installation.run(&["backup", &to.display().to_string()]);
+    assert_ne!(ran.code, 0, "{}", ran.stdout);
+    assert!(ran.stderr.contains(refused), "expected `{refused}` in {}", ran.stderr);
+    assert!(!to.exists(), "who was refused leaves nothing");
+}
+
 /// Takes the vault, and the root key that opens it, from one folder to another.
 fn take(from: &Installation, to: &Installation) {
     for name in ["vault.db", "vault.db-wal", "vault.db-shm", "root.key"] {
@@ -44,11 +53,13 @@ async fn a_data_folder_serves_with_its_own_vault_only() {
     fs::create_dir(aside.folder()).expect("a folder can be made");
 
     take(&ours, &aside);
+    backs_nothing_up(&ours, NEW);
     ends(&ours, NEW).await;
     // Somebody asks for a token, so there are keys to sign with.
     ours.token("ten_00000000000000000000000000000000");
     ends(&ours, NEW).await;
     take(&theirs, &ours);
+    backs_nothing_up(&ours, FOREIGN);
     ends(&ours, FOREIGN).await;
     take(&aside, &ours);
     ours.up().await.stop().await;

@@ -369,3 +369,21 @@ fn whoever_waits_for_tables_hears_why_nobody_fills_them_any_more() {
         assert!(!it.is_passing(), "{it}");
     }
 }
+
+#[tokio::test]
+async fn how_far_everything_is_is_told_where_the_log_does_not_say_where_it_ends() {
+    let mut world = World::new(Kind::Sqlite, Mood::Works).await;
+    let position = world.register(&["web"]).await;
+    let projections = world.start().await;
+    visible(&projections, position).await;
+    world.is_in(Mood::HidesItsEnd);
+    for it in projections.status().await.unwrap() {
+        let partition = &it.partitions[0];
+        assert_eq!((partition.position, partition.end), (Some(position), None), "{it:?}");
+        assert!(partition.stopped.is_some(), "{it:?}");
+    }
+    world.is_in(Mood::Works);
+    let status = projections.status().await.unwrap();
+    assert!(status.iter().all(|it| it.partitions[0].end == Some(position.next())), "{status:?}");
+    projections.stop().await;
+}
