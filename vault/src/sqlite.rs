@@ -106,6 +106,7 @@ async fn open_file(
     busy_timeout: Duration,
     migrations: &[&'static str],
 ) -> Result<SqlitePool, VaultError> {
+    refuse_half(path).map_err(failed("opening its file"))?;
     // SQLite gives the files it puts beside this one the same mode.
     OpenOptions::new()
         .create(true)
@@ -129,6 +130,23 @@ async fn open_file(
         .map_err(failed("opening its file"))?;
     migrate(&pool, migrations).await.map_err(failed("bringing its tables up to date"))?;
     Ok(pool)
+}
+
+/// Refuses a file that is missing although what was written to it last is still beside it: a new
+/// one would take its place there, and keys that are nowhere else would be gone.
+fn refuse_half(path: &Path) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-wal");
+    let beside = Path::new(&beside);
+    if path.exists() || !beside.exists() {
+        return Ok(());
+    }
+    let (path, beside) = (path.display(), beside.display());
+    let problem = format!(
+        "`{path}` is missing, but what was written to it last is in `{beside}`: put it back, or, if \
+         it is not needed any more, take that away too"
+    );
+    Err(std::io::Error::new(std::io::ErrorKind::NotFound, problem))
 }
 
 async fn migrate(pool: &SqlitePool, migrations: &[&'static str]) -> Result<(), sqlx::Error> {

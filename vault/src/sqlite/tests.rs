@@ -55,6 +55,30 @@ async fn everything_is_there_after_reopening() {
     assert_eq!(Cursors::get(&vault, &cursor).await.unwrap().as_deref(), Some("41"));
 }
 
+#[tokio::test]
+async fn a_file_that_is_missing_beside_its_journal_is_not_made_anew() {
+    let temporary = temporary().await;
+    let name = [(KeyName::Tenant(ACME), Wrapped(vec![9; 61]))];
+    temporary.vault.get_or_create(&name).await.unwrap();
+    // As whoever was killed leaves it: what was written last is in the journal only.
+    let killed = tempfile::tempdir().unwrap();
+    for it in std::fs::read_dir(temporary.folder.path()).unwrap() {
+        let it = it.unwrap();
+        std::fs::copy(it.path(), killed.path().join(it.file_name())).unwrap();
+    }
+    let (path, aside) = (killed.path().join("vault.db"), killed.path().join("aside"));
+    assert!(killed.path().join("vault.db-wal").exists());
+    std::fs::rename(&path, &aside).unwrap();
+    let refused = SqliteVault::open(&path).await.unwrap_err();
+    let reason = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(reason.contains("put it back"), "{reason}");
+    assert!(!path.exists(), "who was refused leaves nothing");
+    std::fs::rename(&aside, &path).unwrap();
+    let vault = open(killed.path()).await;
+    let held = Some(Slot::Held(name[0].1.clone()));
+    assert_eq!(Keys::get(&vault, &[name[0].0]).await.unwrap(), [held]);
+}
+
 /// Sets for every connection how large the file may become.
 async fn limit_pages(pool: &SqlitePool, pragma: &'static str) {
     let mut connections = Vec::new();
