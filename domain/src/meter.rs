@@ -249,10 +249,7 @@ impl FromStr for MeterKey {
     type Err = MeterKeyError;
 
     fn from_str(text: &str) -> Result<Self, MeterKeyError> {
-        let fits = (1..=64).contains(&text.len())
-            && text.starts_with(|it: char| it.is_ascii_lowercase())
-            && text.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'));
-        if fits {
+        if crate::text::is_key(text) {
             Ok(Self(text.into()))
         } else {
             Err(MeterKeyError(text.chars().take(80).collect()))

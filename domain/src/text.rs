@@ -1,4 +1,4 @@
-//! Reading a value from its text form without a copy of the text.
+//! Reading a value from its text form without a copy of the text, and what keys look like.
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -6,6 +6,14 @@ use std::str::FromStr;
 
 use serde::Deserializer;
 use serde::de::{Error, Visitor};
+
+/// Whether `text` may be a key that a tenant names something by: at most 64 lower-case letters,
+/// digits, `.`, `_` and `-`, a letter first.
+pub(crate) fn is_key(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|it: char| it.is_ascii_lowercase())
+        && text.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+}
 
 /// Reads what is stored as a string by parsing it.
 pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>

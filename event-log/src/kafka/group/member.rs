@@ -81,9 +81,7 @@ impl Member {
 
     /// Whatever is still served is lost, and what comes is not told any more.
     pub(super) fn end(&self) {
-        let ended = self.holdings().take();
-        let served = ended.map(|it| it.owned.into_iter().chain(it.parting.into_keys()));
-        served.into_iter().flatten().for_each(|it| self.turns.lost(it));
+        self.ended().for_each(|it| self.turns.lost(it));
     }
 
     /// Notes that the member asks for no partitions any more, before it does.
@@ -95,9 +93,14 @@ impl Member {
 
     /// The same, but whatever is still served is given.
     pub(super) fn give_up(&self) {
+        self.ended().for_each(|it| self.turns.give(it));
+    }
+
+    /// Has no say from now on, and names what it served.
+    fn ended(&self) -> impl Iterator<Item = Partition> + use<> {
         let ended = self.holdings().take();
         let served = ended.map(|it| it.owned.into_iter().chain(it.parting.into_keys()));
-        served.into_iter().flatten().for_each(|it| self.turns.give(it));
+        served.into_iter().flatten()
     }
 
     /// Whether nothing is served.
