@@ -77,7 +77,7 @@ async fn register(commands: &Commands, entities: usize) {
     let operator = Principal::unchecked(TenantId::SYSTEM, ActorId(Uuid::now_v7()));
     let slug = "acme".parse().expect("it is a slug");
     let name = "Acme".parse().expect("it is a name");
-    let register = Operation::RegisterTenant { tenant, slug, name };
+    let register = Operation::RegisterTenant { tenant, slug, name, owner: None };
     commands.submit(&operator, Request::new(register)).await.expect("it is registered");
     commands.created(tenant, Duration::from_secs(10)).await.expect("it is created");
     let acme = Principal::unchecked(tenant, ActorId(Uuid::now_v7()));

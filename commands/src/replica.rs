@@ -6,6 +6,7 @@
 //! decide anything.
 
 mod following;
+mod heard;
 mod inherited;
 mod replay;
 
@@ -32,6 +33,7 @@ use crate::snapshot::Snapshots;
 use crate::state::{Changes, State};
 use crate::views::Views;
 pub(crate) use following::Followed;
+use heard::Heard;
 pub(crate) use inherited::{Inherited, Trigger};
 
 /// How long a read may take before it is given up. In seconds: 5.
@@ -64,6 +66,7 @@ pub(crate) struct Replica {
     pub(crate) inherited: Inherited,
     fingerprinter: Fingerprinter,
     applied: watch::Sender<Position>,
+    heard: Arc<Heard>,
 }
 
 /// How others reach a partition in this process. Cheap to clone.
@@ -74,6 +77,7 @@ pub(crate) struct Handle {
     log: Arc<dyn EventLog>,
     /// How far its committed state has come.
     applied: watch::Receiver<Position>,
+    heard: Arc<Heard>,
     #[cfg(test)]
     sabotage: Option<crate::settings::Sabotage>,
 }
@@ -100,6 +104,7 @@ impl Replica {
             inherited: Inherited::default(),
             fingerprinter: Fingerprinter::new(key),
             applied: watch::Sender::new(Position::START),
+            heard: Arc::default(),
             parts,
         };
         replica.restore().await?;
@@ -112,6 +117,7 @@ impl Replica {
             inbox: self.inbox.clone(),
             log: self.parts.log.clone(),
             applied: self.applied.subscribe(),
+            heard: self.heard.clone(),
             #[cfg(test)]
             sabotage: self.parts.settings.sabotage,
         }

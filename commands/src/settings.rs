@@ -57,6 +57,10 @@ pub struct Settings {
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sabotage {
+    /// The owner does not ask whether who asks may.
+    AuthorizeNobody,
+    /// Whoever may give roles may give any.
+    DelegateAnything,
     /// Followers do not know how far they were, so every effect is asked for again.
     FollowFromStart,
     /// As before, and effects are carried out although the target has noted that they were.

@@ -1,5 +1,6 @@
 //! The write side as a whole, on the log in memory: one file per promise it makes.
 
+mod access;
 mod basics;
 mod closing;
 mod cluster;

@@ -2,6 +2,8 @@
 //!
 //! Owners write it before they answer, so who was answered sees what they did.
 
+mod access;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
@@ -12,9 +14,10 @@ use domain::id::TenantId;
 use domain::tenant::{Standing, Tenant};
 use tokio::sync::watch;
 
+use self::access::Access;
 use crate::state::{Held, Slot};
 
-/// The directory, and how tenants and their catalogs differ from the usual.
+/// The directory, who may do what, and how tenants and their catalogs differ from the usual.
 #[derive(Debug, Default)]
 pub(crate) struct Views {
     directory: watch::Sender<Directory>,
@@ -22,6 +25,7 @@ pub(crate) struct Views {
     kinds: RwLock<HashMap<TenantId, KindSet>>,
     /// The tenants that may not change anything.
     idle: RwLock<HashSet<TenantId>>,
+    pub(crate) access: Access,
 }
 
 impl Views {
@@ -36,6 +40,10 @@ impl Views {
                 self.show_kinds(tenant, profile.map(|it| it.settings.kinds).unwrap_or_default());
                 self.show_standing(tenant, state.standing());
             }
+            (Stream::Member(actor), Held::Member(member)) => {
+                self.access.show_member(tenant, *actor, member);
+            }
+            (Stream::Role(id), Held::Role(role)) => self.access.show_role(tenant, *id, role),
             _ => {}
         }
     }

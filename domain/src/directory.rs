@@ -5,6 +5,7 @@
 //! directory does *not* hold what belongs to a tenant.
 
 mod name;
+mod rejection;
 
 use std::collections::BTreeMap;
 
@@ -13,8 +14,9 @@ use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
 pub use self::name::{Host, NameError, Slug};
+pub use self::rejection::Rejection;
 use crate::aggregate::Aggregate;
-use crate::id::TenantId;
+use crate::id::{ActorId, TenantId};
 use crate::level::Level;
 use crate::tenant::{Name, SuspensionReason};
 
@@ -32,6 +34,9 @@ pub enum Event {
         name: Name,
         /// The partition that holds it.
         partition: u32,
+        /// Its first owner, if one was named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<ActorId>,
         /// When.
         at: DateTime<Utc>,
     },
@@ -144,6 +149,8 @@ pub enum Command {
         name: Name,
         /// Fact: the partition that shall hold it, from [`Directory::least_loaded`].
         partition: u32,
+        /// Its first owner.
+        owner: Option<ActorId>,
     },
     /// Let a tenant go by another slug.
     ChangeSlug {
@@ -190,69 +197,6 @@ pub enum Command {
         /// Fact: the highest level that all processes speak which run.
         spoken: Level,
     },
-}
-
-/// Why not.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// The system tenant is not in the directory; it holds it.
-    #[error("the system tenant cannot be registered")]
-    SystemTenant,
-    /// There is no such tenant.
-    #[error("there is no tenant {0}")]
-    UnknownTenant(TenantId),
-    /// The tenant was registered with other names.
-    #[error("the tenant {0} is registered already, with another slug or name")]
-    AlreadyRegistered(TenantId),
-    /// Another tenant has or had the slug.
-    #[error("the slug `{}` is taken; slugs are never given twice", .0.as_str())]
-    SlugTaken(Slug),
-    /// The host selects another tenant.
-    #[error("the host `{}` is taken", .0.as_str())]
-    HostTaken(Host),
-    /// The tenant has as many hosts as it may.
-    #[error("the tenant {0} has {HOSTS_MAX} hosts; remove one first")]
-    TooManyHosts(TenantId),
-    /// The tenant is closed.
-    #[error("the tenant {0} is closed")]
-    Closed(TenantId),
-    /// The level does not follow the present one.
-    #[error("the level is {level} and is raised one by one, to {} next, not to {to}", .level.next())]
-    LevelSkipped {
-        /// The present one.
-        level: Level,
-        /// The one that was asked for.
-        to: Level,
-    },
-    /// A process runs that would not understand what is written.
-    #[error(
-        "a process runs that speaks levels up to {spoken} only, so the level cannot be {to}: \
-         replace it first"
-    )]
-    LevelNotSpoken {
-        /// The highest that all of them speak.
-        spoken: Level,
-        /// The one that was asked for.
-        to: Level,
-    },
-}
-
-impl Rejection {
-    /// A stable code in upper case.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::SystemTenant => "SYSTEM_TENANT",
-            Self::UnknownTenant(_) => "TENANT_NOT_FOUND",
-            Self::AlreadyRegistered(_) => "TENANT_EXISTS",
-            Self::SlugTaken(_) => "SLUG_TAKEN",
-            Self::HostTaken(_) => "HOST_TAKEN",
-            Self::TooManyHosts(_) => "TOO_MANY_HOSTS",
-            Self::Closed(_) => "TENANT_CLOSED",
-            Self::LevelSkipped { .. } => "LEVEL_SKIPPED",
-            Self::LevelNotSpoken { .. } => "LEVEL_NOT_SPOKEN",
-        }
-    }
 }
 
 impl Directory {
@@ -342,9 +286,9 @@ impl Directory {
     fn register(
         &self,
         tenant: TenantId,
-        slug: &Slug,
-        name: &Name,
+        (slug, name): (&Slug, &Name),
         partition: u32,
+        owner: Option<ActorId>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Event>, Rejection> {
         if tenant == TenantId::SYSTEM {
@@ -356,7 +300,7 @@ impl Directory {
         }
         self.free(slug, tenant)?;
         let (slug, name) = (slug.clone(), name.clone());
-        let registered = Event::TenantRegistered { tenant, slug, name, partition, at: now };
+        let registered = Event::TenantRegistered { tenant, slug, name, partition, owner, at: now };
         Ok(self.first_level(now).into_iter().chain([registered]).collect())
     }
 
@@ -401,8 +345,8 @@ impl Aggregate for Directory {
 
     fn decide(&self, command: &Command, now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
         match command {
-            Command::RegisterTenant { tenant, slug, name, partition } => {
-                self.register(*tenant, slug, name, *partition, now)
+            Command::RegisterTenant { tenant, slug, name, partition, owner } => {
+                self.register(*tenant, (slug, name), *partition, *owner, now)
             }
             Command::ChangeSlug { tenant, slug } => {
                 if self.open(*tenant)?.slug == *slug {
@@ -451,7 +395,7 @@ impl Aggregate for Directory {
 
     fn evolve(&mut self, event: &Event) {
         match event {
-            Event::TenantRegistered { tenant, slug, name, partition, at: _ } => {
+            Event::TenantRegistered { tenant, slug, name, partition, owner: _, at: _ } => {
                 let entry = Entry {
                     slug: slug.clone(),
                     name: name.clone(),

@@ -8,19 +8,22 @@
 
 mod shape;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::shape::{CONTACT_MAX, CUSTOMER_NAME_MAX};
 use crate::customer::Role;
 use crate::directory::{Host, Slug};
-use crate::id::{CustomerId, LocationId, PlanId, SubscriptionId, TenantId};
+use crate::id::{ActorId, CustomerId, LocationId, PlanId, SubscriptionId, TenantId};
 use crate::level::Level;
 use crate::location::LocationKind;
 use crate::meter::{Aggregation, MeterKey};
 use crate::plan::Terms;
 use crate::principal::Permission;
 use crate::quantity::{Currency, Quantity};
+use crate::role::{Permit, RoleName};
 use crate::tenant::{Name, Settings, SuspensionReason};
 use crate::violation::Violation;
 
@@ -40,6 +43,9 @@ pub enum Operation {
         slug: Slug,
         /// Its display name.
         name: Name,
+        /// Its first owner; who registers it if none.
+        #[serde(default)]
+        owner: Option<ActorId>,
     },
     /// Give a tenant another slug. For operators.
     ChangeSlug {
@@ -91,6 +97,46 @@ pub enum Operation {
     },
     /// Close one's own tenant.
     CloseTenant,
+    /// Let somebody belong to one's own tenant.
+    AddMember {
+        /// Who.
+        member: ActorId,
+        /// What they are called.
+        name: Option<String>,
+        /// The roles they have.
+        roles: BTreeSet<RoleName>,
+    },
+    /// Give a member other roles.
+    ChangeMemberRoles {
+        /// Who.
+        member: ActorId,
+        /// All roles they have from now on.
+        roles: BTreeSet<RoleName>,
+    },
+    /// Let somebody belong to one's own tenant no longer.
+    RemoveMember {
+        /// Who.
+        member: ActorId,
+    },
+    /// Define a role of one's own tenant.
+    DefineRole {
+        /// What it is called.
+        role: RoleName,
+        /// What it permits.
+        permits: Vec<Permit>,
+    },
+    /// Let a role permit something else.
+    ChangeRole {
+        /// Which.
+        role: RoleName,
+        /// All that it permits from now on.
+        permits: Vec<Permit>,
+    },
+    /// Let a role permit nothing any more.
+    RetireRole {
+        /// Which.
+        role: RoleName,
+    },
     /// Open a billing account.
     OpenCustomer {
         /// Its identity, drawn by the caller's side.
@@ -289,6 +335,12 @@ impl Operation {
             Self::RenameTenant { .. } | Self::ConfigureTenant { .. } | Self::CloseTenant => {
                 Permission::TenantWrite
             }
+            Self::AddMember { .. } | Self::ChangeMemberRoles { .. } | Self::RemoveMember { .. } => {
+                Permission::MemberWrite
+            }
+            Self::DefineRole { .. } | Self::ChangeRole { .. } | Self::RetireRole { .. } => {
+                Permission::RoleWrite
+            }
             Self::OpenCustomer { .. }
             | Self::ChangeCustomer { .. }
             | Self::CloseCustomer { .. } => Permission::CustomerWrite,
@@ -323,6 +375,12 @@ impl Operation {
             Self::RenameTenant { .. } => "renameTenant",
             Self::ConfigureTenant { .. } => "configureTenant",
             Self::CloseTenant => "closeTenant",
+            Self::AddMember { .. } => "addMember",
+            Self::ChangeMemberRoles { .. } => "changeMemberRoles",
+            Self::RemoveMember { .. } => "removeMember",
+            Self::DefineRole { .. } => "defineRole",
+            Self::ChangeRole { .. } => "changeRole",
+            Self::RetireRole { .. } => "retireRole",
             Self::OpenCustomer { .. } => "openCustomer",
             Self::ChangeCustomer { .. } => "changeCustomer",
             Self::CloseCustomer { .. } => "closeCustomer",

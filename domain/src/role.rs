@@ -113,10 +113,15 @@ impl Rejection {
 
 /// Notes what is wrong with the shape of a role.
 pub(crate) fn note_violations(name: &RoleName, permits: &[Permit], violations: &mut Violations) {
+    note_name(name, violations);
+    permit::note_violations(permits, violations);
+}
+
+/// Notes that a role of the tenant cannot be called so.
+pub(crate) fn note_name(name: &RoleName, violations: &mut Violations) {
     if name.built_in().is_some() {
         violations.note("role", format!("`{name}` is built in; take another name"));
     }
-    permit::note_violations(permits, violations);
 }
 
 fn check(name: &RoleName, permits: &[Permit]) -> Result<(), Rejection> {

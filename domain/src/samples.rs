@@ -10,7 +10,7 @@ use crate::calendar::{Interval, Period, Unit};
 use crate::catalog::{KindSet, StoredDescriptor};
 use crate::customer::Role;
 use crate::event::Event;
-use crate::id::{CustomerId, EntityUid, LocationId, PlanId, RoleId, SubjectId, TenantId};
+use crate::id::{ActorId, CustomerId, EntityUid, LocationId, PlanId, RoleId, SubjectId, TenantId};
 use crate::level::Level;
 use crate::location::LocationKind;
 use crate::meter::{Aggregation, MeterKey};
@@ -73,6 +73,7 @@ fn of_directory() -> [directory::Event; 8] {
             slug: read("acme"),
             name: read("Acme"),
             partition: 0,
+            owner: Some(ActorId::from_digest([0x80; 16])),
             at: january(1),
         },
         Event::SlugChanged { tenant, slug: read("acme-group") },

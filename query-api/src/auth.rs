@@ -1,8 +1,8 @@
 //! Who is asking: the credential of a request, verified, and the principal it grants.
 //!
-//! The verified credential alone grants a tenant. Today there is one kind, the short tokens of
-//! the built-in issuer ([`token`]); [`verifier`] is where further kinds join a closed list. It
-//! does *not* say what a principal may do.
+//! The verified credential alone grants a tenant, and what its subject may do there is asked of
+//! the write side at each request. Today there is one kind, the short tokens of
+//! the built-in issuer ([`token`]); [`verifier`] is where further kinds join a closed list.
 
 mod credential;
 pub mod token;
@@ -10,4 +10,5 @@ pub mod verifier;
 
 pub use credential::Credential;
 pub use token::{Claims, TokenError, mint};
-pub use verifier::{Session, Verifier};
+pub(crate) use verifier::ended;
+pub use verifier::{Session, Verified, Verifier};

@@ -59,12 +59,10 @@ struct Door {
 
 impl Door {
     /// Who sent a request with these headers.
-    fn session(&self, headers: &HeaderMap) -> Result<Session, Problem> {
-        match self.verifier.session(headers) {
-            Ok(Some(session)) => Ok(session),
-            Ok(None) => Err(crate::transport::Refusal::unauthenticated().into()),
-            Err(refusal) => Err(refusal.into()),
-        }
+    async fn session(&self, headers: &HeaderMap) -> Result<Session, Problem> {
+        let verified = self.verifier.verified(headers)?;
+        let verified = verified.ok_or_else(crate::transport::Refusal::unauthenticated)?;
+        Ok(verified.enter(self.context.commands()).await?)
     }
 
     /// What one operation of `session` needs.

@@ -4,6 +4,7 @@
 //! and reads no table. Queries are in files by noun, mutations in [`mutation`], what happens
 //! live in [`subscription`].
 
+pub mod access;
 pub mod analytics;
 pub mod audit;
 pub mod billing;
@@ -26,6 +27,7 @@ pub struct Query(
     entity::EntityQuery,
     location::LocationQuery,
     organisation::OrganisationQuery,
+    access::AccessQuery,
     cluster::ClusterQuery,
     billing::BillingQuery,
     usage::UsageQuery,

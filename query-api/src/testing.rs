@@ -2,6 +2,7 @@
 
 pub(crate) mod held;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,10 @@ use std::time::Duration;
 use axum::Router;
 use bytes::Bytes;
 use commands::{Commands, SystemClock};
+use domain::Principal;
 use domain::id::{ActorId, TenantId};
+use domain::operation::Operation;
+use domain::role::{BuiltIn, RoleName};
 use event_log::{EventLog, MemoryLog, Partition, Position};
 use outbound::{Client, Limits as ClientLimits, Reach, Request};
 use projections::temporary::{Kind, Temporary};
@@ -185,7 +189,7 @@ impl Site {
             _folder: folder,
             _place: place,
         };
-        site.operator = site.member(TenantId::SYSTEM);
+        site.operator = site.member(TenantId::SYSTEM).await;
         site
     }
 
@@ -194,26 +198,43 @@ impl Site {
         self::settings(&self.shutdown)
     }
 
-    /// Somebody new in a tenant.
-    pub(crate) fn member(&self, tenant: TenantId) -> Member {
+    /// Somebody new who is an owner of a tenant.
+    pub(crate) async fn member(&self, tenant: TenantId) -> Member {
         let actor = ActorId(Uuid::now_v7());
+        self.make_owner(tenant, actor).await;
+        self.stranger(tenant, actor)
+    }
+
+    /// Makes somebody an owner of a tenant.
+    pub(crate) async fn make_owner(&self, tenant: TenantId, actor: ActorId) {
+        let roles = BTreeSet::from([RoleName::from(BuiltIn::Owner)]);
+        let add = Operation::AddMember { member: actor, name: None, roles };
+        let request = commands::Request::new(add);
+        self.commands.submit(&Principal::system(tenant), request).await.unwrap();
+    }
+
+    /// Somebody with a token for a tenant, whatever they are there.
+    pub(crate) fn stranger(&self, tenant: TenantId, actor: ActorId) -> Member {
         let lifetime = Duration::from_secs(3600);
         let token = auth::mint(self.keyring.issuer(), tenant, actor, lifetime).unwrap();
         Member { tenant, token }
     }
 
-    /// Registers a tenant through the API; somebody in it.
+    /// Registers a tenant through the API; its owner.
     pub(crate) async fn register(&self, slug: &str) -> Member {
-        let document = "mutation($slug: String!) {
-            registerTenant(input: {slug: $slug, name: $slug}) {
+        let owner = ActorId(Uuid::now_v7());
+        let document = "mutation($slug: String!, $owner: String!) {
+            registerTenant(input: {slug: $slug, name: $slug, ownerId: $owner}) {
                 tenantId userErrors { code message }
             }
         }";
-        let data = self.data(&self.operator, document, json!({ "slug": slug })).await;
+        let data = self
+            .data(&self.operator, document, json!({ "slug": slug, "owner": owner.to_string() }))
+            .await;
         let tenant = data["registerTenant"]["tenantId"].as_str().expect("it is registered");
         let tenant = tenant.parse().unwrap();
         self.commands.created(tenant, SOON).await.unwrap();
-        self.member(tenant)
+        self.stranger(tenant, owner)
     }
 
     /// The answer to a GraphQL document, errors and all.

@@ -11,6 +11,7 @@ mod live;
 mod mutations;
 mod pace;
 mod ready;
+mod roles;
 mod seeded;
 mod usage;
 mod vault;

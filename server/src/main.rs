@@ -17,6 +17,7 @@ mod folder;
 mod import;
 mod node;
 mod output;
+mod ownership;
 mod peers;
 mod stores;
 mod telemetry;

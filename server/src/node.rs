@@ -5,17 +5,21 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use commands::{Commands, SystemClock, Values};
+use domain::id::TenantId;
 use event_log::{EventLog, Partition, Position};
 use projections::Projections;
 use query_api::Context;
 use query_api::peers::{Identity, PeerListener, Sender};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use vault::Keyring;
 
 use crate::background::Background;
+use crate::command::client;
 use crate::config::{Config, Environment, Membership, StorageKind};
 use crate::failure::Failure;
 use crate::folder::Folder;
+use crate::ownership;
 use crate::peers::Peers;
 use crate::stores::{OpenVault, open_log};
 use crate::waiting::Waiting;
@@ -45,6 +49,8 @@ pub(crate) struct Node {
     background: Background,
     /// Where other processes connect, if there are any; for whoever opens the doors.
     pub listener: Option<PeerListener>,
+    /// Sees to it that the installation has an owner, where that is not certain from the start.
+    claiming: JoinHandle<()>,
 }
 
 impl Node {
@@ -92,6 +98,11 @@ impl Node {
             started.context("the write side did not start")
         };
         let commands = waiting.until_there("the log", start).await?;
+        let actor = client::actor(&keyring).await?;
+        let claiming = tokio::spawn(ownership::keep(commands.clone(), actor));
+        if !commands.has_members_within(TenantId::SYSTEM, OWNED_TIME_MAX).await {
+            tracing::warn!("nobody owns the installation yet, so its operators are not let in");
+        }
         let background = Background::start().context("no threads for the read side")?;
         let written = match config.storage.read_models {
             StorageKind::Postgresql => Some(commands.owned()),
@@ -119,7 +130,7 @@ impl Node {
             Some(sender) => context.with_peers(sender),
             None => context,
         };
-        Ok(Self { log, commands, projections, context, keyring, background, listener })
+        Ok(Self { log, commands, projections, context, keyring, background, listener, claiming })
     }
 
     /// Waits until this process owns every partition of the log.
@@ -157,6 +168,7 @@ impl Node {
 
     /// Stops taking commands, lets the last ones end, and stops following the log.
     pub(crate) async fn stop(self) {
+        self.claiming.abort();
         self.commands.stop().await;
         drop(self.context);
         if let Ok(projections) = Arc::try_unwrap(self.projections) {

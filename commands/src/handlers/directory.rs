@@ -2,7 +2,7 @@
 
 use domain::Stream;
 use domain::directory::{Command, Directory, Slug};
-use domain::id::TenantId;
+use domain::id::{ActorId, TenantId};
 use domain::operation::ExpectedRevision;
 use domain::tenant::Name;
 
@@ -15,12 +15,14 @@ impl Decision<'_, '_> {
         tenant: TenantId,
         slug: &Slug,
         name: &Name,
+        owner: Option<ActorId>,
         expected: ExpectedRevision,
     ) -> Result<(), Refusal> {
         let directory = self.overlay.aggregate::<Directory>(self.tenant, ());
         let partition = directory.map_or(0, |it| it.least_loaded(self.around.partitions));
         let (slug, name) = (slug.clone(), name.clone());
-        self.directory(&Command::RegisterTenant { tenant, slug, name, partition }, expected)
+        let register = Command::RegisterTenant { tenant, slug, name, partition, owner };
+        self.directory(&register, expected)
     }
 
     pub(super) fn directory(

@@ -3,6 +3,7 @@
 //! Facts come from the same overlay in the same instant, so a decision about several streams is
 //! as consistent as one about a single stream. All of a request happens or none of it.
 
+mod access;
 mod accounts;
 mod directory;
 mod entities;
@@ -126,13 +127,19 @@ impl<'d, 's> Decision<'d, 's> {
 
     /// Decides a whole request.
     pub(crate) fn request(&mut self, prepared: &mut Prepared) -> Result<(), Refusal> {
+        self.authorize(prepared)?;
         let expected = prepared.expected;
+        let grantor = prepared.permission.map(|_| prepared.actor);
         match &mut prepared.ask {
-            Ask::RegisterTenant { tenant, slug, name } => {
-                self.register_tenant(*tenant, slug, name, expected)
+            Ask::RegisterTenant { tenant, slug, name, owner } => {
+                self.register_tenant(*tenant, slug, name, *owner, expected)
             }
             Ask::Directory(command) => self.directory(command, expected),
             Ask::Tenant(command) => self.change_tenant(command, expected),
+            Ask::Member { member, command } => {
+                self.change_member(*member, command, grantor, expected)
+            }
+            Ask::Role { role, command } => self.change_role(*role, command, grantor, expected),
             Ask::Timer(timer) => self.timer(timer),
             Ask::React(react) => self.react(react),
             Ask::OpenCustomer(open) => {

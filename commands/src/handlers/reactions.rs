@@ -5,8 +5,10 @@ use domain::directory::{self, Directory};
 use domain::entity::{self, Entity};
 use domain::id::LocationId;
 use domain::location::Location;
+use domain::member::{self, Member};
 use domain::operation::ExpectedRevision;
 use domain::reaction;
+use domain::role::{BuiltIn, RoleRef};
 use domain::subscription::{self, Subscription};
 use domain::tenant::Tenant;
 
@@ -40,9 +42,13 @@ impl Decision<'_, '_> {
             return Ok(());
         }
         match effect {
-            Effect::Create { tenant, account } => {
+            Effect::Create { tenant, account, owner } => {
                 self.decide::<Tenant>(self.tenant, tenant)?;
                 self.open_customer(account, ExpectedRevision::Any)?;
+                if let Some(owner) = owner {
+                    let roles = [RoleRef::BuiltIn(BuiltIn::Owner)].into();
+                    self.decide::<Member>(*owner, &member::Command::Add { name: None, roles })?;
+                }
             }
             Effect::Follow(command) => self.decide::<Tenant>(self.tenant, command)?,
             Effect::CloseInDirectory(tenant) => {

@@ -5,6 +5,7 @@
 //! Nothing here depends on state, so nothing here can be stale; the one exception, which kinds
 //! a catalog accepts, is verified by the owner.
 
+mod access;
 mod entities;
 mod fingerprint;
 mod operation;
@@ -14,17 +15,18 @@ use std::time::Duration;
 use domain::catalog::KindSet;
 use domain::customer::Role;
 use domain::id::{
-    ActorId, CommandId, CustomerId, EntityId, EventId, LocationId, MeterId, PlanId, SubjectId,
-    SubscriptionId, TenantId,
+    ActorId, CommandId, CustomerId, EntityId, EventId, LocationId, MeterId, PlanId, RoleId,
+    SubjectId, SubscriptionId, TenantId,
 };
-use domain::operation::ExpectedRevision;
+use domain::operation::{ExpectedRevision, Operation};
 use domain::personal::Personal;
-use domain::principal::Principal;
+use domain::principal::{Permission, Principal};
 use domain::quantity::Currency;
 use domain::reaction::Reaction;
 use domain::subscription::Sold;
 use domain::violation::Violation;
-use domain::{customer, directory, entity, location, meter, plan, subscription, tenant, usage};
+use domain::{customer, directory, entity, location, member, meter, plan, role};
+use domain::{subscription, tenant, usage};
 use uuid::Uuid;
 use vault::{Keyring, KeyringError, SubjectKeys, TenantKeys};
 
@@ -49,6 +51,8 @@ pub(crate) const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) struct Prepared {
     pub(crate) tenant: TenantId,
     pub(crate) actor: ActorId,
+    /// What the actor's roles must permit when it is decided; nothing for Callboard itself.
+    pub(crate) permission: Option<Permission>,
     pub(crate) command: CommandId,
     /// There if the request has an idempotency key.
     pub(crate) request: Option<RequestHash>,
@@ -81,9 +85,18 @@ pub(crate) enum Ask {
         tenant: TenantId,
         slug: directory::Slug,
         name: tenant::Name,
+        owner: Option<ActorId>,
     },
     Directory(directory::Command),
     Tenant(tenant::Command),
+    Member {
+        member: ActorId,
+        command: member::Command,
+    },
+    Role {
+        role: RoleId,
+        command: role::Command,
+    },
     OpenCustomer(Box<OpenCustomer>),
     ChangeCustomer {
         customer: CustomerId,
@@ -230,7 +243,7 @@ pub(crate) struct React {
 #[derive(Debug)]
 pub(crate) enum Effect {
     /// The tenant and its own billing account come to be.
-    Create { tenant: tenant::Command, account: Box<OpenCustomer> },
+    Create { tenant: tenant::Command, account: Box<OpenCustomer>, owner: Option<ActorId> },
     /// The tenant follows what operators want.
     Follow(tenant::Command),
     /// A closed tenant is closed in the directory.
@@ -259,8 +272,10 @@ pub(crate) struct Context<'a> {
 pub(crate) async fn prepare(
     context: &Context<'_>,
     principal: &Principal,
-    request: Request,
+    mut request: Request,
 ) -> Result<(Box<Prepared>, Vec<String>), CommandError> {
+    name_owner(&mut request.operation, principal);
+    let permission = principal.is_member().then(|| request.operation.permission());
     let violations = request.operation.violations();
     if !violations.is_empty() {
         return Err(CommandError::Invalid(violations));
@@ -294,6 +309,7 @@ pub(crate) async fn prepare(
     let prepared = Box::new(Prepared {
         tenant,
         actor: principal.actor(),
+        permission,
         command,
         request: hash,
         mode: request.mode,
@@ -341,6 +357,7 @@ pub(crate) fn own(
     Box::new(Prepared {
         tenant,
         actor: ActorId::SYSTEM,
+        permission: None,
         command,
         request: None,
         mode: Mode::Commit,
@@ -378,6 +395,15 @@ async fn in_time<T>(
             tracing::error!("the vault gave no keys in time");
             Err(CommandError::Unavailable(Away::Vault))
         }
+    }
+}
+
+/// Lets who registers a tenant be its first owner, unless somebody else is named.
+fn name_owner(operation: &mut Operation, principal: &Principal) {
+    if let Operation::RegisterTenant { owner: owner @ None, .. } = operation
+        && principal.is_member()
+    {
+        *owner = Some(principal.actor());
     }
 }
 

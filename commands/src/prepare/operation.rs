@@ -6,10 +6,10 @@ use domain::id::{CustomerId, SubjectId, TenantId};
 use domain::operation::{Operation, UsageEntry};
 use domain::personal::Personal;
 use domain::usage::{Candidate, Entry, Seen};
-use domain::{customer, directory, location, meter, plan, subscription, tenant};
+use domain::{customer, directory, location, member, meter, plan, role, subscription, tenant};
 use vault::TenantKeys;
 
-use super::{Ask, Content, Context, OpenCustomer, TermsSource, Usage, entities};
+use super::{Ask, Content, Context, OpenCustomer, TermsSource, Usage, access, entities};
 use crate::request::CommandError;
 
 /// An operation in shape.
@@ -36,8 +36,8 @@ pub(super) fn shape(
     operation: Operation,
 ) -> Result<Shaped, CommandError> {
     Ok(match operation {
-        Operation::RegisterTenant { tenant, slug, name } => {
-            Ask::RegisterTenant { tenant, slug, name }.into()
+        Operation::RegisterTenant { tenant, slug, name, owner } => {
+            Ask::RegisterTenant { tenant, slug, name, owner }.into()
         }
         Operation::ChangeSlug { tenant, slug } => {
             Ask::Directory(directory::Command::ChangeSlug { tenant, slug }).into()
@@ -64,6 +64,24 @@ pub(super) fn shape(
             Ask::Tenant(tenant::Command::Configure { settings }).into()
         }
         Operation::CloseTenant => Ask::Tenant(tenant::Command::Close).into(),
+        Operation::AddMember { member, name, roles } => {
+            access::add_member(keys, member, name, &roles)
+        }
+        Operation::ChangeMemberRoles { member, roles } => {
+            let roles = access::references(keys, &roles);
+            // The owner fills in the fact; until then nobody is left.
+            let command = member::Command::ChangeRoles { roles, owners: 0 };
+            Ask::Member { member, command }.into()
+        }
+        Operation::RemoveMember { member } => {
+            Ask::Member { member, command: member::Command::Remove { owners: 0 } }.into()
+        }
+        Operation::DefineRole { role, permits } => access::define_role(keys, role, permits),
+        Operation::ChangeRole { role, permits } => access::change_role(keys, &role, permits),
+        Operation::RetireRole { role } => {
+            let role = access::role_id(keys, &role);
+            Ask::Role { role, command: role::Command::Retire }.into()
+        }
         Operation::OpenCustomer { customer, role, name, contact, currency, time_zone } => {
             let (subject, name, contact) = personal(keys, customer, name, contact);
             let open = OpenCustomer { customer, role, name, contact, currency, time_zone };

@@ -51,7 +51,7 @@ struct Cause {
 /// An effect that was not prepared yet.
 #[derive(Clone, Debug)]
 enum Wanted {
-    Create { slug: directory::Slug, name: tenant::Name },
+    Create { slug: directory::Slug, name: tenant::Name, owner: Option<ActorId> },
     Follow(tenant::Command),
     CloseInDirectory(TenantId),
     RemoveFollowers(LocationId),
@@ -141,8 +141,8 @@ pub(super) async fn reacting(
         ],
         _ => match read_event(record, &header, &commands.inner().keyring).await? {
             Some(Event::Directory(event)) => match event {
-                directory::Event::TenantRegistered { tenant, slug, name, .. } => {
-                    follow(tenant, Wanted::Create { slug, name })
+                directory::Event::TenantRegistered { tenant, slug, name, owner, .. } => {
+                    follow(tenant, Wanted::Create { slug, name, owner })
                 }
                 directory::Event::TenantSuspended { tenant, reason } => {
                     follow(tenant, Wanted::Follow(tenant::Command::Suspend { reason }))
@@ -167,7 +167,7 @@ impl Wanted {
     /// The effect, without what is already done of it.
     fn effect(&self, commands: &Commands, keys: &vault::TenantKeys, from: u64) -> Effect {
         match self {
-            Self::Create { slug, name } => {
+            Self::Create { slug, name, owner } => {
                 let customer = CustomerId::of_tenant(keys.tenant());
                 let subject = keys.subject_id(&customer.to_string());
                 let account = Box::new(OpenCustomer {
@@ -180,7 +180,8 @@ impl Wanted {
                 });
                 let (slug, name) = (slug.clone(), name.clone());
                 let settings = commands.inner().settings.tenants.clone();
-                Effect::Create { tenant: tenant::Command::Create { slug, name, settings }, account }
+                let tenant = tenant::Command::Create { slug, name, settings };
+                Effect::Create { tenant, account, owner: *owner }
             }
             Self::Follow(command) => Effect::Follow(command.clone()),
             Self::CloseInDirectory(tenant) => Effect::CloseInDirectory(*tenant),

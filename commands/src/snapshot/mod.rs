@@ -287,13 +287,13 @@ fn piece_of(chunk: &SnapshotChunk) -> (&str, &str) {
 
 impl TallyV1 {
     fn of(tally: &Tally) -> Self {
-        let Tally { sequence, link, entities } = *tally;
-        Self { sequence, link: link.0, entities }
+        let Tally { sequence, link, entities, owners } = *tally;
+        Self { sequence, link: link.0, entities, owners }
     }
 }
 
 impl From<TallyV1> for Tally {
-    fn from(TallyV1 { sequence, link, entities }: TallyV1) -> Self {
-        Self { sequence, link: Link(link), entities }
+    fn from(TallyV1 { sequence, link, entities, owners }: TallyV1) -> Self {
+        Self { sequence, link: Link(link), entities, owners }
     }
 }

@@ -52,6 +52,7 @@ pub(crate) struct TallyV1 {
     pub(crate) sequence: u64,
     pub(crate) link: [u8; 32],
     pub(crate) entities: u64,
+    pub(crate) owners: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

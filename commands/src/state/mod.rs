@@ -68,6 +68,8 @@ pub(crate) struct Tally {
     pub(crate) link: Link,
     /// How many entities are registered.
     pub(crate) entities: u64,
+    /// How many of its members are owners.
+    pub(crate) owners: u64,
 }
 
 impl State {

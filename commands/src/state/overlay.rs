@@ -31,6 +31,20 @@ pub(crate) struct Changes {
     pub(crate) tallies: Map<TenantId, Tally>,
 }
 
+/// What one stream counts for in the tally of its tenant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Counted {
+    entities: u64,
+    owners: u64,
+}
+
+impl Counted {
+    fn of(held: &Held) -> Self {
+        let is_owner = matches!(held, Held::Member(it) if it.is_owner());
+        Self { entities: held.is_registered_entity().into(), owners: is_owner.into() }
+    }
+}
+
 /// How to take one change back: what was there before in the overlay, if anything.
 #[derive(Debug)]
 enum Undo {
@@ -65,14 +79,15 @@ impl<'s> Overlay<'s> {
     /// returns its revision.
     pub(crate) fn evolve(&mut self, tenant: TenantId, stream: Stream, event: &Event) -> u64 {
         let slot = self.edit(tenant, stream);
-        let present_before = slot.held.is_registered_entity();
+        let before = Counted::of(&slot.held);
         slot.revision += 1;
         slot.held.evolve(event);
         let revision = slot.revision;
-        let present = slot.held.is_registered_entity();
-        if present != present_before {
+        let after = Counted::of(&slot.held);
+        if after != before {
             let tally = self.edit_tally(tenant);
-            tally.entities = if present { tally.entities + 1 } else { tally.entities - 1 };
+            tally.entities = tally.entities + after.entities - before.entities;
+            tally.owners = tally.owners + after.owners - before.owners;
         }
         self.derive(tenant, &stream, event);
         revision

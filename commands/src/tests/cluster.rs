@@ -111,7 +111,7 @@ impl Cluster {
     pub(super) async fn tenant(&self, slug: &str) -> Principal {
         let tenant = TenantId(Uuid::now_v7());
         let (name, slug) = (slug.parse().unwrap(), slug.parse().unwrap());
-        let register = Operation::RegisterTenant { tenant, slug, name };
+        let register = Operation::RegisterTenant { tenant, slug, name, owner: None };
         self.ask(&operator(), Request::new(register)).await.unwrap();
         self.nodes[0].created(tenant, SOON).await.unwrap();
         Principal::unchecked(tenant, ActorId(Uuid::now_v7()))

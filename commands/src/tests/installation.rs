@@ -78,6 +78,7 @@ impl Installation {
             tenant,
             slug: slug.parse().unwrap(),
             name: slug.parse().unwrap(),
+            owner: None,
         };
         self.submit(&operator(), register).await.unwrap();
         self.commands.created(tenant, SOON).await.unwrap();

@@ -61,6 +61,7 @@ async fn register_two(
         tenant,
         slug: slug.parse().unwrap(),
         name: slug.parse().unwrap(),
+        owner: None,
     };
     let principal = operator();
     let commands = &installation.commands;

@@ -25,12 +25,12 @@ fn host(text: &str) -> Host {
 
 fn register(tenant: TenantId, name: &str) -> Command {
     let (slug, name) = (slug(name), name.parse().unwrap());
-    Command::RegisterTenant { tenant, slug, name, partition: 0 }
+    Command::RegisterTenant { tenant, slug, name, partition: 0, owner: None }
 }
 
 fn registered(tenant: TenantId, name: &str) -> Event {
     let (slug, name) = (slug(name), name.parse().unwrap());
-    Event::TenantRegistered { tenant, slug, name, partition: 0, at: NOW }
+    Event::TenantRegistered { tenant, slug, name, partition: 0, owner: None, at: NOW }
 }
 
 fn change_slug(tenant: TenantId, to: &str) -> Command {
@@ -150,6 +150,7 @@ fn a_new_tenant_goes_where_the_fewest_are() {
         slug: slug(&format!("tenant-{tenant}")),
         name: "Tenant".parse().unwrap(),
         partition,
+        owner: None,
         at: NOW,
     };
     assert_eq!(Directory::default().least_loaded(3), 0);

@@ -45,6 +45,7 @@ fn every_kind_of_id_has_a_prefix_of_its_own() {
         PlanId::PREFIX,
         SubscriptionId::PREFIX,
         MeterId::PREFIX,
+        RoleId::PREFIX,
         CommandId::PREFIX,
         EventId::PREFIX,
         SubjectId::PREFIX,

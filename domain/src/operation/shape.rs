@@ -1,10 +1,14 @@
 //! What is wrong with the shape of an operation.
 
+use std::collections::BTreeSet;
+
 use super::{ENTITY_CHANGES_MAX, Operation, UsageEntry};
 use crate::customer::Role;
-use crate::meter;
+use crate::id::ActorId;
+use crate::role::{self, RoleName};
 use crate::usage::{self, ENTRIES_MAX};
 use crate::violation::{Violation, Violations};
+use crate::{member, meter};
 
 /// The longest name of a billing account, in characters: 120, as for everything that has one.
 pub const CUSTOMER_NAME_MAX: usize = 120;
@@ -16,6 +20,18 @@ pub const CONTACT_MAX: usize = 254;
 pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
     let mut violations = Violations::default();
     match operation {
+        Operation::AddMember { member, name, roles } => {
+            if *member == ActorId::SYSTEM {
+                violations.note("member", "Callboard itself is a member of nothing");
+            }
+            name.iter().for_each(|it| violations.text("name", it, member::NAME_MAX));
+            held(roles, &mut violations);
+        }
+        Operation::ChangeMemberRoles { roles, .. } => held(roles, &mut violations),
+        Operation::DefineRole { role, permits } | Operation::ChangeRole { role, permits } => {
+            role::note_violations(role, permits, &mut violations);
+        }
+        Operation::RetireRole { role } => role::note_name(role, &mut violations),
         Operation::OpenCustomer { role, name, contact, .. } => {
             if *role == Role::Itself {
                 violations.note("role", "the tenant's own account is opened with the tenant");
@@ -55,6 +71,7 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
         | Operation::RenameTenant { .. }
         | Operation::ConfigureTenant { .. }
         | Operation::CloseTenant
+        | Operation::RemoveMember { .. }
         | Operation::CloseCustomer { .. }
         | Operation::RegisterLocation { .. }
         | Operation::DeregisterLocation { .. }
@@ -77,6 +94,11 @@ fn account(name: &str, contact: Option<&str>, violations: &mut Violations) {
     if !is_address {
         violations.note("contact", "expected an e-mail address like `billing@example.com`");
     }
+}
+
+fn held(roles: &BTreeSet<RoleName>, violations: &mut Violations) {
+    violations.at_least_one("roles", roles.len());
+    violations.at_most("roles", roles.len(), member::ROLES_MAX);
 }
 
 fn recorded(entries: &[UsageEntry], violations: &mut Violations) {

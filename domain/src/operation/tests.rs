@@ -1,6 +1,7 @@
 mod wire;
 
 use super::*;
+use crate::role::BuiltIn;
 
 const TENANT: TenantId = TenantId::from_digest([1; 16]);
 const CUSTOMER: CustomerId = CustomerId::from_digest([2; 16]);
@@ -98,6 +99,30 @@ fn a_request_holds_at_least_one_thing_and_a_bounded_number() {
     check(&record(0), &["entries: expected at least one, got none"]);
     check(&record(1_000), &[]);
     check(&record(1_001), &["entries: expected at most 1000, got 1001"]);
+}
+
+#[test]
+fn a_member_has_roles_and_a_role_of_the_tenant_a_name_of_its_own() {
+    let member = ActorId::from_digest([6; 16]);
+    let add = |member, name: &str, roles| Operation::AddMember {
+        member,
+        name: Some(name.to_owned()),
+        roles,
+    };
+    let viewer = || BTreeSet::from([RoleName::from(BuiltIn::Viewer)]);
+    check(&add(member, "Ada", viewer()), &[]);
+    check(
+        &add(ActorId::SYSTEM, "", BTreeSet::new()),
+        &[
+            "member: Callboard itself is a member of nothing",
+            "name: expected 1 to 120 characters, got 0",
+            "roles: expected at least one, got none",
+        ],
+    );
+    let retire = Operation::RetireRole { role: RoleName::from(BuiltIn::Owner) };
+    check(&retire, &["role: `owner` is built in; take another name"]);
+    let define = Operation::DefineRole { role: "team".parse().unwrap(), permits: Vec::new() };
+    check(&define, &["permits: expected at least one, got none"]);
 }
 
 #[test]

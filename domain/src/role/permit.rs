@@ -52,6 +52,13 @@ impl Permit {
         Self { permission, condition: None }
     }
 
+    /// The same with the condition as it is compared.
+    #[must_use]
+    pub fn normalized(self) -> Self {
+        let condition = self.condition.map(|it| Arc::new(Arc::unwrap_or_clone(it).normalized()));
+        Self { condition, ..self }
+    }
+
     /// A permission for some entities only.
     #[must_use]
     pub fn only(permission: Permission, condition: Predicate) -> Self {

@@ -198,7 +198,7 @@ fn evolve(
     fact: &Fact,
     event: &Event,
 ) -> Result<(), Unfit> {
-    if let Event::TenantRegistered { tenant, slug, name, partition, at } = event {
+    if let Event::TenantRegistered { tenant, slug, name, partition, owner: _, at } = event {
         let registration = Registration {
             tenant: *tenant,
             slug: slug.clone(),

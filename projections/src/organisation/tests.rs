@@ -28,6 +28,7 @@ fn registered(number: u128) -> directory::Event {
         slug: format!("tenant-{number}").parse().unwrap(),
         name: format!("Tenant {number}").parse().unwrap(),
         partition: 0,
+        owner: None,
         at: crate::testing::BEGIN.parse().unwrap(),
     }
 }

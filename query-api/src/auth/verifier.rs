@@ -1,4 +1,6 @@
 //! From the head of a request to a [`Session`], or a refusal that says what to do.
+//!
+//! What was [`Verified`] is remembered; what its subject may do is asked at each request.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +11,9 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use chrono::{DateTime, Utc};
-use domain::{Grants, Principal};
+use commands::{CommandError, Commands};
+use domain::Principal;
+use domain::id::{ActorId, TenantId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -20,7 +24,33 @@ use crate::context::{Asked, Context};
 use crate::transport::{Authenticator, Caller, Refusal};
 use crate::turns::{Turn, Turns};
 
-/// A verified credential: who it grants to be, and until when.
+/// A verified credential: whom it names, for which tenant, and until when.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// For which tenant.
+    pub tenant: TenantId,
+    /// Whom.
+    pub actor: ActorId,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+    /// The credential itself.
+    pub credential: Credential,
+}
+
+impl Verified {
+    /// Asks what whom it names may do at this moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if that cannot be known here.
+    pub async fn enter(self, commands: &Commands) -> Result<Session, Refusal> {
+        let Self { tenant, actor, expires_at, credential } = self;
+        let principal = commands.principal(tenant, actor).await.map_err(|it| unavailable(&it))?;
+        Ok(Session { principal, expires_at, credential })
+    }
+}
+
+/// Somebody with a verified credential and what they may do.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// Who asks, and for which tenant.
@@ -42,7 +72,7 @@ impl Session {
 #[derive(Clone)]
 pub struct Verifier {
     keyring: Keyring,
-    known: Arc<Mutex<HashMap<Box<str>, Session>>>,
+    known: Arc<Mutex<HashMap<Box<str>, Verified>>>,
 }
 
 /// Tokens that are remembered as verified: 4,096, some 3 MiB. Checking a signature costs more
@@ -62,12 +92,12 @@ impl Verifier {
         Self { keyring, known: Arc::default() }
     }
 
-    /// Who sent a request with these headers; none without a credential.
+    /// Whom the credential in these headers names; none without one.
     ///
     /// # Errors
     ///
     /// [`Refusal`] if there is more than one credential or it is not accepted.
-    pub fn session(&self, headers: &HeaderMap) -> Result<Option<Session>, Refusal> {
+    pub fn verified(&self, headers: &HeaderMap) -> Result<Option<Verified>, Refusal> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
@@ -78,38 +108,37 @@ impl Verifier {
         self.bearer(text).map(Some)
     }
 
-    /// Who holds `Bearer <token>`.
-    fn bearer(&self, text: &str) -> Result<Session, Refusal> {
+    /// Whom `Bearer <token>` names.
+    fn bearer(&self, text: &str) -> Result<Verified, Refusal> {
         let token = text
             .split_once(' ')
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
             .ok_or_else(|| unauthenticated("expected `Authorization: Bearer <token>`"))?;
-        if let Some(session) = self.remembered(token) {
-            return Ok(session);
+        if let Some(verified) = self.remembered(token) {
+            return Ok(verified);
         }
         let claims = token::verify(self.keyring.issuer(), token)
             .map_err(|error| unauthenticated(&error.to_string()))?;
-        let grants = Arc::new(Grants::of_owner(claims.tenant));
-        let principal = Principal::member(claims.tenant, claims.actor, grants);
+        let token::Claims { tenant, actor, expires_at } = claims;
         let credential = Credential::bearer(token);
-        let session = Session { principal, expires_at: claims.expires_at, credential };
-        self.remember(token, &session);
-        Ok(session)
+        let verified = Verified { tenant, actor, expires_at, credential };
+        self.remember(token, &verified);
+        Ok(verified)
     }
 
-    /// Who was found to hold exactly this token, if it still holds.
-    fn remembered(&self, token: &str) -> Option<Session> {
+    /// What exactly this token was found to say, if it still holds.
+    fn remembered(&self, token: &str) -> Option<Verified> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(token).filter(|it| it.expires_at > Utc::now()).cloned()
     }
 
-    fn remember(&self, token: &str, session: &Session) {
+    fn remember(&self, token: &str, verified: &Verified) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
-        known.insert(token.into(), session.clone());
+        known.insert(token.into(), verified.clone());
     }
 }
 
@@ -126,6 +155,33 @@ fn refusal(status: StatusCode, message: &str) -> Refusal {
 
 fn unauthenticated(message: &str) -> Refusal {
     refusal(StatusCode::UNAUTHORIZED, message)
+}
+
+/// When a caller may ask again of whom nothing can be known at present. In seconds: 1.
+const UNKNOWN_RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+fn unavailable(error: &CommandError) -> Refusal {
+    tracing::warn!(error = %error, "it is not known here who may do what");
+    Refusal {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "UNAVAILABLE",
+        message: "it is not known at present who may do what; try again".to_owned(),
+        headers: vec![(header::RETRY_AFTER, UNKNOWN_RETRY_AFTER)],
+    }
+}
+
+/// Completes when a session ends: its credential has expired, or what it may do has changed. Who
+/// comes back goes on with what it may do then.
+pub(crate) fn ended(session: &Session, commands: &Commands) -> BoxFuture<'static, ()> {
+    let left = (session.expires_at - Utc::now()).to_std().unwrap_or_default();
+    let another = commands.clone().is_another(session.principal.clone());
+    async move {
+        tokio::select! {
+            () = tokio::time::sleep(left) => {}
+            () = another => {}
+        }
+    }
+    .boxed()
 }
 
 /// A caller of the GraphQL door: a session with what its operations need.
@@ -152,8 +208,7 @@ impl Caller for GraphqlCaller {
     }
 
     fn ended(&self) -> BoxFuture<'static, ()> {
-        let left = (self.session.expires_at - Utc::now()).to_std().unwrap_or_default();
-        tokio::time::sleep(left).boxed()
+        ended(&self.session, self.context.commands())
     }
 }
 
@@ -165,21 +220,23 @@ pub(crate) struct GraphqlAuthenticator {
 }
 
 impl GraphqlAuthenticator {
-    fn caller(&self, session: Session, head: &Parts) -> Arc<dyn Caller> {
-        Arc::new(GraphqlCaller {
+    async fn caller(&self, verified: Verified, head: &Parts) -> Result<Arc<dyn Caller>, Refusal> {
+        let session = verified.enter(self.context.commands()).await?;
+        Ok(Arc::new(GraphqlCaller {
             name: session.name(),
             turn: self.turns.of(Some(session.principal.tenant())),
             session,
             context: self.context.clone(),
             asked: Asked::of(&head.headers),
-        })
+        }))
     }
 }
 
 #[async_trait::async_trait]
 impl Authenticator for GraphqlAuthenticator {
     async fn authenticate(&self, head: &Parts) -> Result<Option<Arc<dyn Caller>>, Refusal> {
-        Ok(self.verifier.session(&head.headers)?.map(|it| self.caller(it, head)))
+        let Some(verified) = self.verifier.verified(&head.headers)? else { return Ok(None) };
+        Ok(Some(self.caller(verified, head).await?))
     }
 
     /// A browser cannot set headers on a WebSocket, so `connection_init` may carry the token;
@@ -193,7 +250,7 @@ impl Authenticator for GraphqlAuthenticator {
         let text = payload.and_then(|it| it.get("authorization")).and_then(Value::as_str);
         match (present, text) {
             (Some(present), None) => Ok(present),
-            (None, Some(text)) => Ok(self.caller(self.verifier.bearer(text)?, head)),
+            (None, Some(text)) => self.caller(self.verifier.bearer(text)?, head).await,
             (None, None) => Err(Refusal::unauthenticated()),
             (Some(_), Some(_)) => {
                 Err(refusal(StatusCode::BAD_REQUEST, "expected one credential, got two"))

@@ -58,8 +58,7 @@ impl Bounds {
 
     /// The tenant whose share a request counts towards, if its credential is accepted.
     fn tenant(&self, request: &Request) -> Option<TenantId> {
-        let session = self.verifier.session(request.headers()).ok()??;
-        Some(session.principal.tenant())
+        Some(self.verifier.verified(request.headers()).ok()??.tenant)
     }
 }
 

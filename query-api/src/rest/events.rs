@@ -12,14 +12,13 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use chrono::Utc;
 use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::problem::cut;
 use super::{Door, Problem};
-use crate::auth::Session;
+use crate::auth::{self, Session};
 use crate::error::ApiError;
 use crate::streams::{StreamEvent, TenantStream, Types};
 use crate::transport;
@@ -119,7 +118,7 @@ pub(super) async fn feed(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let session = door.session(&headers)?;
+    let session = door.session(&headers).await?;
     let asked = Asked::read(query.as_deref().unwrap_or_default(), &headers)?;
     let permit = door.streams.open(&session.name()).ok_or_else(too_many_streams)?;
     let request = door.request(&session, &headers);
@@ -151,14 +150,14 @@ fn accepts_event_stream(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Completes when the credential ends or the server stops.
+/// Completes when the session ends or the server stops.
 fn ended(door: &Door, session: &Session) -> impl Future<Output = ()> + Send + 'static + use<> {
-    let left = (session.expires_at - Utc::now()).to_std().unwrap_or_default();
+    let session = auth::ended(session, door.context.commands());
     let shutdown = door.shutdown.clone().cancelled_owned();
     async move {
         tokio::select! {
             () = shutdown => {}
-            () = tokio::time::sleep(left) => {}
+            () = session => {}
         }
     }
 }

@@ -100,8 +100,12 @@ impl From<EngineError> for Problem {
     }
 }
 
-fn authorize(door: &Door, headers: &HeaderMap, permission: Permission) -> Result<(), Problem> {
-    door.session(headers)?.principal.authorize(permission)?;
+async fn authorize(
+    door: &Door,
+    headers: &HeaderMap,
+    permission: Permission,
+) -> Result<(), Problem> {
+    door.session(headers).await?.principal.authorize(permission)?;
     Ok(())
 }
 
@@ -124,7 +128,7 @@ pub(super) async fn status(
     State(door): State<Door>,
     headers: HeaderMap,
 ) -> Result<Json<Vec<ModelView>>, Problem> {
-    authorize(&door, &headers, Permission::DirectoryRead)?;
+    authorize(&door, &headers, Permission::DirectoryRead).await?;
     let status = door.context.projections().status().await?;
     Ok(Json(status.into_iter().map(ModelView::from).collect()))
 }
@@ -146,7 +150,7 @@ pub(super) async fn rebuild(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Vec<ModelView>>, Problem> {
-    authorize(&door, &headers, Permission::DirectoryWrite)?;
+    authorize(&door, &headers, Permission::DirectoryWrite).await?;
     let model = model(&name)?;
     let context = door.context.clone();
     // Goes on to its end even if the caller goes away.
@@ -196,7 +200,7 @@ pub(super) async fn resume(
     Path(name): Path<String>,
     request: extract::Request,
 ) -> Result<Json<Resumed>, Problem> {
-    authorize(&door, request.headers(), Permission::DirectoryWrite)?;
+    authorize(&door, request.headers(), Permission::DirectoryWrite).await?;
     let model = model(&name)?;
     let body = super::read_body(request).await?;
     let Resume { tenant } = serde_json::from_slice(&body)
@@ -220,6 +224,6 @@ pub(super) async fn metrics(
     State(door): State<Door>,
     headers: HeaderMap,
 ) -> Result<String, Problem> {
-    authorize(&door, &headers, Permission::DirectoryRead)?;
+    authorize(&door, &headers, Permission::DirectoryRead).await?;
     Ok((door.metrics.0)())
 }

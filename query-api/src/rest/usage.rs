@@ -91,7 +91,7 @@ pub(super) async fn record(
     request: extract::Request,
 ) -> Result<Json<Recorded>, Problem> {
     let headers = request.headers().clone();
-    let session = door.session(&headers)?;
+    let session = door.session(&headers).await?;
     session.principal.authorize(Permission::UsageWrite)?;
     let body = super::read_body(request).await?;
     let entries = body::read(&headers, &body)?;

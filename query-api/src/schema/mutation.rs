@@ -3,6 +3,7 @@
 //! What the rules or the caller's own input forbid comes back in `userErrors`, with a stable
 //! code and the path of the field; what is denied or failed is a GraphQL error.
 
+pub mod access;
 pub mod billing;
 pub mod catalog;
 pub mod organisation;
@@ -25,6 +26,7 @@ use crate::opaque::Place;
 #[derive(Debug, Default, MergedObject)]
 pub struct Mutation(
     organisation::OrganisationMutation,
+    access::AccessMutation,
     catalog::CatalogMutation,
     billing::BillingMutation,
     usage::UsageMutation,

@@ -184,28 +184,12 @@ impl DirectoryTotals {
     }
 }
 
-/// Who asks.
-#[derive(Clone, Debug, SimpleObject)]
-pub struct Viewer {
-    /// The actor, `usr_…`.
-    pub actor: String,
-    /// The tenant that the credential grants, `ten_…`.
-    pub tenant_id: String,
-}
-
 /// Reading tenants.
 #[derive(Debug, Default)]
 pub struct OrganisationQuery;
 
 #[Object]
 impl OrganisationQuery {
-    /// Who the credential says is asking.
-    async fn viewer(&self, context: &Context<'_>) -> async_graphql::Result<Viewer> {
-        let principal = context.data::<RequestContext>()?.principal();
-        let (actor, tenant_id) = (principal.actor().to_string(), principal.tenant().to_string());
-        Ok(Viewer { actor, tenant_id })
-    }
-
     /// One's own tenant.
     async fn tenant(&self, context: &Context<'_>) -> async_graphql::Result<Option<Tenant>> {
         let request = context.data::<RequestContext>()?;

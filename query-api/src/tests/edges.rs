@@ -87,6 +87,7 @@ const HELD: &[&str] = &[
     "UsageSeries.buckets",
     "UsageSeriesReport.series",
     "UsageTotals.totals",
+    "Viewer.permissions",
     "VolumePrice.tiers",
 ];
 

@@ -132,6 +132,7 @@ async fn a_stream_is_taken_up_again_where_it_was_left() {
 async fn a_stream_ends_with_the_server_and_with_its_credential() {
     let site = Site::start().await;
     let actor = domain::id::ActorId(uuid::Uuid::now_v7());
+    site.make_owner(site.a.tenant, actor).await;
     let lifetime = Duration::from_secs(1);
     let token = crate::auth::mint(site.keyring.issuer(), site.a.tenant, actor, lifetime).unwrap();
     let short = Member { token, ..site.a.clone() };

@@ -146,6 +146,27 @@ impl Steps<'_> {
         }
     }
 
+    async fn access(&mut self) {
+        let a = &self.site.a;
+        let ada = format!("usr_{}", uuid::Uuid::now_v7().simple());
+        let some = "role: \"team\", permits: [
+            {permission: \"entity.read\", when: {any: [{tag: \"public\"}, {kind: \"API\"}]}}]";
+        let all = "role: \"team\", permits: [{permission: \"entity.read\"}]";
+        let add = format!("input: {{memberId: \"{ada}\", name: \"Ada\", roles: [\"team\"]}}");
+        let member = format!("memberId: \"{ada}\"");
+        let roles = format!("{member}, roles: [\"team\", \"viewer\"]");
+        for (name, arguments, event) in [
+            ("defineRole", some, "role.defined.v1"),
+            ("changeRole", all, "role.changed.v1"),
+            ("addMember", &*add, "member.added.v1"),
+            ("changeMemberRoles", &*roles, "member.roles-changed.v1"),
+            ("removeMember", &*member, "member.removed.v1"),
+            ("retireRole", "role: \"team\"", "role.retired.v1"),
+        ] {
+            self.of(a, name, arguments, event).await;
+        }
+    }
+
     async fn tenant(&mut self) {
         let a = &self.site.a;
         self.of(a, "renameTenant", "name: \"Alpha Ltd\"", "tenant.renamed.v1").await;
@@ -168,6 +189,7 @@ async fn every_operation_can_be_asked_for(on: Kind) {
     steps.directory().await;
     steps.catalog().await;
     steps.billing().await;
+    steps.access().await;
     steps.tenant().await;
 
     let document = "{ __schema { mutationType { fields { name } } } }";

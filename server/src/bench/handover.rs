@@ -12,16 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use domain::id::{ActorId, TenantId};
+use domain::id::TenantId;
 use event_log::EventLog;
 use tokio::task::JoinSet;
 use url::Url;
-use uuid::Uuid;
 
 use super::child::Server;
 use super::over_http::door::{self, Door};
 use super::over_http::{free_address, ready, tenant};
 use super::{Extent, Row, Verdict};
+use crate::command::client;
 use crate::command::cluster::certificates::make_for_this_machine;
 use crate::config::{Config, LogKind, StorageKind};
 use crate::folder::Folder;
@@ -179,8 +179,8 @@ impl Pair {
         let keyring = OpenVault::of(settings, &folder).await?.keyring(&folder).await?;
         // Longer than any run lasts.
         let lifetime = Duration::from_secs(24 * 60 * 60);
+        let actor = client::actor(&keyring).await?;
         let doors = |tenant: TenantId| {
-            let actor = ActorId(Uuid::from_u128(1));
             let token = query_api::auth::mint(keyring.issuer(), tenant, actor, lifetime)?;
             let bearer: Arc<str> = format!("Bearer {token}").into();
             let mut doors = Vec::new();

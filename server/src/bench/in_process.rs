@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use commands::{Commands, Request, SystemClock};
+use domain::Principal;
 use domain::id::{ActorId, TenantId};
 use domain::operation::Operation;
-use domain::{Grants, Principal};
 use event_log::EventLog;
 use event_log::embedded::{EmbeddedLog, Settings};
 use uuid::Uuid;
@@ -64,9 +64,10 @@ impl InProcess {
 pub(crate) async fn tenant(commands: &Commands, slug: &str) -> Result<Principal> {
     let tenant = TenantId(Uuid::now_v7());
     let operator = Principal::system(TenantId::SYSTEM);
-    let register = Operation::RegisterTenant { tenant, slug: slug.parse()?, name: slug.parse()? };
+    let actor = ActorId(Uuid::from_u128(1));
+    let (slug, name, owner) = (slug.parse()?, slug.parse()?, Some(actor));
+    let register = Operation::RegisterTenant { tenant, slug, name, owner };
     commands.submit(&operator, Request::new(register)).await?;
     commands.created(tenant, CREATED_MAX).await?;
-    let grants = Arc::new(Grants::of_owner(tenant));
-    Ok(Principal::member(tenant, ActorId(Uuid::from_u128(1)), grants))
+    Ok(commands.principal(tenant, actor).await?)
 }

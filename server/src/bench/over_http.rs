@@ -6,16 +6,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use domain::id::{ActorId, TenantId};
+use domain::id::TenantId;
 use outbound::{Client, Request};
 use serde_json::json;
 use url::Url;
-use uuid::Uuid;
 
 use self::door::{Door, ENTRIES};
 use super::child::Server;
 use super::load::{Measured, apart, closed_loop};
 use super::{Extent, Row, Verdict, rate};
+use crate::command::client;
 use crate::config::Config;
 use crate::folder::Folder;
 use crate::stores::OpenVault;
@@ -48,8 +48,8 @@ pub(crate) async fn rows(config: &Config, folder: &Path, extent: &Extent) -> Res
     let keyring = OpenVault::in_folder(&served).await?.keyring(&served).await?;
     let lifetime =
         Duration::from_secs(config.tokens.lifetime_seconds) + seconds * 10 + extent.ingest;
+    let actor = client::actor(&keyring).await?;
     let door = |tenant: TenantId| {
-        let actor = ActorId(Uuid::from_u128(1));
         let token = query_api::auth::mint(keyring.issuer(), tenant, actor, lifetime)?;
         let (client, base) = (client.clone(), base.clone());
         anyhow::Ok(Door { client, base, bearer: format!("Bearer {token}").into() })

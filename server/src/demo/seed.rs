@@ -10,6 +10,7 @@ use domain::id::TenantId;
 use domain::operation::Operation;
 
 use super::{Demo, Tenant};
+use crate::command::client;
 use crate::node::Node;
 
 /// How long a tenant may take to come into being. In seconds: 10.
@@ -37,7 +38,8 @@ pub(crate) async fn seed(node: &Node, demo: &Demo) -> Result<()> {
         }
         let slug = tenant.slug.parse().context("the demo's slugs are well formed")?;
         let name = tenant.name.parse().context("the demo's names are well formed")?;
-        let register = Operation::RegisterTenant { tenant: tenant.id, slug, name };
+        let owner = Some(client::actor(&node.keyring).await?);
+        let register = Operation::RegisterTenant { tenant: tenant.id, slug, name, owner };
         ask(node, &operator, register, None).await?;
         match node.commands.created(tenant.id, CREATED_MAX).await {
             Ok(()) => fill(node, tenant).await?,

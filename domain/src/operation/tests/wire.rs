@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use super::{CUSTOMER, PLAN, SUBSCRIPTION, TENANT, entry, open};
 use crate::calendar::{Interval, Unit};
 use crate::catalog::KindSet;
-use crate::id::LocationId;
+use crate::id::{ActorId, LocationId};
 use crate::operation::*;
 use crate::plan::{Enforcement, Item, Price, Quota, QuotaOf, Tier};
+use crate::principal::{Permission, Predicate};
+use crate::role::RoleName;
+
+const ACTOR: ActorId = ActorId::from_digest([6; 16]);
 
 const LOCATION: LocationId = LocationId::from_digest([5; 16]);
 
@@ -22,7 +26,17 @@ fn samples() -> Vec<Operation> {
     let name: Name = "Acme „Räder“ \"&\" Söhne".parse().unwrap();
     let host = || "portal.example.com".parse().unwrap();
     let mut samples = vec![
-        Operation::RegisterTenant { tenant, slug: slug(), name: name.clone() },
+        Operation::RegisterTenant { tenant, slug: slug(), name: name.clone(), owner: None },
+        Operation::RegisterTenant { tenant, slug: slug(), name: name.clone(), owner: Some(ACTOR) },
+        Operation::AddMember {
+            member: ACTOR, name: Some("Ada „Räder“".into()), roles: roles()
+        },
+        Operation::AddMember { member: ACTOR, name: None, roles: [].into() },
+        Operation::ChangeMemberRoles { member: ACTOR, roles: roles() },
+        Operation::RemoveMember { member: ACTOR },
+        Operation::DefineRole { role: "team".parse().unwrap(), permits: permits() },
+        Operation::ChangeRole { role: "team".parse().unwrap(), permits: Vec::new() },
+        Operation::RetireRole { role: "team".parse().unwrap() },
         Operation::ChangeSlug { tenant, slug: slug() },
         Operation::AddHost { tenant, host: host() },
         Operation::RemoveHost { tenant, host: host() },
@@ -62,6 +76,23 @@ fn samples() -> Vec<Operation> {
         Operation::DefineMeter { key, name, unit, aggregation }
     }));
     samples
+}
+
+fn roles() -> BTreeSet<RoleName> {
+    ["owner", "team"].map(|it| it.parse().unwrap()).into()
+}
+
+/// With every condition there is.
+fn permits() -> Vec<Permit> {
+    let text = || "a/b \"c\"".to_owned();
+    let condition = Predicate::All(vec![
+        Predicate::Any(vec![Predicate::Kind(text()), Predicate::OwnedBy(text())]),
+        Predicate::Label { key: text(), value: None },
+        Predicate::Annotation { key: text(), value: Some(text()) },
+        Predicate::Tag(text()),
+    ]);
+    let read = Permit::only(Permission::EntityRead, condition);
+    vec![read, Permit::everywhere(Permission::AuditRead)]
 }
 
 fn settings() -> Settings {

@@ -139,24 +139,31 @@ impl Two {
         for partition in [Partition(0), ITS] {
             one.commands.owned().wait_for(|it| it.contains(&partition)).await.unwrap();
         }
-        let tenant = tenant_on(&one.commands, ITS).await;
+        let actor = ActorId(Uuid::now_v7());
+        let tenant = tenant_of(&one.commands, ITS, Some(actor)).await;
         let hour = Duration::from_secs(3_600);
-        let token = auth::mint(keyring.issuer(), tenant, ActorId(Uuid::now_v7()), hour).unwrap();
+        let token = auth::mint(keyring.issuer(), tenant, actor, hour).unwrap();
         let mut headers = axum::http::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let session = Verifier::new(keyring.clone()).session(&headers).unwrap().unwrap();
+        let verified = Verifier::new(keyring.clone()).verified(&headers).unwrap().unwrap();
+        let session = verified.enter(&one.commands).await.unwrap();
         Self { log, group, keyring, one, two, authority, session, token }
     }
 }
 
 /// A new tenant there. Each goes where there are fewest.
 pub(super) async fn tenant_on(commands: &Commands, partition: Partition) -> TenantId {
+    tenant_of(commands, partition, None).await
+}
+
+/// The same with its owner.
+async fn tenant_of(commands: &Commands, partition: Partition, owner: Option<ActorId>) -> TenantId {
     let operator = Principal::unchecked(TenantId::SYSTEM, ActorId::SYSTEM);
     for _ in 0..8 {
         let tenant = TenantId(Uuid::now_v7());
         let slug = format!("t{}", tenant.0.simple()).parse().unwrap();
-        let register =
-            Operation::RegisterTenant { tenant, slug, name: "Its name".parse().unwrap() };
+        let name = "Its name".parse().unwrap();
+        let register = Operation::RegisterTenant { tenant, slug, name, owner };
         commands.submit(&operator, Request::new(register)).await.unwrap();
         commands.created(tenant, SOON).await.unwrap();
         if commands.partition_of(tenant) == Some(partition) {

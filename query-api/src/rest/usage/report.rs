@@ -197,7 +197,7 @@ pub(in crate::rest) async fn show(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Report>, Problem> {
-    let session = door.session(&headers)?;
+    let session = door.session(&headers).await?;
     let (query, step) = Asked::read(query.as_deref().unwrap_or_default())?.query()?;
     let request = door.request(&session, &headers);
     let models = request.read(Model::Billing).await?;

@@ -22,6 +22,8 @@ pub struct RegisterTenantInput {
     pub slug: String,
     /// Its display name.
     pub name: String,
+    /// Its first owner, `usr_…`; who registers it if not given.
+    pub owner_id: Option<String>,
 }
 
 /// The answer to `registerTenant`.
@@ -77,7 +79,11 @@ impl OrganisationMutation {
         let tenant = TenantId(Uuid::now_v7());
         let slug: Slug = parsed!("input.slug", input.slug);
         let name = parsed!("input.name", input.name);
-        let operation = Operation::RegisterTenant { tenant, slug: slug.clone(), name };
+        let owner = match input.owner_id {
+            Some(owner) => Some(parsed!("input.ownerId", owner)),
+            None => None,
+        };
+        let operation = Operation::RegisterTenant { tenant, slug: slug.clone(), name, owner };
         let submitted = submit(context, operation, options).await?;
         // A repetition answers with the tenant of the first time.
         let commands = context.data::<RequestContext>()?.shared().commands();

@@ -1,0 +1,132 @@
+//! Who may do what: changes of members and roles, and whether whoever asks for anything may.
+//!
+//! Both are told by the same overlay, so what is asked after a removal in the same batch is
+//! already refused.
+
+use domain::Stream;
+use domain::id::{ActorId, RoleId};
+use domain::member::{self, Member};
+use domain::operation::ExpectedRevision;
+use domain::principal::{Beyond, Denied, Grants};
+use domain::role::{self, Permit, Role, RoleRef};
+
+use super::{Decision, Refusal, rejected};
+use crate::prepare::Prepared;
+use crate::request::CommandError;
+#[cfg(test)]
+use crate::settings::Sabotage;
+
+impl Decision<'_, '_> {
+    /// Fails unless the roles of whoever asks permit it now.
+    pub(super) fn authorize(&self, prepared: &Prepared) -> Result<(), Refusal> {
+        let Some(permission) = prepared.permission else { return Ok(()) };
+        #[cfg(test)]
+        if self.around.sabotage == Some(Sabotage::AuthorizeNobody) {
+            return Ok(());
+        }
+        let permits =
+            |it: &RoleRef| self.permits_of(*it).iter().any(|it| it.permission == permission);
+        let is_permitted = self.roles_of(prepared.actor).iter().any(permits);
+        if permission.exists_in(self.tenant) && is_permitted {
+            return Ok(());
+        }
+        Err(CommandError::from(Denied { permission }).into())
+    }
+
+    /// Changes a member on behalf of `grantor`, who can neither give nor take what they lack.
+    pub(super) fn change_member(
+        &mut self,
+        member: ActorId,
+        command: &mut member::Command,
+        grantor: Option<ActorId>,
+        expected: ExpectedRevision,
+    ) -> Result<(), Refusal> {
+        use member::Command::{Add, ChangeRoles, Remove};
+
+        self.active()?;
+        self.expect(&Stream::Member(member), expected, &member)?;
+        let mut roles = self.roles_of(member).to_vec();
+        match command {
+            Add { roles: given, .. } => roles.extend(self.existing(&*given)?),
+            ChangeRoles { roles: given, owners } => {
+                roles.extend(self.existing(&*given)?);
+                *owners = self.overlay.tally(self.tenant).owners;
+            }
+            Remove { owners } => *owners = self.overlay.tally(self.tenant).owners,
+        }
+        let permits: Vec<_> = roles.iter().flat_map(|it| self.permits_of(*it)).collect();
+        self.check_grantor(grantor, permits)?;
+        self.decide::<Member>(member, command)
+    }
+
+    /// Changes a role on behalf of `grantor`, who can neither give nor take what they lack.
+    pub(super) fn change_role(
+        &mut self,
+        role: RoleId,
+        command: &role::Command,
+        grantor: Option<ActorId>,
+        expected: ExpectedRevision,
+    ) -> Result<(), Refusal> {
+        self.active()?;
+        self.expect(&Stream::Role(role), expected, &role)?;
+        let given: &[Permit] = match command {
+            role::Command::Define { permits, .. } | role::Command::Change { permits } => permits,
+            role::Command::Retire => &[],
+        };
+        let permits = self.permits_of(RoleRef::Own(role)).iter().chain(given).collect();
+        self.check_grantor(grantor, permits)?;
+        self.decide::<Role>(role, command)
+    }
+
+    /// The given roles, of which the tenant's own must exist.
+    fn existing<'r>(
+        &self,
+        given: impl IntoIterator<Item = &'r RoleRef>,
+    ) -> Result<Vec<RoleRef>, Refusal> {
+        let known = given.into_iter().map(|it| match it {
+            RoleRef::Own(role) => match self.overlay.aggregate::<Role>(self.tenant, *role) {
+                Some(Role::Defined(_)) => Ok(*it),
+                Some(Role::NotDefined | Role::Retired(_)) | None => {
+                    Err(rejected("ROLE_NOT_FOUND", &"a role that is given does not exist"))
+                }
+            },
+            RoleRef::BuiltIn(_) => Ok(*it),
+        });
+        known.collect()
+    }
+
+    /// Fails if `grantor` lacks any of what is given or taken away.
+    fn check_grantor(
+        &self,
+        grantor: Option<ActorId>,
+        permits: Vec<&Permit>,
+    ) -> Result<(), Refusal> {
+        let Some(grantor) = grantor else { return Ok(()) };
+        #[cfg(test)]
+        if self.around.sabotage == Some(Sabotage::DelegateAnything) {
+            return Ok(());
+        }
+        let held = self.roles_of(grantor).iter().flat_map(|it| self.permits_of(*it));
+        let held = Grants::of(self.tenant, held);
+        let Err(Beyond(permission)) = held.cover(&Grants::of(self.tenant, permits)) else {
+            return Ok(());
+        };
+        let name = permission.name();
+        let reason =
+            format!("`{name}` would be given or taken away by who does not have it so far");
+        Err(rejected("BEYOND_GRANTOR", &reason))
+    }
+
+    fn roles_of(&self, actor: ActorId) -> &[RoleRef] {
+        self.overlay.aggregate::<Member>(self.tenant, actor).map_or(&[], Member::roles)
+    }
+
+    fn permits_of(&self, role: RoleRef) -> &[Permit] {
+        match role {
+            RoleRef::BuiltIn(role) => role.permits(),
+            RoleRef::Own(role) => {
+                self.overlay.aggregate::<Role>(self.tenant, role).map_or(&[], Role::permits)
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Who may do what is decided by members and roles at the instant of the decision.
+
+use std::collections::BTreeSet;
+
+use domain::Principal;
+use domain::id::{ActorId, TenantId};
+use domain::operation::Operation;
+use domain::principal::{Permission, Predicate, Scope};
+use domain::role::{BuiltIn, Permit, RoleName};
+use event_log::Partition;
+use uuid::Uuid;
+
+use super::installation::{Installation, SOON, operator, put};
+use crate::request::CommandError;
+use crate::settings::Sabotage;
+
+fn roles(names: &[&str]) -> BTreeSet<RoleName> {
+    names.iter().map(|it| it.parse().unwrap()).collect()
+}
+
+fn add(member: ActorId, names: &[&str]) -> Operation {
+    Operation::AddMember { member, name: Some("Ada".to_owned()), roles: roles(names) }
+}
+
+fn give(member: ActorId, names: &[&str]) -> Operation {
+    Operation::ChangeMemberRoles { member, roles: roles(names) }
+}
+
+fn remove(who: &Principal) -> Operation {
+    Operation::RemoveMember { member: who.actor() }
+}
+
+fn define(name: &str, permits: Vec<Permit>) -> Operation {
+    Operation::DefineRole { role: name.parse().unwrap(), permits }
+}
+
+/// An installation with a tenant, and its owner.
+async fn begin(sabotage: Option<Sabotage>) -> (Installation, Principal) {
+    let installation = Installation::with(1, |it| it.sabotage = sabotage).await;
+    let (tenant, owner) = (TenantId(Uuid::now_v7()), ActorId(Uuid::now_v7()));
+    let register = Operation::RegisterTenant {
+        tenant,
+        slug: "acme".parse().unwrap(),
+        name: "Acme".parse().unwrap(),
+        owner: Some(owner),
+    };
+    installation.submit(&operator(), register).await.unwrap();
+    installation.commands.created(tenant, SOON).await.unwrap();
+    let owner = installation.commands.principal(tenant, owner).await.unwrap();
+    (installation, owner)
+}
+
+/// Somebody new with these roles.
+async fn member(installation: &Installation, owner: &Principal, names: &[&str]) -> Principal {
+    let actor = ActorId(Uuid::now_v7());
+    installation.submit(owner, add(actor, names)).await.unwrap();
+    installation.commands.principal(owner.tenant(), actor).await.unwrap()
+}
+
+#[track_caller]
+fn code(error: &CommandError) -> String {
+    match error {
+        CommandError::Rejected { code, .. } => code.to_string(),
+        CommandError::Denied(_) => "DENIED".to_owned(),
+        other => panic!("{other}"),
+    }
+}
+
+async fn refusal(installation: &Installation, who: &Principal, operation: Operation) -> String {
+    code(&installation.submit(who, operation).await.unwrap_err())
+}
+
+#[tokio::test]
+async fn whoever_is_named_at_registration_owns_the_tenant_and_nobody_else_is_anything() {
+    let (installation, owner) = begin(None).await;
+    installation.submit(&owner, put("web")).await.unwrap();
+    let stranger = ActorId(Uuid::now_v7());
+    let stranger = installation.commands.principal(owner.tenant(), stranger).await.unwrap();
+    assert_eq!(refusal(&installation, &stranger, put("api")).await, "DENIED");
+    let elsewhere = installation.commands.principal(TenantId::SYSTEM, owner.actor()).await;
+    assert!(elsewhere.unwrap().authorize(Permission::DirectoryRead).is_err());
+}
+
+#[tokio::test]
+async fn who_was_removed_is_refused_by_the_owner_although_they_were_let_in_before() {
+    let (installation, owner) = begin(None).await;
+    let developer = member(&installation, &owner, &["developer"]).await;
+    installation.submit(&developer, put("web")).await.unwrap();
+    installation.submit(&owner, remove(&developer)).await.unwrap();
+    assert_eq!(refusal(&installation, &developer, put("api")).await, "DENIED");
+    let now = installation.commands.principal(owner.tenant(), developer.actor()).await.unwrap();
+    assert!(now.authorize(Permission::EntityRead).is_err());
+
+    // Control: an owner that does not ask lets them in.
+    let (installation, owner) = begin(Some(Sabotage::AuthorizeNobody)).await;
+    let developer = member(&installation, &owner, &["developer"]).await;
+    installation.submit(&owner, remove(&developer)).await.unwrap();
+    installation.submit(&developer, put("api")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_removal_and_what_the_removed_one_asks_for_at_the_same_time_are_in_one_order() {
+    let (installation, owner) = begin(None).await;
+    for round in 0..20 {
+        let developer = member(&installation, &owner, &["developer"]).await;
+        let removing = installation.submit(&owner, remove(&developer));
+        let putting = installation.submit(&developer, put(&format!("web-{round}")));
+        let (removed, put) = tokio::join!(removing, putting);
+        let removed = removed.unwrap();
+        match put {
+            Ok(put) => assert!(put.sequence < removed.sequence, "{put:?} {removed:?}"),
+            Err(error) => assert_eq!(code(&error), "DENIED"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_gives_or_takes_what_they_do_not_have() {
+    let (installation, owner) = begin(None).await;
+    let admin = member(&installation, &owner, &["admin"]).await;
+    let (ada, beyond) = (ActorId(Uuid::now_v7()), "BEYOND_GRANTOR");
+    assert_eq!(refusal(&installation, &admin, add(ada, &["owner"])).await, beyond);
+    installation.submit(&admin, add(ada, &["developer"])).await.unwrap();
+    assert_eq!(refusal(&installation, &admin, give(ada, &["owner"])).await, beyond);
+    assert_eq!(refusal(&installation, &admin, give(admin.actor(), &["owner"])).await, beyond);
+    let other = member(&installation, &owner, &["owner"]).await;
+    assert_eq!(refusal(&installation, &admin, remove(&other)).await, beyond);
+    let all = vec![Permit::everywhere(Permission::TenantWrite)];
+    assert_eq!(refusal(&installation, &admin, define("boss", all.clone())).await, beyond);
+
+    // A role that somebody with less cannot give is not theirs to change or retire either.
+    installation.submit(&owner, define("boss", all)).await.unwrap();
+    let role: RoleName = "boss".parse().unwrap();
+    let permits = vec![Permit::everywhere(Permission::EntityRead)];
+    let change = Operation::ChangeRole { role: role.clone(), permits };
+    assert_eq!(refusal(&installation, &admin, change).await, beyond);
+    assert_eq!(refusal(&installation, &admin, Operation::RetireRole { role }).await, beyond);
+    assert_eq!(refusal(&installation, &admin, give(ada, &["boss"])).await, beyond);
+    assert_eq!(refusal(&installation, &owner, give(ada, &["nothing"])).await, "ROLE_NOT_FOUND");
+
+    // Control: who may give any role makes themselves an owner.
+    let (installation, owner) = begin(Some(Sabotage::DelegateAnything)).await;
+    let admin = member(&installation, &owner, &["admin"]).await;
+    installation.submit(&admin, give(admin.actor(), &["owner"])).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_owner_stays_also_after_a_restart_from_the_log_or_a_snapshot() {
+    let (mut installation, owner) = begin(None).await;
+    let second = member(&installation, &owner, &["owner"]).await;
+    installation.submit(&second, remove(&owner)).await.unwrap();
+    for forget in [false, true] {
+        assert_eq!(refusal(&installation, &second, remove(&second)).await, "LAST_OWNER");
+        let give = give(second.actor(), &["admin"]);
+        assert_eq!(refusal(&installation, &second, give).await, "LAST_OWNER");
+        if forget {
+            installation.forget_snapshots().await;
+            installation.start_again().await;
+        } else {
+            installation.restart().await;
+        }
+    }
+    assert_eq!(refusal(&installation, &second, remove(&second)).await, "LAST_OWNER");
+    let state = installation.state(Partition(0)).await;
+    assert_eq!(state.tenants[&owner.tenant()].tally.owners, 1);
+}
+
+#[tokio::test]
+async fn a_role_of_the_tenant_gives_what_it_permits_at_that_moment() {
+    let (installation, owner) = begin(None).await;
+    let condition = Predicate::OwnedBy("Group:default/Payments".to_owned());
+    let read = Permit::only(Permission::EntityRead, condition);
+    installation.submit(&owner, define("payments", vec![read])).await.unwrap();
+    let ada = member(&installation, &owner, &["payments"]).await;
+    let Ok(Scope::Where(condition)) = ada.authorize(Permission::EntityRead) else {
+        panic!("{ada:?}")
+    };
+    assert_eq!(*condition, Predicate::OwnedBy("group:default/payments".to_owned()));
+    assert_eq!(refusal(&installation, &ada, put("web")).await, "DENIED");
+
+    let role: RoleName = "payments".parse().unwrap();
+    let permits = BuiltIn::Developer.permits().to_vec();
+    let change = Operation::ChangeRole { role: role.clone(), permits };
+    installation.submit(&owner, change).await.unwrap();
+    let ada = installation.commands.principal(owner.tenant(), ada.actor()).await.unwrap();
+    installation.submit(&ada, put("web")).await.unwrap();
+    installation.submit(&owner, Operation::RetireRole { role }).await.unwrap();
+    assert_eq!(refusal(&installation, &ada, put("api")).await, "DENIED");
+}

@@ -1,0 +1,107 @@
+//! Who may do what in each tenant, as everybody in the process may see it at any time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use domain::Grants;
+use domain::id::{ActorId, RoleId, TenantId};
+use domain::member::Member;
+use domain::role::{Permit, Role, RoleRef};
+use tokio::sync::watch;
+
+/// The grants of every member. Asking costs three lookups and no allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Access {
+    tenants: RwLock<HashMap<TenantId, Company>>,
+    /// Those of who is no member.
+    nobody: Arc<Grants>,
+    /// Counts up whenever somebody's grants may be others.
+    changed: watch::Sender<u64>,
+}
+
+/// The members of one tenant.
+#[derive(Debug, Default)]
+struct Company {
+    members: HashMap<ActorId, Arc<[RoleRef]>>,
+    /// What the tenant's own roles permit.
+    roles: HashMap<RoleId, Arc<[Permit]>>,
+    /// What sets of roles amount to: of those that somebody has or had.
+    grants: HashMap<Arc<[RoleRef]>, Arc<Grants>>,
+}
+
+impl Access {
+    /// What `actor` may do in `tenant`.
+    pub(crate) fn grants(&self, tenant: TenantId, actor: ActorId) -> Arc<Grants> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let grants = tenants.get(&tenant).and_then(|it| it.grants.get(it.members.get(&actor)?));
+        grants.unwrap_or(&self.nobody).clone()
+    }
+
+    /// Whether `actor` is a member of `tenant`, as far as is known here.
+    pub(crate) fn is_member(&self, tenant: TenantId, actor: ActorId) -> bool {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(&tenant).is_some_and(|it| it.members.contains_key(&actor))
+    }
+
+    /// Whether `tenant` has any member, as far as is known here.
+    pub(crate) fn has_members(&self, tenant: TenantId) -> bool {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(&tenant).is_some_and(|it| !it.members.is_empty())
+    }
+
+    /// Shows whenever somebody's grants may be others.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn show_member(&self, tenant: TenantId, actor: ActorId, member: &Member) {
+        self.change(tenant, |company| match member {
+            Member::Present { roles, .. } => {
+                company.members.insert(actor, roles.clone());
+                company.compile(tenant, roles.clone());
+            }
+            Member::NotAdded | Member::Removed => drop(company.members.remove(&actor)),
+        });
+    }
+
+    pub(super) fn show_role(&self, tenant: TenantId, id: RoleId, role: &Role) {
+        self.change(tenant, |company| {
+            match role {
+                Role::Defined(definition) => {
+                    company.roles.insert(id, definition.permits.clone());
+                }
+                Role::NotDefined | Role::Retired(_) => drop(company.roles.remove(&id)),
+            }
+            let sets: Vec<_> = company.grants.keys().cloned().collect();
+            let named = sets.into_iter().filter(|it| it.contains(&RoleRef::Own(id)));
+            for set in named {
+                company.grants.remove(&set);
+                company.compile(tenant, set);
+            }
+        });
+    }
+
+    fn change(&self, tenant: TenantId, change: impl FnOnce(&mut Company)) {
+        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
+        change(tenants.entry(tenant).or_default());
+        drop(tenants);
+        self.changed.send_modify(|it| *it += 1);
+    }
+}
+
+impl Company {
+    /// Makes sure that it is known what a set of roles amounts to.
+    fn compile(&mut self, tenant: TenantId, set: Arc<[RoleRef]>) {
+        let Self { roles, grants, .. } = self;
+        grants.entry(set.clone()).or_insert_with(|| {
+            let permits = |it: &RoleRef| match it {
+                RoleRef::BuiltIn(role) => role.permits(),
+                RoleRef::Own(role) => roles.get(role).map_or(&[][..], |it| it),
+            };
+            Arc::new(Grants::of(tenant, set.iter().flat_map(permits)))
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

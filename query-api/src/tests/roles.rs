@@ -1,0 +1,173 @@
+//! What members may do follows their roles: at each request, and while something is open.
+
+use domain::id::ActorId;
+use outbound::Request;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::seeded::{APPLY, apply, component, put};
+use crate::testing::{Member, Site, on_each_kind};
+use projections::temporary::Kind;
+
+const ADD: &str = "mutation($member: String!, $roles: [String!]!) {
+    addMember(input: {memberId: $member, name: \"Ada\", roles: $roles}) {
+        userErrors { code message } outcome { position }
+    }
+}";
+
+const GIVE: &str = "mutation($member: String!, $roles: [String!]!) {
+    changeMemberRoles(memberId: $member, roles: $roles) {
+        userErrors { code message } outcome { position }
+    }
+}";
+
+const REMOVE: &str = "mutation($member: String!) {
+    removeMember(memberId: $member) { userErrors { code message } outcome { position } }
+}";
+
+/// Whoever owns one of these, or whatever is public, is seen by who has this role.
+const DEFINE: &str = "mutation {
+    defineRole(role: \"amber\", permits: [{permission: \"entity.read\", when: {any: [
+        {ownedBy: \"group:default/amber-team\"}, {tag: \"public\"}]}}]) {
+        userErrors { code message } outcome { position }
+    }
+}";
+
+/// Somebody new with these roles, as the owner of A gives them.
+async fn member(site: &Site, roles: &[&str]) -> (ActorId, Member) {
+    let actor = ActorId(Uuid::now_v7());
+    let variables = json!({ "member": actor.to_string(), "roles": roles });
+    site.mutate(&site.a, ADD, variables).await;
+    (actor, site.stranger(site.a.tenant, actor))
+}
+
+async fn code(site: &Site, who: &Member, document: &str, variables: Value) -> Value {
+    site.graphql(who, document, variables).await["errors"][0]["extensions"]["code"].clone()
+}
+
+#[tokio::test]
+async fn a_token_alone_permits_nothing() {
+    let site = Site::start().await;
+    let stranger = site.stranger(site.a.tenant, ActorId(Uuid::now_v7()));
+    let viewer = site.data(&stranger, "{ viewer { permissions { name } } }", json!({})).await;
+    assert_eq!(viewer["viewer"]["permissions"], json!([]));
+    for document in
+        ["{ entities { totalCount } }", "{ tenant { name } }", "{ meters { totalCount } }"]
+    {
+        assert_eq!(code(&site, &stranger, document, json!({})).await, "FORBIDDEN", "{document}");
+    }
+    let changes = json!({ "changes": [put(&component("web", "amber"), None)] });
+    assert_eq!(code(&site, &stranger, APPLY, changes.clone()).await, "FORBIDDEN");
+    assert_eq!(site.get(&stranger, "/api/v1/events").await.status, 403);
+    // Control: the same are answered to who has a role.
+    let (_, developer) = member(&site, &["developer"]).await;
+    site.data(&developer, "{ entities { totalCount } tenant { name } }", json!({})).await;
+    site.mutate(&developer, APPLY, changes).await;
+}
+
+#[tokio::test]
+async fn what_a_role_permits_is_asked_at_each_request() {
+    let site = Site::start().await;
+    let (actor, ada) = member(&site, &["viewer"]).await;
+    let changes = || json!({ "changes": [put(&component("web", "amber"), None)] });
+    assert_eq!(code(&site, &ada, APPLY, changes()).await, "FORBIDDEN");
+    let roles = json!({ "member": actor.to_string(), "roles": ["developer"] });
+    site.mutate(&site.a, GIVE, roles).await;
+    site.mutate(&ada, APPLY, changes()).await;
+    site.mutate(&site.a, REMOVE, json!({ "member": actor.to_string() })).await;
+    assert_eq!(code(&site, &ada, APPLY, changes()).await, "FORBIDDEN");
+    assert_eq!(code(&site, &ada, "{ entities { totalCount } }", json!({})).await, "FORBIDDEN");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_role_and_goes_on_where_it_was() {
+    let site = Site::start().await;
+    let (actor, ada) = member(&site, &["auditor"]).await;
+    let request = |after: u64| Request::get(site.url(&format!("/api/v1/events?after={after}")));
+    let mut stream = site.stream(&ada, request(0)).await;
+    let mut seen = 0;
+    while seen < 4 {
+        seen = stream.next().await.unwrap().id.unwrap();
+    }
+    let member = json!({ "member": actor.to_string() });
+    site.mutate(&site.a, REMOVE, member.clone()).await;
+    while let Some(event) = stream.next().await {
+        seen = event.id.unwrap();
+    }
+    assert_eq!(site.get(&ada, "/api/v1/events").await.status, 403);
+
+    let roles = json!({ "member": actor.to_string(), "roles": ["auditor"] });
+    site.mutate(&site.a, ADD, roles).await;
+    let mut stream = site.stream(&ada, request(seen)).await;
+    assert_eq!(stream.next().await.unwrap().id, Some(seen + 1));
+}
+
+on_each_kind! {
+    what_does_not_satisfy_a_condition_is_neither_seen_nor_counted
+}
+
+/// Every way to come by an entity, aimed at the one that is hidden.
+const WAYS: [&str; 7] = [
+    "{ entities { totalCount nodes { reference } } }",
+    "{ entities { facets(keys: [\"kind\", \"metadata.tags\"]) { values { value count } } } }",
+    "{ entities(matching: {text: \"birch\"}) { totalCount nodes { reference } } }",
+    "{ entities(matching: {filter: [\"metadata.tags=birch\"]}) { totalCount nodes { title } } }",
+    "{ entity(reference: \"component:default/other\") { reference history { nodes { descriptor } } } }",
+    "{ entities { nodes { relations { nodes { targetReference target { title } } } } } }",
+    "{ entities { nodes { history { nodes { descriptor } } } } }",
+];
+
+async fn what_does_not_satisfy_a_condition_is_neither_seen_nor_counted(on: Kind) {
+    let site = Site::start_on(on).await;
+    let mut public = component("shared", "cedar");
+    public["metadata"]["tags"] = json!(["public"]);
+    let changes =
+        json!([put(&component("web", "amber"), None), put(&component("other", "birch"), None)]);
+    apply(&site, &site.a, changes).await;
+    let applied = apply(&site, &site.a, json!([put(&public, None)])).await;
+    let position = applied["outcome"]["position"].as_str().unwrap().to_owned();
+    site.mutate(&site.a, DEFINE, json!({})).await;
+    let (_, ada) = member(&site, &["amber"]).await;
+
+    for way in WAYS {
+        let seen = site.seen(&ada, &position, way).await.to_string();
+        assert!(!seen.contains("birch") && !seen.contains("default/other"), "{way}: {seen}");
+        // Control: who has no condition sees it on the same way.
+        let all = site.seen(&site.a, &position, way).await.to_string();
+        assert!(all.contains("birch") || all.contains("default/other"), "{way}: {all}");
+    }
+    let counted = async |who: &Member| {
+        let counts = "{ entities { totalCount facets(keys: [\"kind\"]) { values { count } } } }";
+        let seen = site.seen(who, &position, counts).await;
+        let facet = seen["entities"]["facets"][0]["values"][0]["count"].clone();
+        (seen["entities"]["totalCount"].clone(), facet)
+    };
+    assert_eq!(counted(&ada).await, (json!(2), json!(2)));
+    assert_eq!(counted(&site.a).await, (json!(3), json!(3)));
+    let id =
+        site.seen(&site.a, &position, "{ entity(reference: \"component:default/other\") { id } }");
+    let id = id.await["entity"]["id"].as_str().unwrap().to_owned();
+    let node = format!("{{ node(id: \"{id}\") {{ id }} }}");
+    assert_eq!(site.seen(&ada, &position, &node).await, json!({ "node": null }));
+    assert_eq!(site.seen(&site.a, &position, &node).await, json!({ "node": { "id": id } }));
+}
+
+#[tokio::test]
+async fn nobody_hears_live_of_what_does_not_satisfy_their_condition() {
+    let site = Site::start().await;
+    site.mutate(&site.a, DEFINE, json!({})).await;
+    let (_, ada) = member(&site, &["amber"]).await;
+    let document = "subscription { entityChanged { reference } }";
+    let body = json!({ "query": document }).to_string();
+    let request = || Request::post(site.url("/graphql"), "application/json", body.clone());
+    let (mut hers, mut all) =
+        (site.stream(&ada, request()).await, site.stream(&site.a, request()).await);
+    for (name, mark) in [("other", "birch"), ("web", "amber")] {
+        apply(&site, &site.a, json!([put(&component(name, mark), None)])).await;
+    }
+    let reference = |event: crate::testing::SentEvent| {
+        event.data["data"]["entityChanged"]["reference"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(reference(hers.next().await.unwrap()), "component:default/web");
+    assert_eq!(reference(all.next().await.unwrap()), "component:default/other");
+}

@@ -1,0 +1,56 @@
+//! Who owns an installation in which nobody owns anything yet: the command line of whoever holds its
+//! root key.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use commands::{CommandError, Commands, Request};
+use domain::Principal;
+use domain::id::{ActorId, TenantId};
+use domain::operation::Operation;
+use domain::role::{BuiltIn, RoleName};
+
+/// When to try again after a failure. In seconds: 1.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Makes `actor` an owner of the system tenant if that has no member, and so of every other tenant:
+/// those of before there were members. Only where the partition is owned here.
+///
+/// # Errors
+///
+/// If the write side cannot answer.
+async fn claim(commands: &Commands, actor: ActorId) -> Result<()> {
+    let directory = commands.directory();
+    let tenants = std::iter::once(TenantId::SYSTEM).chain(directory.entries().map(|it| it.0));
+    for tenant in tenants.filter(|it| !commands.has_members(*it)) {
+        if commands.elsewhere(tenant).is_some() {
+            continue;
+        }
+        let roles = BTreeSet::from([RoleName::from(BuiltIn::Owner)]);
+        let add = Operation::AddMember { member: actor, name: None, roles };
+        match commands.submit(&Principal::system(tenant), Request::new(add)).await {
+            Ok(_) => {}
+            // Another process decides by now, or the tenant cannot change any more.
+            Err(CommandError::NotOwner(_) | CommandError::Rejected { .. }) => {}
+            Err(error) => return Err(error).context("the installation has no owner"),
+        }
+    }
+    Ok(())
+}
+
+/// The same at once and whenever this process comes to own a partition, for ever.
+pub(crate) async fn keep(commands: Commands, actor: ActorId) {
+    let mut owned = commands.owned();
+    loop {
+        owned.mark_unchanged();
+        if let Err(error) = claim(&commands, actor).await {
+            tracing::error!(error = format!("{error:#}"), "the installation may have no owner");
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        if owned.changed().await.is_err() {
+            return;
+        }
+    }
+}
