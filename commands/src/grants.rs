@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use domain::Principal;
 use domain::id::{ActorId, TenantId};
+use domain::role::{Permit, RoleName};
+use domain::{Permission, Principal};
 
 use crate::commands::Commands;
 use crate::request::CommandError;
@@ -12,7 +13,37 @@ use crate::request::CommandError;
 /// write to the log too. In seconds: 1.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 
+/// Why somebody may do something, or may not.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Who they are, with all that they may.
+    pub principal: Principal,
+    /// Whether they belong to the tenant at all.
+    pub is_member: bool,
+    /// Which of their roles give the permission, and how far each does.
+    pub given_by: Vec<(RoleName, Permit)>,
+}
+
 impl Commands {
+    /// Why `actor` may do something in the tenant of `principal`, or may not.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Denied`] if `principal` may not know; else as [`Self::principal`].
+    pub async fn explain(
+        &self,
+        principal: &Principal,
+        actor: ActorId,
+        permission: Permission,
+    ) -> Result<Explanation, CommandError> {
+        principal.authorize(Permission::MemberRead)?;
+        let tenant = principal.tenant();
+        let principal = self.principal(tenant, actor).await?;
+        let given_by = self.inner().views.access.given_by(tenant, actor, permission);
+        let is_member = given_by.is_some();
+        Ok(Explanation { principal, is_member, given_by: given_by.unwrap_or_default() })
+    }
+
     /// Who `actor` is in `tenant`: with the grants of its roles there, or none if it has no role.
     ///
     /// # Errors
@@ -38,15 +69,22 @@ impl Commands {
         Ok(Principal::member(tenant, actor, access.grants(tenant, actor)))
     }
 
-    /// Completes once `principal` may do something else than it could when it was asked for, or
-    /// nobody here can say any more.
-    pub async fn is_another(self, principal: Principal) {
+    /// The same as far as is known here, for who was asked for a moment ago.
+    #[must_use]
+    pub fn renewed(&self, principal: &Principal) -> Principal {
+        let (tenant, actor) = (principal.tenant(), principal.actor());
+        Principal::member(tenant, actor, self.inner().views.access.grants(tenant, actor))
+    }
+
+    /// Completes once `principal` lacks any of what it could do when it was asked for, or nobody
+    /// here can say any more.
+    pub async fn lacks_any(self, principal: Principal) {
         let (tenant, actor) = (principal.tenant(), principal.actor());
         let mut changes = self.inner().views.access.changes();
         loop {
             changes.mark_unchanged();
             match self.principal(tenant, actor).await {
-                Ok(now) if now == principal => {}
+                Ok(now) if now.covers(&principal) => {}
                 Ok(_) | Err(_) => return,
             }
             if self.inner().is_shared {

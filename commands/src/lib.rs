@@ -12,7 +12,7 @@
 mod away;
 pub mod clock;
 mod commands;
-mod grants;
+pub mod grants;
 mod handlers;
 mod idempotency;
 pub mod identities;

@@ -59,6 +59,8 @@ pub struct Settings {
 pub(crate) enum Sabotage {
     /// The owner does not ask whether who asks may.
     AuthorizeNobody,
+    /// The owner does not ask whether who repeats a request still may.
+    RepeatForAnybody,
     /// Whoever may give roles may give any.
     DelegateAnything,
     /// Followers do not know how far they were, so every effect is asked for again.

@@ -79,18 +79,33 @@ impl Principal {
         matches!(self.power, Power::Roles(_))
     }
 
+    /// Whether whatever the other may, this one may.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self.grants(), other.grants()) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(held), Some(asked)) => held.cover(asked).is_ok(),
+        }
+    }
+
+    /// None for Callboard itself, which may do everything.
+    fn grants(&self) -> Option<&Grants> {
+        match &self.power {
+            Power::System => None,
+            Power::Roles(grants) => Some(grants),
+            #[cfg(any(test, feature = "unchecked"))]
+            Power::Unchecked(grants) => Some(grants),
+        }
+    }
+
     /// Says how far `permission` reaches for this principal.
     ///
     /// # Errors
     ///
     /// [`Denied`] if it does not have the permission at all.
     pub fn authorize(&self, permission: Permission) -> Result<Scope, Denied> {
-        match &self.power {
-            Power::System => Ok(Scope::All),
-            Power::Roles(grants) => grants.authorize(permission),
-            #[cfg(any(test, feature = "unchecked"))]
-            Power::Unchecked(grants) => grants.authorize(permission),
-        }
+        self.grants().map_or(Ok(Scope::All), |it| it.authorize(permission))
     }
 }
 

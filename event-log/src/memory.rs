@@ -104,6 +104,7 @@ impl EventLog for MemoryLog {
 
     async fn end(&self, partition: Partition) -> Result<Position, LogError> {
         let shared = self.partition(partition).ok_or(LogError::NoSuchPartition(partition))?;
+        self.faults.ends_released().await;
         Ok(shared.state().end)
     }
 

@@ -1,9 +1,12 @@
-//! Tenants: as each sees itself, and as the directory lists them for operators.
+//! Tenants: as each sees itself, with its members and roles, and as the directory lists them for
+//! operators. What anybody may do is *not* decided by these tables.
 //!
-//! Both are small, so the writer loads the rows a batch touches, folds the events into them and
+//! All are small, so the writer loads the rows a batch touches, folds the events into them and
 //! writes them back whole.
 
 mod directory;
+pub mod members;
+pub mod roles;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +15,7 @@ use domain::directory::Slug;
 use domain::id::TenantId;
 use domain::tenant::{Event, Name, Settings, SuspensionReason};
 use domain::{Permission, Principal};
+use vault::Keyring;
 
 use crate::engine::fact::{Fact, Unfit, Want};
 use crate::engine::fold::{ApplyError, Schema};
@@ -28,7 +32,7 @@ pub use directory::{
 };
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 2,
+    version: 3,
     tables: &[
         "CREATE TABLE tenants (
             tenant UUID NOT NULL PRIMARY KEY,
@@ -41,29 +45,39 @@ pub(crate) const SCHEMA: Schema = Schema {
         )",
         directory::REGISTRATIONS,
         directory::REGISTRATIONS_BY_SLUG,
+        members::MEMBERS,
+        roles::ROLES,
     ],
-    indexes: &[],
+    indexes: &[roles::ROLES_BY_NAME],
 };
 
 pub(crate) fn wants(noun: &str) -> Want {
     match noun {
-        "tenant" | "directory" => Want::Body,
+        "tenant" | "directory" | "member" | "role" => Want::Body,
         _ => Want::Nothing,
     }
 }
 
-pub(crate) async fn apply(connection: &mut Connection, facts: &[Fact]) -> Result<(), ApplyError> {
-    let mut tenants = Vec::new();
-    let mut directory = Vec::new();
+pub(crate) async fn apply(
+    keyring: &Keyring,
+    connection: &mut Connection,
+    facts: &[Fact],
+) -> Result<(), ApplyError> {
+    let (mut tenants, mut directory) = (Vec::new(), Vec::new());
+    let (mut members, mut roles) = (Vec::new(), Vec::new());
     for fact in facts {
         match &fact.event {
             Some(domain::Event::Tenant(event)) => tenants.push((fact, event)),
             Some(domain::Event::Directory(event)) => directory.push((fact, event)),
+            Some(domain::Event::Member(event)) => members.push((fact, event)),
+            Some(domain::Event::Role(event)) => roles.push((fact, event)),
             _ => (),
         }
     }
     apply_tenants(connection, &tenants).await?;
-    directory::apply(connection, &directory).await
+    directory::apply(connection, &directory).await?;
+    members::apply(keyring, connection, &members).await?;
+    roles::apply(connection, &roles).await
 }
 
 /// A tenant as it sees itself.
@@ -193,7 +207,7 @@ fn evolve(
 
 /// A value as the JSON text that is stored of it.
 fn json(value: &impl serde::Serialize) -> Value {
-    serde_json::to_string(value).expect("settings and standings are plain data").into()
+    serde_json::to_string(value).expect("what is stored so is plain data").into()
 }
 
 #[cfg(test)]

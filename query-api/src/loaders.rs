@@ -11,7 +11,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::Error;
-use domain::id::{CustomerId, EntityId, LocationId, PlanId, SubscriptionId};
+use domain::id::{CustomerId, EntityId, LocationId, PlanId, RoleId, SubscriptionId};
 use domain::meter::MeterKey;
 use event_log::{Partition, Position};
 use projections::billing::customers::{self, Customer};
@@ -23,6 +23,7 @@ use projections::catalog::entities::{self, Columns, Entity};
 use projections::catalog::history::{self, Detail, Version};
 use projections::catalog::locations::{self, Location};
 use projections::catalog::relations::{self, Neighbour, Part, RelationCursor};
+use projections::organisation::roles;
 use projections::page::Page;
 use projections::{Model, ReadModels};
 use serde_json::Value;
@@ -153,6 +154,7 @@ pub struct Loaders {
     versions: Batches<(u32, Detail), String, Page<Arc<Version>, u64>>,
     entity_usage: Batches<EntityUsageQuery, EntityId, UsageReport<EntityUsage>>,
     locations: Batch<LocationId, Option<Location>>,
+    roles: Batch<RoleId, Option<roles::Role>>,
     customers: Batch<CustomerId, Option<Customer>>,
     subscriptions: Batches<u32, CustomerId, Page<Subscription, SubscriptionId>>,
     steps: Batch<SubscriptionId, Vec<SubscriptionStep>>,
@@ -180,6 +182,7 @@ impl Loaders {
             versions: Batches::default(),
             entity_usage: Batches::default(),
             locations: Batch::default(),
+            roles: Batch::default(),
             customers: Batch::default(),
             subscriptions: Batches::default(),
             steps: Batch::default(),
@@ -298,6 +301,20 @@ impl Loaders {
             Ok(locations::find_many(&self.catalog().await?, principal, &keys).await?)
         };
         self.locations.load(id, fetch).await
+    }
+
+    /// The role of the tenant with this identity.
+    ///
+    /// # Errors
+    ///
+    /// As the reader.
+    pub async fn role(&self, id: RoleId) -> Result<Option<roles::Role>, Error> {
+        let principal = self.request.principal();
+        let fetch = async |keys: Vec<RoleId>| {
+            let models = self.request.read(Model::Organisation).await?;
+            Ok(roles::find_many(&models, principal, &keys).await?)
+        };
+        self.roles.load(id, fetch).await
     }
 
     /// The billing account with this identity.

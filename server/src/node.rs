@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use commands::{Commands, SystemClock, Values};
-use domain::id::TenantId;
 use event_log::{EventLog, Partition, Position};
 use projections::Projections;
 use query_api::Context;
@@ -100,9 +99,7 @@ impl Node {
         let commands = waiting.until_there("the log", start).await?;
         let actor = client::actor(&keyring).await?;
         let claiming = tokio::spawn(ownership::keep(commands.clone(), actor));
-        if !commands.has_members_within(TenantId::SYSTEM, OWNED_TIME_MAX).await {
-            tracing::warn!("nobody owns the installation yet, so its operators are not let in");
-        }
+        ownership::known(&commands, log.as_ref()).await;
         let background = Background::start().context("no threads for the read side")?;
         let written = match config.storage.read_models {
             StorageKind::Postgresql => Some(commands.owned()),

@@ -4,7 +4,7 @@
 //! already refused.
 
 use domain::Stream;
-use domain::id::{ActorId, RoleId};
+use domain::id::{ActorId, RoleId, TenantId};
 use domain::member::{self, Member};
 use domain::operation::ExpectedRevision;
 use domain::principal::{Beyond, Denied, Grants};
@@ -15,24 +15,34 @@ use crate::prepare::Prepared;
 use crate::request::CommandError;
 #[cfg(test)]
 use crate::settings::Sabotage;
+use crate::state::Overlay;
+
+/// Fails unless the roles of whoever asks permit it now. That holds for a repetition too: what it was
+/// answered is nothing for somebody who may not ask any more.
+pub(crate) fn authorize(overlay: &Overlay<'_>, prepared: &Prepared) -> Result<(), CommandError> {
+    let Some(permission) = prepared.permission else { return Ok(()) };
+    let permits = |it: &RoleRef| {
+        permits_of(overlay, prepared.tenant, *it).iter().any(|it| it.permission == permission)
+    };
+    let is_permitted = roles_of(overlay, prepared.tenant, prepared.actor).iter().any(permits);
+    if permission.exists_in(prepared.tenant) && is_permitted {
+        return Ok(());
+    }
+    Err(Denied { permission }.into())
+}
+
+fn roles_of<'o>(overlay: &'o Overlay<'_>, tenant: TenantId, actor: ActorId) -> &'o [RoleRef] {
+    overlay.aggregate::<Member>(tenant, actor).map_or(&[], Member::roles)
+}
+
+fn permits_of<'o>(overlay: &'o Overlay<'_>, tenant: TenantId, role: RoleRef) -> &'o [Permit] {
+    match role {
+        RoleRef::BuiltIn(role) => role.permits(),
+        RoleRef::Own(role) => overlay.aggregate::<Role>(tenant, role).map_or(&[], Role::permits),
+    }
+}
 
 impl Decision<'_, '_> {
-    /// Fails unless the roles of whoever asks permit it now.
-    pub(super) fn authorize(&self, prepared: &Prepared) -> Result<(), Refusal> {
-        let Some(permission) = prepared.permission else { return Ok(()) };
-        #[cfg(test)]
-        if self.around.sabotage == Some(Sabotage::AuthorizeNobody) {
-            return Ok(());
-        }
-        let permits =
-            |it: &RoleRef| self.permits_of(*it).iter().any(|it| it.permission == permission);
-        let is_permitted = self.roles_of(prepared.actor).iter().any(permits);
-        if permission.exists_in(self.tenant) && is_permitted {
-            return Ok(());
-        }
-        Err(CommandError::from(Denied { permission }).into())
-    }
-
     /// Changes a member on behalf of `grantor`, who can neither give nor take what they lack.
     pub(super) fn change_member(
         &mut self,
@@ -118,15 +128,10 @@ impl Decision<'_, '_> {
     }
 
     fn roles_of(&self, actor: ActorId) -> &[RoleRef] {
-        self.overlay.aggregate::<Member>(self.tenant, actor).map_or(&[], Member::roles)
+        roles_of(self.overlay, self.tenant, actor)
     }
 
     fn permits_of(&self, role: RoleRef) -> &[Permit] {
-        match role {
-            RoleRef::BuiltIn(role) => role.permits(),
-            RoleRef::Own(role) => {
-                self.overlay.aggregate::<Role>(self.tenant, role).map_or(&[], Role::permits)
-            }
-        }
+        permits_of(self.overlay, self.tenant, role)
     }
 }

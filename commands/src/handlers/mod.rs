@@ -31,6 +31,7 @@ use crate::identities::{Fingerprint, Identities, IdentitiesError, Pending};
 use crate::prepare::{Ask, Prepared};
 use crate::request::CommandError;
 use crate::state::{Kept, Overlay};
+pub(crate) use access::authorize;
 
 /// Something that happened in a request, in order.
 #[derive(Debug)]
@@ -125,9 +126,8 @@ impl<'d, 's> Decision<'d, 's> {
         }
     }
 
-    /// Decides a whole request.
+    /// Decides a whole request of somebody who is [authorized](authorize).
     pub(crate) fn request(&mut self, prepared: &mut Prepared) -> Result<(), Refusal> {
-        self.authorize(prepared)?;
         let expected = prepared.expected;
         let grantor = prepared.permission.map(|_| prepared.actor);
         match &mut prepared.ask {

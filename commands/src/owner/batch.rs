@@ -10,7 +10,7 @@ use domain::{Event, Level};
 use super::decisions::{Accepted, Decided, Decisions, NoRoom, Open};
 use super::envelope::Envelope;
 use super::room::{Excess, Room};
-use crate::handlers::{Decision, Refusal, Surroundings};
+use crate::handlers::{self, Decision, Refusal, Surroundings};
 use crate::idempotency::{Claims, is_note};
 use crate::identities::{Fingerprint, Identities, Pending};
 use crate::prepare::{Ask, Prepared};
@@ -90,7 +90,11 @@ impl<'s> Batch<'s> {
     ///
     /// [`NoRoom`] with the request, as it came, if the batch is full.
     pub(crate) fn decide(&mut self, mut envelope: Envelope) -> Result<(), NoRoom> {
-        let decided = match self.known(&envelope.prepared) {
+        let known = match self.authorize(&envelope.prepared) {
+            Ok(()) => self.known(&envelope.prepared),
+            Err(denied) => Some(Decided::Refused(denied)),
+        };
+        let decided = match known {
             Some(known) => Some(known),
             None if !self.can_be_remembered(&envelope.prepared) => {
                 let retry_after = self.overlay.base().outcomes.retry_after(self.now);
@@ -144,6 +148,18 @@ impl<'s> Batch<'s> {
     /// What is to be appended and answered, and what to merge once it is durable.
     pub(crate) fn finish(self) -> (Decisions, Changes, Pending) {
         (self.decisions, self.overlay.into_changes(), self.pending)
+    }
+
+    /// Fails unless who asks may, be it for the first time or again.
+    fn authorize(&self, prepared: &Prepared) -> Result<(), CommandError> {
+        #[cfg(test)]
+        if self.sabotage == Some(crate::settings::Sabotage::AuthorizeNobody)
+            || self.sabotage == Some(crate::settings::Sabotage::RepeatForAnybody)
+                && self.known(prepared).is_some()
+        {
+            return Ok(());
+        }
+        handlers::authorize(&self.overlay, prepared)
     }
 
     /// The answer to a request that was decided before, or whose key was used for another one.

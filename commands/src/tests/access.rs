@@ -1,6 +1,7 @@
 //! Who may do what is decided by members and roles at the instant of the decision.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use domain::Principal;
 use domain::id::{ActorId, TenantId};
@@ -10,8 +11,9 @@ use domain::role::{BuiltIn, Permit, RoleName};
 use event_log::Partition;
 use uuid::Uuid;
 
+use super::cluster::Cluster;
 use super::installation::{Installation, SOON, operator, put};
-use crate::request::CommandError;
+use crate::request::{CommandError, IdempotencyKey, Repetition, Request};
 use crate::settings::Sabotage;
 
 fn roles(names: &[&str]) -> BTreeSet<RoleName> {
@@ -115,6 +117,30 @@ async fn a_removal_and_what_the_removed_one_asks_for_at_the_same_time_are_in_one
 }
 
 #[tokio::test]
+async fn what_somebody_asked_for_while_they_might_is_repeated_only_while_they_may() {
+    for sabotage in [None, Some(Sabotage::RepeatForAnybody)] {
+        let (installation, owner) = begin(sabotage).await;
+        let developer = member(&installation, &owner, &["developer"]).await;
+        let key: IdempotencyKey = "once".parse().unwrap();
+        let again = || Request { idempotency_key: Some(key.clone()), ..Request::new(put("web")) };
+        let first = installation.ask(&developer, again()).await.unwrap();
+        let repeated = installation.ask(&developer, again()).await.unwrap();
+        assert_eq!((repeated.repetition, repeated.events), (Repetition::Remembered, first.events));
+        installation.submit(&owner, remove(&developer)).await.unwrap();
+        let repeated = installation.ask(&developer, again()).await;
+        match sabotage {
+            None => assert_eq!(code(&repeated.unwrap_err()), "DENIED"),
+            Some(_) => assert_eq!(repeated.unwrap().repetition, Repetition::Remembered),
+        }
+
+        // Whoever comes back is answered as the first time.
+        installation.submit(&owner, add(developer.actor(), &["developer"])).await.unwrap();
+        let repeated = installation.ask(&developer, again()).await.unwrap();
+        assert_eq!(repeated.repetition, Repetition::Remembered);
+    }
+}
+
+#[tokio::test]
 async fn nobody_gives_or_takes_what_they_do_not_have() {
     let (installation, owner) = begin(None).await;
     let admin = member(&installation, &owner, &["admin"]).await;
@@ -186,4 +212,49 @@ async fn a_role_of_the_tenant_gives_what_it_permits_at_that_moment() {
     installation.submit(&ada, put("web")).await.unwrap();
     installation.submit(&owner, Operation::RetireRole { role }).await.unwrap();
     assert_eq!(refusal(&installation, &ada, put("api")).await, "DENIED");
+}
+
+/// Several processes, somebody who is a viewer, and what the second process knows of them.
+async fn two_processes() -> (Cluster, Principal, Principal) {
+    let cluster = Cluster::new(2, 1, None).await;
+    cluster.hand_over(0, 0).await;
+    let acme = cluster.tenant("acme").await;
+    let ada = ActorId(Uuid::now_v7());
+    cluster.submit(&acme, add(ada, &["viewer"])).await.unwrap();
+    let ada = cluster.nodes[1].principal(acme.tenant(), ada).await.unwrap();
+    ada.authorize(Permission::EntityRead).expect("who was added here may read there");
+    (cluster, acme, ada)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_not_heard_from_the_log_for_five_seconds_knows_nobody_any_more() {
+    let (cluster, acme, ada) = two_processes().await;
+    let cut_off = &cluster.nodes[1];
+    let knows = || cut_off.principal(acme.tenant(), ada.actor());
+    let mut another = std::pin::pin!(cut_off.clone().lacks_any(ada.clone()));
+    let held = cluster.log.faults().hold_ends();
+    for _ in 0..4 {
+        let ended = tokio::time::timeout(Duration::from_secs(1), &mut another).await;
+        assert!(ended.is_err(), "what was heard a moment ago still counts");
+        assert_eq!(knows().await.unwrap(), ada);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let unknown = knows().await;
+    assert!(matches!(unknown, Err(CommandError::Unavailable(_))), "{unknown:?}");
+    let ended = tokio::time::timeout(SOON, another).await;
+    ended.expect("whoever follows anything is not served for ever either");
+    drop(held);
+    assert_eq!(knows().await.unwrap(), ada);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_any_of_what_its_reader_may_is_taken_away_and_not_when_more_is_given() {
+    let (cluster, acme, ada) = two_processes().await;
+    let mut another = std::pin::pin!(cluster.nodes[1].clone().lacks_any(ada.clone()));
+    cluster.submit(&acme, give(ada.actor(), &["viewer", "billing"])).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(10), &mut another).await;
+    assert!(ended.is_err(), "nothing was taken away");
+    cluster.submit(&acme, give(ada.actor(), &["billing"])).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(5), another).await;
+    ended.expect("who may not read any more is told within five seconds");
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use domain::Grants;
 use domain::id::{ActorId, RoleId, TenantId};
 use domain::member::Member;
-use domain::role::{Permit, Role, RoleRef};
+use domain::role::{Definition, Permit, Role, RoleName, RoleRef};
+use domain::{Grants, Permission};
 use tokio::sync::watch;
 
 /// The grants of every member. Asking costs three lookups and no allocation.
@@ -23,8 +23,8 @@ pub(crate) struct Access {
 #[derive(Debug, Default)]
 struct Company {
     members: HashMap<ActorId, Arc<[RoleRef]>>,
-    /// What the tenant's own roles permit.
-    roles: HashMap<RoleId, Arc<[Permit]>>,
+    /// The tenant's own roles.
+    roles: HashMap<RoleId, Definition>,
     /// What sets of roles amount to: of those that somebody has or had.
     grants: HashMap<Arc<[RoleRef]>, Arc<Grants>>,
 }
@@ -35,6 +35,28 @@ impl Access {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         let grants = tenants.get(&tenant).and_then(|it| it.grants.get(it.members.get(&actor)?));
         grants.unwrap_or(&self.nobody).clone()
+    }
+
+    /// Which roles of `actor` in `tenant` give `permission`, each with how far; none if they are no
+    /// member.
+    pub(crate) fn given_by(
+        &self,
+        tenant: TenantId,
+        actor: ActorId,
+        permission: Permission,
+    ) -> Option<Vec<(RoleName, Permit)>> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let company = tenants.get(&tenant)?;
+        let held = company.members.get(&actor)?;
+        let named = held.iter().filter_map(|it| match it {
+            RoleRef::BuiltIn(role) => Some((RoleName::from(*role), role.permits())),
+            RoleRef::Own(role) => company.roles.get(role).map(|it| (it.name.clone(), &*it.permits)),
+        });
+        let given = named.flat_map(|(name, permits)| {
+            let permits = permits.iter().filter(|it| it.permission == permission);
+            permits.map(move |it| (name.clone(), it.clone()))
+        });
+        Some(given.filter(|_| permission.exists_in(tenant)).collect())
     }
 
     /// Whether `actor` is a member of `tenant`, as far as is known here.
@@ -68,7 +90,7 @@ impl Access {
         self.change(tenant, |company| {
             match role {
                 Role::Defined(definition) => {
-                    company.roles.insert(id, definition.permits.clone());
+                    company.roles.insert(id, definition.clone());
                 }
                 Role::NotDefined | Role::Retired(_) => drop(company.roles.remove(&id)),
             }
@@ -96,7 +118,7 @@ impl Company {
         grants.entry(set.clone()).or_insert_with(|| {
             let permits = |it: &RoleRef| match it {
                 RoleRef::BuiltIn(role) => role.permits(),
-                RoleRef::Own(role) => roles.get(role).map_or(&[][..], |it| it),
+                RoleRef::Own(role) => roles.get(role).map_or(&[][..], |it| &it.permits),
             };
             Arc::new(Grants::of(tenant, set.iter().flat_map(permits)))
         });

@@ -50,6 +50,8 @@ pub struct Faults {
     holds: Arc<watch::Sender<u32>>,
     /// The same for claims.
     claim_holds: Arc<watch::Sender<u32>>,
+    /// The same for asking where a partition ends.
+    end_holds: Arc<watch::Sender<u32>>,
     /// The same for slices of snapshots.
     snapshot_holds: Arc<watch::Sender<u32>>,
     /// How many slices of snapshots were handed over, and how many chunks.
@@ -80,6 +82,13 @@ impl Faults {
     pub fn hold_claims(&self) -> Held {
         self.claim_holds.send_modify(|it| *it += 1);
         Held(self.claim_holds.clone())
+    }
+
+    /// Keeps everybody waiting who asks where a partition ends, for as long as the guard lives.
+    #[must_use]
+    pub fn hold_ends(&self) -> Held {
+        self.end_holds.send_modify(|it| *it += 1);
+        Held(self.end_holds.clone())
     }
 
     /// Makes every slice of a snapshot wait, before it is taken, for as long as the guard lives.
@@ -114,13 +123,18 @@ impl Faults {
         holds.wait_for(|it| *it == 0).await.expect("`self` keeps the sender alive");
     }
 
+    pub(super) async fn ends_released(&self) {
+        let mut holds = self.end_holds.subscribe();
+        holds.wait_for(|it| *it == 0).await.expect("`self` keeps the sender alive");
+    }
+
     pub(super) async fn claims_released(&self) {
         let mut holds = self.claim_holds.subscribe();
         holds.wait_for(|it| *it == 0).await.expect("`self` keeps the sender alive");
     }
 }
 
-/// Keeps the appends of a log, its claims or its snapshots waiting until it is dropped.
+/// Keeps the appends of a log, its claims, its ends or its snapshots waiting until it is dropped.
 #[derive(Debug)]
 pub struct Held(Arc<watch::Sender<u32>>);
 

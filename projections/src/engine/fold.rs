@@ -249,7 +249,7 @@ impl Model {
     ) -> Result<Vec<Change>, ApplyError> {
         match self {
             Self::Catalog => return catalog::apply(keyring, connection, facts, stage).await,
-            Self::Organisation => organisation::apply(connection, facts).await?,
+            Self::Organisation => organisation::apply(keyring, connection, facts).await?,
             Self::Billing => billing::apply(keyring, connection, facts).await?,
             Self::Analytics => analytics::apply(connection, facts).await?,
             Self::Audit => audit::apply(connection, facts).await?,

@@ -170,21 +170,22 @@ fn unavailable(error: &CommandError) -> Refusal {
     }
 }
 
-/// Completes when a session ends: its credential has expired, or what it may do has changed. Who
-/// comes back goes on with what it may do then.
+/// Completes when a session ends: its credential has expired, or any of what it could do was taken
+/// away. Who comes back goes on with what it may do then.
 pub(crate) fn ended(session: &Session, commands: &Commands) -> BoxFuture<'static, ()> {
     let left = (session.expires_at - Utc::now()).to_std().unwrap_or_default();
-    let another = commands.clone().is_another(session.principal.clone());
+    let lacks_any = commands.clone().lacks_any(session.principal.clone());
     async move {
         tokio::select! {
             () = tokio::time::sleep(left) => {}
-            () = another => {}
+            () = lacks_any => {}
         }
     }
     .boxed()
 }
 
 /// A caller of the GraphQL door: a session with what its operations need.
+#[derive(Clone)]
 struct GraphqlCaller {
     name: String,
     session: Session,
@@ -205,6 +206,12 @@ impl Caller for GraphqlCaller {
 
     fn turn(&self) -> Option<Turn> {
         Some(self.turn.clone())
+    }
+
+    fn renewed(&self) -> Option<Arc<dyn Caller>> {
+        let principal = self.context.commands().renewed(&self.session.principal);
+        let session = Session { principal, ..self.session.clone() };
+        Some(Arc::new(Self { session, ..self.clone() }))
     }
 
     fn ended(&self) -> BoxFuture<'static, ()> {

@@ -1,13 +1,20 @@
-//! Who asks, and what they may.
+//! Who asks and what they may; members, roles, and why somebody may do something.
 
-use async_graphql::{Context, Object, SimpleObject};
+pub mod member;
+pub mod role;
+
+use async_graphql::{Context, MergedObject, Object, SimpleObject};
 use domain::{Permission, Scope};
 
 use crate::context::RequestContext;
 
 /// Reading who may do what.
+#[derive(Debug, Default, MergedObject)]
+pub struct AccessQuery(ViewerQuery, member::MemberQuery, role::RoleQuery);
+
+/// Reading who asks.
 #[derive(Debug, Default)]
-pub struct AccessQuery;
+pub struct ViewerQuery;
 
 /// Who asks.
 #[derive(Clone, Debug, SimpleObject)]
@@ -30,7 +37,7 @@ pub struct GrantedPermission {
 }
 
 #[Object]
-impl AccessQuery {
+impl ViewerQuery {
     /// Who the credential says is asking, and what they may do.
     async fn viewer(&self, context: &Context<'_>) -> async_graphql::Result<Viewer> {
         let principal = context.data::<RequestContext>()?.principal();

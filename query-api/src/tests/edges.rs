@@ -57,6 +57,7 @@ const COUNTED: &[&str] = &[
     "Entity.owners",
     "Entity.relations",
     "Entity.usage",
+    "Member.roles",
     "Relation.target",
     "Subscription.customer",
     "Subscription.history",
@@ -69,16 +70,24 @@ const HELD: &[&str] = &[
     "AnalyticsDay.commandsByNoun",
     "Cluster.processes",
     "CommandOutcome.events",
+    "Condition.all",
+    "Condition.annotation",
+    "Condition.any",
+    "Condition.label",
     "EntityChange.entity",
     "EntityUsage.buckets",
     "EntityUsage.total",
     "EntityUsageReport.meters",
+    "Explanation.givenBy",
     "Facet.values",
+    "GivenBy.when",
     "GraduatedPrice.tiers",
     "Meter.aggregation",
     "Plan.versions",
     "PlanVersion.terms",
     "Registration.standing",
+    "Role.permits",
+    "RolePermit.when",
     "Subscription.terms",
     "Tenant.standing",
     "Terms.interval",
@@ -265,6 +274,37 @@ async fn billing_costs_the_same_statements_however_many_buy() {
         assert!(counted[0] > 0, "the statements are counted");
         assert_eq!(counted[1], counted[0], "1 and 20 of {field}");
     }
+}
+
+#[tokio::test]
+async fn roles_cost_the_same_statements_however_many_members_have_them() {
+    count();
+    let site = Site::start().await;
+    let define = "mutation { defineRole(role: \"team\", permits: [{permission: \"entity.read\"}]) {
+        userErrors { code } } }";
+    site.mutate(&site.a, define, json!({})).await;
+    let add = "mutation($id: String!) { addMember(input: {memberId: $id, roles: [\"team\"]}) {
+        outcome { position } userErrors { code } } }";
+    let mut position = String::new();
+    for _ in 0..20 {
+        let id = domain::id::ActorId(uuid::Uuid::now_v7()).to_string();
+        let added = site.mutate(&site.a, add, json!({ "id": id })).await;
+        position = added["outcome"]["position"].as_str().unwrap().to_owned();
+    }
+    let document =
+        |count: u32| format!("{{ members(last: {count}) {{ nodes {{ roles {{ name }} }} }} }}");
+    site.seen(&site.a, &position, &document(1)).await;
+    let mut counted = Vec::new();
+    for count in [1, 20] {
+        let before = STATEMENTS.get();
+        let data = site.data(&site.a, &document(count), json!({})).await;
+        counted.push(STATEMENTS.get() - before);
+        let nodes = data["members"]["nodes"].as_array().unwrap();
+        let led = nodes.iter().filter(|it| it["roles"][0]["name"] == "team");
+        assert_eq!(led.count(), count as usize, "{data}");
+    }
+    assert!(counted[0] > 0, "the statements are counted");
+    assert_eq!(counted[1], counted[0], "1 member and 20 members");
 }
 
 /// Opens accounts, each with a subscription and some usage; the accounts, and the position after

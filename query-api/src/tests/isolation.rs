@@ -22,9 +22,28 @@ struct Ground {
 
 async fn ground(on: Kind) -> Ground {
     let site = Site::start_on(on).await;
-    let a = seed(&site, &site.a, "amber").await;
-    let b = seed(&site, &site.b, "birch").await;
+    let mut a = seed(&site, &site.a, "amber").await;
+    a.position = staff(&site, &site.a, "amber").await;
+    let mut b = seed(&site, &site.b, "birch").await;
+    b.position = staff(&site, &site.b, "birch").await;
     Ground { site, a, b }
+}
+
+/// A member of both tenants, of another name and with another role in each.
+const BOTH: &str = "usr_0198000000007000800000000000000b";
+
+/// Adds that member, with a role of its own; the position after it.
+async fn staff(site: &Site, who: &Member, mark: &str) -> String {
+    let document = "mutation($member: String!, $name: String!, $role: String!) {
+        defineRole(role: $role, permits: [{permission: \"entity.read\"}]) { userErrors { code } }
+        addMember(input: {memberId: $member, name: $name, roles: [$role]}) {
+            userErrors { code } outcome { position }
+        }
+    }";
+    let (name, role) = (format!("{mark} Ada"), format!("{mark}-readers"));
+    let variables = json!({ "member": BOTH, "name": name, "role": role });
+    let added = site.data(who, document, variables).await;
+    added["addMember"]["outcome"]["position"].as_str().expect("they are added").to_owned()
 }
 
 /// Whether an answer holds anything of A.
@@ -75,6 +94,16 @@ fn queries(a: &Seeded) -> Vec<(&'static str, String)> {
         ("tenant", "{ tenant { tenantId slug name } }".to_owned()),
         ("cluster", "{ cluster { level processes { speaks address } } }".to_owned()),
         ("tenants", format!("{{ tenants {{ {page} nodes {{ slug }} }} }}")),
+        ("members", format!("{{ members {{ {page} nodes {{ name roles {{ name }} }} }} }}")),
+        ("roles", format!("{{ roles {{ {page} nodes {{ name permits {{ permission }} }} }} }}")),
+        ("builtInRoles", "{ builtInRoles { name permits { permission } } }".to_owned()),
+        (
+            "explain",
+            format!(
+                "{{ explain(memberId: \"{BOTH}\", permission: \"entity.read\") {{
+                    isMember givenBy {{ role }} }} }}"
+            ),
+        ),
         (
             "customers",
             format!("{{ customers {{ {page} nodes {{ name subscriptions {{ planId }} }} }} }}"),
@@ -112,7 +141,8 @@ fn days() -> String {
 }
 
 /// Fields whose answers hold no texts of a tenant: what they show is compared instead.
-const WITHOUT_TEXTS: [&str; 5] = ["viewer", "tenant", "tenants", "cluster", "analytics"];
+const WITHOUT_TEXTS: [&str; 6] =
+    ["viewer", "tenant", "tenants", "cluster", "builtInRoles", "analytics"];
 
 on_each_kind! {
     every_query_field_shows_a_tenant_its_own_and_nothing_else

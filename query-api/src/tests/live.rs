@@ -11,11 +11,11 @@ use super::seeded::{apply, component, put};
 use crate::testing::{Member, Site, on_each_kind, soon};
 use projections::temporary::Kind;
 
-type Socket =
+pub(super) type Socket =
     tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// A WebSocket whose credential came in `connection_init`, as browsers must send it.
-async fn connect(site: &Site, who: &Member) -> Socket {
+pub(super) async fn connect(site: &Site, who: &Member) -> Socket {
     let mut request = format!("ws://{}/graphql", site.address).into_client_request().unwrap();
     let protocol = "graphql-transport-ws".parse().unwrap();
     request.headers_mut().insert("sec-websocket-protocol", protocol);
@@ -26,11 +26,11 @@ async fn connect(site: &Site, who: &Member) -> Socket {
     socket
 }
 
-async fn send(socket: &mut Socket, message: Value) {
+pub(super) async fn send(socket: &mut Socket, message: Value) {
     socket.send(Message::text(message.to_string())).await.unwrap();
 }
 
-async fn receive(socket: &mut Socket) -> Value {
+pub(super) async fn receive(socket: &mut Socket) -> Value {
     loop {
         if let Message::Text(text) = soon(socket.next()).await.unwrap().unwrap() {
             return serde_json::from_str(&text).unwrap();
@@ -38,7 +38,7 @@ async fn receive(socket: &mut Socket) -> Value {
     }
 }
 
-async fn subscribe(socket: &mut Socket, document: &str) {
+pub(super) async fn subscribe(socket: &mut Socket, document: &str) {
     let payload = json!({ "query": document });
     send(socket, json!({ "id": "1", "type": "subscribe", "payload": payload })).await;
     // Answered after the operation before it has begun.

@@ -1,12 +1,15 @@
 //! What members may do follows their roles: at each request, and while something is open.
 
 use domain::id::ActorId;
+use futures::StreamExt;
 use outbound::Request;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
+use super::live::{Socket, connect, receive, send, subscribe};
 use super::seeded::{APPLY, apply, component, put};
-use crate::testing::{Member, Site, on_each_kind};
+use crate::testing::{Member, Site, on_each_kind, soon};
 use projections::temporary::Kind;
 
 const ADD: &str = "mutation($member: String!, $roles: [String!]!) {
@@ -100,6 +103,89 @@ async fn a_stream_ends_with_the_role_and_goes_on_where_it_was() {
     site.mutate(&site.a, ADD, roles).await;
     let mut stream = site.stream(&ada, request(seen)).await;
     assert_eq!(stream.next().await.unwrap().id, Some(seen + 1));
+}
+
+#[tokio::test]
+async fn why_somebody_may_do_something_is_told_by_what_decides_it() {
+    let site = Site::start().await;
+    site.mutate(&site.a, DEFINE, json!({})).await;
+    let (actor, ada) = member(&site, &["amber", "billing"]).await;
+    let changes =
+        json!([put(&component("web", "amber"), None), put(&component("other", "birch"), None)]);
+    let applied = apply(&site, &site.a, changes).await;
+    let position = applied["outcome"]["position"].as_str().unwrap().to_owned();
+    let explained = async |who: ActorId, permission: &str| {
+        let document = format!(
+            "{{ explain(memberId: \"{who}\", permission: \"{permission}\") {{
+                isMember isPermitted givenBy {{ role when {{ any {{ ownedBy tag }} }} }}
+                web: reaches(reference: \"component:default/web\")
+                other: reaches(reference: \"Component:default/other\")
+                nothing: reaches(reference: \"component:default/nothing\") }} }}"
+        );
+        site.seen(&site.a, &position, &document).await["explain"].take()
+    };
+    let when = json!({ "any": [
+        { "ownedBy": "group:default/amber-team", "tag": null },
+        { "ownedBy": null, "tag": "public" },
+    ] });
+    let expected = json!({
+        "isMember": true, "isPermitted": true, "givenBy": [{ "role": "amber", "when": when }],
+        "web": true, "other": false, "nothing": null,
+    });
+    assert_eq!(explained(actor, "entity.read").await, expected);
+    let expected = json!({
+        "isMember": true, "isPermitted": true, "givenBy": [{ "role": "billing", "when": null }],
+        "web": true, "other": true, "nothing": null,
+    });
+    assert_eq!(explained(actor, "plan.write").await, expected);
+    let nobody = ActorId(Uuid::now_v7());
+    for (who, permission, is_member) in [
+        (actor, "entity.write", true),
+        (actor, "directory.read", true),
+        (nobody, "plan.write", false),
+    ] {
+        let expected = json!({
+            "isMember": is_member, "isPermitted": false, "givenBy": [],
+            "web": false, "other": false, "nothing": null,
+        });
+        assert_eq!(explained(who, permission).await, expected, "{permission}");
+    }
+    // Who may not read who the members are is not told either.
+    let document =
+        format!("{{ explain(memberId: \"{actor}\", permission: \"entity.read\") {{ isMember }} }}");
+    assert_eq!(code(&site, &ada, &document, json!({})).await, "FORBIDDEN");
+    for document in ["{ members { totalCount } }", "{ roles { totalCount } }"] {
+        assert_eq!(code(&site, &ada, document, json!({})).await, "FORBIDDEN", "{document}");
+    }
+}
+
+/// What a query over a socket is answered.
+async fn ask(socket: &mut Socket, document: &str) -> Value {
+    let payload = json!({ "query": document });
+    send(socket, json!({ "id": "asked", "type": "subscribe", "payload": payload })).await;
+    let answer = receive(socket).await;
+    assert_eq!(receive(socket).await["type"], "complete", "{answer}");
+    answer
+}
+
+#[tokio::test]
+async fn what_is_given_while_a_socket_is_open_is_in_what_begins_later() {
+    let site = Site::start().await;
+    let (actor, ada) = member(&site, &["viewer"]).await;
+    let give = |roles: &[&str]| json!({ "member": actor.to_string(), "roles": roles });
+    let mut socket = connect(&site, &ada).await;
+    let document = "{ viewer { permissions { name } } }";
+    let may_write = |answer: Value| answer.to_string().contains("\"entity.write\"");
+    assert!(!may_write(ask(&mut socket, document).await));
+    site.mutate(&site.a, GIVE, give(&["viewer", "developer"])).await;
+    assert!(may_write(ask(&mut socket, document).await));
+    // What began with more ends with it, although the socket itself began with less.
+    subscribe(&mut socket, "subscription { entityChanged { reference } }").await;
+    site.mutate(&site.a, GIVE, give(&["viewer"])).await;
+    let Message::Close(Some(frame)) = soon(socket.next()).await.unwrap().unwrap() else {
+        panic!("expected the socket to be closed");
+    };
+    assert_eq!(u16::from(frame.code), 4403);
 }
 
 on_each_kind! {

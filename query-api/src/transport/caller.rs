@@ -28,7 +28,14 @@ pub trait Caller: Send + Sync + 'static {
         None
     }
 
-    /// Completes once the credential has expired or was revoked; what is open is closed then.
+    /// The same with what it may do by now, for an operation that begins on a connection that was there
+    /// before; by default that does not change.
+    fn renewed(&self) -> Option<Arc<dyn Caller>> {
+        None
+    }
+
+    /// Completes once the credential has expired or was revoked, or the caller may not do any more what
+    /// it could; what is open is closed then.
     ///
     /// By default it lasts as long as what it opened.
     fn ended(&self) -> BoxFuture<'static, ()> {

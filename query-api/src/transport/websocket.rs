@@ -198,14 +198,14 @@ impl<E: Executor> Connection<E> {
         }
         let parameters = Parameters::from_json(payload)
             .map_err(|malformed| End::bad_request(&malformed.to_string()))?;
-        let caller = &*speaker.caller;
+        let caller = speaker.caller.renewed().unwrap_or_else(|| speaker.caller.clone());
         let operation = match self.operations.admit(&id) {
             Err(NotStarted::IdInUse) => return Err(End::subscriber_exists(&id)),
             Err(NotStarted::TooMany) => Err(Answer::invalid(
                 "TOO_MANY_OPERATIONS",
                 "too many operations run, stop one first",
             )),
-            Ok(()) => Operation::prepare(parameters, caller, &self.door.documents),
+            Ok(()) => Operation::prepare(parameters, &*caller, &self.door.documents),
         };
         match operation {
             Ok(operation) => {

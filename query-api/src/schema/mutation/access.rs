@@ -108,13 +108,13 @@ impl AccessMutation {
         context: &Context<'_>,
         input: AddMemberInput,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::AddMember {
             member: parsed!("input.memberId", input.member_id),
             name: input.name,
             roles: all_parsed!("input.roles", input.roles),
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Give a member other roles: all that they have from now on. The last owner stays one.
@@ -124,12 +124,12 @@ impl AccessMutation {
         member_id: String,
         roles: Vec<String>,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::ChangeMemberRoles {
             member: parsed!("memberId", member_id),
             roles: all_parsed!("roles", roles),
         };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Let somebody belong to one's own tenant no longer. The last owner stays one.
@@ -138,9 +138,9 @@ impl AccessMutation {
         context: &Context<'_>,
         member_id: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::RemoveMember { member: parsed!("memberId", member_id) };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Define a role of one's own tenant. Who does so has every permission in it.
@@ -150,10 +150,10 @@ impl AccessMutation {
         role: String,
         permits: Vec<PermitInput>,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let role: RoleName = parsed!("role", role);
         let operation = Operation::DefineRole { role, permits: permits!(permits) };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Let a role permit something else: all that it permits from now on, to everybody who has it.
@@ -163,10 +163,10 @@ impl AccessMutation {
         role: String,
         permits: Vec<PermitInput>,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let role: RoleName = parsed!("role", role);
         let operation = Operation::ChangeRole { role, permits: permits!(permits) };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 
     /// Let a role permit nothing any more, for good.
@@ -175,8 +175,8 @@ impl AccessMutation {
         context: &Context<'_>,
         role: String,
         options: Option<CommandOptions>,
-    ) -> async_graphql::Result<CommandPayload> {
+    ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = Operation::RetireRole { role: parsed!("role", role) };
-        Ok(submit(context, operation, options).await?.into())
+        Ok(Some(submit(context, operation, options).await?.into()))
     }
 }
