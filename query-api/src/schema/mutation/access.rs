@@ -1,14 +1,16 @@
 //! Members and roles of one's own tenant.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use async_graphql::{Context, InputObject, Object, OneofObject};
 use domain::operation::Operation;
 use domain::principal::Predicate;
 use domain::role::{Permit, RoleName};
 
-use super::organisation::parsed;
-use super::{CommandOptions, CommandPayload, malformed, submit};
+use super::{CommandOptions, CommandPayload, UserError, refused, submit, user_error};
 
 /// Changing who may do what.
 #[derive(Debug, Default)]
@@ -76,28 +78,34 @@ impl From<ConditionInput> for Predicate {
     }
 }
 
-/// Reads every element of a list, or answers what is wrong with the first that is.
-macro_rules! all_parsed {
-    ($path:literal, $texts:expr) => {{
-        let mut read = BTreeSet::new();
-        for text in $texts {
-            read.insert(parsed!($path, text));
-        }
-        read
-    }};
+/// Reads an argument, or says what is wrong with it.
+fn read<T: FromStr<Err: fmt::Display>>(path: &str, text: &str) -> Result<T, UserError> {
+    text.parse().map_err(|it| user_error("BAD_USER_INPUT", it, Some(path)))
 }
 
-/// Reads what a role permits, or answers what is wrong with it.
-macro_rules! permits {
-    ($inputs:expr) => {{
-        let mut permits = Vec::new();
-        for PermitInput { permission, when } in $inputs {
-            let permission = parsed!("permits", permission);
-            let condition = when.map(|it| Predicate::from(it).into());
-            permits.push(Permit { permission, condition });
-        }
-        permits
-    }};
+fn read_roles(path: &str, names: &[String]) -> Result<BTreeSet<RoleName>, UserError> {
+    names.iter().map(|it| read(path, it)).collect()
+}
+
+fn read_permits(inputs: Vec<PermitInput>) -> Result<Vec<Permit>, UserError> {
+    let permit = |PermitInput { permission, when }| {
+        let condition = when.map(|it| Arc::new(Predicate::from(it)));
+        Ok(Permit { permission: read("permits", &permission)?, condition })
+    };
+    inputs.into_iter().map(permit).collect()
+}
+
+/// Submits what was read, or answers what is wrong with it.
+async fn ask(
+    context: &Context<'_>,
+    read: Result<Operation, UserError>,
+    options: Option<CommandOptions>,
+) -> async_graphql::Result<Option<CommandPayload>> {
+    let submitted = match read {
+        Ok(operation) => submit(context, operation, options).await?,
+        Err(error) => refused(vec![error]),
+    };
+    Ok(Some(submitted.into()))
 }
 
 #[Object]
@@ -109,12 +117,12 @@ impl AccessMutation {
         input: AddMemberInput,
         options: Option<CommandOptions>,
     ) -> async_graphql::Result<Option<CommandPayload>> {
-        let operation = Operation::AddMember {
-            member: parsed!("input.memberId", input.member_id),
-            name: input.name,
-            roles: all_parsed!("input.roles", input.roles),
+        let AddMemberInput { member_id, name, roles } = input;
+        let operation = || {
+            let member = read("input.memberId", &member_id)?;
+            Ok(Operation::AddMember { member, name, roles: read_roles("input.roles", &roles)? })
         };
-        Ok(Some(submit(context, operation, options).await?.into()))
+        ask(context, operation(), options).await
     }
 
     /// Give a member other roles: all that they have from now on. The last owner stays one.
@@ -125,11 +133,11 @@ impl AccessMutation {
         roles: Vec<String>,
         options: Option<CommandOptions>,
     ) -> async_graphql::Result<Option<CommandPayload>> {
-        let operation = Operation::ChangeMemberRoles {
-            member: parsed!("memberId", member_id),
-            roles: all_parsed!("roles", roles),
+        let operation = || {
+            let member = read("memberId", &member_id)?;
+            Ok(Operation::ChangeMemberRoles { member, roles: read_roles("roles", &roles)? })
         };
-        Ok(Some(submit(context, operation, options).await?.into()))
+        ask(context, operation(), options).await
     }
 
     /// Let somebody belong to one's own tenant no longer. The last owner stays one.
@@ -139,8 +147,8 @@ impl AccessMutation {
         member_id: String,
         options: Option<CommandOptions>,
     ) -> async_graphql::Result<Option<CommandPayload>> {
-        let operation = Operation::RemoveMember { member: parsed!("memberId", member_id) };
-        Ok(Some(submit(context, operation, options).await?.into()))
+        let member = read("memberId", &member_id);
+        ask(context, member.map(|member| Operation::RemoveMember { member }), options).await
     }
 
     /// Define a role of one's own tenant. Who does so has every permission in it.
@@ -151,9 +159,11 @@ impl AccessMutation {
         permits: Vec<PermitInput>,
         options: Option<CommandOptions>,
     ) -> async_graphql::Result<Option<CommandPayload>> {
-        let role: RoleName = parsed!("role", role);
-        let operation = Operation::DefineRole { role, permits: permits!(permits) };
-        Ok(Some(submit(context, operation, options).await?.into()))
+        let operation = || {
+            let role = read("role", &role)?;
+            Ok(Operation::DefineRole { role, permits: read_permits(permits)? })
+        };
+        ask(context, operation(), options).await
     }
 
     /// Let a role permit something else: all that it permits from now on, to everybody who has it.
@@ -164,9 +174,11 @@ impl AccessMutation {
         permits: Vec<PermitInput>,
         options: Option<CommandOptions>,
     ) -> async_graphql::Result<Option<CommandPayload>> {
-        let role: RoleName = parsed!("role", role);
-        let operation = Operation::ChangeRole { role, permits: permits!(permits) };
-        Ok(Some(submit(context, operation, options).await?.into()))
+        let operation = || {
+            let role = read("role", &role)?;
+            Ok(Operation::ChangeRole { role, permits: read_permits(permits)? })
+        };
+        ask(context, operation(), options).await
     }
 
     /// Let a role permit nothing any more, for good.
@@ -176,7 +188,7 @@ impl AccessMutation {
         role: String,
         options: Option<CommandOptions>,
     ) -> async_graphql::Result<Option<CommandPayload>> {
-        let operation = Operation::RetireRole { role: parsed!("role", role) };
-        Ok(Some(submit(context, operation, options).await?.into()))
+        let role = read("role", &role);
+        ask(context, role.map(|role| Operation::RetireRole { role }), options).await
     }
 }
