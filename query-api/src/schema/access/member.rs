@@ -98,7 +98,7 @@ impl Explanation {
         self.scope() != Scope::None
     }
 
-    /// Their roles that permit it; whichever reaches farthest counts.
+    /// Their roles that permit it: together they reach whatever any of them does.
     async fn given_by(&self) -> Vec<GivenBy> {
         let given = self.found.given_by.iter();
         let given = given.map(|(role, permit)| {
