@@ -80,7 +80,7 @@ impl Access {
         self.change(tenant, |company| match member {
             Member::Present { roles, .. } => {
                 company.members.insert(actor, roles.clone());
-                company.compile(tenant, roles.clone());
+                company.compile(tenant, roles);
             }
             Member::NotAdded | Member::Removed => drop(company.members.remove(&actor)),
         });
@@ -98,7 +98,7 @@ impl Access {
             let named = sets.into_iter().filter(|it| it.contains(&RoleRef::Own(id)));
             for set in named {
                 company.grants.remove(&set);
-                company.compile(tenant, set);
+                company.compile(tenant, &set);
             }
         });
     }
@@ -113,7 +113,7 @@ impl Access {
 
 impl Company {
     /// Makes sure that it is known what a set of roles amounts to.
-    fn compile(&mut self, tenant: TenantId, set: Arc<[RoleRef]>) {
+    fn compile(&mut self, tenant: TenantId, set: &Arc<[RoleRef]>) {
         let Self { roles, grants, .. } = self;
         grants.entry(set.clone()).or_insert_with(|| {
             let permits = |it: &RoleRef| match it {
