@@ -6,12 +6,14 @@ use domain::id::RoleId;
 use domain::principal::Predicate;
 use domain::role::{self, BuiltIn, Permit, RoleName, RoleRef};
 use domain::{Event as AnyEvent, Grants, Stream, member};
-use event_log::{EventLog, MemoryLog, Partition};
+use event_log::{EventLog, MemoryLog, Partition, Position};
 
 use super::*;
 use crate::organisation::{members, roles};
 
 const TEAM: RoleId = RoleId::from_digest([7; 16]);
+const OWNER: RoleRef = RoleRef::BuiltIn(BuiltIn::Owner);
+const VIEWER: RoleRef = RoleRef::BuiltIn(BuiltIn::Viewer);
 
 on_each_kind! {
     members_and_roles_are_listed_to_their_tenant_and_the_removed_are_gone
@@ -33,29 +35,32 @@ async fn add(history: &mut History, number: u128, name: &str, roles: &[RoleRef])
     history.event(tenant(number), Stream::Member(actor(1)), AnyEvent::Member(event));
 }
 
+/// Two tenants with the same member and a role of the same name, both of which the second has lost;
+/// and how far it goes.
+async fn written(history: &mut History, name: &RoleName) -> Position {
+    for number in 1..=2 {
+        let defined = role::Event::Defined { name: name.clone(), permits: team() };
+        history.event(tenant(number), Stream::Role(TEAM), AnyEvent::Role(defined));
+        add(history, number, &format!("Ada {number}"), &[RoleRef::Own(TEAM)]).await;
+    }
+    for event in [
+        member::Event::Added { name: None, roles: [OWNER].into() },
+        member::Event::RolesChanged { roles: [OWNER, VIEWER].into() },
+    ] {
+        history.event(tenant(1), Stream::Member(actor(2)), AnyEvent::Member(event));
+    }
+    let removed = AnyEvent::Member(member::Event::Removed {});
+    history.event(tenant(2), Stream::Member(actor(1)), removed);
+    history.event(tenant(2), Stream::Role(TEAM), AnyEvent::Role(role::Event::Retired {}));
+    history.append().await
+}
+
 async fn members_and_roles_are_listed_to_their_tenant_and_the_removed_are_gone(on: Kind) {
     let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
     let keyring = keyring().await;
     let mut history = History::new(log.clone(), &keyring).await;
     let name: RoleName = "team".parse().unwrap();
-    for number in 1..=2 {
-        let defined = role::Event::Defined { name: name.clone(), permits: team() };
-        history.event(tenant(number), Stream::Role(TEAM), AnyEvent::Role(defined));
-        add(&mut history, number, &format!("Ada {number}"), &[RoleRef::Own(TEAM)]).await;
-    }
-    let (owner, viewer) = (RoleRef::BuiltIn(BuiltIn::Owner), RoleRef::BuiltIn(BuiltIn::Viewer));
-    let second = Stream::Member(actor(2));
-    for event in [
-        member::Event::Added { name: None, roles: [owner].into() },
-        member::Event::RolesChanged { roles: [owner, viewer].into() },
-    ] {
-        history.event(tenant(1), second, AnyEvent::Member(event));
-    }
-    let first = Stream::Member(actor(1));
-    history.event(tenant(2), first, AnyEvent::Member(member::Event::Removed {}));
-    history.event(tenant(2), Stream::Role(TEAM), AnyEvent::Role(role::Event::Retired {}));
-    let position = history.append().await;
-
+    let position = written(&mut history, &name).await;
     let place = Temporary::new(on).await;
     let settings = EngineSettings { batch_max: 2, ..place.settings() };
     let projections = Projections::start(settings, log, keyring.clone()).await.unwrap();
@@ -68,16 +73,14 @@ async fn members_and_roles_are_listed_to_their_tenant_and_the_removed_are_gone(o
     let listed: Vec<_> = page.into_nodes().map(|it| (it.id, it.name, it.roles)).collect();
     let expected = [
         (actor(1), Some("Ada 1".to_owned()), BTreeSet::from([RoleRef::Own(TEAM)])),
-        (actor(2), None, [owner, viewer].into()),
+        (actor(2), None, [OWNER, VIEWER].into()),
     ];
     assert_eq!(listed, expected);
     assert_eq!(members::count(&models, &one).await.unwrap(), 2);
     assert_eq!(members::count(&models, &two).await.unwrap(), 0, "who was removed is not there");
     let found = members::find_many(&models, &one, &[actor(3), actor(2)]).await.unwrap();
-    assert_eq!(
-        found.iter().map(|it| it.as_ref().map(|it| it.revision)).collect::<Vec<_>>(),
-        [None, Some(2)]
-    );
+    let revisions: Vec<_> = found.iter().map(|it| Some(it.as_ref()?.revision)).collect();
+    assert_eq!(revisions, [None, Some(2)]);
 
     let role = |permits, is_retired, revision| roles::Role {
         id: TEAM,
@@ -99,11 +102,11 @@ async fn members_and_roles_are_listed_to_their_tenant_and_the_removed_are_gone(o
     assert!(matches!(roles::count(&models, &billing).await, Err(ReadError::Denied(_))));
 
     // Who is added again has what was said then.
-    add(&mut history, 2, "Ada again", &[viewer]).await;
+    add(&mut history, 2, "Ada again", &[VIEWER]).await;
     let position = history.append().await;
     models.wait_for(&[Model::Organisation], Partition(0), position, PATIENCE).await.unwrap();
     let page = members::list(&models, &two, &Window::first(9)).await.unwrap();
     let listed: Vec<_> = page.into_nodes().map(|it| (it.name, it.roles)).collect();
-    assert_eq!(listed, [(Some("Ada again".to_owned()), [viewer].into())]);
+    assert_eq!(listed, [(Some("Ada again".to_owned()), [VIEWER].into())]);
     projections.stop().await;
 }
