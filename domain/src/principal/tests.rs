@@ -58,6 +58,10 @@ fn callboard_itself_may_do_everything_on_behalf_of_a_tenant() {
     let system = Principal::system(TENANT);
     assert_eq!((system.tenant(), system.actor()), (TENANT, ActorId::SYSTEM));
     assert!(denied(&system).is_empty() && !system.is_member());
+    let owner = member(TENANT, BuiltIn::Owner);
+    assert!(system.covers(&owner) && system.covers(&system) && !owner.covers(&system));
+    let viewer = member(TENANT, BuiltIn::Viewer);
+    assert!(owner.covers(&viewer) && viewer.covers(&viewer) && !viewer.covers(&owner));
 }
 
 #[test]
