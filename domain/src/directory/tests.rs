@@ -231,6 +231,17 @@ fn slugs_and_hosts_are_labels_in_lower_case() {
     }
 }
 
+#[test]
+fn a_registration_of_before_there_were_owners_is_still_read() {
+    let tenant = ACME.to_string();
+    let stored = serde_json::json!({
+        "tenant": tenant, "slug": "acme", "name": "Acme", "partition": 0, "at": NOW,
+    });
+    let full_type = "callboard.directory.tenant-registered.v1";
+    let read = crate::Event::decode(full_type, stored.to_string().as_bytes()).unwrap();
+    assert_eq!(read, crate::Event::Directory(registered(ACME, "acme")));
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     let tenant = || prop::sample::select(vec![ACME, APEX]);
     let name = || prop::sample::select(vec!["acme", "apex", "x-corp"]);
