@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use domain::id::{ActorId, TenantId};
 use domain::role::{Permit, RoleName};
-use domain::{Permission, Principal};
+use domain::tenant::Standing;
+use domain::{Permission, Principal, tenant};
 
 use crate::commands::Commands;
 use crate::request::CommandError;
@@ -76,22 +77,50 @@ impl Commands {
         Principal::member(tenant, actor, self.inner().views.access.grants(tenant, actor))
     }
 
-    /// Completes once `principal` lacks any of what it could do when it was asked for, or nobody
-    /// here can say any more.
-    pub async fn lacks_any(self, principal: Principal) {
+    /// Fails unless `tenant` is active as far as is known here: one that is suspended or closed may
+    /// read, and follows nothing live.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Rejected`].
+    pub fn check_active(&self, tenant: TenantId) -> Result<(), CommandError> {
+        let rejection = match self.inner().views.standing(tenant) {
+            Standing::Active => return Ok(()),
+            Standing::NotCreated => tenant::Rejection::NotCreated,
+            Standing::Suspended => tenant::Rejection::Suspended,
+            Standing::Closed => tenant::Rejection::Closed,
+        };
+        let (code, reason) = (rejection.code().into(), rejection.to_string());
+        Err(CommandError::Rejected { code, reason })
+    }
+
+    /// Completes once what was begun for `principal` has to end: it lacks any of what it could do when
+    /// it was asked for, its tenant is active no longer, or nobody here can say any more.
+    ///
+    /// What is begun for a tenant that is not active now does not end for that.
+    pub fn ended(&self, principal: &Principal) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let (commands, principal) = (self.clone(), principal.clone());
         let (tenant, actor) = (principal.tenant(), principal.actor());
-        let mut changes = self.inner().views.access.changes();
-        loop {
-            changes.mark_unchanged();
-            match self.principal(tenant, actor).await {
-                Ok(now) if now.covers(&principal) => {}
-                Ok(_) | Err(_) => return,
-            }
-            if self.inner().is_shared {
-                // Whether anything came within that time is told by the next look.
-                let _ = tokio::time::timeout(LOOKED_AT_EVERY, changes.changed()).await;
-            } else if changes.changed().await.is_err() {
-                return;
+        let mut was_active = self.check_active(tenant).is_ok();
+        async move {
+            let mut changes = commands.inner().views.access.changes();
+            loop {
+                changes.mark_unchanged();
+                match commands.principal(tenant, actor).await {
+                    Ok(now) if now.covers(&principal) => {}
+                    Ok(_) | Err(_) => return,
+                }
+                let is_active = commands.check_active(tenant).is_ok();
+                if was_active && !is_active {
+                    return;
+                }
+                was_active = is_active;
+                if commands.inner().is_shared {
+                    // Whether anything came within that time is told by the next look.
+                    let _ = tokio::time::timeout(LOOKED_AT_EVERY, changes.changed()).await;
+                } else if changes.changed().await.is_err() {
+                    return;
+                }
             }
         }
     }

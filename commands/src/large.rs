@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::id::TenantId;
+use domain::tenant::Standing;
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 use vault::{BlobStore, Hold, Keyring, TenantKeys};
@@ -185,7 +186,7 @@ impl Commands {
         if self.inner().settings.sabotage == Some(Sabotage::StoreFirst) {
             return false;
         }
-        self.inner().views.is_idle(tenant)
+        self.inner().views.standing(tenant) != Standing::Active
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod access;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use domain::Stream;
@@ -23,8 +23,8 @@ pub(crate) struct Views {
     directory: watch::Sender<Directory>,
     /// The kinds that tenants' catalogs accept, where that is not the usual.
     kinds: RwLock<HashMap<TenantId, KindSet>>,
-    /// The tenants that may not change anything.
-    idle: RwLock<HashSet<TenantId>>,
+    /// How tenants stand that are not active.
+    idle: RwLock<HashMap<TenantId, Standing>>,
     pub(crate) access: Access,
 }
 
@@ -58,21 +58,24 @@ impl Views {
         kinds.get(&tenant).copied().unwrap_or_default()
     }
 
-    /// Whether a tenant may change anything, as far as is known here.
-    pub(crate) fn is_idle(&self, tenant: TenantId) -> bool {
-        self.idle.read().unwrap_or_else(PoisonError::into_inner).contains(&tenant)
+    /// How a tenant stands, as far as is known here; active if nothing is.
+    pub(crate) fn standing(&self, tenant: TenantId) -> Standing {
+        let idle = self.idle.read().unwrap_or_else(PoisonError::into_inner);
+        idle.get(&tenant).copied().unwrap_or(Standing::Active)
     }
 
     fn show_standing(&self, tenant: TenantId, standing: Standing) {
-        if (standing != Standing::Active) == self.is_idle(tenant) {
+        if standing == self.standing(tenant) {
             return;
         }
         let mut shown = self.idle.write().unwrap_or_else(PoisonError::into_inner);
         if standing == Standing::Active {
             shown.remove(&tenant);
         } else {
-            shown.insert(tenant);
+            shown.insert(tenant, standing);
         }
+        drop(shown);
+        self.access.tell();
     }
 
     fn show_kinds(&self, tenant: TenantId, kinds: KindSet) {

@@ -233,6 +233,15 @@ impl RequestContext {
         &self.inner.context
     }
 
+    /// Fails unless the caller's tenant is active: nothing is followed live in one that is not.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Command`] says how the tenant stands.
+    pub(crate) fn check_active(&self) -> Result<(), ApiError> {
+        Ok(self.inner.context.commands().check_active(self.principal().tenant())?)
+    }
+
     /// Who asks.
     #[must_use]
     pub fn principal(&self) -> &Principal {

@@ -231,7 +231,7 @@ async fn who_has_not_heard_from_the_log_for_five_seconds_knows_nobody_any_more()
     let (cluster, acme, ada) = two_processes().await;
     let cut_off = &cluster.nodes[1];
     let knows = || cut_off.principal(acme.tenant(), ada.actor());
-    let mut another = std::pin::pin!(cut_off.clone().lacks_any(ada.clone()));
+    let mut another = std::pin::pin!(cut_off.ended(&ada));
     let held = cluster.log.faults().hold_ends();
     for _ in 0..4 {
         let ended = tokio::time::timeout(Duration::from_secs(1), &mut another).await;
@@ -250,7 +250,7 @@ async fn who_has_not_heard_from_the_log_for_five_seconds_knows_nobody_any_more()
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_when_any_of_what_its_reader_may_is_taken_away_and_not_when_more_is_given() {
     let (cluster, acme, ada) = two_processes().await;
-    let mut another = std::pin::pin!(cluster.nodes[1].clone().lacks_any(ada.clone()));
+    let mut another = std::pin::pin!(cluster.nodes[1].ended(&ada));
     cluster.submit(&acme, give(ada.actor(), &["viewer", "billing"])).await.unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(10), &mut another).await;
     assert!(ended.is_err(), "nothing was taken away");

@@ -15,7 +15,7 @@ pub(crate) struct Access {
     tenants: RwLock<HashMap<TenantId, Company>>,
     /// Those of who is no member.
     nobody: Arc<Grants>,
-    /// Counts up whenever somebody's grants may be others.
+    /// Counts up whenever somebody's grants may be others, or their tenant stands otherwise.
     changed: watch::Sender<u64>,
 }
 
@@ -71,7 +71,7 @@ impl Access {
         tenants.get(&tenant).is_some_and(|it| !it.members.is_empty())
     }
 
-    /// Shows whenever somebody's grants may be others.
+    /// Shows whenever somebody's grants may be others, or their tenant stands otherwise.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -107,6 +107,11 @@ impl Access {
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         change(tenants.entry(tenant).or_default());
         drop(tenants);
+        self.tell();
+    }
+
+    /// Says that what somebody may do may be something else by now.
+    pub(super) fn tell(&self) {
         self.changed.send_modify(|it| *it += 1);
     }
 }

@@ -170,16 +170,14 @@ fn unavailable(error: &CommandError) -> Refusal {
     }
 }
 
-/// Completes when a session ends: its credential has expired, or any of what it could do was taken
-/// away. Who comes back goes on with what it may do then.
+/// Completes when a session ends: its credential has expired, any of what it could do was taken
+/// away, or its tenant was suspended. Who comes back goes on with what it may do then.
 pub(crate) fn ended(session: &Session, commands: &Commands) -> BoxFuture<'static, ()> {
     let left = (session.expires_at - Utc::now()).to_std().unwrap_or_default();
-    let lacks_any = commands.clone().lacks_any(session.principal.clone());
+    let ended = commands.ended(&session.principal);
     async move {
-        tokio::select! {
-            () = tokio::time::sleep(left) => {}
-            () = lacks_any => {}
-        }
+        // It ends at the latest when the credential does.
+        let _ = tokio::time::timeout(left, ended).await;
     }
     .boxed()
 }

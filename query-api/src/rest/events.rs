@@ -122,10 +122,12 @@ pub(super) async fn feed(
     let asked = Asked::read(query.as_deref().unwrap_or_default(), &headers)?;
     let permit = door.streams.open(&session.name()).ok_or_else(too_many_streams)?;
     let request = door.request(&session, &headers);
+    let ended = ended(&door, &session);
     if accepts_event_stream(&headers) {
         let stream = TenantStream::open(&request, asked.after).await?;
+        request.check_active()?;
         let follower = Follower { stream, types: asked.types, waiting: VecDeque::new() };
-        let events = follower.events().take_until(ended(&door, &session)).map(move |event| {
+        let events = follower.events().take_until(ended).map(move |event| {
             let _held = &permit;
             event
         });
@@ -133,7 +135,7 @@ pub(super) async fn feed(
     }
     let stream = TenantStream::open(&request, Some(asked.after.unwrap_or(0))).await?;
     let mut page = Page::new(asked.limit, asked.types, asked.after.unwrap_or(0));
-    page.fill(stream, asked.wait, ended(&door, &session)).await?;
+    page.fill(stream, asked.wait, ended).await?;
     Ok(page.into_response())
 }
 

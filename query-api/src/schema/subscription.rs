@@ -39,6 +39,7 @@ impl Subscription {
         let request = context.data::<RequestContext>()?;
         let permission = Permission::EntityRead;
         let scope = request.principal().authorize(permission).map_err(ApiError::from)?;
+        request.check_active()?;
         let changes = request.shared().projections().changes();
         let filter = matching.filter()?;
         let waiting = VecDeque::new();
@@ -61,6 +62,7 @@ impl Subscription {
         let request = context.data::<RequestContext>()?;
         let types = Types::new(&types).map_err(ApiError::argument)?;
         let stream = TenantStream::open(request, after_sequence.map(|it| it.0)).await?;
+        request.check_active()?;
         let follower = Events { stream, types, waiting: VecDeque::new(), ended: false };
         Ok(stream::unfold(follower, |mut follower| async {
             let next = follower.next().await?;

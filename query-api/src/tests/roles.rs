@@ -257,3 +257,59 @@ async fn nobody_hears_live_of_what_does_not_satisfy_their_condition() {
     assert_eq!(reference(hers.next().await.unwrap()), "component:default/web");
     assert_eq!(reference(all.next().await.unwrap()), "component:default/other");
 }
+
+const SUSPEND: &str = "mutation($tenant: String!) {
+    suspendTenant(tenantId: $tenant, reason: REQUESTED) { userErrors { code message } }
+}";
+
+const REACTIVATE: &str = "mutation($tenant: String!) {
+    reactivateTenant(tenantId: $tenant) { userErrors { code message } }
+}";
+
+#[tokio::test]
+async fn what_is_live_ends_when_the_tenant_is_suspended_and_begins_again_after_that() {
+    let site = Site::start().await;
+    let tenant = json!({ "tenant": site.a.tenant.to_string() });
+    let subscription = "subscription { entityChanged { reference } }";
+    let body = json!({ "query": subscription }).to_string();
+    let live = || Request::post(site.url("/graphql"), "application/json", body.clone());
+    let feed = || Request::get(site.url("/api/v1/events"));
+    let mut socket = connect(&site, &site.a).await;
+    subscribe(&mut socket, subscription).await;
+    let mut streams = [
+        site.stream(&site.a, feed()).await,
+        site.stream(&site.a, live()).await,
+        site.stream(&site.b, feed()).await,
+    ];
+
+    site.mutate(&site.operator, SUSPEND, tenant.clone()).await;
+    let Message::Close(Some(frame)) = soon(socket.next()).await.unwrap().unwrap() else {
+        panic!("expected the socket to be closed");
+    };
+    assert_eq!(u16::from(frame.code), 4403);
+    let [events, changes, other] = &mut streams;
+    assert_eq!((until_end(events).await, changes.next().await), ((), None));
+
+    // It may read, also over a socket, and follows nothing.
+    site.data(&site.a, "{ entities { totalCount } }", json!({})).await;
+    assert_eq!(site.get(&site.a, "/api/v1/events?after=0").await.status, 200);
+    assert_eq!(site.stream(&site.a, feed()).await.status, 422);
+    let refused = site.stream(&site.a, live()).await.next().await.expect("it says why").data;
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "TENANT_SUSPENDED", "{refused}");
+    let mut socket = connect(&site, &site.a).await;
+    assert_eq!(ask(&mut socket, "{ tenant { name } }").await["payload"]["data"]["tenant"]["name"], "alpha");
+
+    site.mutate(&site.operator, REACTIVATE, tenant).await;
+    while site.stream(&site.a, feed()).await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    // Control: the neighbour's stream was open all the time.
+    let renamed = "mutation { renameTenant(name: \"Bravo Ltd\") { userErrors { code message } } }";
+    site.mutate(&site.b, renamed, json!({})).await;
+    assert_eq!(other.next().await.unwrap().name, "tenant.renamed.v1");
+}
+
+/// Reads a stream to its end.
+async fn until_end(stream: &mut crate::testing::EventStream) {
+    while stream.next().await.is_some() {}
+}
