@@ -98,7 +98,10 @@ impl Commands {
     /// it was asked for, its tenant is active no longer, or nobody here can say any more.
     ///
     /// What is begun for a tenant that is not active now does not end for that.
-    pub fn ended(&self, principal: &Principal) -> impl Future<Output = ()> + Send + 'static + use<> {
+    pub fn ended(
+        &self,
+        principal: &Principal,
+    ) -> impl Future<Output = ()> + Send + 'static + use<> {
         let (commands, principal) = (self.clone(), principal.clone());
         let (tenant, actor) = (principal.tenant(), principal.actor());
         let mut was_active = self.check_active(tenant).is_ok();

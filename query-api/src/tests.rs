@@ -2,12 +2,14 @@
 
 mod access;
 mod columns;
+mod conditions;
 mod contracts;
 mod edges;
 mod feeds;
 mod inputs;
 mod isolation;
 mod live;
+mod matrix;
 mod mutations;
 mod pace;
 mod ready;

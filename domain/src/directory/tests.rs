@@ -235,7 +235,7 @@ fn slugs_and_hosts_are_labels_in_lower_case() {
 fn a_registration_of_before_there_were_owners_is_still_read() {
     let tenant = ACME.to_string();
     let stored = serde_json::json!({
-        "tenant": tenant, "slug": "acme", "name": "Acme", "partition": 0, "at": NOW,
+        "tenant": tenant, "slug": "acme", "name": "acme", "partition": 0, "at": NOW,
     });
     let full_type = "callboard.directory.tenant-registered.v1";
     let read = crate::Event::decode(full_type, stored.to_string().as_bytes()).unwrap();

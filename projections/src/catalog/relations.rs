@@ -164,6 +164,7 @@ fn stated<'a>(
         visible.write(sql, "e");
         sql.push(" AND r.tenant = ").bind(visible.tenant.0);
         sql.push(" AND r.source IN ").bind_list(references.iter().map(String::as_str));
+        visible.write_stated(sql, "r");
         if !kinds.is_empty() {
             sql.push(" AND r.kind_key IN ").bind_list(kinds.iter().map(|it| it.to_lowercase()));
         }

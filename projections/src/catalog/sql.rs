@@ -66,7 +66,7 @@ impl Visible {
         sql.push(alias).push(".tenant = ").bind(self.tenant.0);
         if !self.is_everything() {
             sql.push(" AND ");
-            write(sql, self.tenant, alias, &self.condition);
+            write(sql, Told { tenant: self.tenant, by: By::Itself }, alias, &self.condition);
         }
     }
 
@@ -75,9 +75,37 @@ impl Visible {
         self.write(sql, alias);
         if *filter != Filter::everything() {
             sql.push(" AND ");
-            write(sql, self.tenant, alias, filter);
+            write(sql, Told { tenant: self.tenant, by: By::Visible(self) }, alias, filter);
         }
     }
+
+    /// Writes, after other conditions, that a row of `relations`, called `alias`, is stated by what may
+    /// be seen: what is hidden is not found at the far end of what is not.
+    pub(super) fn write_stated(&self, sql: &mut Sql, alias: &str) {
+        if !self.is_everything() {
+            sql.push(" AND ")
+                .push(alias)
+                .push(".stated_by IN (SELECT v.reference FROM entities v WHERE ");
+            self.write(sql, "v");
+            sql.push(")");
+        }
+    }
+}
+
+/// Whose relations count, and who says so.
+#[derive(Clone, Copy)]
+struct Told<'v> {
+    tenant: TenantId,
+    by: By<'v>,
+}
+
+/// Who says that a relation is there.
+#[derive(Clone, Copy)]
+enum By<'v> {
+    /// The entity whose relation it is.
+    Itself,
+    /// Any that may be seen.
+    Visible(&'v Visible),
 }
 
 /// A predicate of a scope, as a filter.
@@ -115,41 +143,41 @@ pub(super) fn relation_of(key: &str) -> Option<&str> {
     key.strip_prefix(RELATIONS)
 }
 
-fn write(sql: &mut Sql, tenant: TenantId, alias: &str, filter: &Filter) {
+fn write(sql: &mut Sql, told: Told<'_>, alias: &str, filter: &Filter) {
     match filter {
-        Filter::All(parts) => join(sql, tenant, alias, parts, " AND ", "1 = 1"),
-        Filter::Any(parts) => join(sql, tenant, alias, parts, " OR ", "1 = 0"),
+        Filter::All(parts) => join(sql, told, alias, parts, " AND ", "1 = 1"),
+        Filter::Any(parts) => join(sql, told, alias, parts, " OR ", "1 = 0"),
         Filter::Not(part) => {
             sql.push("NOT (");
-            write(sql, tenant, alias, part);
+            write(sql, told, alias, part);
             sql.push(")");
         }
         Filter::Exists(key) => match relation_of(&key.to_lowercase()) {
-            Some(kind) => related(sql, tenant, alias, kind, None),
+            Some(kind) => related(sql, told, alias, kind, None),
             None => {
-                having(sql, tenant, alias, key).push(")");
+                having(sql, told, alias, key).push(")");
             }
         },
         Filter::In { key, values } if values.is_empty() => {
             let _ = key;
             sql.push("1 = 0");
         }
-        Filter::In { key, values } => one_of(sql, tenant, alias, &key.to_lowercase(), values),
+        Filter::In { key, values } => one_of(sql, told, alias, &key.to_lowercase(), values),
         Filter::Prefix { key, prefix } => {
             let prefix = prefix.to_lowercase();
             let end = format!("{prefix}{AFTER_ALL}");
-            let found = having(sql, tenant, alias, key).push(" AND known = 1 AND value >= ");
+            let found = having(sql, told, alias, key).push(" AND known = 1 AND value >= ");
             found.bind(prefix).push(" AND value < ").bind(end).push(")");
         }
         Filter::Related { kind, targets } => {
-            related(sql, tenant, alias, &kind.to_lowercase(), targets.as_deref());
+            related(sql, told, alias, &kind.to_lowercase(), targets.as_deref());
         }
     }
 }
 
 fn join(
     sql: &mut Sql,
-    tenant: TenantId,
+    told: Told<'_>,
     alias: &str,
     parts: &[Filter],
     operator: &str,
@@ -161,14 +189,14 @@ fn join(
     }
     for (index, part) in parts.iter().enumerate() {
         sql.push(if index == 0 { "(" } else { operator });
-        write(sql, tenant, alias, part);
+        write(sql, told, alias, part);
     }
     sql.push(")");
 }
 
-fn one_of(sql: &mut Sql, tenant: TenantId, alias: &str, key: &str, values: &[String]) {
+fn one_of(sql: &mut Sql, told: Told<'_>, alias: &str, key: &str, values: &[String]) {
     if let Some(kind) = relation_of(key) {
-        return related(sql, tenant, alias, kind, Some(values));
+        return related(sql, told, alias, kind, Some(values));
     }
     let values = values.iter().map(|it| it.to_lowercase());
     if key == "kind" {
@@ -176,25 +204,31 @@ fn one_of(sql: &mut Sql, tenant: TenantId, alias: &str, key: &str, values: &[Str
         sql.push(alias).push(".kind_key IN ").bind_list(values);
         return;
     }
-    let found = having(sql, tenant, alias, key).push(" AND known = 1 AND value IN ");
+    let found = having(sql, told, alias, key).push(" AND known = 1 AND value IN ");
     found.bind_list(values).push(")");
 }
 
 /// Begins the condition that the entity is among the rows of `search` with a key.
-fn having<'s>(sql: &'s mut Sql, tenant: TenantId, alias: &str, key: &str) -> &'s mut Sql {
+fn having<'s>(sql: &'s mut Sql, told: Told<'_>, alias: &str, key: &str) -> &'s mut Sql {
     sql.push(alias).push(".reference IN (SELECT reference FROM search WHERE tenant = ");
-    sql.bind(tenant.0).push(" AND key = ").bind(key.to_lowercase())
+    sql.bind(told.tenant.0).push(" AND key = ").bind(key.to_lowercase())
 }
 
-fn related(sql: &mut Sql, tenant: TenantId, alias: &str, kind: &str, targets: Option<&[String]>) {
-    sql.push(alias).push(".reference IN (SELECT source FROM relations WHERE tenant = ");
-    sql.bind(tenant.0).push(" AND kind_key = ").bind(kind);
+fn related(sql: &mut Sql, told: Told<'_>, alias: &str, kind: &str, targets: Option<&[String]>) {
+    sql.push(alias).push(".reference IN (SELECT r.source FROM relations r WHERE r.tenant = ");
+    sql.bind(told.tenant.0).push(" AND r.kind_key = ").bind(kind);
+    match told.by {
+        By::Itself => {
+            sql.push(" AND r.stated_by = r.source");
+        }
+        By::Visible(visible) => visible.write_stated(sql, "r"),
+    }
     if let Some(targets) = targets {
         if targets.is_empty() {
             sql.push(" AND 1 = 0)");
             return;
         }
-        sql.push(" AND target IN ").bind_list(targets.iter().map(|it| it.to_lowercase()));
+        sql.push(" AND r.target IN ").bind_list(targets.iter().map(|it| it.to_lowercase()));
     }
     sql.push(")");
 }

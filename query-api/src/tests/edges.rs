@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Once;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{Event, Metadata, Subscriber, span};
 
 use super::seeded::{self, apply, component, put};
@@ -138,6 +138,19 @@ fn every_edge_of_the_schema_is_counted_or_needs_no_statement() {
     assert_eq!(edges(new), BTreeSet::from(["Plan.buyers".to_owned()]));
 }
 
+/// What a document is answered, and the fewest statements that took of three times: the engine looks
+/// around every second, on the same thread.
+async fn cost(site: &Site, document: &str) -> (Value, usize) {
+    let mut fewest = usize::MAX;
+    let mut answer = Value::Null;
+    for _ in 0..3 {
+        let before = STATEMENTS.get();
+        answer = site.data(&site.a, document, json!({})).await;
+        fewest = fewest.min(STATEMENTS.get() - before);
+    }
+    (answer, fewest)
+}
+
 #[tokio::test]
 async fn a_page_costs_the_same_statements_however_long_it_is() {
     count();
@@ -177,8 +190,7 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
     site.seen(&site.a, &position, &document(1)).await;
     let mut counted = Vec::new();
     for first in [1, 20] {
-        let before = STATEMENTS.get();
-        let data = site.data(&site.a, &document(first), json!({})).await;
+        let (data, statements) = cost(&site, &document(first)).await;
         let nodes = data["entities"]["nodes"].as_array().unwrap();
         assert_eq!(nodes.len(), first as usize);
         assert!(nodes.iter().all(|it| it["owners"][0]["target"].is_object()), "{data}");
@@ -186,7 +198,7 @@ async fn a_page_costs_the_same_statements_however_long_it_is() {
             let used = &node["usage"]["meters"][0]["total"]["sum"];
             assert_eq!(*used, (number + 1).to_string(), "each has its own usage: {data}");
         }
-        counted.push(STATEMENTS.get() - before);
+        counted.push(statements);
     }
     assert!(counted[0] > 0, "the statements are counted");
     assert_eq!(counted[1], counted[0], "1 entity and 20 entities");
@@ -263,9 +275,8 @@ async fn billing_costs_the_same_statements_however_many_buy() {
         site.seen(&site.a, &position, &document(1)).await;
         let mut counted = Vec::new();
         for count in [1, 20] {
-            let before = STATEMENTS.get();
-            let data = site.data(&site.a, &document(count), json!({})).await;
-            counted.push(STATEMENTS.get() - before);
+            let (data, statements) = cost(&site, &document(count)).await;
+            counted.push(statements);
             let nodes = data.pointer(nodes).and_then(|it| it.as_array()).unwrap();
             assert_eq!(nodes.len(), count, "{data}");
             let led = nodes.iter().filter_map(|it| it.pointer(seen)).filter(|it| !it.is_null());
@@ -296,9 +307,8 @@ async fn roles_cost_the_same_statements_however_many_members_have_them() {
     site.seen(&site.a, &position, &document(1)).await;
     let mut counted = Vec::new();
     for count in [1, 20] {
-        let before = STATEMENTS.get();
-        let data = site.data(&site.a, &document(count), json!({})).await;
-        counted.push(STATEMENTS.get() - before);
+        let (data, statements) = cost(&site, &document(count)).await;
+        counted.push(statements);
         let nodes = data["members"]["nodes"].as_array().unwrap();
         let led = nodes.iter().filter(|it| it["roles"][0]["name"] == "team");
         assert_eq!(led.count(), count as usize, "{data}");

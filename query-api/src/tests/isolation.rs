@@ -30,10 +30,10 @@ async fn ground(on: Kind) -> Ground {
 }
 
 /// A member of both tenants, of another name and with another role in each.
-const BOTH: &str = "usr_0198000000007000800000000000000b";
+pub(super) const BOTH: &str = "usr_0198000000007000800000000000000b";
 
 /// Adds that member, with a role of its own; the position after it.
-async fn staff(site: &Site, who: &Member, mark: &str) -> String {
+pub(super) async fn staff(site: &Site, who: &Member, mark: &str) -> String {
     let document = "mutation($member: String!, $name: String!, $role: String!) {
         defineRole(role: $role, permits: [{permission: \"entity.read\"}]) { userErrors { code } }
         addMember(input: {memberId: $member, name: $name, roles: [$role]}) {
@@ -141,7 +141,7 @@ fn of_access() -> Vec<(&'static str, String)> {
 }
 
 /// A range with today in it.
-fn days() -> String {
+pub(super) fn days() -> String {
     let today = chrono::Utc::now().date_naive();
     let (from, to) = (today - chrono::TimeDelta::days(1), today + chrono::TimeDelta::days(1));
     format!("from: \"{from}\", to: \"{to}\"")
@@ -275,6 +275,8 @@ async fn tokens_and_cursors_open_nothing_elsewhere(on: Kind) {
         "subscriptions",
         "meters",
         "audit",
+        "members",
+        "roles",
     ];
     for list in lists {
         let document = format!("{{ list: {list} {{ edges {{ cursor }} }} }}");

@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use super::live::{Socket, connect, receive, send, subscribe};
 use super::seeded::{APPLY, apply, component, put};
-use crate::testing::{Member, Site, on_each_kind, soon};
-use projections::temporary::Kind;
+use crate::testing::{Member, Site, soon};
 
 const ADD: &str = "mutation($member: String!, $roles: [String!]!) {
     addMember(input: {memberId: $member, name: \"Ada\", roles: $roles}) {
@@ -29,7 +28,7 @@ const REMOVE: &str = "mutation($member: String!) {
 }";
 
 /// Whoever owns one of these, or whatever is public, is seen by who has this role.
-const DEFINE: &str = "mutation {
+pub(super) const DEFINE: &str = "mutation {
     defineRole(role: \"amber\", permits: [{permission: \"entity.read\", when: {any: [
         {ownedBy: \"group:default/amber-team\"}, {tag: \"public\"}]}}]) {
         userErrors { code message } outcome { position }
@@ -37,7 +36,7 @@ const DEFINE: &str = "mutation {
 }";
 
 /// Somebody new with these roles, as the owner of A gives them.
-async fn member(site: &Site, roles: &[&str]) -> (ActorId, Member) {
+pub(super) async fn member(site: &Site, roles: &[&str]) -> (ActorId, Member) {
     let actor = ActorId(Uuid::now_v7());
     let variables = json!({ "member": actor.to_string(), "roles": roles });
     site.mutate(&site.a, ADD, variables).await;
@@ -188,76 +187,6 @@ async fn what_is_given_while_a_socket_is_open_is_in_what_begins_later() {
     assert_eq!(u16::from(frame.code), 4403);
 }
 
-on_each_kind! {
-    what_does_not_satisfy_a_condition_is_neither_seen_nor_counted
-}
-
-/// Every way to come by an entity, aimed at the one that is hidden.
-const WAYS: [&str; 7] = [
-    "{ entities { totalCount nodes { reference } } }",
-    "{ entities { facets(keys: [\"kind\", \"metadata.tags\"]) { values { value count } } } }",
-    "{ entities(matching: {text: \"birch\"}) { totalCount nodes { reference } } }",
-    "{ entities(matching: {filter: [\"metadata.tags=birch\"]}) { totalCount nodes { title } } }",
-    "{ entity(reference: \"component:default/other\") { reference history { nodes { descriptor } } } }",
-    "{ entities { nodes { relations { nodes { targetReference target { title } } } } } }",
-    "{ entities { nodes { history { nodes { descriptor } } } } }",
-];
-
-async fn what_does_not_satisfy_a_condition_is_neither_seen_nor_counted(on: Kind) {
-    let site = Site::start_on(on).await;
-    let mut public = component("shared", "cedar");
-    public["metadata"]["tags"] = json!(["public"]);
-    let changes =
-        json!([put(&component("web", "amber"), None), put(&component("other", "birch"), None)]);
-    apply(&site, &site.a, changes).await;
-    let applied = apply(&site, &site.a, json!([put(&public, None)])).await;
-    let position = applied["outcome"]["position"].as_str().unwrap().to_owned();
-    site.mutate(&site.a, DEFINE, json!({})).await;
-    let (_, ada) = member(&site, &["amber"]).await;
-
-    for way in WAYS {
-        let seen = site.seen(&ada, &position, way).await.to_string();
-        assert!(!seen.contains("birch") && !seen.contains("default/other"), "{way}: {seen}");
-        // Control: who has no condition sees it on the same way.
-        let all = site.seen(&site.a, &position, way).await.to_string();
-        assert!(all.contains("birch") || all.contains("default/other"), "{way}: {all}");
-    }
-    let counted = async |who: &Member| {
-        let counts = "{ entities { totalCount facets(keys: [\"kind\"]) { values { count } } } }";
-        let seen = site.seen(who, &position, counts).await;
-        let facet = seen["entities"]["facets"][0]["values"][0]["count"].clone();
-        (seen["entities"]["totalCount"].clone(), facet)
-    };
-    assert_eq!(counted(&ada).await, (json!(2), json!(2)));
-    assert_eq!(counted(&site.a).await, (json!(3), json!(3)));
-    let id =
-        site.seen(&site.a, &position, "{ entity(reference: \"component:default/other\") { id } }");
-    let id = id.await["entity"]["id"].as_str().unwrap().to_owned();
-    let node = format!("{{ node(id: \"{id}\") {{ id }} }}");
-    assert_eq!(site.seen(&ada, &position, &node).await, json!({ "node": null }));
-    assert_eq!(site.seen(&site.a, &position, &node).await, json!({ "node": { "id": id } }));
-}
-
-#[tokio::test]
-async fn nobody_hears_live_of_what_does_not_satisfy_their_condition() {
-    let site = Site::start().await;
-    site.mutate(&site.a, DEFINE, json!({})).await;
-    let (_, ada) = member(&site, &["amber"]).await;
-    let document = "subscription { entityChanged { reference } }";
-    let body = json!({ "query": document }).to_string();
-    let request = || Request::post(site.url("/graphql"), "application/json", body.clone());
-    let (mut hers, mut all) =
-        (site.stream(&ada, request()).await, site.stream(&site.a, request()).await);
-    for (name, mark) in [("other", "birch"), ("web", "amber")] {
-        apply(&site, &site.a, json!([put(&component(name, mark), None)])).await;
-    }
-    let reference = |event: crate::testing::SentEvent| {
-        event.data["data"]["entityChanged"]["reference"].as_str().unwrap().to_owned()
-    };
-    assert_eq!(reference(hers.next().await.unwrap()), "component:default/web");
-    assert_eq!(reference(all.next().await.unwrap()), "component:default/other");
-}
-
 const SUSPEND: &str = "mutation($tenant: String!) {
     suspendTenant(tenantId: $tenant, reason: REQUESTED) { userErrors { code message } }
 }";
@@ -297,7 +226,10 @@ async fn what_is_live_ends_when_the_tenant_is_suspended_and_begins_again_after_t
     let refused = site.stream(&site.a, live()).await.next().await.expect("it says why").data;
     assert_eq!(refused["errors"][0]["extensions"]["code"], "TENANT_SUSPENDED", "{refused}");
     let mut socket = connect(&site, &site.a).await;
-    assert_eq!(ask(&mut socket, "{ tenant { name } }").await["payload"]["data"]["tenant"]["name"], "alpha");
+    assert_eq!(
+        ask(&mut socket, "{ tenant { name } }").await["payload"]["data"]["tenant"]["name"],
+        "alpha"
+    );
 
     site.mutate(&site.operator, REACTIVATE, tenant).await;
     while site.stream(&site.a, feed()).await.status != 200 {

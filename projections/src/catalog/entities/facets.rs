@@ -79,6 +79,7 @@ fn counted(
                 .bind(visible.tenant.0)
                 .push(" AND s.kind_key = ")
                 .bind(kind);
+            visible.write_stated(&mut sql, "s");
             sql
         }
         None => {

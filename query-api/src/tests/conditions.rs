@@ -1,0 +1,97 @@
+//! A condition hides what does not satisfy it on every way there is to come by an entity.
+
+use outbound::Request;
+use serde_json::json;
+
+use super::roles::{DEFINE, member};
+use super::seeded::{apply, component, put};
+use crate::testing::{Member, Site, on_each_kind};
+use projections::temporary::Kind;
+
+on_each_kind! {
+    what_does_not_satisfy_a_condition_is_neither_seen_nor_counted
+}
+
+/// Every way to come by an entity, aimed at the one that is hidden.
+const WAYS: [&str; 11] = [
+    "{ entities { totalCount nodes { reference } } }",
+    "{ entities { facets(keys: [\"kind\", \"metadata.tags\"]) { values { value count } } } }",
+    "{ entities(matching: {text: \"birch\"}) { totalCount nodes { reference } } }",
+    "{ entities(matching: {filter: [\"metadata.tags=birch\"]}) { totalCount nodes { title } } }",
+    "{ entity(reference: \"component:default/other\") { reference history { nodes { descriptor } } } }",
+    "{ entities { nodes { relations { nodes { targetReference target { title } } } } } }",
+    "{ entities { nodes { history { nodes { descriptor } } } } }",
+    "{ entities { facets(keys: [\"relations.dependencyOf\"]) { values { value count } } } }",
+    "{ entities(order: {by: \"metadata.title\"}) { nodes { title } } }",
+    "{ entity(reference: \"component:default/web\") { relations { totalCount nodes { targetReference } } } }",
+    "{ entities(matching: {filter: [\"relations.ownedBy=group:default/birch-team\"]}) { nodes { title } } }",
+];
+
+/// What is only found by a relation that the hidden one states of another, and what that says.
+const BY_HIDDEN: [&str; 3] = [
+    "{ entities(matching: {filter: [\"relations.dependencyOf=component:default/other\"]}) { totalCount } }",
+    "{ entities(matching: {filter: [\"relations.dependencyOf\"]}) { totalCount } }",
+    "{ entity(reference: \"component:default/web\") { counted: relations(types: [\"dependencyOf\"]) { totalCount } } }",
+];
+
+async fn what_does_not_satisfy_a_condition_is_neither_seen_nor_counted(on: Kind) {
+    let site = Site::start_on(on).await;
+    let mut public = component("shared", "cedar");
+    public["metadata"]["tags"] = json!(["public"]);
+    let mut other = component("other", "birch");
+    other["spec"]["dependsOn"] = json!(["component:default/web"]);
+    let changes = json!([put(&component("web", "amber"), None), put(&other, None)]);
+    apply(&site, &site.a, changes).await;
+    let applied = apply(&site, &site.a, json!([put(&public, None)])).await;
+    let position = applied["outcome"]["position"].as_str().unwrap().to_owned();
+    site.mutate(&site.a, DEFINE, json!({})).await;
+    let (_, ada) = member(&site, &["amber"]).await;
+
+    for way in WAYS {
+        let seen = site.seen(&ada, &position, way).await.to_string();
+        assert!(!seen.contains("birch") && !seen.contains("default/other"), "{way}: {seen}");
+        // Control: who has no condition sees it on the same way.
+        let all = site.seen(&site.a, &position, way).await.to_string();
+        assert!(all.contains("birch") || all.contains("default/other"), "{way}: {all}");
+    }
+    for way in BY_HIDDEN {
+        let seen = site.seen(&ada, &position, way).await.to_string();
+        assert!(seen.contains("\"totalCount\":0"), "{way}: {seen}");
+        let all = site.seen(&site.a, &position, way).await.to_string();
+        assert!(all.contains("\"totalCount\":1"), "{way}: {all}");
+    }
+    let counted = async |who: &Member| {
+        let counts = "{ entities { totalCount facets(keys: [\"kind\"]) { values { count } } } }";
+        let seen = site.seen(who, &position, counts).await;
+        let facet = seen["entities"]["facets"][0]["values"][0]["count"].clone();
+        (seen["entities"]["totalCount"].clone(), facet)
+    };
+    assert_eq!(counted(&ada).await, (json!(2), json!(2)));
+    assert_eq!(counted(&site.a).await, (json!(3), json!(3)));
+    let id =
+        site.seen(&site.a, &position, "{ entity(reference: \"component:default/other\") { id } }");
+    let id = id.await["entity"]["id"].as_str().unwrap().to_owned();
+    let node = format!("{{ node(id: \"{id}\") {{ id }} }}");
+    assert_eq!(site.seen(&ada, &position, &node).await, json!({ "node": null }));
+    assert_eq!(site.seen(&site.a, &position, &node).await, json!({ "node": { "id": id } }));
+}
+
+#[tokio::test]
+async fn nobody_hears_live_of_what_does_not_satisfy_their_condition() {
+    let site = Site::start().await;
+    site.mutate(&site.a, DEFINE, json!({})).await;
+    let (_, ada) = member(&site, &["amber"]).await;
+    let document = "subscription { entityChanged { reference } }";
+    let body = json!({ "query": document }).to_string();
+    let request = || Request::post(site.url("/graphql"), "application/json", body.clone());
+    let (mut hers, mut all) =
+        (site.stream(&ada, request()).await, site.stream(&site.a, request()).await);
+    for (name, mark) in [("other", "birch"), ("web", "amber")] {
+        apply(&site, &site.a, json!([put(&component(name, mark), None)])).await;
+    }
+    let reference = |event: crate::testing::SentEvent| {
+        event.data["data"]["entityChanged"]["reference"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(reference(hers.next().await.unwrap()), "component:default/web");
+    assert_eq!(reference(all.next().await.unwrap()), "component:default/other");
+}

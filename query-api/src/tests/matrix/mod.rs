@@ -1,0 +1,263 @@
+//! Who may open which door: every field of the schema and every route, asked for by everybody.
+//!
+//! What is expected stands in `expected.txt`, for people to read: who comes in columns, a door in
+//! each row. `+` is answered with something, `-` with nothing, everything else is the code or the
+//! status of the refusal, of which 403 is the one for want of a permission. `UPDATE_SCHEMAS=1` writes it anew; whoever does that reads what changed.
+
+mod doors;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use domain::id::ActorId;
+use domain::role::BuiltIn;
+use outbound::Request;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::isolation::staff;
+use super::roles::member;
+use super::seeded::{APPLY, OPEN, Seeded, component, put, seed};
+use crate::auth;
+use crate::testing::{Member, Site, soon};
+use doors::{Door, Way};
+
+/// A tenant with one of everything, and one beside it that knows its ids.
+pub(super) struct Ground {
+    site: Site,
+    a: Seeded,
+    /// A billing account that buys nothing, and so can be closed.
+    idle_customer: String,
+}
+
+async fn ground() -> Ground {
+    let site = Site::start().await;
+    let mut a = seed(&site, &site.a, "amber").await;
+    let opened = site.mutate(&site.a, OPEN, json!({ "name": "amber" })).await;
+    a.position = staff(&site, &site.a, "amber").await;
+    site.seen(&site.a, &a.position, "{ members { totalCount } audit { totalCount } }").await;
+    let idle_customer = opened["created"].as_str().unwrap().to_owned();
+    Ground { site, a, idle_customer }
+}
+
+/// Everybody who asks while the tenant is active, under the head of their column.
+async fn askers(site: &Site) -> Vec<(&'static str, Member)> {
+    let nobody = Member { token: String::new(), ..site.a.clone() };
+    let mut askers = vec![("anonymous", nobody), ("expired", expired(site).await)];
+    askers.push(("foreign", site.b.clone()));
+    askers.push(("no-role", site.stranger(site.a.tenant, ActorId(Uuid::now_v7()))));
+    for role in BuiltIn::ALL {
+        askers.push((role.name(), member(site, &[role.name()]).await.1));
+    }
+    let define = "mutation { defineRole(role: \"only-amber\", permits: [
+        {permission: \"entity.read\", when: {all: [{tag: \"amber\"}]}}]) {
+        userErrors { code message } } }";
+    site.mutate(&site.a, define, json!({})).await;
+    askers.push(("conditioned", member(site, &["only-amber"]).await.1));
+    askers.push(("operator", site.operator.clone()));
+    askers
+}
+
+/// An owner of A whose token has ended.
+async fn expired(site: &Site) -> Member {
+    let actor = ActorId(Uuid::now_v7());
+    site.make_owner(site.a.tenant, actor).await;
+    let lifetime = Duration::from_secs(1);
+    let token = auth::mint(site.keyring.issuer(), site.a.tenant, actor, lifetime).unwrap();
+    let expired = Member { token, ..site.a.clone() };
+    let ends = async {
+        while site.get(&expired, "/api/v1/events").await.status != 401 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon(ends).await;
+    expired
+}
+
+/// What becomes of somebody who asks at a door.
+async fn ask(site: &Site, who: &Member, way: &Way) -> String {
+    match way {
+        Way::Field { document } => {
+            let body = json!({ "query": document }).to_string();
+            let request = Request::post(site.url("/graphql"), "application/json", body);
+            let reply = site.send(who, request.with_header("accept", "application/json")).await;
+            if reply.status == 401 {
+                return "401".to_owned();
+            }
+            told(&reply.json())
+        }
+        Way::Live { document } => live(site, who, document).await,
+        Way::Route { method, path, body } => {
+            let request = match (*method, body) {
+                ("GET", _) => Request::get(site.url(path)),
+                (_, body) => {
+                    let body = body.clone().unwrap_or_default();
+                    Request::post(site.url(path), "application/json", body)
+                }
+            };
+            match site.send(who, request).await.status {
+                200 => "+".to_owned(),
+                status => status.to_string(),
+            }
+        }
+    }
+}
+
+/// The first thing that is heard of what goes on in both tenants.
+async fn live(site: &Site, who: &Member, document: &str) -> String {
+    let body = json!({ "query": document }).to_string();
+    let request = Request::post(site.url("/graphql"), "application/json", body);
+    let mut stream = site.stream(who, request).await;
+    if stream.status != 200 {
+        return stream.status.to_string();
+    }
+    let happens = async {
+        for owner in [&site.a, &site.b] {
+            let mut changed = component("amber-live", "amber");
+            changed["metadata"]["title"] = json!(Uuid::now_v7().to_string());
+            site.data(owner, APPLY, json!({ "changes": [put(&changed, None)] })).await;
+        }
+    };
+    let (heard, ()) = futures::future::join(stream.next(), happens).await;
+    heard.map_or_else(|| "ended".to_owned(), |it| told(&it.data))
+}
+
+/// An answer in a word.
+fn told(answer: &Value) -> String {
+    let payload = answer["data"].as_object().and_then(|it| it.values().next());
+    let codes = [
+        Some(&answer["errors"][0]["extensions"]["code"]),
+        payload.map(|it| &it["userErrors"][0]["code"]),
+    ];
+    match codes.into_iter().flatten().find_map(Value::as_str) {
+        Some("FORBIDDEN") => return "403".to_owned(),
+        Some(code) => return code.to_owned(),
+        None => {}
+    }
+    if says_anything(&answer["data"]) { "+".to_owned() } else { "-".to_owned() }
+}
+
+/// Whether there is anything in an answer. A mutation whose payload names its errors, of which there are
+/// none, was accepted.
+fn says_anything(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(is) => *is,
+        Value::Number(number) => number.as_u64() != Some(0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(parts) => parts.iter().any(says_anything),
+        Value::Object(fields) => {
+            fields.contains_key("userErrors") || fields.values().any(says_anything)
+        }
+    }
+}
+
+/// Answers by row and column.
+struct Table {
+    heads: Vec<&'static str>,
+    rows: Vec<(String, Vec<String>)>,
+}
+
+impl Table {
+    async fn fill(&mut self, site: &Site, doors: &[Door], askers: &[(&'static str, Member)]) {
+        for (head, who) in askers {
+            self.heads.push(head);
+            for ((_, way), row) in doors.iter().zip(&mut self.rows) {
+                row.1.push(ask(site, who, way).await);
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let widest = |column: usize| {
+            let cells = self.rows.iter().map(|it| it.1[column].len());
+            cells.max().unwrap_or(0).max(self.heads[column].len())
+        };
+        let widths: Vec<_> = (0..self.heads.len()).map(widest).collect();
+        let first = self.rows.iter().map(|it| it.0.len()).max().unwrap_or(0);
+        let mut text = String::new();
+        let heads = self.heads.iter().map(|it| (*it).to_owned()).collect();
+        for (name, cells) in std::iter::once(&(String::new(), heads)).chain(&self.rows) {
+            let mut line = format!("{name:first$}");
+            for (cell, width) in cells.iter().zip(&widths) {
+                write!(line, "  {cell:width$}").unwrap();
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// The names that every door must have: fields of the schema, and paths that the router has.
+async fn names(site: &Site) -> BTreeSet<String> {
+    let document = "{ __schema {
+        queryType { name fields { name } } mutationType { name fields { name } }
+        subscriptionType { name fields { name } } } }";
+    let schema = site.data(&site.a, document, json!({})).await;
+    let mut names = BTreeSet::new();
+    for root in schema["__schema"].as_object().unwrap().values() {
+        for field in root["fields"].as_array().unwrap() {
+            let (root, field) = (root["name"].as_str().unwrap(), field["name"].as_str().unwrap());
+            names.insert(format!("{root}.{field}"));
+        }
+    }
+    let open_api = serde_json::to_value(crate::rest::open_api_document()).unwrap();
+    for (path, methods) in open_api["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            names.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    names
+}
+
+/// Paths as the sources of the router spell them.
+fn paths() -> BTreeSet<&'static str> {
+    let sources = [include_str!("../../rest.rs"), include_str!("../../transport/graphiql.rs")];
+    let begun = sources.iter().flat_map(|it| it.split(".route(\"").skip(1));
+    begun.filter_map(|it| it.split('"').next()).collect()
+}
+
+#[tokio::test]
+async fn every_door_is_open_to_whom_it_should_be_and_to_nobody_else() {
+    let ground = ground().await;
+    let site = &ground.site;
+    let doors = doors::all(&ground);
+    let known: BTreeSet<_> = doors.iter().map(|it| it.0.clone()).collect();
+    let missing: Vec<_> = names(site).await.difference(&known).cloned().collect();
+    assert!(missing.is_empty(), "doors without a row: {missing:?}");
+    let has_row = |path: &&str| known.iter().any(|it| it.split(' ').nth(1) == Some(path));
+    let missing: Vec<_> = paths().into_iter().filter(|it| !has_row(it)).collect();
+    assert!(missing.is_empty(), "routes without a row: {missing:?}");
+
+    let rows = doors.iter().map(|it| (it.0.clone(), Vec::new())).collect();
+    let mut table = Table { heads: Vec::new(), rows };
+    table.fill(site, &doors, &askers(site).await).await;
+    let suspend = format!(
+        "mutation {{ suspendTenant(tenantId: \"{}\", reason: REQUESTED) {{
+            userErrors {{ code }} }} }}",
+        site.a.tenant
+    );
+    site.mutate(&site.operator, &suspend, json!({})).await;
+    while site.commands.check_active(site.a.tenant).is_ok() {
+        tokio::task::yield_now().await;
+    }
+    table.fill(site, &doors, &[("suspended", site.a.clone())]).await;
+
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/tests/matrix/expected.txt");
+    let text = table.text();
+    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        fs::write(&file, &text).unwrap();
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    for (found, expected) in text.lines().zip(expected.lines()) {
+        assert_eq!(found, expected, "as it is: {text}");
+    }
+    assert_eq!(text.lines().count(), expected.lines().count(), "as it is: {text}");
+    let opened = |it: &&(String, Vec<String>)| it.1.iter().any(|it| it == "+");
+    let open = table.rows.iter().filter(opened).count();
+    assert!(open * 100 >= table.rows.len() * 95, "{open} of {} doors open", table.rows.len());
+}
