@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Arrows that only the tests within a crate have: doors are tried with the real HTTP client, and
 /// whoever breaks services starts them as `cargo xtask` does.
 const TEST_ARROWS: &[(&str, &str)] =
-    &[("event-log", "xtask"), ("query-api", "outbound"), ("tests", "xtask")];
+    &[("event-log", "xtask"), ("query-api", "outbound"), ("tests", "xtask"), ("vault", "xtask")];
 
 /// Everything that is shipped.
 const OURS: &[&str] = &[

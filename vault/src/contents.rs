@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::port::{VaultError, failed};
-use crate::postgres::PostgresVault;
+use crate::postgres::{PostgresVault, in_copy_time};
 use crate::sqlite::SqliteVault;
 
 /// One thing that is stored. The order of the variants is the order in which they are told.
@@ -110,7 +110,7 @@ fn blobs(found: Vec<BlobColumns>) -> Vec<Row> {
 
 /// The same on both databases: their statements are, and only the types of the client differ.
 macro_rules! contents {
-    ($vault:ty, $blobs:ident) => {
+    ($vault:ty, $blobs:ident, $in_time:path) => {
         impl $vault {
             async fn keys_after(
                 &self,
@@ -183,37 +183,40 @@ macro_rules! contents {
         #[async_trait]
         impl Contents for $vault {
             async fn rows_after(&self, last: Option<&Row>) -> Result<Vec<Row>, VaultError> {
-                let found = match last {
-                    None => self.keys_after(None).await,
-                    Some(Row::Key { tenant, purpose, id, .. }) => {
-                        self.keys_after(Some((*tenant, purpose, *id))).await
+                let found = $in_time(async {
+                    match last {
+                        None => self.keys_after(None).await,
+                        Some(Row::Key { tenant, purpose, id, .. }) => {
+                            self.keys_after(Some((*tenant, purpose, *id))).await
+                        }
+                        Some(Row::Cursor { tenant, name, .. }) => {
+                            self.cursors_after(*tenant, name).await
+                        }
+                        Some(Row::Blob { tenant, hash, length, .. }) => {
+                            self.blobs_after(*tenant, hash, *length).await
+                        }
                     }
-                    Some(Row::Cursor { tenant, name, .. }) => {
-                        self.cursors_after(*tenant, name).await
-                    }
-                    Some(Row::Blob { tenant, hash, length, .. }) => {
-                        self.blobs_after(*tenant, hash, *length).await
-                    }
-                };
-                found.map_err(failed("copying what it holds"))
+                });
+                found.await.map_err(failed("copying what it holds"))
             }
 
             async fn is_new(&self) -> Result<bool, VaultError> {
-                let query = sqlx::query_scalar("select count(*) from keys");
-                let keys: i64 =
-                    query.fetch_one(&self.pool).await.map_err(failed("counting its keys"))?;
-                Ok(keys == 0)
+                let query = sqlx::query_scalar("select 1 from keys limit 1");
+                let found = $in_time(query.fetch_optional(&self.pool)).await;
+                let found: Option<i32> = found.map_err(failed("looking for keys in it"))?;
+                Ok(found.is_none())
             }
 
             async fn take_back(&self, rows: &[Row]) -> Result<(), VaultError> {
-                self.store(rows).await.map_err(failed("taking back what a backup holds"))
+                let stored = $in_time(self.store(rows)).await;
+                stored.map_err(failed("taking back what a backup holds"))
             }
         }
     };
 }
 
-contents!(SqliteVault, blobs);
-contents!(PostgresVault, pool);
+contents!(SqliteVault, blobs, std::convert::identity);
+contents!(PostgresVault, pool, in_copy_time);
 
 #[cfg(test)]
 mod tests;

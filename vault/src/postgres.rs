@@ -5,6 +5,7 @@
 //! each other. Readers of read models have no rights here.
 
 mod blobs;
+mod call;
 mod cursors;
 mod keys;
 
@@ -14,9 +15,13 @@ use std::time::Duration;
 
 use domain::id::TenantId;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Postgres, Transaction};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, Postgres, Transaction};
 
 use crate::port::{VaultError, failed};
+
+pub use call::ANSWER_TIME_MAX;
+pub(crate) use call::in_copy_time;
+use call::{TABLE_TIME_MAX, in_time};
 
 /// How the tables came to be, in order. Never edited: what is new is appended.
 const MIGRATIONS: [&str; 6] = [
@@ -63,8 +68,17 @@ const SCHEMA: &str = "callboard_vault";
 /// The oldest server that the tests run on: PostgreSQL 15.
 const VERSION_MIN: u32 = 15;
 
-/// How long a call waits for a connection. In seconds: 10.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the server lets a statement of ours wait for whoever holds what it needs. In seconds: 8,
+/// less than its client waits, so that who waits is told why.
+const LOCK_TIME_MAX: Duration = Duration::from_secs(8);
+
+/// What is set on the vault's connections beside [`SESSION_LIMITS`]: by then the client has given up
+/// what it asked, and if it is gone or paused nobody is to wait for it.
+const CALL_LIMITS: [(&str, Duration); 3] = [
+    ("idle_in_transaction_session_timeout", ANSWER_TIME_MAX),
+    ("lock_timeout", LOCK_TIME_MAX),
+    ("statement_timeout", call::COPY_TIME_MAX),
+];
 
 /// Settings of every connection of this installation: how long the server goes on holding locks for
 /// one that says nothing any more, since it is cut off, or its process paused. A minute, as on a busy
@@ -89,11 +103,15 @@ pub fn is_away(error: &sqlx::Error) -> bool {
         // By the class of the code: connections, resources, and what operators do.
         sqlx::Error::Database(error) if error.try_downcast_ref::<PgDatabaseError>().is_some() => {
             let code = error.code().unwrap_or_default();
-            ["08", "53", "57"].iter().any(|it| code.starts_with(it))
+            ["08", "53", "57"].iter().any(|it| code.starts_with(it)) || HELD.contains(&&*code)
         }
         _ => false,
     }
 }
+
+/// What the server says where somebody else holds what is needed, and where it has ended a connection
+/// that held something for too long.
+const HELD: [&str; 2] = ["55P03", "25P03"];
 
 /// What of a tenant waits for each other, as a lock of the database names it.
 #[derive(Clone, Copy, Debug)]
@@ -130,47 +148,76 @@ impl PostgresVault {
     pub async fn open(url: &str, connections_max: u32) -> Result<Self, VaultError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(failed("reading the address of its database"))?;
-        let options = options.application_name("callboard").options(SESSION_LIMITS);
-        let mut first = options.connect().await.map_err(failed("connecting to its database"))?;
-        let version = first.server_version_num().unwrap_or(0) / 10_000;
-        if version < VERSION_MIN {
-            return Err(failed("connecting to its database")(TooOld(version)));
-        }
-        let doing =
-            "making its schema, for which its user needs the right to create in the database";
-        make_schema(&mut first).await.map_err(failed(doing))?;
+        let limits = CALL_LIMITS.map(|(name, at_most)| (name, format!("{}s", at_most.as_secs())));
+        let options = options.application_name("callboard").options(SESSION_LIMITS).options(limits);
+        let opening = in_time(ANSWER_TIME_MAX, check(&options));
+        opening.await.map_err(failed("connecting to its database"))??;
         let pool = PgPoolOptions::new()
             .max_connections(connections_max)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.options([("search_path", SCHEMA)]))
-            .await
-            .map_err(failed("connecting to its database"))?;
-        migrate(&pool).await.map_err(failed("bringing its tables up to date"))?;
-        Ok(Self { pool })
+            // Each call has a bound of its own, which says what is away.
+            .acquire_timeout(call::COPY_TIME_MAX)
+            .connect_lazy_with(options.options([("search_path", SCHEMA)]));
+        let vault = Self { pool };
+        let migrated = vault.call_for(TABLE_TIME_MAX, migrate).await;
+        migrated.map_err(failed("bringing its tables up to date"))?;
+        Ok(vault)
     }
 
     /// Closes every connection, after running statements have ended.
     pub async fn close(&self) {
         self.pool.close().await;
     }
-
-    /// A transaction that waits for whoever else changes the same of `tenant`.
-    async fn in_turn(
-        &self,
-        turn: Turn,
-        tenant: TenantId,
-    ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("select pg_advisory_xact_lock(hashtextextended($1::text, $2))")
-            .bind(tenant.0)
-            .bind(turn as i64)
-            .execute(&mut *transaction)
-            .await?;
-        Ok(transaction)
-    }
 }
 
-async fn make_schema(connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
+/// Connects, and makes the schema on a server that is new enough.
+async fn check(options: &PgConnectOptions) -> Result<Result<(), VaultError>, sqlx::Error> {
+    let mut first = options.connect().await?;
+    let version = first.server_version_num().unwrap_or(0) / 10_000;
+    if version < VERSION_MIN {
+        return Ok(Err(failed("connecting to its database")(TooOld(version))));
+    }
+    let doing = "making its schema, for which its user needs the right to create in the database";
+    Ok(make_schema(&mut first).await.map_err(failed(doing)))
+}
+
+/// A transaction that waits for whoever else changes the same of `tenant`.
+async fn in_turn(
+    connection: &mut PgConnection,
+    turn: Turn,
+    tenant: TenantId,
+) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended($1::text, $2))")
+        .bind(tenant.0)
+        .bind(turn as i64)
+        .execute(&mut *transaction)
+        .await?;
+    Ok(transaction)
+}
+
+/// Sets how long the server works on a statement, until the end of the transaction or for good.
+async fn allow(
+    connection: &mut PgConnection,
+    time_max: Duration,
+    scope: Scope,
+) -> Result<(), sqlx::Error> {
+    let is_local = scope == Scope::Transaction;
+    sqlx::query("select set_config('statement_timeout', $1, $2)")
+        .bind(format!("{}s", time_max.as_secs()))
+        .bind(is_local)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// For how long something is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    Connection,
+    Transaction,
+}
+
+async fn make_schema(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let there = sqlx::query("select 1 from pg_namespace where nspname = $1").bind(SCHEMA);
     if there.fetch_optional(&mut *connection).await?.is_some() {
         return Ok(());
@@ -181,8 +228,9 @@ async fn make_schema(connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Er
     Ok(())
 }
 
-async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+async fn migrate(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    allow(&mut transaction, TABLE_TIME_MAX, Scope::Transaction).await?;
     for text in [
         "select pg_advisory_xact_lock(hashtextextended('callboard_vault', 0))",
         "create table if not exists migrations (number bigint primary key)",

@@ -10,12 +10,12 @@ use crate::statements;
 #[async_trait]
 impl Cursors for PostgresVault {
     async fn get(&self, name: &CursorName) -> Result<Option<String>, VaultError> {
-        sqlx::query_scalar(statements::CURSOR)
-            .bind(name.tenant.0)
-            .bind(&name.name)
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed("reading a cursor"))
+        let read = self.call(async |connection| {
+            let cursor =
+                sqlx::query_scalar(statements::CURSOR).bind(name.tenant.0).bind(&name.name);
+            cursor.fetch_optional(connection).await
+        });
+        read.await.map_err(failed("reading a cursor"))
     }
 
     async fn advance(
@@ -33,19 +33,17 @@ impl Cursors for PostgresVault {
             None => statement,
             Some(expected) => statement.bind(expected),
         };
-        let moved = statement.execute(&self.pool).await.map_err(failed("moving a cursor"))?;
-        if moved.rows_affected() == 1 {
+        let moved = self.call(async |connection| statement.execute(connection).await).await;
+        if moved.map_err(failed("moving a cursor"))?.rows_affected() == 1 {
             return Ok(Moved::Here);
         }
         Ok(Moved::Elsewhere(Cursors::get(self, name).await?))
     }
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        sqlx::query(statements::REMOVE_CURSORS)
-            .bind(tenant.0)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("removing a tenant's cursors"))?;
+        let removal = sqlx::query(statements::REMOVE_CURSORS).bind(tenant.0);
+        let removed = self.call(async |connection| removal.execute(connection).await).await;
+        removed.map_err(failed("removing a tenant's cursors"))?;
         Ok(())
     }
 }

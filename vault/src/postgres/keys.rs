@@ -5,29 +5,27 @@
 
 use async_trait::async_trait;
 use domain::id::{SubjectId, TenantId};
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::{PostgresVault, Turn};
+use super::call::{COPY_TIME_MAX, TABLE_TIME_MAX};
+use super::{PostgresVault, Scope, Turn, allow, in_turn};
 use crate::port::{KeyName, Keys, Slot, VaultError, Wrapped, failed};
 use crate::slots::{self, Rows};
 
 #[async_trait]
 impl Keys for PostgresVault {
     async fn get(&self, names: &[KeyName]) -> Result<Vec<Option<Slot>>, VaultError> {
-        let failed = failed("reading keys");
-        let mut connection = match self.pool.acquire().await {
-            Ok(connection) => connection,
-            Err(error) => return Err(failed(error)),
-        };
-        select(&mut connection, names).await.map_err(failed)
+        let read = self.call(async |connection| select(connection, names).await);
+        read.await.map_err(failed("reading keys"))
     }
 
     async fn get_or_create(
         &self,
         candidates: &[(KeyName, Wrapped)],
     ) -> Result<Vec<Slot>, VaultError> {
-        self.try_create(candidates).await.map_err(failed("creating keys"))
+        let created = self.call(async |connection| create(connection, candidates).await);
+        created.await.map_err(failed("creating keys"))
     }
 
     async fn destroy_subject(
@@ -46,67 +44,75 @@ impl Keys for PostgresVault {
 }
 
 impl PostgresVault {
-    async fn try_create(
-        &self,
-        candidates: &[(KeyName, Wrapped)],
-    ) -> Result<Vec<Slot>, sqlx::Error> {
-        let names: Vec<_> = candidates.iter().map(|it| it.0).collect();
-        let mut transaction = self.pool.begin().await?;
-        // In an order, so that no two wait for each other.
-        let mut tenants: Vec<Uuid> = names.iter().map(|it| it.parts().0).collect();
-        tenants.sort_unstable();
-        tenants.dedup();
-        for tenant in tenants {
-            sqlx::query("select pg_advisory_xact_lock_shared(hashtextextended($1::text, $2))")
-                .bind(tenant)
-                .bind(Turn::Keys as i64)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        let before = select(&mut transaction, &names).await?;
-        let missing = candidates.iter().zip(&before).filter(|it| it.1.is_none());
-        let mut missing: Vec<_> = missing.map(|it| it.0).collect();
-        // Stable: of two candidates for one name the first is stored.
-        missing.sort_by_key(|it| it.0);
-        let mut wrapped: Vec<&[u8]> = Vec::with_capacity(missing.len());
-        wrapped.extend(missing.iter().map(|it| it.1.0.as_slice()));
-        let (tenants, purposes, ids) = columns(missing.iter().map(|it| it.0));
-        sqlx::query("insert into keys select * from unnest($1, $2, $3, $4) on conflict do nothing")
-            .bind(tenants)
-            .bind(purposes)
-            .bind(ids)
-            .bind(wrapped)
-            .execute(&mut *transaction)
-            .await?;
-        let after = select(&mut transaction, &names).await?;
-        transaction.commit().await?;
-        after.into_iter().collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
-    }
-
     async fn try_destroy(&self, name: KeyName) -> Result<(), sqlx::Error> {
-        let (tenant, purpose, id) = name.parts();
-        let mut transaction = self.in_turn(Turn::Keys, TenantId(tenant)).await?;
-        sqlx::query(
-            "insert into keys values ($1, $2, $3, null)
-             on conflict (tenant, purpose, id) do update set wrapped = null",
-        )
-        .bind(tenant)
-        .bind(purpose)
-        .bind(id)
-        .execute(&mut *transaction)
-        .await?;
-        if let KeyName::Tenant(_) = name {
-            sqlx::query("delete from keys where tenant = $1 and purpose = 'subject'")
-                .bind(tenant)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
+        self.call(async |connection| destroy(connection, name).await).await?;
         // Older versions of rows go; their bytes stay until the space is used again, and in what
         // the server archives. Like a copy in a backup they are of no use without the root key.
-        sqlx::query("vacuum keys").execute(&self.pool).await?;
-        Ok(())
+        self.call_for(TABLE_TIME_MAX, async |connection| {
+            allow(connection, TABLE_TIME_MAX, Scope::Connection).await?;
+            sqlx::query("vacuum keys").execute(&mut *connection).await?;
+            allow(connection, COPY_TIME_MAX, Scope::Connection).await
+        })
+        .await
     }
+}
+
+async fn create(
+    connection: &mut PgConnection,
+    candidates: &[(KeyName, Wrapped)],
+) -> Result<Vec<Slot>, sqlx::Error> {
+    let names: Vec<_> = candidates.iter().map(|it| it.0).collect();
+    let mut transaction = connection.begin().await?;
+    // In an order, so that no two wait for each other.
+    let mut tenants: Vec<Uuid> = names.iter().map(|it| it.parts().0).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    for tenant in tenants {
+        sqlx::query("select pg_advisory_xact_lock_shared(hashtextextended($1::text, $2))")
+            .bind(tenant)
+            .bind(Turn::Keys as i64)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let before = select(&mut transaction, &names).await?;
+    let missing = candidates.iter().zip(&before).filter(|it| it.1.is_none());
+    let mut missing: Vec<_> = missing.map(|it| it.0).collect();
+    // Stable: of two candidates for one name the first is stored.
+    missing.sort_by_key(|it| it.0);
+    let mut wrapped: Vec<&[u8]> = Vec::with_capacity(missing.len());
+    wrapped.extend(missing.iter().map(|it| it.1.0.as_slice()));
+    let (tenants, purposes, ids) = columns(missing.iter().map(|it| it.0));
+    sqlx::query("insert into keys select * from unnest($1, $2, $3, $4) on conflict do nothing")
+        .bind(tenants)
+        .bind(purposes)
+        .bind(ids)
+        .bind(wrapped)
+        .execute(&mut *transaction)
+        .await?;
+    let after = select(&mut transaction, &names).await?;
+    transaction.commit().await?;
+    after.into_iter().collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+}
+
+async fn destroy(connection: &mut PgConnection, name: KeyName) -> Result<(), sqlx::Error> {
+    let (tenant, purpose, id) = name.parts();
+    let mut transaction = in_turn(connection, Turn::Keys, TenantId(tenant)).await?;
+    sqlx::query(
+        "insert into keys values ($1, $2, $3, null)
+         on conflict (tenant, purpose, id) do update set wrapped = null",
+    )
+    .bind(tenant)
+    .bind(purpose)
+    .bind(id)
+    .execute(&mut *transaction)
+    .await?;
+    if let KeyName::Tenant(_) = name {
+        sqlx::query("delete from keys where tenant = $1 and purpose = 'subject'")
+            .bind(tenant)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await
 }
 
 type Columns = (Vec<Uuid>, Vec<&'static str>, Vec<Uuid>);

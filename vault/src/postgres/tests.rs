@@ -15,6 +15,8 @@ async fn open(database: &TemporaryDatabase) -> PostgresVault {
 mod on_postgres {
     use super::*;
 
+    mod silent;
+
     mod contract {
         use super::*;
 
@@ -121,7 +123,9 @@ async fn readers_of_read_models_have_no_rights_here(database: &TemporaryDatabase
 async fn whoever_is_cut_off_holds_nothing_for_long(database: &TemporaryDatabase) {
     let vault = open(database).await;
     for (setting, value) in [
-        ("idle_in_transaction_session_timeout", "1min"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("lock_timeout", "8s"),
+        ("statement_timeout", "30s"),
         ("tcp_keepalives_idle", "30"),
         ("tcp_keepalives_interval", "10"),
         ("tcp_keepalives_count", "3"),
@@ -154,6 +158,8 @@ async fn a_server_that_is_away_is_told_from_one_that_refuses(database: &Temporar
         ("53300", true),
         ("57P01", true),
         ("57P03", true),
+        ("55P03", true),
+        ("25P03", true),
         ("23505", false),
         ("28P01", false),
         ("3D000", false),

@@ -3,6 +3,7 @@
 //! The server that Debian's package starts by itself is not touched. Start at [`Server`].
 
 mod binaries;
+mod paused;
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use super::process::{self, Process, last_lines, until};
 use super::{Purpose, folder, ports};
 
 pub use binaries::Binaries;
+pub use paused::Paused;
 
 /// The user that may do everything.
 const SUPERUSER: &str = "callboard_test";
@@ -155,6 +157,16 @@ impl Server {
     /// If it does not end; then it is killed.
     pub fn stop(&self) -> Result<()> {
         self.process().take().map_or(Ok(()), |it| it.stop(Signal::INT))
+    }
+
+    /// Stops it where it is (`SIGSTOP`) until the answer is dropped: its connections stay open, new
+    /// ones are taken, and nothing is answered.
+    ///
+    /// # Errors
+    ///
+    /// If it is down.
+    pub fn pause(&self) -> Result<Paused> {
+        Paused::stop(self.process_id().context("it is down")?)
     }
 
     /// Starts it if it is down, and waits until it serves.
