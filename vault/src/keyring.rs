@@ -17,6 +17,7 @@ use crate::blob_store::BlobStore;
 use crate::cache::{Began, Cache};
 use crate::cipher::{Cipher, KEY_BYTES, Secret, derive, random_secret};
 use crate::issuer::Issuer;
+use crate::maker::Maker;
 use crate::opaque::{NotOurs, Tokens};
 use crate::port::{Blobs, InstallationKey, KeyName, Keys, Slot, VaultError};
 use crate::root::Root;
@@ -70,6 +71,7 @@ impl fmt::Debug for Keyring {
 
 struct Inner {
     keys: Arc<dyn Keys>,
+    maker: Maker,
     blobs: BlobStore,
     root: Root,
     tokens: Tokens,
@@ -115,6 +117,7 @@ impl Keyring {
             issuer,
             tenants: Cache::new(TENANTS_MAX),
             subjects: Cache::new(SUBJECTS_MAX),
+            maker: Maker::new(keys.clone()),
             keys,
             blobs,
             root,
@@ -146,7 +149,7 @@ impl Keyring {
         let name = KeyName::Tenant(tenant);
         let slot = match self.0.keys.get(&[name]).await?.pop().flatten() {
             Some(slot) => slot,
-            None => self.create(&[name]).await?.remove(0),
+            None => self.create(tenant, &[name]).await?.remove(0),
         };
         let Slot::Held(wrapped) = slot else { return Err(KeyringError::TenantErased(tenant)) };
         let key = self.0.root.unwrap(name, &wrapped).as_deref().and_then(|it| secret(it));
@@ -155,8 +158,9 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// The keys of these subjects, those that are missing made in one transaction. Once this
-    /// is `Ok` they are durable, so what they seal may be appended.
+    /// The keys of these subjects, those that are missing made in one transaction, which whoever
+    /// needs keys at the same time shares. Once this is `Ok` they are durable, so what they seal may
+    /// be appended.
     ///
     /// # Errors
     ///
@@ -181,7 +185,7 @@ impl Keyring {
             }
         }
         if !fresh.is_empty() {
-            let slots = self.create(&fresh).await?;
+            let slots = self.create(tenant, &fresh).await?;
             known.extend(fresh.into_iter().zip(slots));
         }
         self.remember(began, known, &mut found)?;
@@ -332,11 +336,11 @@ impl Keyring {
         Ok(())
     }
 
-    /// Makes keys for these names, unless somebody else does at this moment.
-    async fn create(&self, names: &[KeyName]) -> Result<Vec<Slot>, VaultError> {
+    /// Makes keys of `tenant` for these names, unless somebody else does at this moment.
+    async fn create(&self, tenant: TenantId, names: &[KeyName]) -> Result<Vec<Slot>, VaultError> {
         let fresh = |name: &KeyName| self.0.root.wrap(*name, random_secret().as_slice());
         let candidates: Vec<_> = names.iter().map(|it| (*it, fresh(it))).collect();
-        self.0.keys.get_or_create(&candidates).await
+        self.0.maker.make(tenant, candidates).await
     }
 }
 

@@ -28,6 +28,7 @@ mod cache;
 mod cipher;
 #[cfg(test)]
 mod conformance;
+mod maker;
 mod slots;
 mod statements;
 

@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -21,6 +21,7 @@ use crate::port::{
 pub struct MemoryVault {
     contents: Mutex<Contents>,
     is_away: AtomicBool,
+    makings: AtomicUsize,
     /// Who waits for it while it says nothing.
     silent: Mutex<Option<Vec<Waker>>>,
 }
@@ -49,6 +50,12 @@ impl MemoryVault {
     pub fn come_back(&self) {
         self.is_away.store(false, Ordering::Release);
         self.waiting().take().into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// How often keys were made, of however many names at a time.
+    #[must_use]
+    pub fn makings(&self) -> usize {
+        self.makings.load(Ordering::Acquire)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<Vec<Waker>>> {
@@ -93,6 +100,7 @@ impl Keys for MemoryVault {
         candidates: &[(KeyName, Wrapped)],
     ) -> Result<Vec<Slot>, VaultError> {
         let mut contents = self.lock().await?;
+        self.makings.fetch_add(1, Ordering::AcqRel);
         let slots = candidates.iter().map(|(name, candidate)| {
             contents.slot(*name).unwrap_or_else(|| {
                 let slot = Slot::Held(candidate.clone());

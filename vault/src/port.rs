@@ -4,6 +4,8 @@
 //! Adapters store bytes that are already wrapped or sealed; none ever sees a secret. Every
 //! method that changes something is durable once it returns `Ok`, and repeating it is harmless.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use domain::blob::BlobName;
@@ -11,30 +13,46 @@ use domain::id::{SubjectId, TenantId};
 use uuid::Uuid;
 
 /// A fault of the vault's storage. Somebody must look; the caller may ask again later.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("the vault failed while {doing}")]
 pub struct VaultError {
     /// What was being done, in words.
     pub doing: &'static str,
     /// The cause.
     #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
+    pub source: Arc<dyn std::error::Error + Send + Sync>,
 }
 
 impl VaultError {
     /// Whether the storage is away, so that the same may succeed once it is back.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        self.source.downcast_ref().is_some_and(crate::postgres::is_away)
+        self.source.is::<Busy>() || self.source.downcast_ref().is_some_and(crate::postgres::is_away)
+    }
+
+    /// Whether keys cannot be made since others of the tenant are being destroyed just now.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.source.is::<Held>()
     }
 }
+
+/// More is asked for than may wait.
+#[derive(Debug, thiserror::Error)]
+#[error("too many keys of the tenant are waited for")]
+pub(crate) struct Busy;
+
+/// Keys of the tenant are being destroyed.
+#[derive(Debug, thiserror::Error)]
+#[error("keys of the tenant are being destroyed")]
+pub(crate) struct Held;
 
 /// Names what was being done when the storage failed.
 pub(crate) fn failed<E>(doing: &'static str) -> impl FnOnce(E) -> VaultError
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    move |source| VaultError { doing, source: Box::new(source) }
+    move |source| VaultError { doing, source: Arc::new(source) }
 }
 
 /// What a key is for, and whose.
@@ -109,7 +127,9 @@ pub trait Keys: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`VaultError`] if the storage fails; then none of the candidates was stored.
+    /// [`VaultError`] if the storage fails; then none of the candidates was stored. So it is where
+    /// keys of one of the tenants are being destroyed just now ([`VaultError::is_held`]): then ask
+    /// again, and for others without them.
     async fn get_or_create(
         &self,
         candidates: &[(KeyName, Wrapped)],

@@ -1,6 +1,7 @@
 //! What callers are told of failures: that something is away, and nothing of what it said.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::response::IntoResponse;
 use commands::{Away, CommandError};
@@ -25,7 +26,7 @@ fn failures() -> Vec<ApiError> {
     let model = Model::Catalog;
     let storage = || LogError::Storage { doing: SAID.to_owned(), source: said() };
     let damaged = LogError::Damaged { place: SAID.to_owned(), reason: SAID.to_owned() };
-    let vault = VaultError { doing: "reading a key", source: said().into() };
+    let vault = VaultError { doing: "reading a key", source: Arc::new(said()) };
     vec![
         ApiError::Read(ReadError::Unavailable { model, source: said().into() }),
         ApiError::Read(ReadError::Fault { model, source: said().into() }),

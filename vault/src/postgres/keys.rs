@@ -1,7 +1,7 @@
 //! Keys: one row each; a destroyed one keeps its row without the key, so that it stays so.
 //!
-//! Whoever destroys a tenant's keys waits for those who make some, and they for it: so none is
-//! made behind its back.
+//! Whoever destroys a tenant's keys waits for those who make some, and they are turned away
+//! meanwhile: so none is made behind its back.
 
 use async_trait::async_trait;
 use domain::id::{SubjectId, TenantId};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::call::{COPY_TIME_MAX, TABLE_TIME_MAX};
 use super::{PostgresVault, Scope, Turn, allow, in_turn};
-use crate::port::{KeyName, Keys, Slot, VaultError, Wrapped, failed};
+use crate::port::{Held, KeyName, Keys, Slot, VaultError, Wrapped, failed};
 use crate::slots::{self, Rows};
 
 #[async_trait]
@@ -25,7 +25,8 @@ impl Keys for PostgresVault {
         candidates: &[(KeyName, Wrapped)],
     ) -> Result<Vec<Slot>, VaultError> {
         let created = self.call(async |connection| create(connection, candidates).await);
-        created.await.map_err(failed("creating keys"))
+        let created = created.await.map_err(failed("creating keys"))?;
+        created.ok_or_else(|| failed("creating keys")(Held))
     }
 
     async fn destroy_subject(
@@ -57,22 +58,23 @@ impl PostgresVault {
     }
 }
 
+/// Creates keys; none if keys of one of the tenants are being destroyed.
 async fn create(
     connection: &mut PgConnection,
     candidates: &[(KeyName, Wrapped)],
-) -> Result<Vec<Slot>, sqlx::Error> {
+) -> Result<Option<Vec<Slot>>, sqlx::Error> {
     let names: Vec<_> = candidates.iter().map(|it| it.0).collect();
     let mut transaction = connection.begin().await?;
-    // In an order, so that no two wait for each other.
     let mut tenants: Vec<Uuid> = names.iter().map(|it| it.parts().0).collect();
     tenants.sort_unstable();
     tenants.dedup();
-    for tenant in tenants {
-        sqlx::query("select pg_advisory_xact_lock_shared(hashtextextended($1::text, $2))")
-            .bind(tenant)
-            .bind(Turn::Keys as i64)
-            .execute(&mut *transaction)
-            .await?;
+    // Nobody waits here, with a connection, for those who may wait for others.
+    let text = "select bool_and(pg_try_advisory_xact_lock_shared(hashtextextended(id::text, $2)))
+        from unnest($1) as asked (id)";
+    let are_free = sqlx::query_scalar(text).bind(tenants).bind(Turn::Keys as i64);
+    let are_free: Option<bool> = are_free.fetch_one(&mut *transaction).await?;
+    if are_free == Some(false) {
+        return Ok(None);
     }
     let before = select(&mut transaction, &names).await?;
     let missing = candidates.iter().zip(&before).filter(|it| it.1.is_none());
@@ -91,7 +93,8 @@ async fn create(
         .await?;
     let after = select(&mut transaction, &names).await?;
     transaction.commit().await?;
-    after.into_iter().collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+    let slots = after.into_iter().collect::<Option<_>>();
+    slots.ok_or(sqlx::Error::RowNotFound).map(Some)
 }
 
 async fn destroy(connection: &mut PgConnection, name: KeyName) -> Result<(), sqlx::Error> {

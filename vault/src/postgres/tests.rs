@@ -1,12 +1,14 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::id::SubjectId;
 use uuid::Uuid;
 
 use super::{PostgresVault, is_away};
 use crate::conformance::{ACME, GLOBEX};
-use crate::port::{CursorName, Cursors, KeyName, Keys, Slot, Wrapped};
+use crate::port::{CursorName, Cursors, KeyName, Keys, Slot, VaultError, Wrapped};
 use crate::temporary::TemporaryDatabase;
+use crate::{Keyring, Root};
 
 async fn open(database: &TemporaryDatabase) -> PostgresVault {
     PostgresVault::open(database.url(), 4).await.unwrap()
@@ -44,6 +46,7 @@ mod on_postgres {
         everything_is_there_after_reopening
         two_processes_creating_the_same_keys_agree
         who_makes_keys_and_who_destroys_the_tenant_do_not_pass_each_other
+        who_destroys_keys_keeps_only_its_own_tenant_waiting
         readers_of_read_models_have_no_rights_here
         what_cannot_be_opened_is_named
         whoever_is_cut_off_holds_nothing_for_long
@@ -99,12 +102,47 @@ async fn who_makes_keys_and_who_destroys_the_tenant_do_not_pass_each_other(
         let maker = vault.clone();
         let names = (0..50).map(|it| KeyName::Subject(tenant, SubjectId(Uuid::from_u128(it))));
         let candidates: Vec<_> = names.map(|it| (it, Wrapped(vec![1; 61]))).collect();
-        let making = tokio::spawn(async move { maker.get_or_create(&candidates).await.unwrap() });
+        let making = tokio::spawn(async move {
+            let mut made = maker.get_or_create(&candidates).await;
+            while made.as_ref().is_err_and(VaultError::is_held) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                made = maker.get_or_create(&candidates).await;
+            }
+            made.unwrap()
+        });
         vault.destroy_tenant(tenant).await.unwrap();
         making.await.unwrap();
         let left = "select count(*) from keys where tenant = $1 and wrapped is not null";
         let left = sqlx::query_scalar::<_, i64>(left).bind(tenant.0);
         assert_eq!(left.fetch_one(&vault.pool).await.unwrap(), 0);
+    }
+}
+
+/// Also where both ask at the same time, with fewer connections than there are who wait.
+async fn who_destroys_keys_keeps_only_its_own_tenant_waiting(database: &TemporaryDatabase) {
+    let vault = Arc::new(PostgresVault::open(database.url(), 2).await.unwrap());
+    let keyring = Keyring::open(vault.clone(), Root::from_bytes(&[1; 32].into())).await.unwrap();
+    let destroying = vault.pool.begin().await.unwrap();
+    let mut destroying = destroying;
+    let lock = "select pg_advisory_xact_lock(hashtextextended($1::text, $2))";
+    let lock = sqlx::query(lock).bind(ACME.0).bind(super::Turn::Keys as i64);
+    lock.execute(&mut *destroying).await.unwrap();
+    let ask = |tenant, it| {
+        let keyring = keyring.clone();
+        tokio::spawn(async move {
+            let subject = SubjectId(Uuid::from_u128(it));
+            keyring.ensure_subjects(tenant, &[subject]).await.map(drop)
+        })
+    };
+    let held: Vec<_> = (0..20).map(|it| ask(ACME, it)).collect();
+    let others: Vec<_> = (20..40).map(|it| ask(GLOBEX, it)).collect();
+    for it in others {
+        it.await.unwrap().expect("nothing of this tenant is destroyed");
+    }
+    assert!(!held.iter().any(tokio::task::JoinHandle::is_finished), "it is not their turn");
+    destroying.commit().await.unwrap();
+    for it in held {
+        it.await.unwrap().unwrap();
     }
 }
 
