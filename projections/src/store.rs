@@ -43,6 +43,12 @@ pub(crate) enum StoreError {
         #[source]
         source: Option<sqlx::Error>,
     },
+    /// Another process holds what is needed to make or use tables.
+    #[error(
+        "another process holds these tables, or is making or removing some, and is paused or slow; \
+         trying again helps once it goes on, or has ended"
+    )]
+    Held(#[source] sqlx::Error),
     /// A read took longer than it may.
     #[error("the read was stopped, since it took too long")]
     OutOfTime,
@@ -63,6 +69,19 @@ impl StoreError {
     /// A stored text is not the JSON document that it should be.
     pub(crate) fn document(source: serde_json::Error) -> Self {
         Self::Value { column: 0, expected: "a document", source: Some(Box::new(source)) }
+    }
+
+    /// The same, said as what it is if it is that a lock was not to be had in time.
+    pub(crate) fn or_held(self) -> Self {
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        match self {
+            Self::Database(sqlx::Error::Database(error))
+                if error.code().is_some_and(|it| it == LOCK_NOT_AVAILABLE) =>
+            {
+                Self::Held(sqlx::Error::Database(error))
+            }
+            other => other,
+        }
     }
 
     /// Whether the statement was interrupted.

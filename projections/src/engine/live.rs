@@ -20,10 +20,13 @@ impl Live {
             generation BIGINT NOT NULL,
             PRIMARY KEY (model, schema_version)
         )";
-        let mut transaction = store::begin(&mut connection).await?;
-        store::take_turns(&mut transaction).await?;
-        store::define(&mut transaction, table).await?;
-        transaction.commit().await?;
+        // Whoever finds it waits for nobody who makes tables.
+        if !store::has_table(&mut connection, "live").await? {
+            let mut transaction = store::begin(&mut connection).await?;
+            store::take_turns(&mut transaction).await?;
+            store::define(&mut transaction, table).await?;
+            transaction.commit().await?;
+        }
         Ok(Self(Mutex::new(connection)))
     }
 

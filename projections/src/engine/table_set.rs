@@ -2,7 +2,7 @@
 
 mod settling;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -170,7 +170,11 @@ impl TableSet {
         let tables = database.place(set_name(model, generation));
         let mut writer = tables.connect(Access::Write).await?;
         create_tables(&mut writer, model).await?;
-        for partition in 0..log.partitions() {
+        // Only what is missing: to find out whether that is so, an insertion would wait for whoever
+        // is moving a checkpoint just now, who may be paused.
+        let there = Sql::new("SELECT partition FROM checkpoints").fetch(&mut writer).await?;
+        let there = there.iter().map(|it| it.number(0)).collect::<Result<BTreeSet<u32>, _>>()?;
+        for partition in (0..log.partitions()).filter(|it| !there.contains(it)) {
             let mut sql = Sql::new(
                 "INSERT INTO checkpoints (partition, incarnation, position, event, at, filled)
                 VALUES (",
@@ -445,6 +449,10 @@ pub(crate) fn set_name(model: Model, generation: u64) -> String {
 }
 
 async fn create_tables(connection: &mut Connection, model: Model) -> Result<(), StoreError> {
+    if are_there(connection).await? {
+        // Then nobody who makes others is waited for.
+        return Ok(());
+    }
     let mut transaction = store::begin(connection).await?;
     store::take_turns(&mut transaction).await?;
     if !store::has_table(&mut transaction, "checkpoints").await? {
@@ -457,4 +465,11 @@ async fn create_tables(connection: &mut Connection, model: Model) -> Result<(), 
         store::define(&mut transaction, addition).await?;
     }
     transaction.commit().await
+}
+
+/// Whether all tables are there: they are made together.
+async fn are_there(connection: &mut Connection) -> Result<bool, StoreError> {
+    let [table, column, _] = TAKEN_OUT;
+    Ok(store::has_table(connection, "checkpoints").await?
+        && store::has_column(connection, table, column).await?)
 }

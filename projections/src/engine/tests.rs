@@ -424,6 +424,7 @@ mod isolation;
 mod listening;
 mod losses;
 mod moods;
+mod opening;
 mod pausing;
 mod processes;
 mod refusals;

@@ -30,9 +30,11 @@ impl StoreError {
             Self::Value { expected, .. } => {
                 Meaning::Refused(format!("the tables do not hold {expected} where they should"))
             }
-            Self::Database(_) | Self::Folder(_) | Self::Unfit { .. } | Self::OutOfTime => {
-                Meaning::Passing
-            }
+            Self::Database(_)
+            | Self::Folder(_)
+            | Self::Unfit { .. }
+            | Self::Held(_)
+            | Self::OutOfTime => Meaning::Passing,
         }
     }
 }
@@ -44,6 +46,7 @@ impl StoreError {
             Self::Database(error) | Self::Unfit { source: Some(error), .. } => {
                 vault::postgres::is_away(error)
             }
+            Self::Held(_) => true,
             Self::Folder(_) | Self::Unfit { .. } | Self::OutOfTime | Self::Value { .. } => false,
         }
     }

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgArguments, PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr};
 use tokio::sync::Mutex;
 
@@ -33,7 +33,14 @@ const CONNECTION_CHECK_MS: u32 = 20;
 pub(crate) const HOLD_EVERY: Duration = Duration::from_secs(2);
 
 /// What stands for the making of schemas, tables and roles among advisory locks.
-const MAKING: i64 = 0x6361_6c6c_626f;
+pub(crate) const MAKING: i64 = 0x6361_6c6c_626f;
+
+/// How long whoever makes or removes tables may rest in between, before the server ends that: others
+/// that start, or want to use those tables, wait for it meanwhile. In seconds: 5.
+const REST_MAX_S: u32 = 5;
+
+/// How long to wait for whoever makes tables. In seconds: 15, longer than one may rest who does.
+const MAKING_TIME_MAX_S: u32 = 15;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,17 +100,23 @@ impl Postgres {
         }
     }
 
-    /// Makes a schema, which `session` holds already, if it is not there.
+    /// Makes a schema, which `session` holds already, if it is not there. Whoever finds it waits for
+    /// nobody, and those who make it say so at once: none of them can be paused halfway.
     async fn make(&self, schema: &str, session: &mut Session) -> Result<(), StoreError> {
-        session.begin().await?;
-        for text in [
-            format!("SELECT pg_advisory_xact_lock({MAKING})"),
-            format!("CREATE SCHEMA IF NOT EXISTS {schema}"),
-            format!("GRANT USAGE ON SCHEMA {schema} TO {}", self.reader_role),
-        ] {
-            session.execute((text, PgArguments::default())).await?;
+        let mut sql = Sql::new("SELECT 1 FROM pg_namespace WHERE nspname = ");
+        sql.bind(schema).push(" AND has_schema_privilege(").bind(&*self.reader_role);
+        sql.push(", oid, 'USAGE')");
+        if !session.fetch(sql.for_postgres()).await?.is_empty() {
+            return Ok(());
         }
-        session.commit().await
+        let role = &self.reader_role;
+        let text = format!(
+            "SET LOCAL lock_timeout = '{MAKING_TIME_MAX_S}s';
+            SELECT pg_advisory_xact_lock({MAKING});
+            CREATE SCHEMA IF NOT EXISTS {schema};
+            GRANT USAGE ON SCHEMA {schema} TO {role}"
+        );
+        session.run_at_once(text).await.map_err(StoreError::or_held)
     }
 
     pub(super) async fn exists(&self, name: &str) -> Result<bool, StoreError> {
@@ -152,7 +165,13 @@ pub(super) async fn gather_statistics(connection: &mut Connection) -> Result<(),
 }
 
 pub(super) async fn take_turns(transaction: &mut Connection) -> Result<(), StoreError> {
-    Sql::new(&format!("SELECT pg_advisory_xact_lock({MAKING})")).execute(transaction).await?;
+    for text in [
+        format!("SET LOCAL idle_in_transaction_session_timeout = '{REST_MAX_S}s'"),
+        format!("SET LOCAL lock_timeout = '{MAKING_TIME_MAX_S}s'"),
+        format!("SELECT pg_advisory_xact_lock({MAKING})"),
+    ] {
+        Sql::new(&text).execute(transaction).await.map_err(StoreError::or_held)?;
+    }
     Ok(())
 }
 

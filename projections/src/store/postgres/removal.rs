@@ -13,7 +13,7 @@ use sqlx::postgres::PgArguments;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Postgres, Session, schema};
+use super::{Postgres, REST_MAX_S, Session, schema};
 use crate::store::{Sql, StoreError};
 
 /// How often it is looked whether somebody uses a set. In milliseconds: 500.
@@ -183,22 +183,16 @@ async fn drop_within(
     }
     for text in [
         format!("SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}"),
+        format!("SET LOCAL idle_in_transaction_session_timeout = '{REST_MAX_S}s'"),
         format!("SELECT pg_advisory_xact_lock(hashtextextended('{schema}', 0))"),
         format!("DROP SCHEMA IF EXISTS {schema} CASCADE"),
     ] {
-        match session.execute((text, PgArguments::default())).await {
-            Err(error) if is_locked(&error) => return Ok(Seen::Used),
+        match session.execute((text, PgArguments::default())).await.map_err(StoreError::or_held) {
+            Err(StoreError::Held(_)) => return Ok(Seen::Used),
             done => done?,
         };
     }
     Ok(Seen::Missing)
-}
-
-/// Whether a lock was not to be had in time.
-fn is_locked(error: &StoreError) -> bool {
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
-    let StoreError::Database(sqlx::Error::Database(error)) = error else { return false };
-    error.code().is_some_and(|it| it == LOCK_NOT_AVAILABLE)
 }
 
 #[cfg(test)]

@@ -27,9 +27,9 @@ const REST_MAX: Duration = Duration::from_secs(1);
 /// How long it may take to connect. In seconds: 10.
 pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long to wait for whoever is removing the schema that is to be used. In seconds: 90, since the
-/// server ends a connection that does nothing of the kind after a minute.
-const HOLD_TIME_MAX: Duration = Duration::from_secs(90);
+/// How long to wait for whoever is removing the schema that is to be used. In seconds: 30, since the
+/// server ends one that rests in between after five, and large tables take a while to go.
+const HOLD_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The longest that a statement which writes waits for its answer, which never comes if the network
 /// was cut meanwhile. In minutes: 30, several times what it takes to sort the largest tables.
@@ -173,6 +173,15 @@ impl Session {
         Ok(self.noted(done)?.rows_affected())
     }
 
+    /// Does what these statements say, all or nothing, without waiting for us in between. Nothing
+    /// that a caller said is part of them.
+    pub(super) async fn run_at_once(&mut self, text: String) -> Result<(), StoreError> {
+        self.ready().await?;
+        let running = run(&mut self.connection, text);
+        let done = within(None, async { Ok(running.await?) }).await;
+        self.noted(done)
+    }
+
     /// Begins a transaction, and says whether it did: a read is one already.
     pub(in crate::store) async fn begin(&mut self) -> Result<bool, StoreError> {
         if self.deadline.is_some() {
@@ -257,7 +266,8 @@ async fn connect(
 ) -> Result<PgConnection, StoreError> {
     let mut connection = in_time(CONNECT_TIME_MAX, async { Ok(options.connect().await?) }).await?;
     if let Some(schema) = holds {
-        in_time(HOLD_TIME_MAX, hold(&mut connection, schema, durability)).await?;
+        let holding = hold(&mut connection, schema, durability);
+        in_time(CONNECT_TIME_MAX + HOLD_TIME_MAX, holding).await.map_err(StoreError::or_held)?;
     }
     Ok(connection)
 }
@@ -268,8 +278,11 @@ async fn hold(
     schema: &str,
     durability: Durability,
 ) -> Result<(), StoreError> {
+    let limit = format!("SET lock_timeout = {}", HOLD_TIME_MAX.as_millis());
+    run(connection, limit).await?;
     let text = "SELECT pg_advisory_lock_shared(hashtextextended($1, 0))";
     sqlx::query(text).bind(schema).execute(&mut *connection).await?;
+    run(connection, "RESET lock_timeout".to_owned()).await?;
     Ok(run(connection, synchronous_commit(durability).to_owned()).await?)
 }
 
