@@ -32,6 +32,7 @@ use crate::request::{CommandError, IdempotencyKey, Outcome, Request};
 use crate::seats::{Attendance, Seat};
 use crate::settings::Settings;
 use crate::views::Views;
+use crate::within::Within;
 use crate::{idempotency, reactions, trace};
 
 /// The partition that holds the system tenant, and with it the directory.
@@ -152,12 +153,26 @@ impl Commands {
     pub async fn submit(
         &self,
         principal: &Principal,
+        request: Request,
+    ) -> Result<Outcome, CommandError> {
+        self.submit_within(principal, request, None).await
+    }
+
+    /// The same for who may change some entities only, of which this was seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Commands::submit`]; [`CommandError::Busy`] also if an entity is not any more what was seen.
+    pub async fn submit_within(
+        &self,
+        principal: &Principal,
         mut request: Request,
+        within: Option<Within>,
     ) -> Result<Outcome, CommandError> {
         let span = trace::command(principal.tenant(), &request.operation);
         // What the command causes belongs to its span, in the trace of whoever asked.
         request.traceparent = event_log::trace::context_of(&span).or(request.traceparent);
-        let outcome = self.serve(principal, request).instrument(span.clone()).await;
+        let outcome = self.serve(principal, request, within).instrument(span.clone()).await;
         trace::end(&span, &outcome);
         outcome
     }
@@ -166,6 +181,7 @@ impl Commands {
         &self,
         principal: &Principal,
         request: Request,
+        within: Option<Within>,
     ) -> Result<Outcome, CommandError> {
         let permission = request.operation.permission();
         if principal.authorize(permission)? == Scope::None {
@@ -177,7 +193,7 @@ impl Commands {
         }
         let kinds = self.0.views.kinds(principal.tenant());
         let fingerprinter = &self.0.fingerprinter;
-        let context = Context { keyring: &self.0.keyring, fingerprinter, kinds };
+        let context = Context { keyring: &self.0.keyring, fingerprinter, kinds, within };
         let key = request.idempotency_key.clone();
         let (mut prepared, large) = prepare::prepare(&context, principal, request).await?;
         self.find_terms(owner, &mut prepared).await?;

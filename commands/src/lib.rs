@@ -32,6 +32,7 @@ mod state;
 mod timers;
 mod trace;
 mod views;
+pub mod within;
 
 pub use away::Away;
 pub use clock::{Clock, SystemClock};
@@ -41,6 +42,7 @@ pub use owner::StartError;
 pub use peers::{Cause, Peers};
 pub use request::{CommandError, EventSummary, IdempotencyKey, Mode, Outcome, Request};
 pub use settings::{Settings, Values};
+pub use within::{Sight, Within};
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ use crate::peers::{PATIENCE, Sender, alone};
 use crate::streams::Tails;
 use crate::trace;
 use crate::turns::Turns;
+use crate::within;
 
 /// The request header that names a position the answer must have seen.
 pub const POSITION_HEADER: &str = "callboard-position";
@@ -118,14 +119,20 @@ impl Context {
         principal: &Principal,
         request: Request,
     ) -> Result<Outcome, CommandError> {
+        let within = within::look(self, principal, &request.operation).await?;
         if request.mode == Mode::Preview {
-            return self.inner.commands.submit(principal, request).await;
+            return self.inner.commands.submit_within(principal, request, within).await;
         }
         let (tenant, events) = (principal.tenant(), pace::events(&request.operation));
         let entry = self.inner.pace.enter(tenant, events, &self.inner.projections).await?;
-        let outcome = self.inner.commands.submit(principal, request).await;
+        let outcome = self.inner.commands.submit_within(principal, request, within).await;
         entry.end(&outcome);
         outcome
+    }
+
+    /// How long a read waits for what it must show.
+    pub(crate) fn visibility_wait(&self) -> Duration {
+        self.inner.visibility_wait
     }
 
     #[cfg(test)]

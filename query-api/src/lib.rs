@@ -23,6 +23,7 @@ pub mod streams;
 pub mod trace;
 pub mod transport;
 mod turns;
+mod within;
 
 pub use context::Context;
 pub use doors::{Connections, Doors, Settings};

@@ -7,15 +7,16 @@ use domain::Stream;
 use domain::id::{ActorId, RoleId, TenantId};
 use domain::member::{self, Member};
 use domain::operation::ExpectedRevision;
-use domain::principal::{Beyond, Denied, Grants};
+use domain::principal::{Beyond, Denied, Grants, Permission, Scope};
 use domain::role::{self, Permit, Role, RoleRef};
 
 use super::{Decision, Refusal, rejected};
-use crate::prepare::Prepared;
+use crate::prepare::{EntityChange, Prepared};
 use crate::request::CommandError;
 #[cfg(test)]
 use crate::settings::Sabotage;
 use crate::state::Overlay;
+use crate::within::{Sight, Within};
 
 /// Fails unless the roles of whoever asks permit it now. That holds for a repetition too: what it was
 /// answered is nothing for somebody who may not ask any more.
@@ -86,6 +87,45 @@ impl Decision<'_, '_> {
         let permits = self.permits_of(RoleRef::Own(role)).iter().chain(given).collect();
         self.check_grantor(grantor, permits)?;
         self.decide::<Role>(role, command)
+    }
+
+    /// Fails unless `actor` may make these changes: of each entity that is there, the condition under
+    /// which they may must hold now. That it holds afterwards was looked at before.
+    pub(super) fn check_entities(
+        &self,
+        actor: Option<ActorId>,
+        changes: &[EntityChange],
+        within: Option<&Within>,
+    ) -> Result<(), Refusal> {
+        let permission = Permission::EntityWrite;
+        let Some(Scope::Where(held)) = actor.map(|it| self.scope(it, permission)) else {
+            return Ok(());
+        };
+        let denied = || Refusal::Caller(Denied { permission }.into());
+        let within = within.ok_or_else(denied)?;
+        if !within.condition.is_within(&held) {
+            return Err(Refusal::Stale);
+        }
+        for EntityChange { entity, reference, .. } in changes {
+            let slot = self.overlay.slot(self.tenant, &Stream::Entity(*entity));
+            let Some(slot) = slot.filter(|it| it.held.is_registered_entity()) else { continue };
+            match within.seen.get(reference) {
+                Some(Sight { revision, holds }) if *revision == slot.revision => {
+                    if !holds {
+                        return Err(denied());
+                    }
+                }
+                Some(_) | None => return Err(Refusal::Stale),
+            }
+        }
+        Ok(())
+    }
+
+    /// How far `actor` may do something.
+    fn scope(&self, actor: ActorId, permission: Permission) -> Scope {
+        let permits = self.roles_of(actor).iter().flat_map(|it| self.permits_of(*it));
+        let given = permits.filter(|it| it.permission == permission);
+        given.fold(Scope::None, |scope, it| scope.or(Scope::of(it.condition.as_ref())))
     }
 
     /// The given roles, of which the tenant's own must exist.

@@ -155,7 +155,9 @@ impl<'d, 's> Decision<'d, 's> {
                 self.active()?;
                 self.close_customer(*customer, expected)
             }
-            Ask::Entities { kinds, changes, content } => self.entities(*kinds, changes, *content),
+            Ask::Entities { kinds, changes, content, within } => {
+                self.entities(*kinds, changes, *content, grantor, within.as_ref())
+            }
             Ask::Malformed(violations) => {
                 Err(Refusal::Caller(CommandError::Invalid(violations.clone())))
             }

@@ -9,6 +9,7 @@ use domain::entity::{Command, Facts};
 use domain::id::{EntityUid, SubjectId};
 use domain::location::Location;
 use domain::operation;
+use domain::principal::Predicate;
 use domain::violation::Violation;
 use uuid::Uuid;
 use vault::TenantKeys;
@@ -27,12 +28,15 @@ pub(super) struct Changes {
     pub(super) bytes: usize,
     /// What has to be stored beside the log before anything can name it.
     pub(super) large: Vec<String>,
+    /// Whether any becomes something for which the condition does not hold.
+    pub(super) beyond: bool,
 }
 
 /// Checks and splits every descriptor.
 pub(super) fn shape(
     keys: &TenantKeys,
     kinds: KindSet,
+    condition: Option<&Predicate>,
     asked: Vec<operation::EntityChange>,
 ) -> Result<Changes, Vec<Violation>> {
     let mut shaped = Changes::default();
@@ -40,7 +44,7 @@ pub(super) fn shape(
     let mut known = HashSet::with_capacity(asked.len());
     for (place, change) in asked.into_iter().enumerate() {
         let field = || format!("changes[{place}]");
-        match shaped.add(keys, kinds, change) {
+        match shaped.add(keys, kinds, condition, change) {
             Ok(()) => {
                 let added = shaped.changes.last().expect("it was just added");
                 if !known.insert(added.entity) {
@@ -59,6 +63,7 @@ impl Changes {
         &mut self,
         keys: &TenantKeys,
         kinds: KindSet,
+        condition: Option<&Predicate>,
         change: operation::EntityChange,
     ) -> Result<(), Vec<Violation>> {
         let (reference, command, expected) = match change {
@@ -66,6 +71,7 @@ impl Changes {
                 let descriptor = Descriptor::parse(descriptor, kinds)
                     .map_err(|it| it.into_iter().map(|it| it.within("descriptor")))
                     .map_err(Iterator::collect::<Vec<_>>)?;
+                self.beyond |= condition.is_some_and(|it| !it.holds_for(&descriptor));
                 let reference = descriptor.reference().canonical();
                 let text = serde_json::to_string(descriptor.json());
                 let text = text.expect("what was parsed from JSON can be written as JSON");

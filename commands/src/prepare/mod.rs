@@ -35,6 +35,7 @@ use crate::idempotency::RequestHash;
 use crate::identities::{Fingerprint, Fingerprinter};
 use crate::request::{CommandError, Mode, Request};
 use crate::timers::Timer;
+use crate::within::Within;
 
 /// What a request weighs beside its content. In bytes: 256, for names, ids and headers.
 const OVERHEAD_BYTES: usize = 256;
@@ -107,6 +108,8 @@ pub(crate) enum Ask {
         kinds: KindSet,
         changes: Vec<EntityChange>,
         content: Content,
+        /// There if whoever asks may change some entities only.
+        within: Option<Within>,
     },
     /// A request of no acceptable shape: refused, unless it was decided before.
     Malformed(Vec<Violation>),
@@ -261,6 +264,8 @@ pub(crate) struct Context<'a> {
     pub(crate) fingerprinter: &'a Fingerprinter,
     /// The kinds the tenant's catalog accepts, as far as known here.
     pub(crate) kinds: KindSet,
+    /// There if whoever asks may change some entities only.
+    pub(crate) within: Option<Within>,
 }
 
 /// Prepares what `principal` asks, and takes apart what has to be stored beside the log before

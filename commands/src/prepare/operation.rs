@@ -5,6 +5,7 @@ use domain::Level;
 use domain::id::{CustomerId, SubjectId, TenantId};
 use domain::operation::{Operation, UsageEntry};
 use domain::personal::Personal;
+use domain::principal::{Denied, Permission};
 use domain::usage::{Candidate, Entry, Seen};
 use domain::{customer, directory, location, member, meter, plan, role, subscription, tenant};
 use vault::TenantKeys;
@@ -94,10 +95,14 @@ pub(super) fn shape(
         }
         Operation::CloseCustomer { customer } => Ask::CloseCustomer(customer).into(),
         Operation::ApplyEntities { changes } => {
-            let kinds = context.kinds;
-            let entities::Changes { changes, subjects, bytes, large } =
-                entities::shape(keys, kinds, changes).map_err(CommandError::Invalid)?;
-            let ask = Ask::Entities { kinds, changes, content: Content::Stored };
+            let (kinds, within) = (context.kinds, context.within.clone());
+            let condition = within.as_ref().map(|it| &*it.condition);
+            let entities::Changes { changes, subjects, bytes, large, beyond } =
+                entities::shape(keys, kinds, condition, changes).map_err(CommandError::Invalid)?;
+            if beyond {
+                return Err(Denied { permission: Permission::EntityWrite }.into());
+            }
+            let ask = Ask::Entities { kinds, changes, content: Content::Stored, within };
             Shaped { ask, subjects, bytes, large }
         }
         Operation::RegisterLocation { kind, target } => {

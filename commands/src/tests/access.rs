@@ -1,6 +1,7 @@
 //! Who may do what is decided by members and roles at the instant of the decision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Principal;
@@ -12,9 +13,10 @@ use event_log::Partition;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
-use super::installation::{Installation, SOON, operator, put};
+use super::installation::{self, Installation, SOON, operator, put};
 use crate::request::{CommandError, IdempotencyKey, Repetition, Request};
 use crate::settings::Sabotage;
+use crate::within::{Sight, Within};
 
 fn roles(names: &[&str]) -> BTreeSet<RoleName> {
     names.iter().map(|it| it.parse().unwrap()).collect()
@@ -257,4 +259,34 @@ async fn a_stream_ends_when_any_of_what_its_reader_may_is_taken_away_and_not_whe
     cluster.submit(&acme, give(ada.actor(), &["billing"])).await.unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(5), another).await;
     ended.expect("who may not read any more is told within five seconds");
+}
+
+#[tokio::test]
+async fn an_entity_is_changed_under_a_condition_only_as_it_was_seen() {
+    let (installation, owner) = begin(None).await;
+    let condition = Predicate::OwnedBy("group:default/platform".to_owned());
+    let write = Permit::only(Permission::EntityWrite, condition.clone());
+    installation.submit(&owner, define("platform", vec![write])).await.unwrap();
+    let ada = member(&installation, &owner, &["platform"]).await;
+    installation.submit(&owner, put("web")).await.unwrap();
+    let condition = Arc::new(condition);
+    let within = |revision, holds| {
+        let seen = HashMap::from([("component:default/web".to_owned(), Sight { revision, holds })]);
+        Some(Within { condition: condition.clone(), seen })
+    };
+    let gone = || Request::new(installation::remove("web"));
+    let asked = async |within| installation.commands.submit_within(&ada, gone(), within).await;
+    assert_eq!(code(&asked(None).await.unwrap_err()), "DENIED", "nobody has looked at it");
+    assert_eq!(code(&asked(within(1, false)).await.unwrap_err()), "DENIED");
+    installation.submit(&owner, installation::put_described("web", "another")).await.unwrap();
+    let unseen = Some(Within { condition: condition.clone(), seen: HashMap::new() });
+    let wider = Some(Within {
+        condition: Arc::new(Predicate::Kind("component".to_owned())),
+        ..within(2, true).unwrap()
+    });
+    for stale in [within(1, true), unseen, wider] {
+        let refused = asked(stale).await.unwrap_err();
+        assert!(matches!(refused, CommandError::Busy { .. }), "{refused}");
+    }
+    asked(within(2, true)).await.unwrap();
 }

@@ -51,7 +51,7 @@ impl Permission {
     /// Whether it can be given for some entities only.
     #[must_use]
     pub fn takes_condition(self) -> bool {
-        matches!(self, Self::EntityRead)
+        matches!(self, Self::EntityRead | Self::EntityWrite)
     }
 }
 

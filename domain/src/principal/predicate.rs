@@ -1,5 +1,7 @@
 //! A condition on catalog entities.
 
+mod holds;
+
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::personal_parts::refers_to_user;

@@ -81,7 +81,7 @@ fn a_built_in_role_is_not_defined_again() {
 }
 
 #[test]
-fn a_condition_fits_what_reads_entities_only() {
+fn a_condition_fits_what_reads_or_changes_entities_only() {
     let kind = || Predicate::Kind("api".to_owned());
     violates(&read_own(), &[]);
     violates(&[], &["permits: expected at least one, got none"]);
@@ -94,8 +94,8 @@ fn a_condition_fits_what_reads_entities_only() {
         &["permits[0]: `audit.read` cannot be given for some entities only"],
     );
     violates(
-        &[Permit::only(Permission::EntityWrite, kind())],
-        &["permits[0]: `entity.write` cannot be given for some entities only"],
+        &[Permit::only(Permission::LocationWrite, kind())],
+        &["permits[0]: `location.write` cannot be given for some entities only"],
     );
 }
 

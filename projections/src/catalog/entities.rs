@@ -3,6 +3,7 @@
 mod columns;
 mod facets;
 mod list;
+mod sights;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use facets::{FACET_VALUES_MAX, facets};
 pub use list::{count, list, list_columns};
 #[cfg(test)]
 pub(in crate::catalog) use list::{count_visible, list_visible};
+pub use sights::sights;
 
 /// A catalog entity as it is now.
 #[derive(Clone, Debug, PartialEq)]

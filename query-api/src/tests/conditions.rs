@@ -1,10 +1,10 @@
 //! A condition hides what does not satisfy it on every way there is to come by an entity.
 
 use outbound::Request;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::roles::{DEFINE, member};
-use super::seeded::{apply, component, put};
+use super::seeded::{APPLY, apply, component, put};
 use crate::testing::{Member, Site, on_each_kind};
 use projections::temporary::Kind;
 
@@ -94,4 +94,56 @@ async fn nobody_hears_live_of_what_does_not_satisfy_their_condition() {
     };
     assert_eq!(reference(hers.next().await.unwrap()), "component:default/web");
     assert_eq!(reference(all.next().await.unwrap()), "component:default/other");
+}
+
+/// Who has this role writes what is their team's, and sees everything.
+const WRITERS: &str = "mutation {
+    defineRole(role: \"amber-writers\", permits: [{permission: \"entity.read\"},
+        {permission: \"entity.write\", when: {all: [
+            {ownedBy: \"group:default/amber-team\"}, {kind: \"component\"}]}}]) {
+        userErrors { code message }
+    }
+}";
+
+/// What becomes of a change: its effect, or the code of the refusal.
+async fn change(site: &Site, who: &Member, change: Value) -> String {
+    let answer = site.graphql(who, APPLY, json!({ "changes": [change] })).await;
+    let applied = &answer["data"]["applyEntities"];
+    let told = [
+        &answer["errors"][0]["extensions"]["code"],
+        &applied["userErrors"][0]["code"],
+        &applied["changes"][0]["effect"],
+    ];
+    told.into_iter().find_map(Value::as_str).unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+#[tokio::test]
+async fn who_writes_under_a_condition_gains_nothing_and_gives_nothing_away() {
+    let site = Site::start().await;
+    site.mutate(&site.a, WRITERS, json!({})).await;
+    let (_, ada) = member(&site, &["amber-writers"]).await;
+    let own = |name: &str| put(&component(name, "amber"), None);
+    let other = |name: &str| put(&component(name, "birch"), None);
+    let remove =
+        |name: &str| json!({ "remove": { "reference": format!("component:default/{name}") } });
+    assert_eq!(change(&site, &site.a, other("other")).await, "CREATED");
+    let steps = [
+        ("makes what is hers", own("web"), "CREATED"),
+        ("and the same again", own("web"), "UNCHANGED"),
+        ("makes what is not hers", other("api"), "FORBIDDEN"),
+        ("gives away what is hers", other("web"), "FORBIDDEN"),
+        ("takes what is not hers", own("other"), "FORBIDDEN"),
+        ("removes what is not hers", remove("other"), "FORBIDDEN"),
+        ("removes what is hers", remove("web"), "REMOVED"),
+        ("and the same again", remove("web"), "UNCHANGED"),
+        ("makes it anew", own("web"), "CREATED"),
+    ];
+    for (step, asked, expected) in steps {
+        assert_eq!(change(&site, &ada, asked).await, expected, "she {step}");
+    }
+    // Somebody else takes it away from her: the next change is asked of what it is then.
+    assert_eq!(change(&site, &site.a, other("web")).await, "UPDATED");
+    assert_eq!(change(&site, &ada, own("web")).await, "FORBIDDEN");
+    assert_eq!(change(&site, &site.a, own("web")).await, "UPDATED");
+    assert_eq!(change(&site, &ada, remove("web")).await, "REMOVED");
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::catalog::{Descriptor, KindSet};
 use crate::violation::Violation;
 
 fn kind(text: &str) -> Predicate {
@@ -87,4 +88,48 @@ fn a_condition_has_a_form_and_names_no_person() {
     );
     let deep = any([any([any([kind("api")])])]);
     check(&deep, &["when[0][0][0]: expected conditions at most 3 deep"]);
+}
+
+#[test]
+fn a_condition_holds_for_what_is_about_to_be_written() {
+    let descriptor = serde_json::json!({
+        "apiVersion": "backstage.io/v1alpha1",
+        "kind": "Component",
+        "metadata": {
+            "name": "web",
+            "labels": { "Tier": "One", "empty": "" },
+            "annotations": { "example.com/page": "Yes" },
+            "tags": ["public"],
+        },
+        "spec": { "type": "service", "lifecycle": "production", "owner": "Payments" },
+    });
+    let descriptor = Descriptor::parse(descriptor, KindSet::Core).unwrap();
+    let annotation = |key: &str, value: Option<&str>| Predicate::Annotation {
+        key: key.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    let (owner, tag) = (owned_by("group:default/payments"), Predicate::Tag("public".to_owned()));
+    let other = owned_by("group:default/other");
+    for (condition, holds) in [
+        (kind("Component"), true),
+        (kind("API"), false),
+        (owner.clone(), true),
+        (other.clone(), false),
+        (label("tier", None), true),
+        (label("TIER", Some("one")), true),
+        (label("tier", Some("two")), false),
+        (label("page", None), false),
+        (annotation("example.com/page", Some("yes")), true),
+        (annotation("example.com/page", None), true),
+        (annotation("tier", None), false),
+        (tag.clone(), true),
+        (Predicate::Tag("private".to_owned()), false),
+        (all([owner.clone(), tag.clone()]), true),
+        (all([other.clone(), tag.clone()]), false),
+        (any([other.clone(), tag]), true),
+        (any([other, kind("api")]), false),
+    ] {
+        let normalized = condition.clone().normalized();
+        assert_eq!(normalized.holds_for(&descriptor), holds, "{condition:?}");
+    }
 }
