@@ -220,6 +220,9 @@ impl Api {
 
     async fn ask(&self, tenant: TenantId, question: Request) -> Result<GraphqlAnswer> {
         let response = self.send(tenant, question).await?;
+        if let Some(problem) = problem(&response) {
+            return Err(problem);
+        }
         serde_json::from_slice(&response.body).context("the server answered no GraphQL")
     }
 
@@ -235,9 +238,9 @@ impl Api {
     ) -> Result<T> {
         let response = self.send(tenant, request).await?;
         if response.status >= 400 {
-            let problem: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-            let detail = problem["detail"].as_str().unwrap_or("no detail").to_owned();
-            return Err(refusal(&detail, problem["code"].as_str()));
+            let status = response.status;
+            let none = || refusal(&format!("the server answered {status}"), None);
+            return Err(problem(&response).unwrap_or_else(none));
         }
         Ok(serde_json::from_slice(&response.body)?)
     }
@@ -290,6 +293,13 @@ fn from_here(listen: SocketAddr) -> SocketAddr {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, listen.port()).into(),
         _ => listen,
     }
+}
+
+/// The problem document that a door has answered with, before or instead of what was asked of it.
+fn problem(response: &Response) -> Option<anyhow::Error> {
+    let said: Value = serde_json::from_slice(&response.body).ok()?;
+    let detail = said["detail"].as_str().filter(|_| response.status >= 400)?;
+    Some(refusal(detail, said["code"].as_str()))
 }
 
 fn refusal(message: &str, code: Option<&str>) -> anyhow::Error {
