@@ -3,7 +3,10 @@
 //! What the log, the vault or another process said of it is for the operator, whose log has it:
 //! none of these can carry a text.
 
+use event_log::{AppendError, ClaimError, LogError};
 use serde::{Deserialize, Serialize};
+
+use crate::owner::StartError;
 
 /// What is away. Processes of two versions may tell each other: what one does not know is
 /// [`Away::Other`].
@@ -13,6 +16,9 @@ pub enum Away {
     /// The log.
     #[error("the log does not answer, or takes nothing")]
     Log,
+    /// Enough replicas of the log.
+    #[error("the log takes nothing at present, since too few of its replicas are in sync")]
+    Replicas,
     /// The vault.
     #[error("the vault does not answer")]
     Vault,
@@ -44,4 +50,35 @@ pub enum Away {
     #[error("a part of Callboard does not answer")]
     #[serde(other)]
     Other,
+}
+
+impl From<&LogError> for Away {
+    fn from(error: &LogError) -> Self {
+        match error {
+            LogError::TooFewReplicas { .. } => Self::Replicas,
+            _ => Self::Log,
+        }
+    }
+}
+
+impl From<&AppendError> for Away {
+    fn from(error: &AppendError) -> Self {
+        match error {
+            AppendError::Refused(error) | AppendError::Unknown(error) => error.into(),
+            AppendError::Fenced => Self::Owner,
+        }
+    }
+}
+
+impl Away {
+    /// What keeps a partition from being claimed, in so far as callers can be told more than that
+    /// nobody owns it.
+    pub(crate) fn of_claim(error: &StartError) -> Option<Self> {
+        let away = match error {
+            StartError::Claim { source: ClaimError::Log(source), .. } => source.into(),
+            StartError::Announce { source, .. } => source.into(),
+            _ => return None,
+        };
+        (away == Self::Replicas).then_some(away)
+    }
 }

@@ -100,13 +100,14 @@ impl Commands {
         let says = Process::own(&parts.settings).to_string();
         let membership = log.join(&says).await.map_err(StartError::Join)?;
         let is_shared = !membership.is_alone();
+        let silence_max = is_shared.then(|| membership.silence_max());
         let (mut owners, mut seats, mut terms) = (Vec::new(), Vec::new(), Vec::new());
         let mut running = JoinSet::new();
         for replica in replicas {
             let (owner, replica) = (replica.handle(), Box::new(replica));
             let (seat, orders) = Seat::new(owner.inbox.clone());
             let (reactors, begun) = mpsc::unbounded_channel();
-            let desk = Desk { orders, reactors, is_shared };
+            let desk = Desk::new(orders, reactors, silence_max);
             let role = if is_shared {
                 Role::Following(replica, desk)
             } else {

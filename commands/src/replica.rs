@@ -165,9 +165,10 @@ impl Handle {
         let reading = async {
             let end = self.log.end(self.partition).await;
             let end = end.map_err(|error| {
+                let away = Away::from(&error);
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(partition, error, "the log does not say where it ends");
-                CommandError::Unavailable(Away::Log)
+                CommandError::Unavailable(away)
             })?;
             #[cfg(test)]
             let end = match self.sabotage {
@@ -181,7 +182,7 @@ impl Handle {
         };
         let late = |_| {
             tracing::warn!(partition, "what was recorded last is not read here in time");
-            CommandError::Unavailable(Away::State)
+            CommandError::Unavailable(self.inbox.shut_for().unwrap_or(Away::State))
         };
         tokio::time::timeout(READ_MAX, reading).await.map_err(late)?
     }

@@ -15,6 +15,10 @@ use crate::owner::inbox::Inbox;
 /// How long letting go of everything may take. In seconds: 5.
 const HANDOVER_MAX: Duration = Duration::from_secs(5);
 
+/// How long it may take until others have taken over what is to be handed over. In seconds: 10, twice
+/// as long as a membership goes on with it by itself.
+const RESIGNED_MAX: Duration = Duration::from_secs(10);
+
 /// How long to wait before joining again.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -114,8 +118,13 @@ async fn attend(
         }
     }
     membership.resign();
-    while let Ok(turn) = membership.next().await {
-        tell(&seats, turn);
+    let resigned = async {
+        while let Ok(turn) = membership.next().await {
+            tell(&seats, turn);
+        }
+    };
+    if tokio::time::timeout(RESIGNED_MAX, resigned).await.is_err() {
+        tracing::warn!("what is owned here is let go of before others have it");
     }
     give_all(&seats).await;
     membership.leave().await;

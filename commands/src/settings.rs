@@ -75,6 +75,8 @@ pub(crate) enum Sabotage {
     ForgetRead,
     /// After claiming again nothing is read.
     ReadNothing,
+    /// After claiming again everything is read.
+    ReadAll,
     /// Batches are filled beyond what the log takes.
     Overfill,
     /// No timer fires after one whose tenant's keys cannot be had.

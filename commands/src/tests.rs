@@ -9,6 +9,7 @@ mod faults;
 mod handover;
 pub(crate) mod installation;
 mod large;
+mod leaving;
 mod levels;
 mod noting;
 mod outage;

@@ -41,6 +41,7 @@ mod owners;
 mod producer;
 mod reader;
 mod readers;
+mod replicas;
 mod scan;
 mod setup;
 mod snapshots;
@@ -53,10 +54,11 @@ pub use config::{KafkaConfig, Mechanism, Password, SESSION_TIMEOUT, Security, Tl
 pub use setup::{BrokenPromise, Found, NotConnected, Outlook, SetupError, check, init};
 
 use asking::Asking;
-use ends::Ends;
+use ends::{Ends, number};
 use owners::Directory;
 use reader::KafkaReader;
 use readers::Readers;
+use replicas::{Replicas, Shortage};
 use scan::Scanner;
 
 /// A log on a cluster. Dropping it sends its readers home with [`LogError::Closed`]; writers end
@@ -84,6 +86,7 @@ struct Shared {
     scanner: Scanner,
     readers: Readers,
     ends: Ends,
+    replicas: Replicas,
     /// The question where a partition ends, for each.
     asking: Vec<Asking<Position>>,
     /// After the last record that this process has written to each partition of the snapshots.
@@ -93,9 +96,15 @@ struct Shared {
 }
 
 impl Shared {
-    /// See [`Ends::find`]. Blocks.
+    /// See [`Ends::find`]. Blocks. Where the last leader is gone and too few replicas are in sync,
+    /// nobody can tell until there are enough.
     fn find_end(&self, partition: Partition) -> Result<Position, LogError> {
-        self.ends.find(&self.scanner, &self.events, partition)
+        let found = self.ends.find(&self.scanner, &self.events, partition);
+        found.map_err(|error| {
+            let short =
+                error.is_away().then(|| self.replicas.look(&self.events, number(partition)));
+            short.flatten().map_or(error, Shortage::error)
+        })
     }
 
     fn is_closed(&self) -> bool {
@@ -135,6 +144,7 @@ impl KafkaLog {
             scanner,
             readers: Readers::start(config.clone())?,
             ends: Ends::new(partitions),
+            replicas: Replicas::new(config.clone()),
             asking: (0..partitions).map(|_| Asking::new()).collect(),
             known_snapshots: (0..partitions).map(|_| AtomicI64::new(0)).collect(),
             directory,
@@ -220,6 +230,11 @@ impl EventLog for KafkaLog {
 
     fn owners(&self) -> watch::Receiver<Owners> {
         self.shared.directory.announced().subscribe()
+    }
+
+    async fn trouble(&self) -> Option<String> {
+        let shared = self.shared.clone();
+        blocking(move || Ok(shared.replicas.trouble())).await.ok().flatten()
     }
 }
 

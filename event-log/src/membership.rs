@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
@@ -56,6 +57,12 @@ pub trait Membership: fmt::Debug + Send {
     /// good.
     fn is_alone(&self) -> bool {
         false
+    }
+
+    /// How long a member may hear nothing before others are given what it had. Nothing where there
+    /// are no others.
+    fn silence_max(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Asks that others take over what is owned here. It is served on until [`next`](Self::next)

@@ -122,6 +122,21 @@ pub enum LogError {
         #[source]
         source: std::io::Error,
     },
+    /// Too few replicas have what was written last, so nothing more is taken until enough have.
+    #[error(
+        "{of} has {in_sync} of the {needed} replicas in sync that writes need (`{setting}`); start \
+         the brokers that are down, or wait for those that are behind"
+    )]
+    TooFewReplicas {
+        /// The part of the log that is short of them.
+        of: String,
+        /// How many are in sync.
+        in_sync: usize,
+        /// How many must be.
+        needed: usize,
+        /// The setting that says so.
+        setting: &'static str,
+    },
     /// There is no room left. New batches are refused until there is.
     #[error("no space left on the device that holds the log")]
     Full,
@@ -162,7 +177,11 @@ impl LogError {
     /// has said that we may not, or what it holds is wrong.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Storage { source, .. } if source.kind() != ErrorKind::PermissionDenied)
+        match self {
+            Self::Storage { source, .. } => source.kind() != ErrorKind::PermissionDenied,
+            Self::TooFewReplicas { .. } => true,
+            _ => false,
+        }
     }
 }
 
@@ -238,6 +257,12 @@ pub trait EventLog: fmt::Debug + Send + Sync {
 
     /// Where each partition is served, as far as this process has heard.
     fn owners(&self) -> watch::Receiver<Owners>;
+
+    /// Why nothing can be appended at present although the log can be read, in words for
+    /// operators, if that is known here.
+    async fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The only writer of one partition, until another claims it.
@@ -273,6 +298,10 @@ pub trait Writer: fmt::Debug + Send {
     ///
     /// As for [`Writer::barrier`].
     async fn announce(&mut self, address: &str) -> Result<(), AppendError>;
+
+    /// Tells whoever is to claim the partition next that nothing is under way here any more: the last
+    /// thing that a writer does. For order alone: whoever is not told in time claims all the same.
+    async fn let_go(self: Box<Self>) {}
 
     /// Begins a snapshot of the state at `upto`, to be written beside this writer's appends, and
     /// returns at once. Voids one that was begun before and not finished.

@@ -160,6 +160,11 @@ impl Context {
         &self.inner.log
     }
 
+    /// Why nothing can be recorded at present although it can be read, if that is known.
+    pub(crate) async fn trouble(&self) -> Option<String> {
+        self.inner.log.trouble().await
+    }
+
     /// What those who follow the log share.
     pub(crate) fn tails(&self) -> &Tails {
         &self.inner.tails

@@ -2,6 +2,7 @@
 
 use domain::id::TenantId;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::idempotency::Remembered;
 use crate::owner::inbox::{Sender, Waiting};
@@ -17,6 +18,8 @@ pub(crate) struct Envelope {
     pub(crate) reply: Option<oneshot::Sender<Reply>>,
     /// How often its decision was lost with a batch whose outcome was unknown.
     pub(crate) attempts: u32,
+    /// When it was first given to the log, if it was.
+    pub(crate) given: Option<Instant>,
 }
 
 /// An answer, and what it answers: whoever made a request ready also clears it away.
@@ -40,12 +43,12 @@ pub(crate) enum Answer {
 impl Envelope {
     pub(crate) fn new(prepared: Box<Prepared>) -> (Self, oneshot::Receiver<Reply>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { prepared, reply: Some(sender), attempts: 0 }, receiver)
+        (Self { prepared, reply: Some(sender), attempts: 0, given: None }, receiver)
     }
 
     /// What the owner asks of itself.
     pub(crate) fn silent(prepared: Box<Prepared>) -> Self {
-        Self { prepared, reply: None, attempts: 0 }
+        Self { prepared, reply: None, attempts: 0, given: None }
     }
 
     /// Answers, if anybody still waits.

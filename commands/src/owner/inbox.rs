@@ -254,6 +254,14 @@ impl<T: Waiting, R> Inbox<T, R> {
         self.changed.notify_one();
     }
 
+    /// What it turns requests away for at present, if it does.
+    pub(crate) fn shut_for(&self) -> Option<Away> {
+        match self.lock().door {
+            Door::Shut(away) => Some(away),
+            Door::Elsewhere | Door::Open | Door::Closed => None,
+        }
+    }
+
     /// Whether another process is to decide.
     pub(crate) fn is_elsewhere(&self) -> bool {
         matches!(self.lock().door, Door::Elsewhere)

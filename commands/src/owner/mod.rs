@@ -23,6 +23,7 @@ mod term;
 use event_log::{AppendError, ClaimError, LogError, Partition, Position, Writer};
 use vault::KeyringError;
 
+use crate::away::Away;
 use crate::identities::IdentitiesError;
 use crate::level::NotSpoken;
 use crate::record::{ReadError, RecordWriter};
@@ -153,6 +154,10 @@ pub(crate) struct Owner {
     writer: Option<Box<dyn Writer>>,
     /// An order to let go, which has arrived already.
     told: Option<Order>,
+    /// Until when it leaves the partition to whoever has fenced it again and again.
+    rests_until: Option<tokio::time::Instant>,
+    /// What the log has refused its last batch for, if it has.
+    refused: Option<Away>,
     records: RecordWriter,
     /// None until it serves.
     reactors: Option<Reactors>,

@@ -1,11 +1,12 @@
 //! What happens when an append ends badly: nobody is answered before the log has spoken.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::time::Duration;
 
 use domain::id::CommandId;
-use event_log::{AppendError, Position};
+use event_log::{AppendError, LogError, Position};
 use tokio::time::Instant;
 
 use super::decisions::{Accepted, Decided, Open};
@@ -22,9 +23,14 @@ const TOLD_MAX: Duration = Duration::from_secs(1);
 
 /// How long callers wait for a partition to be claimed again before they are told that the outcome
 /// of their requests is unknown. In seconds: 10, longer than brokers take to choose new leaders.
-const HELD_MAX: Duration = Duration::from_secs(10);
+const CLAIMED_MAX: Duration = Duration::from_secs(10);
 
-/// What those are told who ask for something in vain meanwhile.
+/// How long callers wait in all, from when their request was first given to the log. In seconds: 24.
+/// With the 5 s that they may have waited before it is less than the 30 s after which the doors give
+/// up, which do not know what nobody knows.
+const HELD_MAX: Duration = Duration::from_secs(24);
+
+/// What those are told who ask for something in vain meanwhile, unless more is known.
 const NO_OWNER: Away = Away::Owner;
 
 /// How often a request is decided anew after its batch was lost.
@@ -77,20 +83,47 @@ impl Written {
     }
 }
 
+/// Until when the requests of a batch are waited for that is given to the log now, or was before.
+pub(super) fn held_until(open: &mut [Open]) -> Instant {
+    let now = Instant::now();
+    let given = open.iter_mut().map(|it| *it.envelope.given.get_or_insert(now));
+    given.min().unwrap_or(now) + HELD_MAX
+}
+
+/// What the log says of what it was given, or once `until` has come that it has said nothing.
+pub(super) async fn said_until<T>(
+    until: Instant,
+    answer: impl Future<Output = Result<T, AppendError>>,
+) -> Result<T, AppendError> {
+    tokio::time::timeout_at(until, answer).await.unwrap_or_else(|_| {
+        let (doing, source) = ("answering an append".to_owned(), ErrorKind::TimedOut.into());
+        Err(AppendError::Unknown(LogError::Storage { doing, source }))
+    })
+}
+
 impl Owner {
     /// Claims, reads what became of the batch, answers by command, and serves.
     ///
     /// Requests that were written are acknowledged; the others are decided anew, since it is
     /// certain by then that they were not written and never will be. An owner that is told to let
-    /// go meanwhile does not claim any more: else two would take a partition from each other.
+    /// go meanwhile does not claim any more: else two would take a partition from each other. So does
+    /// one that was fenced twice without being told, until the others have had time to notice it.
     pub(super) async fn recover(&mut self, mut held: Vec<Open>, fate: Fate) {
         let partition = self.replica.partition.0;
         tracing::warn!(partition, requests = held.len(), ?fate, "claiming");
-        if fate == Fate::Fenced && self.desk.is_shared {
+        if fate == Fate::Fenced && self.desk.is_shared() {
+            self.rests_until = self.desk.rests_until();
+            if self.rests_until.is_some() {
+                // Two who are not told of each other would fence each other in turn.
+                tracing::warn!(partition, "fenced again by an owner of whom nothing was told");
+                self.replica.inbox.leave();
+                return self.leave_open(held, &Written::default(), fate);
+            }
             // It is let go of below if that comes.
             drop(tokio::time::timeout(TOLD_MAX, self.is_told()).await);
         }
-        let (mut attempts, until) = (0, Instant::now() + HELD_MAX);
+        let (mut attempts, mut away) = (0, NO_OWNER);
+        let until = held_until(&mut held).min(Instant::now() + CLAIMED_MAX);
         // What an attempt has taken into the state is not read again by the next one.
         let mut written = Written::awaited(&held);
         loop {
@@ -98,9 +131,14 @@ impl Owner {
                 self.replica.inbox.leave();
                 return self.leave_open(held, &written, fate);
             }
-            let claimed = self.claim_until(until, &mut written, &mut held, fate).await;
+            let claimed = self.claim_until(until, away, &mut written, &mut held, fate).await;
             let Err(error) = claimed else { break };
             tracing::error!(partition, error = &error as &dyn std::error::Error, "cannot claim");
+            if let Some(known) = Away::of_claim(&error) {
+                // Whoever comes need not wait to hear of it.
+                away = known;
+                self.replica.inbox.shut(away);
+            }
             #[cfg(test)]
             if self.replica.parts.settings.sabotage == Some(crate::settings::Sabotage::ForgetRead) {
                 written.forget();
@@ -120,10 +158,11 @@ impl Owner {
     }
 
     /// Claims, for as long as that takes. Once `until` has come, callers do not wait for it any
-    /// more: those of `held` are told what is known, and whoever comes that nothing can be recorded.
+    /// more: those of `held` are told what is known, and whoever comes what is `away`.
     async fn claim_until(
         &mut self,
         until: Instant,
+        away: Away,
         written: &mut Written,
         held: &mut Vec<Open>,
         fate: Fate,
@@ -133,11 +172,11 @@ impl Owner {
         if let Ok(claimed) = tokio::time::timeout_at(until, &mut claim).await {
             return claimed;
         }
-        inbox.shut(NO_OWNER);
+        inbox.shut(away);
         for Open { envelope, decided } in held.drain(..) {
             envelope.refuse(match may_be_written(&decided, fate) {
                 true => CommandError::Unknown,
-                false => CommandError::Unavailable(NO_OWNER),
+                false => CommandError::Unavailable(away),
             });
         }
         claim.await

@@ -13,7 +13,7 @@ use super::envelope::{Envelope, Read};
 use super::firing::{Fired, TIMERS_REST, fire};
 use super::inbox::Taken;
 use super::patience::patiently;
-use super::recovery::Fate;
+use super::recovery::{Fate, held_until, said_until};
 use super::term::Ended;
 use crate::away::Away;
 use crate::request::CommandError;
@@ -45,7 +45,7 @@ impl Owner {
         if !self.replica.inbox.is_closed() {
             return Ended::LetGo;
         }
-        if !self.desk.is_shared {
+        if !self.desk.is_shared() {
             // Where others follow, nobody has to read so much.
             self.last_snapshot().await;
         }
@@ -97,8 +97,10 @@ impl Owner {
         }
         #[cfg(test)]
         let open = self.answer_early(open, now);
-        match self.writer().append(records).await {
+        let (mut open, log) = (open, self.writer());
+        match said_until(held_until(&mut open), log.append(records)).await {
             Ok(positions) => {
+                self.refused = None;
                 let next = positions.last().map_or(self.replica.state.next, |it| it.next());
                 self.replica.commit(changes, now, next);
                 self.replica.identities.merge(pending);
@@ -125,7 +127,8 @@ impl Owner {
         if self.replica.parts.settings.sabotage == Some(Sabotage::AnswerAtOnce) {
             return self.acknowledge(open, &[], now);
         }
-        match self.writer().barrier().await {
+        let mut open = open;
+        match said_until(held_until(&mut open), self.writer().barrier()).await {
             Ok(()) => self.acknowledge(open, &[], now),
             Err(error) => self.not_written(open, &error).await,
         }
@@ -138,9 +141,15 @@ impl Owner {
         }
         let (partition, requests) = (self.replica.partition.0, open.len());
         let cause = error as &dyn std::error::Error;
-        tracing::error!(partition, requests, error = cause, "nothing of a batch was recorded");
+        let away = Away::from(error);
+        if self.refused.replace(away) == Some(away) && away == Away::Replicas {
+            // The log has said so, and refuses as many batches a second as there are.
+            tracing::debug!(partition, requests, error = cause, "nothing of a batch was recorded");
+        } else {
+            tracing::error!(partition, requests, error = cause, "nothing of a batch was recorded");
+        }
         self.rest_timers();
-        refuse_all(open.into_iter().map(|it| it.envelope), Away::Log);
+        refuse_all(open.into_iter().map(|it| it.envelope), away);
     }
 
     #[cfg(test)]

@@ -1,7 +1,10 @@
 //! How a partition's task goes from following to owning and back, and what an owner takes over and
 //! leaves behind.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::reactors::{Reactors, Triggers};
 use super::recovery::{Fate, Written};
@@ -13,6 +16,13 @@ use crate::request::CommandError;
 use crate::seats::Order;
 use crate::timers::Resting;
 
+/// How long it may take to say that a partition was let go of. In seconds: 1, as long as the next
+/// owner waits for it.
+const LET_GO_MAX: Duration = Duration::from_secs(1);
+
+/// How many times as long as a silence may last two fences count as one after the other: 3.
+const AGAIN: u32 = 3;
+
 /// What a partition's task has beside its replica.
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -20,8 +30,37 @@ pub(crate) struct Desk {
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     /// Who reacts to what the owner records.
     pub(crate) reactors: mpsc::UnboundedSender<Triggers>,
+    /// How long a process that owns the partition may hear nothing of the others; none if there are
+    /// no others.
+    pub(crate) silence_max: Option<Duration>,
+    /// When its owner here was fenced last by one of whom it had not been told.
+    pub(crate) fenced: Option<Instant>,
+    /// When the partition is to be owned here again, unless something is told until then.
+    pub(crate) returns: Option<Instant>,
+}
+
+impl Desk {
+    /// Where `orders` arrive.
+    pub(crate) fn new(
+        orders: mpsc::UnboundedReceiver<Order>,
+        reactors: mpsc::UnboundedSender<Triggers>,
+        silence_max: Option<Duration>,
+    ) -> Self {
+        Self { orders, reactors, silence_max, fenced: None, returns: None }
+    }
+
     /// Whether other processes may own the partition.
-    pub(crate) is_shared: bool,
+    pub(super) fn is_shared(&self) -> bool {
+        self.silence_max.is_some()
+    }
+
+    /// Notes that the owner was fenced, and says until when it should not claim again: it was fenced
+    /// a moment ago too, and nobody has told it of another owner either time.
+    pub(super) fn rests_until(&mut self) -> Option<Instant> {
+        let (silence, now) = (self.silence_max?, Instant::now());
+        let before = self.fenced.replace(now);
+        before.filter(|it| now.duration_since(*it) < AGAIN * silence).map(|_| now + silence)
+    }
 }
 
 /// What this process is to a partition.
@@ -47,7 +86,8 @@ pub(crate) async fn live(mut role: Role) {
     loop {
         role = match role {
             Role::Following(mut replica, mut desk) => {
-                match replica.follow(&mut desk.orders).await {
+                let returns = desk.returns.take();
+                match replica.follow(&mut desk.orders, returns).await {
                     Followed::Take => {
                         let mut owner = Box::new(Owner::new(replica, desk));
                         owner.recover(Vec::new(), Fate::Nothing).await;
@@ -74,6 +114,8 @@ impl Owner {
             desk,
             writer: None,
             told: None,
+            rests_until: None,
+            refused: None,
             records,
             reactors: None,
             timers_rest: None,
@@ -96,7 +138,7 @@ impl Owner {
         let writer = writer.map_err(|source| StartError::Claim { partition, source })?;
         let writer = self.writer.insert(writer);
         self.snapshotting.claims += 1;
-        if self.desk.is_shared {
+        if self.desk.is_shared() {
             // Whoever owned it meanwhile may have saved snapshots that are not known here.
             self.replica.snapshots.begin_anew();
         }
@@ -159,14 +201,19 @@ impl Owner {
         self.told.is_some()
     }
 
-    /// Answers what waits, drops the writer, and only then lets the next owner have its turn.
+    /// Answers what waits, says so, and only then lets the next owner have its turn.
     async fn let_go(mut self) -> Role {
         let partition = self.replica.partition;
         self.replica.parts.owned.send_if_modified(|it| it.remove(&partition));
         for envelope in self.replica.inbox.take_all() {
             envelope.refuse(CommandError::NotOwner(partition));
         }
-        self.is_told().await;
+        let rests = self.rests_until.is_some() && !self.has_been_told();
+        if rests {
+            self.desk.returns = self.rests_until;
+        } else {
+            self.is_told().await;
+        }
         if self.reactors.is_some() {
             self.react();
         }
@@ -175,7 +222,12 @@ impl Owner {
             let next = replica.state.next;
             replica.inherited = Inherited::between(reactors.upto(next), next);
         }
-        drop(writer);
+        if let Some(writer) = writer
+            && matches!(told, Some(Order::Give(_)))
+            && tokio::time::timeout(LET_GO_MAX, writer.let_go()).await.is_err()
+        {
+            tracing::debug!(partition = partition.0, "the next owner is not told in time");
+        }
         drop(told);
         tracing::info!(partition = partition.0, "another process is to own it");
         Role::Following(replica, desk)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use event_log::{LogError, Reader, Recorded};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 
 use super::Replica;
 use crate::owner::StartError;
@@ -26,8 +27,13 @@ pub(crate) enum Followed {
 }
 
 impl Replica {
-    /// Takes in what others record, and answers reads, until it is told to own the partition.
-    pub(crate) async fn follow(&mut self, orders: &mut UnboundedReceiver<Order>) -> Followed {
+    /// Takes in what others record, and answers reads, until it is told to own the partition, or is
+    /// to own it again when it `returns` and nothing else was told until then.
+    pub(crate) async fn follow(
+        &mut self,
+        orders: &mut UnboundedReceiver<Order>,
+        mut returns: Option<Instant>,
+    ) -> Followed {
         let inbox = self.inbox.clone();
         let mut reading = Reading::default();
         loop {
@@ -35,9 +41,13 @@ impl Replica {
                 order = orders.recv() => match order {
                     Some(Order::Take) => return Followed::Take,
                     // There is nothing to let go of.
-                    Some(Order::Give(_) | Order::Lost) => continue,
+                    Some(Order::Give(_) | Order::Lost) => {
+                        returns = None;
+                        continue;
+                    }
                     None => return self.serve_reads().await,
                 },
+                () = at(returns) => return Followed::Take,
                 reads = inbox.next_reads() => {
                     let Some(reads) = reads else { return Followed::Stopped };
                     reads.into_iter().for_each(|Read(read)| read(&self.state));
@@ -60,6 +70,14 @@ impl Replica {
             reads.into_iter().for_each(|Read(read)| read(&self.state));
         }
         Followed::Stopped
+    }
+}
+
+/// Completes when `time` has come, if there is one.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -145,9 +145,18 @@ impl Replica {
         if self.state.next >= end {
             return Ok(());
         }
-        let mut reader = self.parts.log.read(partition, self.state.next).await.map_err(failed)?;
+        let from = self.state.next;
+        #[cfg(test)]
+        let from = match self.parts.settings.sabotage {
+            Some(crate::settings::Sabotage::ReadAll) => Position::START,
+            _ => from,
+        };
+        let mut reader = self.parts.log.read(partition, from).await.map_err(failed)?;
         while self.state.next < end {
             let records = reader.next(RECORDS_MAX).await.map_err(failed)?;
+            #[cfg(test)]
+            let records: Vec<_> =
+                records.into_iter().filter(|it| it.position >= self.state.next).collect();
             self.apply(&records, &mut found).await?;
         }
         Ok(())

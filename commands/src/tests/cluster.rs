@@ -80,11 +80,16 @@ impl Cluster {
 
     /// Starts one more write side, which begins with what is in the log.
     pub(super) async fn join(&mut self) {
+        self.join_on(Arc::new(self.log.clone())).await;
+    }
+
+    /// The same as it sees the log through `log`.
+    pub(super) async fn join_on(&mut self, log: Arc<dyn EventLog>) {
         let number = self.nodes.len();
         let mut settings = self.settings.clone();
         settings.identities = self.folder.path().join(Uuid::now_v7().to_string());
         settings.address = Some(format!("node-{number}"));
-        let (log, clock) = (Arc::new(self.log.clone()), Arc::new(self.clock.clone()));
+        let clock = Arc::new(self.clock.clone());
         let started = Commands::start(log, self.keyring.clone(), clock, settings);
         self.nodes.push(started.await.unwrap());
     }
@@ -99,6 +104,16 @@ impl Cluster {
     pub(super) async fn seize(&self, partition: u32, node: usize) {
         self.group.seize(Partition(partition), node);
         self.serves(partition, node).await;
+    }
+
+    /// Waits until one of them serves a partition and no other does.
+    pub(super) async fn serves_alone(&self, partition: u32, node: usize) {
+        self.serves(partition, node).await;
+        for (_, other) in self.nodes.iter().enumerate().filter(|(it, _)| *it != node) {
+            let mut owned = other.owned();
+            let gone = owned.wait_for(|it| !it.contains(&Partition(partition)));
+            drop(tokio::time::timeout(SOON, gone).await.expect("it lets go soon").unwrap());
+        }
     }
 
     async fn serves(&self, partition: u32, node: usize) {

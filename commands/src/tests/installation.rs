@@ -65,9 +65,15 @@ impl Installation {
 
     /// Starts another write side on the same log, which fences the one before.
     pub(crate) async fn start_again(&mut self) {
+        self.start_on(Arc::new(self.log.clone())).await;
+    }
+
+    /// The same as it sees the log through `log`.
+    pub(crate) async fn start_on(&mut self, log: Arc<dyn EventLog>) {
         // An index has one user; a new process would begin with what is on disk.
         self.settings.identities = self.folder.path().join(Uuid::now_v7().to_string());
-        let started = start(&self.log, &self.keyring, &self.clock, &self.settings);
+        let (keyring, clock) = (self.keyring.clone(), Arc::new(self.clock.clone()));
+        let started = Commands::start(log, keyring, clock, self.settings.clone());
         self.commands = started.await.unwrap();
     }
 

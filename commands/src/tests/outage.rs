@@ -1,20 +1,32 @@
 //! A log or a vault that does not answer for a while: who waits for it, for how long, and what each
 //! is told.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use domain::customer::Role;
 use domain::id::CustomerId;
 use domain::operation::Operation;
 use domain::principal::Principal;
 use event_log::memory::Fault;
-use event_log::{Attribute, Partition};
+use event_log::{Attribute, LogError, Partition, Reader, Recorded};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::cluster::Cluster;
 use super::installation::{Installation, SOON, put};
+use super::wrapped::WrappedLog;
 use crate::Commands;
 use crate::away::Away;
 use crate::request::{CommandError, Outcome, Request};
+use crate::settings::Sabotage;
+
+/// How long a request may take at the doors, less what it may have waited for before it is given to
+/// the log. In seconds: 25.
+const DOORS: Duration = Duration::from_secs(25);
 
 type Answer = Result<Outcome, CommandError>;
 
@@ -61,6 +73,71 @@ async fn who_waits_behind_an_append_that_is_not_answered_is_told_to_come_back() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_given_to_a_log_that_says_nothing_is_told_before_the_doors_give_up() {
+    let installation = Installation::new().await;
+    let acme = installation.tenant("acme").await;
+    let commands = &installation.commands;
+    installation.submit(&acme, put("old")).await.unwrap();
+    let faults = installation.log.faults();
+    let (held, claims) = (faults.hold(), faults.hold_claims());
+    let asked = tokio::time::Instant::now();
+    let first = ask(commands, &acme, "first").await;
+    let told = tokio::time::timeout(DOORS, first).await.expect("sooner than the doors").unwrap();
+    assert!(matches!(told, Err(CommandError::Unknown)), "{told:?}");
+    assert!(asked.elapsed() > DOORS / 2, "the log had time");
+    drop((held, claims));
+    // What nobody knew was not written: it was dropped before.
+    let mut again = installation.submit(&acme, put("first")).await;
+    while matches!(again, Err(CommandError::Unavailable(_))) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        again = installation.submit(&acme, put("first")).await;
+    }
+    assert_eq!(again.unwrap().events.len(), 1);
+    assert_eq!(registered(&installation).await, 2);
+}
+
+/// How many records are read again after an append whose outcome was unknown.
+async fn read_again(sabotage: Option<Sabotage>) -> usize {
+    let mut installation = Installation::with(1, |it| it.sabotage = sabotage).await;
+    let acme = installation.tenant("acme").await;
+    for number in 0..50 {
+        installation.submit(&acme, put(&format!("web-{number}"))).await.unwrap();
+    }
+    let read = Arc::<AtomicUsize>::default();
+    let counted = read.clone();
+    let log = WrappedLog::new(installation.log.clone(), move |reader| {
+        Box::new(Counting { reader, read: counted.clone() })
+    });
+    installation.start_on(Arc::new(log)).await;
+    let before = read.load(SeqCst);
+    installation.log.faults().fail_next(Fault::UnknownWritten);
+    installation.submit(&acme, put("unknown")).await.expect("it was written");
+    read.load(SeqCst) - before
+}
+
+#[tokio::test]
+async fn an_owner_that_claims_again_reads_only_what_it_does_not_know() {
+    assert_eq!(read_again(None).await, 1);
+    assert!(read_again(Some(Sabotage::ReadAll)).await > 50, "the check would notice");
+}
+
+/// A reader that counts what it has read.
+#[derive(Debug)]
+struct Counting {
+    reader: Box<dyn Reader>,
+    read: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Reader for Counting {
+    async fn next(&mut self, records_max: usize) -> Result<Vec<Recorded>, LogError> {
+        let found = self.reader.next(records_max).await?;
+        self.read.fetch_add(found.len(), SeqCst);
+        Ok(found)
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_claim_that_takes_long_and_it_is_made_all_the_same() {
     let installation = Installation::new().await;
     let acme = installation.tenant("acme").await;
@@ -88,7 +165,7 @@ async fn nobody_waits_for_a_claim_that_takes_long_and_it_is_made_all_the_same() 
     // The claim went on, and what it found counts.
     let mut again = installation.submit(&acme, put("written")).await;
     while matches!(again, Err(CommandError::Unavailable(_))) {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
         again = installation.submit(&acme, put("written")).await;
     }
     assert!(again.unwrap().events.is_empty(), "it was written the first time");

@@ -1,4 +1,5 @@
-//! A log that is what it is but for its readers, each of which a test may put another one around.
+//! A log that is what it is but for its readers, writers and members, each of which a test may put
+//! another one around.
 
 use std::fmt;
 
@@ -9,12 +10,14 @@ use event_log::{
 };
 use tokio::sync::watch;
 
-type Wrap = dyn Fn(Box<dyn Reader>) -> Box<dyn Reader> + Send + Sync;
+type Wrap<T> = Box<dyn Fn(Box<T>) -> Box<T> + Send + Sync>;
 
 /// The log as whoever reads it sees it.
 pub(super) struct WrappedLog {
     log: MemoryLog,
-    wrap: Box<Wrap>,
+    readers: Wrap<dyn Reader>,
+    writers: Wrap<dyn Writer>,
+    members: Wrap<dyn Membership>,
 }
 
 impl WrappedLog {
@@ -23,7 +26,24 @@ impl WrappedLog {
         log: MemoryLog,
         wrap: impl Fn(Box<dyn Reader>) -> Box<dyn Reader> + Send + Sync + 'static,
     ) -> Self {
-        Self { log, wrap: Box::new(wrap) }
+        let (writers, members) = (Box::new(|it| it), Box::new(|it| it));
+        Self { log, readers: Box::new(wrap), writers, members }
+    }
+
+    /// The same, whose writers are what `wrap` makes of them.
+    pub(super) fn with_writers(
+        self,
+        wrap: impl Fn(Box<dyn Writer>) -> Box<dyn Writer> + Send + Sync + 'static,
+    ) -> Self {
+        Self { writers: Box::new(wrap), ..self }
+    }
+
+    /// The same, whose members are what `wrap` makes of them.
+    pub(super) fn with_members(
+        self,
+        wrap: impl Fn(Box<dyn Membership>) -> Box<dyn Membership> + Send + Sync + 'static,
+    ) -> Self {
+        Self { members: Box::new(wrap), ..self }
     }
 }
 
@@ -44,7 +64,7 @@ impl EventLog for WrappedLog {
     }
 
     async fn claim(&self, partition: Partition) -> Result<Box<dyn Writer>, ClaimError> {
-        self.log.claim(partition).await
+        Ok((self.writers)(self.log.claim(partition).await?))
     }
 
     async fn read(
@@ -52,7 +72,7 @@ impl EventLog for WrappedLog {
         partition: Partition,
         from: Position,
     ) -> Result<Box<dyn Reader>, LogError> {
-        Ok((self.wrap)(self.log.read(partition, from).await?))
+        Ok((self.readers)(self.log.read(partition, from).await?))
     }
 
     async fn end(&self, partition: Partition) -> Result<Position, LogError> {
@@ -68,7 +88,7 @@ impl EventLog for WrappedLog {
     }
 
     async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError> {
-        self.log.join(says).await
+        Ok((self.members)(self.log.join(says).await?))
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 use super::ends::number;
+use super::owners::Service;
 use super::producer::{Message, Producer};
+use super::replicas::Shortage;
 use super::snapshots::{self, Head, Index};
 use super::writer::{Begun, Request};
 use super::{Shared, message, owners, position};
@@ -29,6 +31,10 @@ pub(super) struct Appending {
     partition: Partition,
     /// None once another writer has come, or may have.
     producer: Option<Producer>,
+    /// What keeps the request under way from being done, if that was known when it came.
+    short: Option<Shortage>,
+    /// Where it has announced that the partition is served.
+    announced: Option<String>,
     /// Where the partition ends if nobody else has written since it was claimed. What this process
     /// knows from others is no measure: another writer may be among them.
     end: Position,
@@ -59,15 +65,18 @@ impl Appending {
     ) -> Result<Self, LogError> {
         let producer = Some(produce(&shared, partition)?);
         let end = shared.find_end(partition)?;
-        let (lost, staging, index) = (0, None, None);
-        Ok(Self { shared, partition, producer, end, begun, lost, staging, index })
+        let (short, announced, lost, staging, index) = (None, None, 0, None, None);
+        Ok(Self { shared, partition, producer, short, announced, end, begun, lost, staging, index })
     }
 
     /// Works until nobody has anything to ask any more.
     pub(super) fn run(mut self, mut todo: mpsc::Receiver<Request>) {
         while let Some(request) = todo.blocking_recv() {
-            // Not sooner: after the last request another process may have claimed the partition.
-            if self.producer.as_ref().is_some_and(Producer::is_tainted) {
+            self.short = self.shared.replicas.known(&self.shared.events, number(self.partition));
+            // Not sooner: after the last request another process may have claimed the partition. And
+            // not where its transaction cannot be ended.
+            let goes_on = !matches!(request, Request::LetGo { .. });
+            if goes_on && self.is_tainted() && self.short.is_none() {
                 self.renew();
             }
             // Whoever does not wait for the answer does not need it.
@@ -77,6 +86,7 @@ impl Appending {
                 Request::Announce { address, reply } => {
                     drop(reply.send(self.announce(&address)));
                 }
+                Request::LetGo { reply } => drop(reply.send(self.let_go())),
                 Request::Stage { snapshot, slice, reply } => {
                     drop(reply.send(self.stage(snapshot, &slice)));
                 }
@@ -95,7 +105,7 @@ impl Appending {
             timestamp: message::timestamp(record),
             headers: Some(message::headers(record)),
         });
-        let offsets = self.transact(messages)?;
+        let offsets = self.transact(&shared.events, messages)?;
         if let Some(last) = offsets.last() {
             self.end = position(last + 1);
             shared.ends.committed(self.partition, last + 1);
@@ -113,12 +123,32 @@ impl Appending {
             timestamp: None,
             headers: None,
         };
-        self.transact([message].into_iter()).map(drop)
+        self.transact(&shared.barriers, [message].into_iter()).map(drop)
+    }
+
+    fn is_tainted(&self) -> bool {
+        self.producer.as_ref().is_some_and(Producer::is_tainted)
     }
 
     fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        self.say(address, Service::Here)?;
+        self.announced = Some(address.to_owned());
+        Ok(())
+    }
+
+    /// Says that the partition is served no longer where it was, if it has been said that it is.
+    fn let_go(&mut self) -> Result<(), AppendError> {
+        match self.announced.take() {
+            // Another producer would have to come first, and takes longer than anybody waits.
+            Some(_) if self.is_tainted() => Err(AppendError::Fenced),
+            Some(address) => self.say(&address, Service::LetGo),
+            None => Ok(()),
+        }
+    }
+
+    fn say(&mut self, address: &str, service: Service) -> Result<(), AppendError> {
         let shared = self.shared.clone();
-        let (key, value) = (owners::key(self.partition), owners::value(address));
+        let (key, value) = (owners::key(self.partition), owners::value(address, service));
         let message = Message {
             topic: &shared.owners,
             partition: 0,
@@ -127,8 +157,8 @@ impl Appending {
             timestamp: None,
             headers: None,
         };
-        for offset in self.transact([message].into_iter())? {
-            shared.directory.put(self.partition, address, offset);
+        for offset in self.transact(&shared.owners, [message].into_iter())? {
+            shared.directory.put(self.partition, address, service, offset);
         }
         Ok(())
     }
@@ -229,24 +259,40 @@ impl Appending {
             timestamp: None,
             headers: None,
         });
-        let offsets = self.transact(messages)?;
+        let offsets = self.transact(&shared.snapshots, messages)?;
         if let Some(last) = offsets.last() {
             self.known_snapshots().fetch_max(last + 1, Ordering::SeqCst);
         }
         Ok(())
     }
 
-    /// One transaction. After an outcome that is not known, and after a fence, there are no more.
+    /// One transaction, on `topic`. After an outcome that is not known, and after a fence, there are
+    /// no more. One that was not taken may be a sign of too few replicas.
     fn transact<'a>(
         &mut self,
+        topic: &str,
         messages: impl ExactSizeIterator<Item = Message<'a>>,
     ) -> Result<Vec<i64>, AppendError> {
         let Some(producer) = &mut self.producer else { return Err(AppendError::Fenced) };
+        if let Some(short) = &self.short {
+            return Err(AppendError::Refused(short.clone().error()));
+        }
         let written = producer.transact(messages);
         if matches!(written, Err(AppendError::Fenced | AppendError::Unknown(_))) {
             self.producer = None;
         }
-        written
+        written.map_err(|error| match error {
+            AppendError::Refused(error) if error.is_away() => {
+                // What was written to the events before may hold up the other topics too.
+                let (replicas, events) = (&self.shared.replicas, &self.shared.events);
+                let number = number(self.partition);
+                let at_topic = if topic == self.shared.owners { 0 } else { number };
+                let short = replicas.look(events, number);
+                let short = short.or_else(|| replicas.look(topic, at_topic));
+                AppendError::Refused(short.map_or(error, Shortage::error))
+            }
+            other => other,
+        })
     }
 
     /// Takes another producer after a request was lost on the way, so that no stray copy of it
@@ -276,6 +322,16 @@ impl Appending {
 }
 
 fn produce(shared: &Shared, partition: Partition) -> Result<Producer, LogError> {
+    if let Some(short) = shared.replicas.known(&shared.events, number(partition)) {
+        // Nothing could be written after it.
+        return Err(short.error());
+    }
     let transactional_id = format!("{}-{partition}", shared.events);
-    Producer::fence(&shared.config, &transactional_id)
+    // A claim waits until the transaction before is ended, in the partition and in its own topic.
+    let hopeless = || {
+        let replicas = &shared.replicas;
+        let short = replicas.look(&shared.events, number(partition));
+        short.or_else(|| replicas.look_at_transactions(&transactional_id)).map(Shortage::error)
+    };
+    Producer::fence(&shared.config, &transactional_id, hopeless)
 }

@@ -58,6 +58,10 @@ impl<T: Clone + Send + 'static> Asking<T> {
 fn shared(error: Arc<LogError>) -> LogError {
     let (doing, kind) = match &*error {
         LogError::Closed => return LogError::Closed,
+        LogError::TooFewReplicas { of, in_sync, needed, setting } => {
+            let (of, in_sync, needed) = (of.clone(), *in_sync, *needed);
+            return LogError::TooFewReplicas { of, in_sync, needed, setting };
+        }
         LogError::Storage { doing, source } => (doing.clone(), source.kind()),
         _ => ("asking the cluster".to_owned(), io::ErrorKind::Other),
     };

@@ -228,6 +228,14 @@ impl KafkaConfig {
         config
     }
 
+    /// What a client is made with that asks the coordinator of the group of owners, and is none of
+    /// its members.
+    pub(super) fn asker(&self) -> ClientConfig {
+        let mut config = self.client();
+        config.set("group.id", self.group()).set("enable.auto.commit", "false");
+        config
+    }
+
     fn consumer(&self) -> ClientConfig {
         let mut config = self.client();
         config

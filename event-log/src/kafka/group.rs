@@ -10,7 +10,8 @@
 //! hears nothing keeps what it has, since others may be as deaf: fencing keeps it safe.
 //!
 //! The client looks at the session only while nothing changes. While all are joining anew it waits
-//! for one answer, for as long as the slowest takes, so the brokers are asked for something else.
+//! for one answer, for as long as the slowest takes, so the group's coordinator is asked for something
+//! else (`coordinator`).
 //!
 //! The broker `group.initial.rebalance.delay.ms` (3 s unless it says otherwise) is how long the
 //! first members of an empty group wait for each other.
@@ -32,9 +33,11 @@ use super::logging::Logging;
 use crate::membership::{Membership, Turn};
 use crate::port::LogError;
 
+mod coordinator;
 mod member;
 mod turns;
 
+use coordinator::Coordinator;
 use member::{Member, SERVED_ON_MAX};
 use turns::Turns;
 
@@ -51,9 +54,6 @@ const MEMBERS_MAX: Duration = Duration::from_secs(10);
 /// How long the client may take to learn of a topic before it asks for it. In seconds: 1.
 const KNOWN_MAX: Duration = Duration::from_secs(1);
 
-/// How long a broker may take to answer whether it is there. In seconds: 1.
-const THERE_MAX: Duration = Duration::from_secs(1);
-
 /// How long leaving may take. In seconds: 5; it needs that long only where no broker answers.
 const LEFT_MAX: Duration = Duration::from_secs(5);
 
@@ -61,7 +61,8 @@ type Consumer = BaseConsumer<Member>;
 
 /// Joins the group.
 pub(super) fn join(shared: &Arc<Shared>, says: &str) -> Result<Box<dyn Membership>, LogError> {
-    let (turns, wishes) = (Arc::new(Turns::default()), Arc::new(Wishes::default()));
+    let turns = Arc::new(Turns::new(shared.directory.service()));
+    let wishes = Arc::<Wishes>::default();
     let (left, has_left) = oneshot::channel::<()>();
     let group = Group {
         shared: shared.clone(),
@@ -77,7 +78,8 @@ pub(super) fn join(shared: &Arc<Shared>, says: &str) -> Result<Box<dyn Membershi
             drop(left);
         })
         .map_err(|source| LogError::Storage { doing: "starting a thread".to_owned(), source })?;
-    Ok(Box::new(KafkaMembership { turns, wishes, has_left: Some(has_left) }))
+    let (session, has_left) = (shared.config.session_timeout, Some(has_left));
+    Ok(Box::new(KafkaMembership { session, turns, wishes, has_left }))
 }
 
 /// What each member of the group says of itself. Blocks.
@@ -105,6 +107,7 @@ struct Wishes {
 /// What the owner of a membership holds. Dropping it leaves the group too, without waiting.
 #[derive(Debug)]
 struct KafkaMembership {
+    session: Duration,
     turns: Arc<Turns>,
     wishes: Arc<Wishes>,
     has_left: Option<oneshot::Receiver<()>>,
@@ -114,6 +117,10 @@ struct KafkaMembership {
 impl Membership for KafkaMembership {
     async fn next(&mut self) -> Result<Turn, LogError> {
         self.turns.next().await.ok_or(LogError::Closed)
+    }
+
+    fn silence_max(&self) -> Duration {
+        self.session
     }
 
     fn resign(&mut self) {
@@ -210,6 +217,7 @@ impl Group {
     /// Takes part until it is over, or the consumer is of no use any more.
     fn stay(&self, consumer: &Consumer) -> Ended {
         let (member, mut resigned) = (consumer.context(), None::<Instant>);
+        let mut coordinator = Coordinator::default();
         while !self.is_over() {
             match consumer.poll(LOOK) {
                 Some(Err(error)) if is_fatal(consumer, &error) => return Ended::Failed(error),
@@ -224,7 +232,7 @@ impl Group {
             // awake, and sleeps for up to a second.
             drop(consumer.assignment());
             member.look();
-            if self.is_deaf(consumer) {
+            if self.is_deaf(member, &mut coordinator) {
                 return Ended::Deaf;
             }
             if !self.is_resigning() {
@@ -245,17 +253,13 @@ impl Group {
     }
 
     /// Whether nothing was heard for as long as a session lasts, though it was asked.
-    fn is_deaf(&self, consumer: &Consumer) -> bool {
-        let (member, session) = (consumer.context(), self.shared.config.session_timeout);
+    fn is_deaf(&self, member: &Member, coordinator: &mut Coordinator) -> bool {
+        let session = self.shared.config.session_timeout;
         if member.deaf_for() < session / 2 {
             return false;
         }
-        match consumer.fetch_metadata(Some(&self.shared.events), THERE_MAX) {
-            Ok(_) => member.hears(),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::debug!(error, "no broker says that it is there");
-            }
+        if coordinator.answers(&self.shared.config) {
+            member.hears();
         }
         member.deaf_for() >= session
     }

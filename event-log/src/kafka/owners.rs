@@ -1,8 +1,12 @@
 //! Where partitions are served, as their owners have announced it in the topic `<prefix>owners`.
 //!
 //! ```text
-//! <partition>   {"address":"…"}; written with the producer of the partition, so only by its owner
+//! <partition>   {"address":"…"}, or {"address":"…","letGo":true} once that is over; written with the
+//!               producer of the partition, so only by its owner
 //! ```
+//!
+//! That an owner has let go is for the next one, which waits for it; for others it stays where the
+//! partition is served until somebody else has said so.
 //!
 //! Of two announcements of a partition the one further back in the topic counts, whichever is
 //! heard of first. A process reads all there is before it opens the log, and follows it from then
@@ -38,9 +42,24 @@ pub(super) fn key(partition: Partition) -> String {
     partition.to_string()
 }
 
+/// What was said last of who serves a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// Nothing.
+    Unknown,
+    /// That its owner does.
+    Here,
+    /// That its owner does no longer.
+    LetGo,
+}
+
 /// The value of an announcement.
-pub(super) fn value(address: &str) -> String {
-    serde_json::json!({ "address": address }).to_string()
+pub(super) fn value(address: &str, service: Service) -> String {
+    match service {
+        Service::Unknown | Service::Here => serde_json::json!({ "address": address }),
+        Service::LetGo => serde_json::json!({ "address": address, "letGo": true }),
+    }
+    .to_string()
 }
 
 /// What is announced by a message, if it is an announcement.
@@ -55,12 +74,19 @@ pub(super) struct Directory {
     announced: Announced,
     /// The offset of the announcement that counts, for each partition; -1 where there is none.
     newest: Mutex<Vec<i64>>,
+    service: watch::Sender<Vec<Service>>,
 }
 
 impl Directory {
     pub(super) fn new(partitions: u32) -> Self {
         let newest = Mutex::new(vec![-1; partitions as usize]);
-        Self { announced: Announced::nothing(partitions), newest }
+        let service = watch::Sender::new(vec![Service::Unknown; partitions as usize]);
+        Self { announced: Announced::nothing(partitions), newest, service }
+    }
+
+    /// What was said last of each partition.
+    pub(super) fn service(&self) -> watch::Receiver<Vec<Service>> {
+        self.service.subscribe()
     }
 
     pub(super) const fn announced(&self) -> &Announced {
@@ -68,11 +94,13 @@ impl Directory {
     }
 
     /// Takes in an announcement that stands at `offset`.
-    pub(super) fn put(&self, partition: Partition, address: &str, offset: i64) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = newest.get_mut(partition.0 as usize).filter(|it| **it < offset) {
+    pub(super) fn put(&self, partition: Partition, address: &str, service: Service, offset: i64) {
+        let (mut newest, index) =
+            (self.newest.lock().unwrap_or_else(PoisonError::into_inner), partition.0 as usize);
+        if let Some(known) = newest.get_mut(index).filter(|it| **it < offset) {
             *known = offset;
             self.announced.put(partition, address);
+            self.service.send_modify(|it| it[index] = service);
         }
     }
 
@@ -80,8 +108,9 @@ impl Directory {
         let key = message.key().and_then(|it| std::str::from_utf8(it).ok());
         let Some((key, value)) = key.zip(message.payload()) else { return };
         let Some((partition, said)) = announcement(key, value) else { return };
+        let service = if said["letGo"] == true { Service::LetGo } else { Service::Here };
         if let Some(address) = said["address"].as_str() {
-            self.put(partition, address, message.offset());
+            self.put(partition, address, service, message.offset());
         }
     }
 
@@ -164,15 +193,18 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use super::{Directory, announcement, key, value};
+    use super::{Directory, Service, announcement, key, value};
     use crate::port::Partition;
 
     #[test]
     fn an_announcement_is_read_as_it_was_written_and_nothing_else_is_one() {
         let address = "a \"quoted\" host:1";
-        let (partition, said) =
-            announcement(&key(Partition(7)), value(address).as_bytes()).unwrap();
-        assert_eq!((partition, said["address"].as_str()), (Partition(7), Some(address)));
+        for (service, let_go) in [(Service::Here, None), (Service::LetGo, Some(true))] {
+            let value = value(address, service);
+            let (partition, said) = announcement(&key(Partition(7)), value.as_bytes()).unwrap();
+            assert_eq!((partition, said["address"].as_str()), (Partition(7), Some(address)));
+            assert_eq!(said["letGo"].as_bool(), let_go);
+        }
         assert!(announcement("incarnation", b"{}").is_none());
         assert!(announcement("7", b"00ff").is_none());
     }
@@ -180,10 +212,11 @@ mod tests {
     #[test]
     fn the_announcement_further_back_counts() {
         let directory = Directory::new(2);
-        directory.put(Partition(1), "new", 9);
-        directory.put(Partition(1), "old", 4);
-        directory.put(Partition(2), "beyond", 10);
+        directory.put(Partition(1), "new", Service::LetGo, 9);
+        directory.put(Partition(1), "old", Service::Here, 4);
+        directory.put(Partition(2), "beyond", Service::Here, 10);
         let told = directory.announced().subscribe().borrow().clone();
         assert_eq!(*told, [None, Some("new".into())]);
+        assert_eq!(*directory.service().borrow(), [Service::Unknown, Service::LetGo]);
     }
 }

@@ -74,8 +74,13 @@ impl std::fmt::Debug for Producer {
 
 impl Producer {
     /// Makes the producer with this transactional id, which fences every earlier one. Returns once
-    /// the transaction of the one before has been ended.
-    pub(super) fn fence(config: &KafkaConfig, transactional_id: &str) -> Result<Self, LogError> {
+    /// the transaction of the one before has been ended. While that takes time, `hopeless` is asked
+    /// every now and then why it will not be.
+    pub(super) fn fence(
+        config: &KafkaConfig,
+        transactional_id: &str,
+        hopeless: impl Fn() -> Option<LogError>,
+    ) -> Result<Self, LogError> {
         let doing = || format!("claiming `{transactional_id}`");
         let watched = Arc::new(Watched::default());
         let context = Watch(watched.clone());
@@ -85,7 +90,13 @@ impl Producer {
             .map_err(|it| storage(doing(), it))?;
         let deadline = Instant::now() + CLAIM_MAX;
         while let Err(error) = client.init_transactions(left(deadline)) {
-            if verdict(&error) != Verdict::Retry || Instant::now() >= deadline {
+            if verdict(&error) != Verdict::Retry {
+                return Err(storage(doing(), error));
+            }
+            if let Some(cause) = hopeless() {
+                return Err(cause);
+            }
+            if Instant::now() >= deadline {
                 return Err(storage(doing(), error));
             }
         }

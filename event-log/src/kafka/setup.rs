@@ -263,7 +263,7 @@ impl Cluster {
     fn identify(&self) -> Result<(), SetupError> {
         // The producer comes first: of two who do this at once, one is fenced and fails.
         let owners = self.config.owners();
-        let mut producer = Producer::fence(&self.config, &format!("{owners}-init"))?;
+        let mut producer = Producer::fence(&self.config, &format!("{owners}-init"), || None)?;
         if self.incarnation()?.is_some() {
             return Ok(());
         }
@@ -319,6 +319,14 @@ impl Cluster {
         }
         Ok(settings)
     }
+}
+
+/// The settings that a new topic of events gets.
+#[cfg(test)]
+pub(super) fn settings_of_events(config: &KafkaConfig) -> Vec<(String, String)> {
+    let promises = Promise::all(config, 1);
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    promises[0].settings().map(owned).collect()
 }
 
 fn options() -> AdminOptions {

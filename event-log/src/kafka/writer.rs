@@ -26,6 +26,7 @@ pub(super) enum Request {
     Append { batch: Batch, reply: oneshot::Sender<Result<Vec<Position>, AppendError>> },
     Barrier { reply: Done },
     Announce { address: String, reply: Done },
+    LetGo { reply: Done },
     Stage { snapshot: Begun, slice: Vec<SnapshotChunk>, reply: Done },
     Finish { snapshot: Begun, reply: Done },
 }
@@ -96,6 +97,13 @@ impl Writer for KafkaWriter {
     async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
         let address = address.to_owned();
         ask(&self.requests, |reply| Request::Announce { address, reply }).await
+    }
+
+    async fn let_go(self: Box<Self>) {
+        if let Err(error) = ask(&self.requests, |reply| Request::LetGo { reply }).await {
+            let (partition, error) = (self.partition.0, &error as &dyn std::error::Error);
+            tracing::debug!(partition, error, "the next owner is not told that it need not wait");
+        }
     }
 
     fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter> {

@@ -1,12 +1,16 @@
 //! Several processes on one log in memory: who owns what is as a test says.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::membership::{Handover, Membership, Turn};
 use crate::port::{LogError, Partition};
+
+/// What its members are told of how long they may hear nothing. In seconds: 10.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Says who owns what among those who [join](crate::EventLog::join) a
 /// [`MemoryLog`](super::MemoryLog): nobody, to begin with. Clones share it.
@@ -107,6 +111,10 @@ struct Member {
 impl Membership for Member {
     async fn next(&mut self) -> Result<Turn, LogError> {
         self.turns.recv().await.ok_or(LogError::Closed)
+    }
+
+    fn silence_max(&self) -> Duration {
+        SILENCE_MAX
     }
 
     /// There is nobody to agree with: what it owns goes to another once it leaves.

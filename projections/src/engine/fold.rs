@@ -103,6 +103,7 @@ pub(crate) fn passes(error: &LogError) -> bool {
             false
         }
         LogError::Storage { .. }
+        | LogError::TooFewReplicas { .. }
         | LogError::Full
         | LogError::InUse(_)
         | LogError::TooLarge(_)

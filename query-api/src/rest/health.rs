@@ -24,6 +24,9 @@ pub(super) struct Readiness {
     /// What is away, if that is why it is not ready: the log, or a database.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<&'static str>,
+    /// Why nothing can be recorded at present although it can be read, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
     /// Whether every partition has an owner that this process can ask.
     owned: bool,
     models: Vec<ModelReadiness>,
@@ -55,6 +58,7 @@ pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readine
     };
     let is_silent = status.iter().flat_map(|it| &it.partitions).any(|it| it.end.is_none());
     let waits_for = database.or(is_silent.then_some("the log"));
+    let trouble = door.context.trouble().await;
     let live = status.iter().filter(|it| it.state == GenerationState::Live);
     let lag_max = chrono::TimeDelta::from_std(door.ready_lag_max).unwrap_or(chrono::TimeDelta::MAX);
     let owned = door.context.all_owned();
@@ -70,7 +74,7 @@ pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readine
         models.push(ModelReadiness { model, complete, events_behind, stopped });
     }
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(Readiness { ready, waits_for, owned, models }))
+    (code, Json(Readiness { ready, waits_for, trouble, owned, models }))
 }
 
 /// What a node answers that has not started yet.
@@ -78,6 +82,7 @@ pub(super) async fn starting(
     State(waits_for): State<watch::Receiver<Option<&'static str>>>,
 ) -> (StatusCode, Json<Readiness>) {
     let waits_for = *waits_for.borrow();
-    let readiness = Readiness { ready: false, waits_for, owned: false, models: Vec::new() };
+    let (trouble, models) = (None, Vec::new());
+    let readiness = Readiness { ready: false, waits_for, trouble, owned: false, models };
     (StatusCode::SERVICE_UNAVAILABLE, Json(readiness))
 }

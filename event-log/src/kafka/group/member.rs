@@ -2,12 +2,11 @@
 //!
 //! What is revoked is served on, since nobody else can have it yet: the member joins anew without
 //! it, and only once all have joined is each told what it has from then on, all at the same time.
-//! That is when the member lets go. The next owner leaves it a moment for what is under way; where
-//! that is too little, or where the member is not told, the claim fences it.
+//! That is when the member lets go. The next owner waits for that, for a while (`turns`); where that
+//! is too little, or where the member is not told, the claim fences it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -23,11 +22,6 @@ use crate::port::Partition;
 /// How long what was revoked is served on at most. In seconds: 5. All have joined within 1.3 s where
 /// none is slow: they hear of it within 250 ms, and a client joins once a second at most.
 pub(super) const SERVED_ON_MAX: Duration = Duration::from_secs(5);
-
-/// How long who is to take partitions leaves to their last owners, who are told at the same time,
-/// to finish what they have begun. In milliseconds: 100. A claim ends a transaction that is under
-/// way, so that nobody can say at once what became of it, and is tried again half a second later.
-const LET_GO: Duration = Duration::from_millis(100);
 
 /// The context of one consumer.
 #[derive(Debug)]
@@ -134,9 +128,6 @@ impl Member {
         given.for_each(|(partition, _)| self.turns.give(partition));
         let taken: Vec<_> = assigned.into_iter().filter(|it| owned.insert(*it)).collect();
         drop(holdings);
-        if !taken.is_empty() {
-            thread::sleep(LET_GO);
-        }
         taken.into_iter().for_each(|it| self.turns.take(it));
     }
 

@@ -6,9 +6,7 @@ use rdkafka::admin::ConfigResource;
 use rdkafka::metadata::MetadataTopic;
 
 use crate::kafka::config::{KafkaConfig, MESSAGE_BYTES_MAX};
-
-/// The topic in which brokers keep what became of transactions.
-const TRANSACTIONS: &str = "__transaction_state";
+use crate::kafka::replicas::TRANSACTIONS;
 
 /// A setting of the cluster that would break a promise of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,9 +7,11 @@ use super::cluster;
 mod announcing;
 mod ends;
 mod faults;
+mod letting_go;
 mod membership;
 mod promises;
 mod reading;
+mod replicas;
 mod secured;
 mod transactions;
 

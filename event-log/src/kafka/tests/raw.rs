@@ -7,6 +7,7 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::kafka::owners::Service;
 use crate::kafka::{KafkaConfig, message, owners};
 use crate::port::Partition;
 use crate::record::Record;
@@ -47,7 +48,7 @@ impl Raw {
     /// Writes an announcement as an owner would, for good.
     pub(super) fn announce(&self, partition: Partition, address: &str) {
         self.producer.begin_transaction().unwrap();
-        self.send(&owners::key(partition), owners::value(address).as_bytes(), None);
+        self.send(&owners::key(partition), owners::value(address, Service::Here).as_bytes(), None);
         self.commit();
     }
 

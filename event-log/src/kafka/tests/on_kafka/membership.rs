@@ -17,16 +17,16 @@ use crate::kafka::{KafkaConfig, KafkaLog};
 use crate::membership::{Handover, Turn};
 use crate::port::{EventLog, LogError, Partition};
 
-const PARTITIONS: u32 = 4;
+pub(super) const PARTITIONS: u32 = 4;
 
 /// How long members may be silent in tests that make them so. In seconds: 3.
-const SESSION: Duration = Duration::from_secs(3);
+pub(super) const SESSION: Duration = Duration::from_secs(3);
 
 /// What all members own, as they say themselves.
 #[derive(Default)]
-struct Ledger {
+pub(super) struct Ledger {
     owned: BTreeMap<usize, BTreeSet<Partition>>,
-    lost: BTreeMap<usize, usize>,
+    pub(super) lost: BTreeMap<usize, usize>,
     let_go: BTreeMap<Partition, Instant>,
     /// How long partitions were unserved between two owners.
     gaps: Vec<Duration>,
@@ -51,7 +51,7 @@ impl Ledger {
     }
 
     /// How many partitions each member owns.
-    fn counts(&self) -> Vec<usize> {
+    pub(super) fn counts(&self) -> Vec<usize> {
         self.owned.values().map(BTreeSet::len).filter(|it| *it > 0).collect()
     }
 
@@ -64,7 +64,7 @@ impl Ledger {
 
 /// What a member does when it is to give a partition away.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(super) enum Manner {
     /// Lets go of it.
     Polite,
     /// Never does.
@@ -72,22 +72,22 @@ enum Manner {
 }
 
 /// The members of one group.
-struct Group {
+pub(super) struct Group {
     ledger: Arc<watch::Sender<Ledger>>,
 }
 
 /// One member on a task of its own.
-struct Owner {
+pub(super) struct Owner {
     leave: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
 impl Group {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { ledger: Arc::new(watch::Sender::default()) }
     }
 
-    async fn join(&self, log: &KafkaLog, member: usize, manner: Manner) -> Owner {
+    pub(super) async fn join(&self, log: &KafkaLog, member: usize, manner: Manner) -> Owner {
         let mut membership = log.join("a test").await.unwrap();
         let (leave, mut asked_to) = oneshot::channel();
         let ledger = self.ledger.clone();
@@ -126,7 +126,7 @@ impl Group {
     }
 
     /// Waits until the members own what is `wanted`.
-    async fn until(&self, wanted: impl Fn(&Ledger) -> bool) {
+    pub(super) async fn until(&self, wanted: impl Fn(&Ledger) -> bool) {
         let mut ledger = self.ledger.subscribe();
         let reached = tokio::time::timeout(cluster::PATIENCE_MAX, ledger.wait_for(|it| wanted(it)));
         let told = reached.await.map(drop);
@@ -241,7 +241,7 @@ async fn a_member_that_is_cut_off_loses_everything_and_comes_back() {
 
 /// A member that takes part in nothing it is asked for, and says all the time that it is there: the
 /// others wait for it for as long as the group lets them, 23 s.
-fn absent_minded(config: &KafkaConfig) -> BaseConsumer<Logging> {
+pub(super) fn absent_minded(config: &KafkaConfig) -> BaseConsumer<Logging> {
     let consumer: BaseConsumer<Logging> =
         config.member("a test").create_with_context(Logging).unwrap();
     consumer.subscribe(&[&config.events()]).unwrap();

@@ -6,6 +6,7 @@ use xtask::services::kafka::{Broker, Cluster as Brokers, Plan};
 
 use super::{count, turn};
 use crate::faults::cluster::arena::{Arena, session};
+use crate::faults::cluster::print;
 use crate::faults::cluster::proxy::Proxy;
 use crate::harness::{Ground, given_postgres, kafka_distribution};
 
@@ -56,6 +57,60 @@ async fn nothing_is_lost_when_one_of_three_brokers_restarts() {
             .await;
     }
     arena.close("broker restarted").await;
+}
+
+/// How long after a process was started a broker begins to hang, at most. In milliseconds: 4,000,
+/// in which it joins the owners.
+const STARTING_MAX: u64 = 4_000;
+
+/// How often owners may be fenced, each by another, in one pause of a broker: 16. There are four
+/// partitions, and where two owners are not told of each other, one is fenced in every session.
+const FENCED_MAX: usize = 16;
+
+/// Each of three brokers paused for longer than a session, among them the one that coordinates the
+/// owners: `fast` 0, `ci` 3, `full` 6.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn owners_do_not_take_partitions_from_each_other_while_a_broker_hangs() {
+    let pauses = count(0, 3, 6);
+    if pauses == 0 {
+        return;
+    }
+    let _turn = turn().await;
+    let Some((brokers, ground)) = brokers(Plan::new(BROKERS)).await else { return };
+    let mut arena = Arena::open(&ground).await;
+    for number in 0..pauses {
+        let (starting, before) = (number % 2, fenced(&arena));
+        arena
+            .round("broker paused", async |arena| {
+                drop(arena.servers[starting].take());
+                let begins = Duration::from_millis(arena.random.below(STARTING_MAX));
+                let away = session() + Duration::from_millis(arena.random.below(BEYOND_MAX));
+                let broker = brokers.broker(number % BROKERS);
+                // Partitions are shared anew about when it hangs.
+                let hanging = async {
+                    tokio::time::sleep(begins).await;
+                    broker.pause().expect("it runs");
+                    tokio::time::sleep(away).await;
+                    broker.resume().expect("it is there");
+                };
+                tokio::join!(hanging, arena.start_again(starting));
+            })
+            .await;
+        let fenced = fenced(&arena) - before;
+        print(&format!("  {fenced} times an owner was fenced"));
+        assert!(fenced <= FENCED_MAX, "{fenced} times an owner was fenced");
+    }
+    arena.close("broker paused").await;
+}
+
+/// How often owners have said that they were fenced.
+fn fenced(arena: &Arena) -> usize {
+    let said = |which| {
+        let log = arena.installation(which).home().join("server.log");
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        log.lines().filter(|it| it.contains("claiming") && it.contains("Fenced")).count()
+    };
+    said(0) + said(1)
 }
 
 /// All brokers down and up again, longer and shorter than a session in turn: `fast` 0, `ci` 1,

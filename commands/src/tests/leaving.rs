@@ -1,0 +1,178 @@
+//! How an owner lets go of a partition, and one that is not told that there are others.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use event_log::{
+    AppendError, Batch, EventLog, LogError, Membership, Partition, Position, SnapshotWriter, Turn,
+    Writer,
+};
+
+use super::cluster::Cluster;
+use super::installation::{SOON, put};
+use super::wrapped::WrappedLog;
+use crate::request::{CommandError, Request};
+
+/// How long an append takes here. In milliseconds: 300, longer than who does not wait leaves to it.
+const SLOW: Duration = Duration::from_millis(300);
+
+/// What writers did, in order.
+type Steps = Arc<Mutex<Vec<&'static str>>>;
+
+/// A writer that takes its time and says what it does.
+#[derive(Debug)]
+struct Slow {
+    writer: Box<dyn Writer>,
+    steps: Steps,
+}
+
+impl Slow {
+    fn note(&self, step: &'static str) {
+        self.steps.lock().unwrap().push(step);
+    }
+}
+
+#[async_trait]
+impl Writer for Slow {
+    async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError> {
+        self.note("begun");
+        tokio::time::sleep(SLOW).await;
+        let written = self.writer.append(batch).await;
+        self.note(if written.is_ok() { "appended" } else { "not appended" });
+        written
+    }
+
+    async fn barrier(&mut self) -> Result<(), AppendError> {
+        self.writer.barrier().await
+    }
+
+    async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        self.writer.announce(address).await
+    }
+
+    async fn let_go(self: Box<Self>) {
+        self.note("let go");
+    }
+
+    fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter> {
+        self.writer.begin_snapshot(upto, fold)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_owner_is_told_once_the_last_batch_is_answered_and_not_of_what_was_lost() {
+    let mut cluster = Cluster::new(1, 1, None).await;
+    let steps = Steps::default();
+    let noted = steps.clone();
+    let log = WrappedLog::new(cluster.log.clone(), |it| it)
+        .with_writers(move |writer| Box::new(Slow { writer, steps: noted.clone() }));
+    cluster.join_on(Arc::new(log)).await;
+    cluster.hand_over(0, 1).await;
+    let acme = cluster.tenant("acme").await;
+    for is_given in [true, false] {
+        steps.lock().unwrap().clear();
+        let asked = tokio::spawn({
+            let (node, acme) = (cluster.nodes[1].clone(), acme.clone());
+            let name = if is_given { "given" } else { "lost" };
+            async move { node.submit(&acme, Request::new(put(name))).await }
+        });
+        while steps.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if is_given {
+            cluster.hand_over(0, 0).await;
+            asked.await.unwrap().expect("what was begun is finished first");
+            assert_eq!(*steps.lock().unwrap(), ["begun", "appended", "let go"]);
+            cluster.hand_over(0, 1).await;
+        } else {
+            cluster.group.tell_lost(Partition(0), 1);
+            asked.await.unwrap().expect("nobody else has come");
+            let mut owned = cluster.nodes[1].owned();
+            owned.wait_for(std::collections::BTreeSet::is_empty).await.unwrap();
+            tokio::time::sleep(SOON).await;
+            assert_eq!(*steps.lock().unwrap(), ["begun", "appended"]);
+        }
+    }
+}
+
+/// A member that goes on with what it has when it is to leave.
+#[derive(Debug)]
+struct Endless(Box<dyn Membership>);
+
+#[async_trait]
+impl Membership for Endless {
+    async fn next(&mut self) -> Result<Turn, LogError> {
+        self.0.next().await
+    }
+
+    fn silence_max(&self) -> Duration {
+        self.0.silence_max()
+    }
+
+    fn resign(&mut self) {}
+
+    async fn leave(self: Box<Self>) {
+        self.0.leave().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_does_not_wait_for_ever_until_others_have_what_it_had() {
+    let mut cluster = Cluster::new(1, 1, None).await;
+    let log = WrappedLog::new(cluster.log.clone(), |it| it)
+        .with_members(|member| Box::new(Endless(member)));
+    cluster.join_on(Arc::new(log)).await;
+    cluster.hand_over(0, 1).await;
+    let acme = cluster.tenant("acme").await;
+    tokio::time::timeout(SOON, cluster.nodes[1].leave()).await.expect("it leaves in the end");
+    let refused = cluster.nodes[1].submit(&acme, Request::new(put("web"))).await;
+    assert!(matches!(refused, Err(CommandError::NotOwner(_))), "{refused:?}");
+    // What it had goes to the one that is left.
+    cluster.submit(&acme, put("web")).await.unwrap();
+}
+
+/// For how long two owners are watched that are not told of each other. In seconds: 60.
+const WATCHED: Duration = Duration::from_secs(60);
+
+#[tokio::test(start_paused = true)]
+async fn two_owners_that_are_not_told_of_each_other_do_not_fence_each_other_all_the_time() {
+    let cluster = Cluster::new(2, 1, None).await;
+    cluster.hand_over(0, 0).await;
+    let acme = cluster.tenant("acme").await;
+    cluster.seize(0, 1).await;
+    let until = tokio::time::Instant::now() + WATCHED;
+    let clients: Vec<_> = (0..2)
+        .map(|number| {
+            let (node, acme) = (cluster.nodes[number].clone(), acme.clone());
+            tokio::spawn(async move {
+                let mut served = 0_u32;
+                for round in 0.. {
+                    let name = format!("web-{number}-{round}");
+                    let answer = node.submit(&acme, Request::new(put(&name))).await;
+                    served += u32::from(answer.is_ok());
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    if tokio::time::Instant::now() >= until {
+                        break;
+                    }
+                }
+                served
+            })
+        })
+        .collect();
+    let (mut owners, mut claims) = (cluster.log.owners(), 0_u32);
+    owners.mark_unchanged();
+    while tokio::time::timeout_at(until, owners.changed()).await.is_ok() {
+        claims += 1;
+    }
+    let mut served = 0;
+    for client in clients {
+        served += client.await.unwrap();
+    }
+    // Two at first, and then one in as long as a silence may last.
+    assert!(claims <= 8, "{claims} claims");
+    assert!(served > 500, "{served} were served, by one or the other");
+    // Whoever is told does not come back for it.
+    cluster.group.tell_lost(Partition(0), 0);
+    cluster.serves_alone(0, 1).await;
+}

@@ -1,0 +1,207 @@
+//! Whether a partition has as many replicas in sync as a write to it needs.
+//!
+//! The cluster says so to the client alone, which goes on trying and in the end says that time is
+//! up. So the cluster is asked after a write that was not taken and a claim that did not succeed,
+//! never before. Where there are too few, what is to be written is refused at once, until it has
+//! been asked again and there are enough.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
+use tokio::runtime::Handle;
+
+use super::config::KafkaConfig;
+use super::logging::Logging;
+use crate::port::LogError;
+
+/// The topic in which brokers keep what became of transactions.
+pub(super) const TRANSACTIONS: &str = "__transaction_state";
+
+/// How many replicas a write needs, as Kafka calls it.
+const NEEDED: &str = "min.insync.replicas";
+
+/// How long the brokers may take to answer each of two questions. In seconds: 1.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+/// How long an answer that there are too few is good for. In milliseconds: 500.
+const LOOKED_AGAIN: Duration = Duration::from_millis(500);
+
+/// What is known about too few replicas, for all partitions of all topics of a log.
+pub(super) struct Replicas {
+    config: KafkaConfig,
+    runtime: Handle,
+    /// None until there was something to ask.
+    admin: Mutex<Option<Arc<AdminClient<Logging>>>>,
+    short: Mutex<BTreeMap<Place, Short>>,
+}
+
+/// A partition of a topic.
+pub(super) type Place = (String, i32);
+
+/// What a partition lacks.
+#[derive(Clone, Debug)]
+pub(super) struct Shortage {
+    place: Place,
+    in_sync: usize,
+    needed: usize,
+}
+
+/// A shortage, and when it was looked at last.
+#[derive(Debug)]
+struct Short {
+    shortage: Shortage,
+    looked: Instant,
+}
+
+impl std::fmt::Debug for Replicas {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replicas").field("short", &self.short).finish_non_exhaustive()
+    }
+}
+
+impl Shortage {
+    /// The same as an error.
+    pub(super) fn error(self) -> LogError {
+        let Self { place: (topic, partition), in_sync, needed } = self;
+        LogError::TooFewReplicas {
+            of: format!("partition {partition} of topic `{topic}`"),
+            in_sync,
+            needed,
+            setting: NEEDED,
+        }
+    }
+}
+
+impl Replicas {
+    /// Knows of no shortage. Within a runtime, in which it waits for answers later.
+    pub(super) fn new(config: KafkaConfig) -> Self {
+        let (admin, short) = (Mutex::default(), Mutex::default());
+        Self { config, runtime: Handle::current(), admin, short }
+    }
+
+    /// What `topic` lacks, if there were too few replicas when it was looked last, and there still
+    /// are. Blocks then.
+    pub(super) fn known(&self, topic: &str, partition: i32) -> Option<Shortage> {
+        let place = (topic.to_owned(), partition);
+        {
+            let short = self.short();
+            let Short { shortage, looked } = short.get(&place)?;
+            if looked.elapsed() < LOOKED_AGAIN {
+                return Some(shortage.clone());
+            }
+        }
+        self.look(topic, partition)
+    }
+
+    /// Looks what a partition lacks. Where nobody answers, what was known before holds. Blocks.
+    pub(super) fn look(&self, topic: &str, partition: i32) -> Option<Shortage> {
+        let place = (topic.to_owned(), partition);
+        let found = match self.ask(&place) {
+            Ok(found) => found,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, topic, partition, "it is not known who is in sync");
+                return self.short().get(&place).map(|it| it.shortage.clone());
+            }
+        };
+        let mut short = self.short();
+        match &found {
+            Some(shortage) => {
+                let (now, shortage) = (Instant::now(), shortage.clone());
+                let known = short.insert(place, Short { shortage: shortage.clone(), looked: now });
+                if known.is_none() {
+                    let error = shortage.error();
+                    tracing::error!(error = &error as &dyn std::error::Error, "nothing is taken");
+                }
+            }
+            None if short.remove(&place).is_some() => {
+                tracing::info!(topic, partition, "enough replicas are in sync again");
+            }
+            None => (),
+        }
+        found
+    }
+
+    /// The same of the partition that holds the transactions of `transactional_id`. Blocks.
+    pub(super) fn look_at_transactions(&self, transactional_id: &str) -> Option<Shortage> {
+        let admin = self.admin().ok()?;
+        let found = admin.inner().fetch_metadata(Some(TRANSACTIONS), ANSWER_MAX).ok()?;
+        let count = i32::try_from(found.topics().first()?.partitions().len()).ok()?;
+        self.look(TRANSACTIONS, partition_of(transactional_id, count)?)
+    }
+
+    /// What is short at present, in words for operators. Blocks if anything is.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let places: Vec<_> = self.short().keys().cloned().collect();
+        let mut short = places.iter().filter_map(|(topic, it)| self.known(topic, *it));
+        short.next().map(|it| it.error().to_string())
+    }
+
+    /// Asks the cluster for the replicas of a partition, and how many it needs.
+    fn ask(&self, place: &Place) -> Result<Option<Shortage>, KafkaError> {
+        let (topic, partition) = place;
+        let admin = self.admin()?;
+        let metadata = admin.inner().fetch_metadata(Some(topic), ANSWER_MAX)?;
+        let partitions =
+            metadata.topics().first().map(MetadataTopic::partitions).unwrap_or_default();
+        // Where nobody leads it, who is in sync is not what is missing.
+        let led = partitions.iter().find(|it| it.id() == *partition && it.leader() >= 0);
+        let Some(in_sync) = led.map(|it| it.isr().len()) else { return Ok(None) };
+        let options = AdminOptions::new().request_timeout(Some(ANSWER_MAX));
+        let asked = [ResourceSpecifier::Topic(topic)];
+        let told = self.runtime.block_on(admin.describe_configs(&asked, &options))?;
+        let settings = told.first().and_then(|it| it.as_ref().ok());
+        let needed = settings.and_then(|it| it.get(NEEDED)?.value.as_deref()?.parse().ok());
+        let is_short = |needed: &usize| in_sync < *needed;
+        let short = needed.filter(is_short);
+        Ok(short.map(|needed| Shortage { place: place.clone(), in_sync, needed }))
+    }
+
+    fn admin(&self) -> Result<Arc<AdminClient<Logging>>, KafkaError> {
+        let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(admin) = &*admin {
+            return Ok(admin.clone());
+        }
+        let made = Arc::new(self.config.client().create_with_context(Logging)?);
+        Ok(admin.insert(made).clone())
+    }
+
+    fn short(&self) -> MutexGuard<'_, BTreeMap<Place, Short>> {
+        self.short.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which of `count` partitions the brokers keep something under this name in: transactions, or
+/// what they know of a group.
+pub(super) fn partition_of(name: &str, count: i32) -> Option<i32> {
+    let fold = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
+    let hash = name.encode_utf16().fold(0, fold);
+    (hash & i32::MAX).checked_rem(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::partition_of;
+
+    #[test]
+    fn names_are_spread_as_brokers_spread_them() {
+        // What `"…".hashCode()` is in Java: 0, 99162322, -969099747.
+        assert_eq!(partition_of("", 50), Some(0));
+        assert_eq!(partition_of("hello", 50), Some(22));
+        assert_eq!(partition_of("callboard", 50), Some(hash_of("callboard") % 50));
+        assert_eq!(partition_of("callboard", 0), None);
+    }
+
+    /// The same another way: a sum of powers.
+    fn hash_of(name: &str) -> i32 {
+        let mut sum = 0_i64;
+        for unit in name.encode_utf16() {
+            sum = (sum * 31 + i64::from(unit)) % (1 << 32);
+        }
+        i32::try_from(sum % (1 << 31)).unwrap()
+    }
+}

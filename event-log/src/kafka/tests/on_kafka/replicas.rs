@@ -1,0 +1,138 @@
+//! Too few replicas in sync, on three brokers of the test's own: writes are refused by the name of
+//! what is missing, and go on by themselves once it is back.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use xtask::services::kafka::Plan;
+
+use crate::conformance::command;
+use crate::kafka::logging::Logging;
+use crate::kafka::setup::settings_of_events;
+use crate::kafka::tests::cluster::{self, PATIENCE_MAX};
+use crate::kafka::{KafkaConfig, KafkaLog, init};
+use crate::port::{AppendError, ClaimError, EventLog, LogError, Partition, Position, Writer};
+
+const PARTITION: Partition = Partition(0);
+
+/// How many appends are refused in a row while a broker is down: more than the client could give
+/// up on in the time of this test, 10 s each.
+const REFUSALS: usize = 40;
+
+/// Makes the topic of the events, each of whose records has to be on three brokers.
+async fn make_events(config: &KafkaConfig) {
+    let admin: AdminClient<_> = config.client().create_with_context(Logging).unwrap();
+    let events = config.events();
+    let new = NewTopic::new(&events, 1, TopicReplication::Fixed(3));
+    let settings = settings_of_events(config);
+    let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
+    let new = new.set("min.insync.replicas", "3");
+    admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
+}
+
+/// Which broker, from 0, leads the partition.
+fn leader(config: &KafkaConfig) -> usize {
+    let client: BaseConsumer<Logging> = config.client().create_with_context(Logging).unwrap();
+    let metadata = client.fetch_metadata(Some(&config.events()), PATIENCE_MAX).unwrap();
+    usize::try_from(metadata.topics()[0].partitions()[0].leader() - 1).unwrap()
+}
+
+/// What the log says is missing, if an error says that.
+fn missing(error: &LogError) -> Option<String> {
+    matches!(error, LogError::TooFewReplicas { in_sync: 2, needed: 3, .. })
+        .then(|| error.to_string())
+}
+
+/// Appends until the log says what is missing.
+async fn refusal(log: &KafkaLog, writer: &mut Box<dyn Writer>) -> String {
+    let refused = async {
+        loop {
+            let error = match writer.append(command(100, 2)).await {
+                // Somebody leads the partition who does not know of it yet.
+                Ok(_) => panic!("two brokers took it"),
+                Err(AppendError::Refused(error)) => error,
+                Err(AppendError::Fenced | AppendError::Unknown(_)) => {
+                    match log.claim(PARTITION).await {
+                        Ok(claimed) => {
+                            *writer = claimed;
+                            continue;
+                        }
+                        Err(ClaimError::Log(error)) => error,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            };
+            if let Some(missing) = missing(&error) {
+                return missing;
+            }
+        }
+    };
+    tokio::time::timeout(2 * PATIENCE_MAX, refused).await.expect("it is told in time")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_few_replicas_in_sync_are_named_and_come_back() {
+    let Some(distribution) = cluster::distribution() else { return };
+    let brokers = tokio::task::block_in_place(|| Plan::new(3).start(&distribution)).unwrap();
+    let config = KafkaConfig { replication: 3, ..cluster::somewhere(brokers.bootstrap()) };
+    make_events(&config).await;
+    init(&config, 1).await.unwrap();
+    let log = KafkaLog::open(config.clone()).await.unwrap();
+    let mut writer = log.claim(PARTITION).await.unwrap();
+    writer.append(command(1, 2)).await.unwrap();
+    assert_eq!(log.trouble().await, None);
+    let other = KafkaLog::open(config.clone()).await.unwrap();
+
+    // The one that leads the partition. The others need not know yet how much all of them have.
+    let leader = tokio::task::block_in_place(|| leader(&config));
+    tokio::task::block_in_place(|| brokers.broker(leader).kill().unwrap());
+    let told = refusal(&log, &mut writer).await;
+    let words = format!(
+        "partition 0 of topic `{}` has 2 of the 3 replicas in sync that writes need \
+         (`min.insync.replicas`)",
+        config.events()
+    );
+    assert!(told.starts_with(&words), "{told}");
+    assert_eq!(log.trouble().await.as_deref(), Some(&*told));
+    // From now on nobody waits for the client to give up.
+    let many = async {
+        for _ in 0..REFUSALS {
+            assert_eq!(refusal(&log, &mut writer).await, told);
+            assert!(writer.barrier().await.is_err(), "nothing rests on what cannot be written");
+        }
+    };
+    tokio::time::timeout(PATIENCE_MAX, many).await.expect("they are refused at once");
+    // Whoever claims it now is told the same, unless nothing is left to be ended there.
+    if let Err(error) = log.claim(PARTITION).await {
+        let ClaimError::Log(error) = &error else { panic!("{error}") };
+        assert_eq!(missing(error).as_deref(), Some(&*told));
+    }
+    // Whoever asks where the partition ends is told, or that nobody can say.
+    match other.end(PARTITION).await {
+        Ok(end) => assert_eq!(end, Position(2)),
+        Err(error) => assert_eq!(missing(&error).as_deref(), Some(&*told)),
+    }
+
+    tokio::task::block_in_place(|| brokers.broker(leader).restart().unwrap());
+    let goes_on = async {
+        loop {
+            match writer.append(command(3, 2)).await {
+                Ok(_) => return,
+                Err(AppendError::Refused(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(_) => match log.claim(PARTITION).await {
+                    Ok(claimed) => writer = claimed,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                },
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE_MAX, goes_on).await.expect("it goes on by itself");
+    assert_eq!(log.trouble().await, None);
+    let mut reader = other.read(PARTITION, Position::START).await.unwrap();
+    let mut found = Vec::new();
+    while found.len() < 4 {
+        found.extend(reader.next(10).await.unwrap().into_iter().map(|it| it.record));
+    }
+    assert_eq!(found, [command(1, 2), command(3, 2)].concat(), "nothing is between");
+}
