@@ -1,13 +1,18 @@
 //! What somebody may do, asked of what this process follows and of no read model.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use domain::id::{ActorId, TenantId};
+use domain::member::ApiKey;
+use domain::personal::Digest;
 use domain::role::{Permit, RoleName};
 use domain::tenant::Standing;
 use domain::{Permission, Principal, tenant};
 
 use crate::commands::Commands;
+use crate::prepare;
 use crate::request::CommandError;
 
 /// How often somebody whose stream is open is looked at although nothing has changed, where others
@@ -19,9 +24,10 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 pub struct Explanation {
     /// Who they are, with all that they may.
     pub principal: Principal,
-    /// Whether they belong to the tenant at all.
+    /// Whether they, or whose API key they are, belong to the tenant at all.
     pub is_member: bool,
-    /// Which of their roles give the permission, and how far each does.
+    /// Which of their roles give the permission, and how far each does. An API key has those of its
+    /// member, for what it was issued for.
     pub given_by: Vec<(RoleName, Permit)>,
 }
 
@@ -39,10 +45,17 @@ impl Commands {
     ) -> Result<Explanation, CommandError> {
         principal.authorize(Permission::MemberRead)?;
         let tenant = principal.tenant();
-        let principal = self.principal(tenant, actor).await?;
-        let given_by = self.inner().views.access.given_by(tenant, actor, permission);
-        let is_member = given_by.is_some();
-        Ok(Explanation { principal, is_member, given_by: given_by.unwrap_or_default() })
+        let mut explained = self.principal(tenant, actor).await?;
+        let access = &self.inner().views.access;
+        let (mut member, mut is_in_scope) = (actor, true);
+        if let Some((owner, issued)) = access.api_key(tenant, actor) {
+            let grants = access.grants(tenant, owner).only(&issued.scope);
+            explained = Principal::api_key(tenant, actor, owner, Arc::new(grants));
+            (member, is_in_scope) = (owner, issued.scope.contains(&permission));
+        }
+        let given_by = access.given_by(tenant, member, permission).filter(|_| is_in_scope);
+        let is_member = access.is_member(tenant, member);
+        Ok(Explanation { principal: explained, is_member, given_by: given_by.unwrap_or_default() })
     }
 
     /// Who `actor` is in `tenant`: with the grants of its roles there, or none if it has no role.
@@ -57,24 +70,83 @@ impl Commands {
         actor: ActorId,
     ) -> Result<Principal, CommandError> {
         let access = &self.inner().views.access;
-        if self.inner().is_shared {
-            match self.find(tenant).await {
-                Ok(partition) if access.is_member(tenant, actor) => partition.is_heard().await?,
-                // They may have become one a moment ago, elsewhere.
-                Ok(partition) => partition.hear().await?,
-                // There is no such tenant, so nobody is anything in it.
-                Err(CommandError::Rejected { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.hear(tenant, access.is_member(tenant, actor)).await?;
         Ok(Principal::member(tenant, actor, access.grants(tenant, actor)))
     }
 
-    /// The same as far as is known here, for who was asked for a moment ago.
+    /// Sees to it that what is known here of who may do what in `tenant` is recent: of this moment,
+    /// unless whom it is about `is_known`.
+    async fn hear(&self, tenant: TenantId, is_known: bool) -> Result<(), CommandError> {
+        if !self.inner().is_shared {
+            return Ok(());
+        }
+        match self.find(tenant).await {
+            Ok(partition) if is_known => partition.is_heard().await,
+            // It may have come about a moment ago, elsewhere.
+            Ok(partition) => partition.hear().await,
+            // There is no such tenant, so nobody is anything in it.
+            Err(CommandError::Rejected { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who the API key `key` of `tenant` is, and when it ends; none if its secret is another, or it
+    /// has ended or was never issued.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::principal`], and if the tenant's keys cannot be had.
+    pub async fn principal_of_api_key(
+        &self,
+        tenant: TenantId,
+        key: ActorId,
+        secret: &str,
+    ) -> Result<Option<(Principal, DateTime<Utc>)>, CommandError> {
+        let access = &self.inner().views.access;
+        self.hear(tenant, access.api_key(tenant, key).is_some()).await?;
+        let Some((member, issued)) = access.api_key(tenant, key) else { return Ok(None) };
+        // Whoever cannot make the digest learns nothing from how long it is compared.
+        let is_it = issued.secret == self.digest_of_api_key(tenant, secret).await?;
+        if !is_it || issued.expires_at <= Utc::now() {
+            return Ok(None);
+        }
+        let grants = Arc::new(access.grants(tenant, member).only(&issued.scope));
+        Ok(Some((Principal::api_key(tenant, key, member, grants), issued.expires_at)))
+    }
+
+    /// By what the secret of an API key of `tenant` is known.
+    ///
+    /// # Errors
+    ///
+    /// If the tenant's keys cannot be had.
+    pub async fn digest_of_api_key(
+        &self,
+        tenant: TenantId,
+        secret: &str,
+    ) -> Result<Digest, CommandError> {
+        let keys = prepare::in_time(self.inner().keyring.tenant(tenant)).await?;
+        Ok(keys.digest("api-key", secret))
+    }
+
+    /// The API keys of `principal` that were not revoked, each with the actor it is.
+    #[must_use]
+    pub fn api_keys(&self, principal: &Principal) -> Vec<(ActorId, ApiKey)> {
+        let member = principal.member_id();
+        member
+            .map_or_else(Vec::new, |it| self.inner().views.access.api_keys(principal.tenant(), it))
+    }
+
+    /// Who was asked for a moment ago, with what they may do by now as far as is known here.
     #[must_use]
     pub fn renewed(&self, principal: &Principal) -> Principal {
+        let access = &self.inner().views.access;
         let (tenant, actor) = (principal.tenant(), principal.actor());
-        Principal::member(tenant, actor, self.inner().views.access.grants(tenant, actor))
+        let Some(member) = principal.member_id().filter(|it| *it != actor) else {
+            return Principal::member(tenant, actor, access.grants(tenant, actor));
+        };
+        let scope = access.api_key(tenant, actor).map(|it| it.1.scope).unwrap_or_default();
+        let grants = Arc::new(access.grants(tenant, member).only(&scope));
+        Principal::api_key(tenant, actor, member, grants)
     }
 
     /// Fails unless `tenant` is active as far as is known here: one that is suspended or closed may
@@ -103,15 +175,15 @@ impl Commands {
         principal: &Principal,
     ) -> impl Future<Output = ()> + Send + 'static + use<> {
         let (commands, principal) = (self.clone(), principal.clone());
-        let (tenant, actor) = (principal.tenant(), principal.actor());
+        let tenant = principal.tenant();
         let mut was_active = self.check_active(tenant).is_ok();
         async move {
             let mut changes = commands.inner().views.access.changes();
             loop {
                 changes.mark_unchanged();
-                match commands.principal(tenant, actor).await {
-                    Ok(now) if now.covers(&principal) => {}
-                    Ok(_) | Err(_) => return,
+                let heard = commands.hear(tenant, true).await;
+                if heard.is_err() || !commands.renewed(&principal).covers(&principal) {
+                    return;
                 }
                 let is_active = commands.check_active(tenant).is_ok();
                 if was_active && !is_active {

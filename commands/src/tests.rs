@@ -1,6 +1,7 @@
 //! The write side as a whole, on the log in memory: one file per promise it makes.
 
 mod access;
+mod api_keys;
 mod basics;
 mod closing;
 mod cluster;

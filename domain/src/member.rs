@@ -1,16 +1,21 @@
 //! A member: somebody who may do something in a tenant, by the roles they have there.
 //!
 //! Named by the actor it is, so what somebody does and whether they may is told by one id. The
-//! name is personal and sealed; a member may have none. It does *not* know how somebody proves
-//! who they are.
+//! name is personal and sealed; a member may have none. Their API keys end with them. It does *not*
+//! know how somebody proves who they are.
 
-use std::collections::BTreeSet;
+mod api_key;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::api_key::note_violations as note_api_key_violations;
+pub use self::api_key::{API_KEYS_MAX, ApiKey, ApiKeyName, ApiKeyNameError, LIFETIME_MAX};
 use crate::aggregate::Aggregate;
+use crate::id::ActorId;
 use crate::personal::{Digest, Personal};
 use crate::role::{BuiltIn, RoleRef};
 
@@ -31,7 +36,21 @@ pub enum Event {
         /// All that they are from now on.
         roles: BTreeSet<RoleRef>,
     },
-    /// Somebody does not belong to the tenant any more.
+    /// Somebody has one more API key.
+    #[serde(rename = "member.api-key-issued.v1")]
+    ApiKeyIssued {
+        /// The actor that it is.
+        key: ActorId,
+        /// What it is for.
+        issued: ApiKey,
+    },
+    /// An API key is good for nothing any more.
+    #[serde(rename = "member.api-key-revoked.v1")]
+    ApiKeyRevoked {
+        /// The actor that it is.
+        key: ActorId,
+    },
+    /// Somebody does not belong to the tenant any more, nor do their API keys.
     #[serde(rename = "member.removed.v1")]
     Removed {},
 }
@@ -41,7 +60,10 @@ impl Event {
     pub fn personal_mut(&mut self) -> Vec<&mut Personal> {
         match self {
             Self::Added { name, .. } => name.iter_mut().collect(),
-            Self::RolesChanged { .. } | Self::Removed {} => Vec::new(),
+            Self::RolesChanged { .. }
+            | Self::ApiKeyIssued { .. }
+            | Self::ApiKeyRevoked { .. }
+            | Self::Removed {} => Vec::new(),
         }
     }
 }
@@ -64,6 +86,8 @@ pub enum Member {
         name: Option<Digest>,
         /// What they are, in order. Shared, since many are the same.
         roles: Arc<[RoleRef]>,
+        /// Their API keys, by the actor each is. Some may have ended.
+        keys: BTreeMap<ActorId, ApiKey>,
     },
     /// They belonged to it.
     Removed,
@@ -86,6 +110,18 @@ pub enum Command {
         /// Fact: how many owners the tenant has.
         owners: u64,
     },
+    /// Let a machine do a part of what they may.
+    IssueApiKey {
+        /// The actor that it will be.
+        key: ActorId,
+        /// What it is for.
+        asked: ApiKey,
+    },
+    /// Let an API key be good for nothing any more.
+    RevokeApiKey {
+        /// The actor that it is.
+        key: ActorId,
+    },
     /// Let them belong to it no longer.
     Remove {
         /// Fact: how many owners the tenant has.
@@ -102,6 +138,18 @@ pub enum Rejection {
     /// They are a member with other roles or under another name.
     #[error("they are a member already, with other roles or under another name")]
     AlreadyAdded,
+    /// The key is not one of theirs, or not any more.
+    #[error("they have no such API key")]
+    ApiKeyNotFound,
+    /// The actor is a key already.
+    #[error("there is such an API key already, for something else")]
+    ApiKeyExists,
+    /// It would have ended already, or be good for too long.
+    #[error("expected an end within 366 days from now, got {0}")]
+    ApiKeyLifetime(DateTime<Utc>),
+    /// They have as many as they may.
+    #[error("they have {API_KEYS_MAX} API keys, the most there may be; revoke one first")]
+    TooManyApiKeys,
     /// Nobody could give any permission back.
     #[error("they are the last owner; make somebody else one first")]
     LastOwner,
@@ -114,6 +162,10 @@ impl Rejection {
         match self {
             Self::NotAdded => "MEMBER_NOT_FOUND",
             Self::AlreadyAdded => "MEMBER_EXISTS",
+            Self::ApiKeyNotFound => "API_KEY_NOT_FOUND",
+            Self::ApiKeyExists => "API_KEY_EXISTS",
+            Self::ApiKeyLifetime(_) => "API_KEY_LIFETIME",
+            Self::TooManyApiKeys => "TOO_MANY_API_KEYS",
             Self::LastOwner => "LAST_OWNER",
         }
     }
@@ -126,6 +178,24 @@ impl Member {
         match self {
             Self::Present { roles, .. } => roles,
             Self::NotAdded | Self::Removed => &[],
+        }
+    }
+
+    /// Their API keys, by the actor each is.
+    pub fn api_keys(&self) -> impl Iterator<Item = (ActorId, &ApiKey)> {
+        let keys = match self {
+            Self::Present { keys, .. } => Some(keys),
+            Self::NotAdded | Self::Removed => None,
+        };
+        keys.into_iter().flatten().map(|(key, it)| (*key, it))
+    }
+
+    /// The API key that is the actor `key`, if it is theirs.
+    #[must_use]
+    pub fn api_key(&self, key: ActorId) -> Option<&ApiKey> {
+        match self {
+            Self::Present { keys, .. } => keys.get(&key),
+            Self::NotAdded | Self::Removed => None,
         }
     }
 
@@ -147,17 +217,22 @@ impl Aggregate for Member {
     type Event = Event;
     type Rejection = Rejection;
 
-    fn decide(&self, command: &Command, _now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+    fn decide(&self, command: &Command, now: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
         use Member::{NotAdded, Present, Removed};
 
         match (self, command) {
             (NotAdded | Removed, Command::Add { name, roles }) => {
                 Ok(vec![Event::Added { name: name.clone(), roles: roles.clone() }])
             }
-            (NotAdded, Command::ChangeRoles { .. } | Command::Remove { .. })
-            | (Removed, Command::ChangeRoles { .. }) => Err(Rejection::NotAdded),
+            (NotAdded, Command::Remove { .. }) => Err(Rejection::NotAdded),
+            (
+                NotAdded | Removed,
+                Command::ChangeRoles { .. }
+                | Command::IssueApiKey { .. }
+                | Command::RevokeApiKey { .. },
+            ) => Err(Rejection::NotAdded),
 
-            (Present { name: known, roles: held }, Command::Add { name, roles }) => {
+            (Present { name: known, roles: held, .. }, Command::Add { name, roles }) => {
                 let digest = name.as_ref().map(|it| it.digest);
                 if digest == *known && held.iter().eq(roles) {
                     Ok(Vec::new())
@@ -176,6 +251,13 @@ impl Aggregate for Member {
                 }
                 Ok(vec![Event::RolesChanged { roles: roles.clone() }])
             }
+            (Present { keys, .. }, Command::IssueApiKey { key, asked }) => {
+                api_key::issue(keys, *key, asked, now)
+            }
+            (Present { keys, .. }, Command::RevokeApiKey { key }) if keys.contains_key(key) => {
+                Ok(vec![Event::ApiKeyRevoked { key: *key }])
+            }
+            (Present { .. }, Command::RevokeApiKey { .. }) => Err(Rejection::ApiKeyNotFound),
             (Present { roles: held, .. }, Command::Remove { owners }) => {
                 leaves_an_owner(held, *owners)?;
                 Ok(vec![Event::Removed {}])
@@ -188,11 +270,22 @@ impl Aggregate for Member {
         match event {
             Event::Added { name, roles } => {
                 let name = name.as_ref().map(|it| it.digest);
-                *self = Self::Present { name, roles: roles.iter().copied().collect() };
+                let (roles, keys) = (roles.iter().copied().collect(), BTreeMap::new());
+                *self = Self::Present { name, roles, keys };
             }
             Event::RolesChanged { roles: new_roles } => {
                 if let Self::Present { roles, .. } = self {
                     *roles = new_roles.iter().copied().collect();
+                }
+            }
+            Event::ApiKeyIssued { key, issued } => {
+                if let Self::Present { keys, .. } = self {
+                    keys.insert(*key, issued.clone());
+                }
+            }
+            Event::ApiKeyRevoked { key } => {
+                if let Self::Present { keys, .. } = self {
+                    keys.remove(key);
                 }
             }
             Event::Removed {} => *self = Self::Removed,

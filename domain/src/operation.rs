@@ -19,6 +19,7 @@ use crate::directory::{Host, Slug};
 use crate::id::{ActorId, CustomerId, LocationId, PlanId, SubscriptionId, TenantId};
 use crate::level::Level;
 use crate::location::LocationKind;
+use crate::member::ApiKey;
 use crate::meter::{Aggregation, MeterKey};
 use crate::plan::Terms;
 use crate::principal::Permission;
@@ -117,6 +118,20 @@ pub enum Operation {
     RemoveMember {
         /// Who.
         member: ActorId,
+    },
+    /// Let a machine do a part of what one may oneself.
+    IssueApiKey {
+        /// The actor that the key will be, drawn by the caller's side.
+        key: ActorId,
+        /// What it is called, what it is for and until when.
+        asked: ApiKey,
+    },
+    /// Let an API key be good for nothing any more.
+    RevokeApiKey {
+        /// Whose it is; one's own if none.
+        member: Option<ActorId>,
+        /// The actor that it is.
+        key: ActorId,
     },
     /// Define a role of one's own tenant.
     DefineRole {
@@ -338,6 +353,11 @@ impl Operation {
             Self::AddMember { .. } | Self::ChangeMemberRoles { .. } | Self::RemoveMember { .. } => {
                 Permission::MemberWrite
             }
+            // Who says who the members are also says which keys they have.
+            Self::RevokeApiKey { member: Some(_), .. } => Permission::MemberWrite,
+            Self::IssueApiKey { .. } | Self::RevokeApiKey { member: None, .. } => {
+                Permission::ApiKeyWrite
+            }
             Self::DefineRole { .. } | Self::ChangeRole { .. } | Self::RetireRole { .. } => {
                 Permission::RoleWrite
             }
@@ -378,6 +398,8 @@ impl Operation {
             Self::AddMember { .. } => "addMember",
             Self::ChangeMemberRoles { .. } => "changeMemberRoles",
             Self::RemoveMember { .. } => "removeMember",
+            Self::IssueApiKey { .. } => "issueApiKey",
+            Self::RevokeApiKey { .. } => "revokeApiKey",
             Self::DefineRole { .. } => "defineRole",
             Self::ChangeRole { .. } => "changeRole",
             Self::RetireRole { .. } => "retireRole",

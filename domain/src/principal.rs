@@ -31,6 +31,8 @@ pub struct Principal {
 enum Power {
     /// From its roles.
     Roles(Arc<Grants>),
+    /// It is an API key: from the roles of whose it is, as far as it was issued for that.
+    ApiKey { member: ActorId, grants: Arc<Grants> },
     /// It is Callboard itself: a timer or a reaction.
     System,
     /// From a test.
@@ -43,6 +45,12 @@ impl Principal {
     #[must_use]
     pub fn member(tenant: TenantId, actor: ActorId, grants: Arc<Grants>) -> Self {
         Self { tenant, actor, power: Power::Roles(grants) }
+    }
+
+    /// The API key `key` of `member`, by which these may be done in `tenant`.
+    #[must_use]
+    pub fn api_key(tenant: TenantId, key: ActorId, member: ActorId, grants: Arc<Grants>) -> Self {
+        Self { tenant, actor: key, power: Power::ApiKey { member, grants } }
     }
 
     /// Callboard itself, acting for `tenant`.
@@ -72,11 +80,17 @@ impl Principal {
         self.actor
     }
 
-    /// Whether its permissions come from its roles, so that the owner of its partition decides by
-    /// those that it has by then.
+    /// Whose roles its permissions come from, so that the owner of its partition decides by those
+    /// that they have by then. None for Callboard itself.
     #[must_use]
-    pub fn is_member(&self) -> bool {
-        matches!(self.power, Power::Roles(_))
+    pub fn member_id(&self) -> Option<ActorId> {
+        match self.power {
+            Power::Roles(_) => Some(self.actor),
+            Power::ApiKey { member, .. } => Some(member),
+            Power::System => None,
+            #[cfg(any(test, feature = "unchecked"))]
+            Power::Unchecked(_) => None,
+        }
     }
 
     /// Whether whatever the other may, this one may.
@@ -93,7 +107,7 @@ impl Principal {
     fn grants(&self) -> Option<&Grants> {
         match &self.power {
             Power::System => None,
-            Power::Roles(grants) => Some(grants),
+            Power::Roles(grants) | Power::ApiKey { grants, .. } => Some(grants),
             #[cfg(any(test, feature = "unchecked"))]
             Power::Unchecked(grants) => Some(grants),
         }

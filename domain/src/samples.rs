@@ -106,13 +106,22 @@ fn of_tenant() -> [tenant::Event; 6] {
     ]
 }
 
-fn of_member() -> [member::Event; 3] {
+fn of_member() -> [member::Event; 5] {
     use member::Event;
 
     let own = RoleRef::Own(RoleId::from_digest([0x70; 16]));
+    let key = ActorId::from_digest([0x80; 16]);
+    let issued = member::ApiKey {
+        name: read("nightly-import"),
+        scope: vec![Permission::EntityWrite, Permission::EntityRead],
+        secret: Digest([0x81; 16]),
+        expires_at: february(15),
+    };
     [
         Event::Added { name: Some(sealed(6)), roles: [RoleRef::BuiltIn(BuiltIn::Viewer)].into() },
         Event::RolesChanged { roles: [RoleRef::BuiltIn(BuiltIn::Owner), own].into() },
+        Event::ApiKeyIssued { key, issued },
+        Event::ApiKeyRevoked { key },
         Event::Removed {},
     ]
 }

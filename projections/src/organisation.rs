@@ -32,7 +32,7 @@ pub use directory::{
 };
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 3,
+    version: 4,
     tables: &[
         "CREATE TABLE tenants (
             tenant UUID NOT NULL PRIMARY KEY,

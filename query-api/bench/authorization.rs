@@ -1,7 +1,7 @@
 //! What it costs a request to know who asks and what they may do.
 //!
 //! `cargo bench -p query-api --bench authorization [thousands of requests]`. A request has a token
-//! that was seen before, or a new one each time; its subject is one of 1,000 members with some of
+//! that was seen before, a new one each time, or an API key; its subject is one of 1,000 members with some of
 //! four roles, of which one has a condition. Everything counts, from the head of the request to how
 //! far the permission reaches.
 
@@ -15,11 +15,12 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use commands::{Commands, Request, Settings, SystemClock};
 use domain::id::{ActorId, TenantId};
+use domain::member;
 use domain::operation::Operation;
 use domain::principal::{Permission, Predicate, Principal, Scope};
 use domain::role::{Permit, RoleName};
 use event_log::MemoryLog;
-use query_api::auth::{Verifier, mint};
+use query_api::auth::{ApiKey, Verifier, mint};
 use uuid::Uuid;
 use vault::{Keyring, MemoryVault, Root};
 
@@ -58,6 +59,8 @@ async fn measure(requests: usize) {
     row("known", &verifier, &commands, known.iter().cycle().take(requests)).await;
     let new: Vec<_> = members.iter().cycle().take(requests / 100).map(|it| head(*it)).collect();
     row("new", &verifier, &commands, new.iter()).await;
+    let keys = keys(&commands, &keyring, tenant, &members[..100]).await;
+    row("key", &verifier, &commands, keys.iter().cycle().take(requests)).await;
     commands.stop().await;
 }
 
@@ -108,6 +111,33 @@ async fn staff(commands: &Commands) -> (TenantId, Vec<ActorId>) {
         members.push(member);
     }
     (tenant, members)
+}
+
+/// An API key of each, as the head of a request.
+async fn keys(
+    commands: &Commands,
+    keyring: &Keyring,
+    tenant: TenantId,
+    members: &[ActorId],
+) -> Vec<HeaderMap> {
+    let mut heads = Vec::new();
+    for member in members {
+        let (ApiKey { actor: key, .. }, text) = ApiKey::draw(keyring, tenant);
+        let secret = commands.digest_of_api_key(tenant, &text).await.expect("there are keys");
+        let asked = member::ApiKey {
+            name: "bench".parse().expect("a name"),
+            scope: vec![Permission::EntityRead],
+            secret,
+            expires_at: chrono::Utc::now() + LIFETIME,
+        };
+        // Not each of the roles lets one issue keys oneself.
+        let who = Principal::unchecked(tenant, *member);
+        submit(commands, &who, Operation::IssueApiKey { key, asked }).await;
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, format!("Bearer {text}").parse().expect("it is a header"));
+        heads.push(headers);
+    }
+    heads
 }
 
 async fn submit(commands: &Commands, who: &Principal, operation: Operation) {

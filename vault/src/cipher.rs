@@ -34,6 +34,14 @@ pub(crate) fn derive(secret: &Secret, usage: &str) -> Secret {
     derived
 }
 
+/// Bytes that nobody can guess, from the operating system.
+#[must_use]
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill(&mut bytes);
+    bytes
+}
+
 pub(crate) fn fill(bytes: &mut [u8]) {
     rand::fill(bytes).expect("the operating system gives random bytes");
 }

@@ -33,6 +33,7 @@ mod slots;
 mod statements;
 
 pub use blob_store::{BLOB_BYTES_MAX, BlobError, BlobStore};
+pub use cipher::random_bytes;
 pub use contents::{Contents, Row};
 pub use issuer::Issuer;
 pub use keyring::{Keyring, KeyringError};

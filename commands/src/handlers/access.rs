@@ -3,6 +3,7 @@
 //! Both are told by the same overlay, so what is asked after a removal in the same batch is
 //! already refused.
 
+use chrono::{DateTime, Utc};
 use domain::Stream;
 use domain::id::{ActorId, RoleId, TenantId};
 use domain::member::{self, Member};
@@ -11,7 +12,7 @@ use domain::principal::{Beyond, Denied, Grants, Permission, Scope};
 use domain::role::{self, Permit, Role, RoleRef};
 
 use super::{Decision, Refusal, rejected};
-use crate::prepare::{EntityChange, Prepared};
+use crate::prepare::{Claim, EntityChange, Prepared};
 use crate::request::CommandError;
 #[cfg(test)]
 use crate::settings::Sabotage;
@@ -20,13 +21,22 @@ use crate::within::{Sight, Within};
 
 /// Fails unless the roles of whoever asks permit it now. That holds for a repetition too: what it was
 /// answered is nothing for somebody who may not ask any more.
-pub(crate) fn authorize(overlay: &Overlay<'_>, prepared: &Prepared) -> Result<(), CommandError> {
-    let Some(permission) = prepared.permission else { return Ok(()) };
+pub(crate) fn authorize(
+    overlay: &Overlay<'_>,
+    prepared: &Prepared,
+    now: DateTime<Utc>,
+) -> Result<(), CommandError> {
+    let Some(Claim { permission, member, key }) = prepared.claim else { return Ok(()) };
+    let tenant = prepared.tenant;
     let permits = |it: &RoleRef| {
-        permits_of(overlay, prepared.tenant, *it).iter().any(|it| it.permission == permission)
+        permits_of(overlay, tenant, *it).iter().any(|it| it.permission == permission)
     };
-    let is_permitted = roles_of(overlay, prepared.tenant, prepared.actor).iter().any(permits);
-    if permission.exists_in(prepared.tenant) && is_permitted {
+    let is_permitted = roles_of(overlay, tenant, member).iter().any(permits);
+    let is_issued = key.is_none_or(|key| {
+        let key = overlay.aggregate::<Member>(tenant, member).and_then(|it| it.api_key(key));
+        key.is_some_and(|it| it.permits(permission, now))
+    });
+    if permission.exists_in(tenant) && is_permitted && is_issued {
         return Ok(());
     }
     Err(Denied { permission }.into())
@@ -49,10 +59,10 @@ impl Decision<'_, '_> {
         &mut self,
         member: ActorId,
         command: &mut member::Command,
-        grantor: Option<ActorId>,
+        grantor: Option<Claim>,
         expected: ExpectedRevision,
     ) -> Result<(), Refusal> {
-        use member::Command::{Add, ChangeRoles, Remove};
+        use member::Command::{Add, ChangeRoles, IssueApiKey, Remove, RevokeApiKey};
 
         self.active()?;
         self.expect(&Stream::Member(member), expected, &member)?;
@@ -64,6 +74,7 @@ impl Decision<'_, '_> {
                 *owners = self.overlay.tally(self.tenant).owners;
             }
             Remove { owners } => *owners = self.overlay.tally(self.tenant).owners,
+            IssueApiKey { .. } | RevokeApiKey { .. } => {}
         }
         let permits: Vec<_> = roles.iter().flat_map(|it| self.permits_of(*it)).collect();
         self.check_grantor(grantor, permits)?;
@@ -75,7 +86,7 @@ impl Decision<'_, '_> {
         &mut self,
         role: RoleId,
         command: &role::Command,
-        grantor: Option<ActorId>,
+        grantor: Option<Claim>,
         expected: ExpectedRevision,
     ) -> Result<(), Refusal> {
         self.active()?;
@@ -89,16 +100,16 @@ impl Decision<'_, '_> {
         self.decide::<Role>(role, command)
     }
 
-    /// Fails unless `actor` may make these changes: of each entity that is there, the condition under
+    /// Fails unless whoever asks may make these changes: of each entity that is there, the condition under
     /// which they may must hold now. That it holds afterwards was looked at before.
     pub(super) fn check_entities(
         &self,
-        actor: Option<ActorId>,
+        claim: Option<Claim>,
         changes: &[EntityChange],
         within: Option<&Within>,
     ) -> Result<(), Refusal> {
         let permission = Permission::EntityWrite;
-        let Some(Scope::Where(held)) = actor.map(|it| self.scope(it, permission)) else {
+        let Some(Scope::Where(held)) = claim.map(|it| self.scope(it.member, permission)) else {
             return Ok(());
         };
         let denied = || Refusal::Caller(Denied { permission }.into());
@@ -121,9 +132,9 @@ impl Decision<'_, '_> {
         Ok(())
     }
 
-    /// How far `actor` may do something.
-    fn scope(&self, actor: ActorId, permission: Permission) -> Scope {
-        let permits = self.roles_of(actor).iter().flat_map(|it| self.permits_of(*it));
+    /// How far `member` may do something.
+    fn scope(&self, member: ActorId, permission: Permission) -> Scope {
+        let permits = self.roles_of(member).iter().flat_map(|it| self.permits_of(*it));
         let given = permits.filter(|it| it.permission == permission);
         given.fold(Scope::None, |scope, it| scope.or(Scope::of(it.condition.as_ref())))
     }
@@ -146,18 +157,19 @@ impl Decision<'_, '_> {
     }
 
     /// Fails if `grantor` lacks any of what is given or taken away.
-    fn check_grantor(
-        &self,
-        grantor: Option<ActorId>,
-        permits: Vec<&Permit>,
-    ) -> Result<(), Refusal> {
+    fn check_grantor(&self, grantor: Option<Claim>, permits: Vec<&Permit>) -> Result<(), Refusal> {
         let Some(grantor) = grantor else { return Ok(()) };
         #[cfg(test)]
         if self.around.sabotage == Some(Sabotage::DelegateAnything) {
             return Ok(());
         }
-        let held = self.roles_of(grantor).iter().flat_map(|it| self.permits_of(*it));
-        let held = Grants::of(self.tenant, held);
+        let held = self.roles_of(grantor.member).iter().flat_map(|it| self.permits_of(*it));
+        let mut held = Grants::of(self.tenant, held);
+        if let Some(key) = grantor.key {
+            let member = self.overlay.aggregate::<Member>(self.tenant, grantor.member);
+            let issued = member.and_then(|it| it.api_key(key));
+            held = held.only(issued.map_or(&[], |it| &it.scope));
+        }
         let Err(Beyond(permission)) = held.cover(&Grants::of(self.tenant, permits)) else {
             return Ok(());
         };

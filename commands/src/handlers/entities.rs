@@ -3,26 +3,26 @@
 use domain::Stream;
 use domain::catalog::KindSet;
 use domain::entity::{Command, Entity, Facts};
-use domain::id::{ActorId, CustomerId};
+use domain::id::CustomerId;
 use domain::location::Location;
 use domain::subscription::Subscription;
 use domain::tenant::Tenant;
 
 use super::{Decision, Refusal};
-use crate::prepare::{Content, EntityChange};
+use crate::prepare::{Claim, Content, EntityChange};
 use crate::within::Within;
 
 impl Decision<'_, '_> {
-    /// Makes every change that `actor` may make, or none.
+    /// Makes every change that whoever asks may make, or none.
     pub(super) fn entities(
         &mut self,
         kinds: KindSet,
         changes: &mut [EntityChange],
         content: Content,
-        actor: Option<ActorId>,
+        claim: Option<Claim>,
         within: Option<&Within>,
     ) -> Result<(), Refusal> {
-        self.check_entities(actor, changes, within)?;
+        self.check_entities(claim, changes, within)?;
         self.active()?;
         if content == Content::LeftOut {
             return Err(Refusal::Stale);

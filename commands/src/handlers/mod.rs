@@ -129,7 +129,7 @@ impl<'d, 's> Decision<'d, 's> {
     /// Decides a whole request of somebody who is [authorized](authorize).
     pub(crate) fn request(&mut self, prepared: &mut Prepared) -> Result<(), Refusal> {
         let expected = prepared.expected;
-        let grantor = prepared.permission.map(|_| prepared.actor);
+        let grantor = prepared.claim;
         match &mut prepared.ask {
             Ask::RegisterTenant { tenant, slug, name, owner } => {
                 self.register_tenant(*tenant, slug, name, *owner, expected)

@@ -159,7 +159,7 @@ impl<'s> Batch<'s> {
         {
             return Ok(());
         }
-        handlers::authorize(&self.overlay, prepared)
+        handlers::authorize(&self.overlay, prepared, self.now)
     }
 
     /// The answer to a request that was decided before, or whose key was used for another one.

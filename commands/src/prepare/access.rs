@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::id::{ActorId, RoleId};
+use domain::member::ApiKey;
 use domain::role::{Permit, RoleName, RoleRef};
 use domain::{member, role};
 use vault::TenantKeys;
@@ -36,6 +37,14 @@ pub(super) fn add_member(
     let name = name.map(|it| keys.personal(subject, it));
     let command = member::Command::Add { name, roles: references(keys, roles) };
     Shaped { subjects, bytes, ..Ask::Member { member, command }.into() }
+}
+
+pub(super) fn issue_api_key(member: ActorId, key: ActorId, mut asked: ApiKey) -> Shaped {
+    asked.scope.sort_unstable();
+    asked.scope.dedup();
+    let bytes = asked.scope.len() * PERMIT_BYTES;
+    let command = member::Command::IssueApiKey { key, asked };
+    Shaped { bytes, ..Ask::Member { member, command }.into() }
 }
 
 pub(super) fn define_role(keys: &TenantKeys, name: RoleName, permits: Vec<Permit>) -> Shaped {

@@ -1,7 +1,8 @@
 //! What tells one request from another that carries the same idempotency key.
 
-use domain::id::{CustomerId, PlanId, SubscriptionId, TenantId};
+use domain::id::{ActorId, CustomerId, PlanId, SubscriptionId, TenantId};
 use domain::operation::Operation;
+use domain::personal::Digest;
 use uuid::Uuid;
 use vault::TenantKeys;
 
@@ -10,12 +11,16 @@ use crate::request::Request;
 
 /// A keyed digest of everything the client asked for.
 ///
-/// Identities that the caller's side draws for something new are left out: a client that
-/// repeats its request has another one drawn, and it is the same request.
+/// Identities and secrets that the caller's side draws for something new are left out: a client
+/// that repeats its request has others drawn, and it is the same request.
 pub(super) fn of(keys: &TenantKeys, request: &Request) -> RequestHash {
     let mut operation = request.operation.clone();
     match &mut operation {
         Operation::RegisterTenant { tenant, .. } => *tenant = TenantId(Uuid::nil()),
+        Operation::IssueApiKey { key, asked } => {
+            *key = ActorId(Uuid::nil());
+            asked.secret = Digest([0; 16]);
+        }
         Operation::OpenCustomer { customer, .. } => *customer = CustomerId(Uuid::nil()),
         Operation::StartSubscription { subscription, .. } => {
             *subscription = SubscriptionId(Uuid::nil());

@@ -52,8 +52,8 @@ pub(crate) const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) struct Prepared {
     pub(crate) tenant: TenantId,
     pub(crate) actor: ActorId,
-    /// What the actor's roles must permit when it is decided; nothing for Callboard itself.
-    pub(crate) permission: Option<Permission>,
+    /// What must be permitted when it is decided, and to whom; nothing for Callboard itself.
+    pub(crate) claim: Option<Claim>,
     pub(crate) command: CommandId,
     /// There if the request has an idempotency key.
     pub(crate) request: Option<RequestHash>,
@@ -76,6 +76,23 @@ impl Prepared {
         if let Ask::Entities { content, .. } = &mut self.ask {
             *content = Content::LeftOut;
         }
+    }
+}
+
+/// What whoever asks must have when it is decided.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub(crate) permission: Permission,
+    /// Whose roles must permit it.
+    pub(crate) member: ActorId,
+    /// The member's API key that must have been issued for it, if they use one.
+    pub(crate) key: Option<ActorId>,
+}
+
+impl Claim {
+    fn of(principal: &Principal, permission: Permission) -> Option<Self> {
+        let (member, actor) = (principal.member_id()?, principal.actor());
+        Some(Self { permission, member, key: Some(actor).filter(|it| *it != member) })
     }
 }
 
@@ -279,8 +296,8 @@ pub(crate) async fn prepare(
     principal: &Principal,
     mut request: Request,
 ) -> Result<(Box<Prepared>, Vec<String>), CommandError> {
-    name_owner(&mut request.operation, principal);
-    let permission = principal.is_member().then(|| request.operation.permission());
+    name_oneself(&mut request.operation, principal);
+    let claim = Claim::of(principal, request.operation.permission());
     let violations = request.operation.violations();
     if !violations.is_empty() {
         return Err(CommandError::Invalid(violations));
@@ -296,7 +313,7 @@ pub(crate) async fn prepare(
         }
     };
     let operation::Shaped { ask, subjects, bytes, large } =
-        match operation::shape(context, &keys, request.operation) {
+        match operation::shape(context, &keys, principal.actor(), request.operation) {
             // By what a catalog accepts now: the request may have been decided before.
             Err(CommandError::Invalid(violations)) if hash.is_some() => {
                 Ask::Malformed(violations).into()
@@ -314,7 +331,7 @@ pub(crate) async fn prepare(
     let prepared = Box::new(Prepared {
         tenant,
         actor: principal.actor(),
-        permission,
+        claim,
         command,
         request: hash,
         mode: request.mode,
@@ -362,7 +379,7 @@ pub(crate) fn own(
     Box::new(Prepared {
         tenant,
         actor: ActorId::SYSTEM,
-        permission: None,
+        claim: None,
         command,
         request: None,
         mode: Mode::Commit,
@@ -391,7 +408,7 @@ async fn take_keys(
 }
 
 /// What the keyring answers in [`KEYS_TIME_MAX`].
-async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     asking: impl Future<Output = Result<T, KeyringError>>,
 ) -> Result<T, CommandError> {
     match tokio::time::timeout(KEYS_TIME_MAX, asking).await {
@@ -404,11 +421,9 @@ async fn in_time<T>(
 }
 
 /// Lets who registers a tenant be its first owner, unless somebody else is named.
-fn name_owner(operation: &mut Operation, principal: &Principal) {
-    if let Operation::RegisterTenant { owner: owner @ None, .. } = operation
-        && principal.is_member()
-    {
-        *owner = Some(principal.actor());
+fn name_oneself(operation: &mut Operation, principal: &Principal) {
+    if let Operation::RegisterTenant { owner: owner @ None, .. } = operation {
+        *owner = principal.member_id();
     }
 }
 

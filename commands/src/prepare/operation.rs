@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::Level;
-use domain::id::{CustomerId, SubjectId, TenantId};
+use domain::id::{ActorId, CustomerId, SubjectId, TenantId};
 use domain::operation::{Operation, UsageEntry};
 use domain::personal::Personal;
 use domain::principal::{Denied, Permission};
@@ -34,6 +34,7 @@ impl From<Ask> for Shaped {
 pub(super) fn shape(
     context: &Context<'_>,
     keys: &TenantKeys,
+    actor: ActorId,
     operation: Operation,
 ) -> Result<Shaped, CommandError> {
     Ok(match operation {
@@ -76,6 +77,11 @@ pub(super) fn shape(
         }
         Operation::RemoveMember { member } => {
             Ask::Member { member, command: member::Command::Remove { owners: 0 } }.into()
+        }
+        Operation::IssueApiKey { key, asked } => access::issue_api_key(actor, key, asked),
+        Operation::RevokeApiKey { member, key } => {
+            let member = member.unwrap_or(actor);
+            Ask::Member { member, command: member::Command::RevokeApiKey { key } }.into()
         }
         Operation::DefineRole { role, permits } => access::define_role(keys, role, permits),
         Operation::ChangeRole { role, permits } => access::change_role(keys, &role, permits),

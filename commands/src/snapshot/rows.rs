@@ -217,7 +217,7 @@ impl SlotV1 {
                 let state = restore_tenant(standing, profile, closed_at);
                 (Stream::Tenant(TenantId(id)), Held::Tenant(Box::new(state)))
             }
-            HeldV1::Member(it) => (Stream::Member(ActorId(id)), Held::Member(it.restore())),
+            HeldV1::Member(it) => (Stream::Member(ActorId(id)), Held::Member(it.restore()?)),
             HeldV1::Role(it) => (Stream::Role(RoleId(id)), Held::Role(Box::new(it.restore()?))),
             HeldV1::Customer(standing, account, running) => {
                 let customer = restore_customer(standing, account.as_ref());

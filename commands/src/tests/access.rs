@@ -22,15 +22,15 @@ fn roles(names: &[&str]) -> BTreeSet<RoleName> {
     names.iter().map(|it| it.parse().unwrap()).collect()
 }
 
-fn add(member: ActorId, names: &[&str]) -> Operation {
+pub(super) fn add(member: ActorId, names: &[&str]) -> Operation {
     Operation::AddMember { member, name: Some("Ada".to_owned()), roles: roles(names) }
 }
 
-fn give(member: ActorId, names: &[&str]) -> Operation {
+pub(super) fn give(member: ActorId, names: &[&str]) -> Operation {
     Operation::ChangeMemberRoles { member, roles: roles(names) }
 }
 
-fn remove(who: &Principal) -> Operation {
+pub(super) fn remove(who: &Principal) -> Operation {
     Operation::RemoveMember { member: who.actor() }
 }
 
@@ -39,7 +39,7 @@ fn define(name: &str, permits: Vec<Permit>) -> Operation {
 }
 
 /// An installation with a tenant, and its owner.
-async fn begin(sabotage: Option<Sabotage>) -> (Installation, Principal) {
+pub(super) async fn begin(sabotage: Option<Sabotage>) -> (Installation, Principal) {
     let installation = Installation::with(1, |it| it.sabotage = sabotage).await;
     let (tenant, owner) = (TenantId(Uuid::now_v7()), ActorId(Uuid::now_v7()));
     let register = Operation::RegisterTenant {
@@ -55,7 +55,11 @@ async fn begin(sabotage: Option<Sabotage>) -> (Installation, Principal) {
 }
 
 /// Somebody new with these roles.
-async fn member(installation: &Installation, owner: &Principal, names: &[&str]) -> Principal {
+pub(super) async fn member(
+    installation: &Installation,
+    owner: &Principal,
+    names: &[&str],
+) -> Principal {
     let actor = ActorId(Uuid::now_v7());
     installation.submit(owner, add(actor, names)).await.unwrap();
     installation.commands.principal(owner.tenant(), actor).await.unwrap()
@@ -70,7 +74,11 @@ fn code(error: &CommandError) -> String {
     }
 }
 
-async fn refusal(installation: &Installation, who: &Principal, operation: Operation) -> String {
+pub(super) async fn refusal(
+    installation: &Installation,
+    who: &Principal,
+    operation: Operation,
+) -> String {
     code(&installation.submit(who, operation).await.unwrap_err())
 }
 

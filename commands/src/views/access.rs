@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use domain::id::{ActorId, RoleId, TenantId};
-use domain::member::Member;
+use domain::member::{ApiKey, Member};
 use domain::role::{Definition, Permit, Role, RoleName, RoleRef};
 use domain::{Grants, Permission};
 use tokio::sync::watch;
@@ -23,6 +23,10 @@ pub(crate) struct Access {
 #[derive(Debug, Default)]
 struct Company {
     members: HashMap<ActorId, Arc<[RoleRef]>>,
+    /// The API keys that were not revoked, and whose each is.
+    keys: HashMap<ActorId, (ActorId, ApiKey)>,
+    /// Those that are somebody's, where there are any.
+    keys_of: HashMap<ActorId, Vec<ActorId>>,
     /// The tenant's own roles.
     roles: HashMap<RoleId, Definition>,
     /// What sets of roles amount to: of those that somebody has or had.
@@ -35,6 +39,20 @@ impl Access {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         let grants = tenants.get(&tenant).and_then(|it| it.grants.get(it.members.get(&actor)?));
         grants.unwrap_or(&self.nobody).clone()
+    }
+
+    /// The API key that is the actor `key`, and whose it is.
+    pub(crate) fn api_key(&self, tenant: TenantId, key: ActorId) -> Option<(ActorId, ApiKey)> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(&tenant)?.keys.get(&key).cloned()
+    }
+
+    /// The API keys of `member`, each with the actor it is, in order.
+    pub(crate) fn api_keys(&self, tenant: TenantId, member: ActorId) -> Vec<(ActorId, ApiKey)> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(company) = tenants.get(&tenant) else { return Vec::new() };
+        let keys = company.keys_of.get(&member).into_iter().flatten();
+        keys.filter_map(|it| Some((*it, company.keys.get(it)?.1.clone()))).collect()
     }
 
     /// Which roles of `actor` in `tenant` give `permission`, each with how far; none if they are no
@@ -77,12 +95,15 @@ impl Access {
     }
 
     pub(super) fn show_member(&self, tenant: TenantId, actor: ActorId, member: &Member) {
-        self.change(tenant, |company| match member {
-            Member::Present { roles, .. } => {
-                company.members.insert(actor, roles.clone());
-                company.compile(tenant, roles);
+        self.change(tenant, |company| {
+            company.show_keys(actor, member);
+            match member {
+                Member::Present { roles, .. } => {
+                    company.members.insert(actor, roles.clone());
+                    company.compile(tenant, roles);
+                }
+                Member::NotAdded | Member::Removed => drop(company.members.remove(&actor)),
             }
-            Member::NotAdded | Member::Removed => drop(company.members.remove(&actor)),
         });
     }
 
@@ -117,6 +138,17 @@ impl Access {
 }
 
 impl Company {
+    fn show_keys(&mut self, actor: ActorId, member: &Member) {
+        for key in self.keys_of.remove(&actor).into_iter().flatten() {
+            self.keys.remove(&key);
+        }
+        let shown: Vec<_> = member.api_keys().map(|it| it.0).collect();
+        if !shown.is_empty() {
+            self.keys.extend(member.api_keys().map(|(key, it)| (key, (actor, it.clone()))));
+            self.keys_of.insert(actor, shown);
+        }
+    }
+
     /// Makes sure that it is known what a set of roles amounts to.
     fn compile(&mut self, tenant: TenantId, set: &Arc<[RoleRef]>) {
         let Self { roles, grants, .. } = self;

@@ -1,9 +1,13 @@
+use std::slice::from_ref;
+
+use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
 use crate::aggregate::fold;
 use crate::id::SubjectId;
 use crate::personal::Content;
+use crate::principal::Permission;
 
 const NOW: DateTime<Utc> = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
 
@@ -76,6 +80,75 @@ fn the_last_owner_stays_one() {
     check(&owner, change(&[BuiltIn::Owner], 1), Ok(vec![still]));
 }
 
+const KEY: ActorId = ActorId::from_digest([9; 16]);
+
+fn asked(days: i64) -> ApiKey {
+    ApiKey {
+        name: "ci".parse().unwrap(),
+        scope: vec![Permission::EntityRead],
+        secret: Digest([3; 16]),
+        expires_at: NOW + TimeDelta::days(days),
+    }
+}
+
+fn issue(key: ActorId, days: i64) -> Command {
+    Command::IssueApiKey { key, asked: asked(days) }
+}
+
+fn issued(key: ActorId, days: i64) -> Event {
+    Event::ApiKeyIssued { key, issued: asked(days) }
+}
+
+#[test]
+fn has_api_keys_until_they_are_revoked_or_the_member_is_removed() {
+    let viewer = added(&[BuiltIn::Viewer]);
+    let key = KEY;
+    check(&[], issue(key, 1), Err(Rejection::NotAdded));
+    check(&[viewer.clone(), Event::Removed {}], issue(key, 1), Err(Rejection::NotAdded));
+    check(from_ref(&viewer), issue(key, 1), Ok(vec![issued(key, 1)]));
+    check(from_ref(&viewer), Command::RevokeApiKey { key }, Err(Rejection::ApiKeyNotFound));
+    let with_key = [viewer.clone(), issued(key, 1)];
+    check(&with_key, issue(key, 1), Ok(vec![]));
+    check(&with_key, issue(key, 2), Err(Rejection::ApiKeyExists));
+    check(&with_key, Command::RevokeApiKey { key }, Ok(vec![Event::ApiKeyRevoked { key }]));
+
+    let changed = Event::RolesChanged { roles: roles(&[BuiltIn::Admin]) };
+    let kept = [viewer.clone(), issued(key, 1), changed];
+    assert_eq!(fold::<Member>(&kept).api_key(key), Some(&asked(1)));
+    let back = [viewer.clone(), issued(key, 1), Event::Removed {}, viewer];
+    assert_eq!(fold::<Member>(&back).api_key(key), None, "who comes back has none");
+}
+
+#[test]
+fn an_api_key_ends_within_a_year_and_permits_nothing_afterwards() {
+    let viewer = [added(&[BuiltIn::Viewer])];
+    for days in [-1, 0, 367] {
+        let ends = NOW + TimeDelta::days(days);
+        check(&viewer, issue(KEY, days), Err(Rejection::ApiKeyLifetime(ends)));
+    }
+    check(&viewer, issue(KEY, 366), Ok(vec![issued(KEY, 366)]));
+    let end = NOW + TimeDelta::days(1);
+    let just_before = end - TimeDelta::microseconds(1);
+    assert!(asked(1).permits(Permission::EntityRead, just_before));
+    assert!(!asked(1).permits(Permission::EntityRead, end));
+    assert!(!asked(1).permits(Permission::EntityWrite, just_before));
+}
+
+#[test]
+fn there_are_so_many_api_keys_and_those_that_have_ended_make_room() {
+    let keys: Vec<_> = (1..=20).map(|it| ActorId::from_digest([it; 16])).collect();
+    let with = |days| {
+        let mut history = vec![added(&[BuiltIn::Viewer])];
+        history.extend(keys.iter().map(|it| issued(*it, days)));
+        history
+    };
+    let another = ActorId::from_digest([99; 16]);
+    check(&with(2), issue(another, 1), Err(Rejection::TooManyApiKeys));
+    let mut made_room: Vec<_> = keys.iter().map(|key| Event::ApiKeyRevoked { key: *key }).collect();
+    made_room.push(issued(another, 1));
+    check(&with(0), issue(another, 1), Ok(made_room));
+}
+
 fn any_roles() -> impl Strategy<Value = BTreeSet<RoleRef>> {
     prop::sample::subsequence(vec![BuiltIn::Owner, BuiltIn::Viewer], 1..3).prop_map(|it| roles(&it))
 }
@@ -85,6 +158,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         (1_u8..3, any_roles()).prop_map(|(mark, roles)| Command::Add { name: name(mark), roles }),
         (any_roles(), 1_u64..3).prop_map(|(roles, owners)| Command::ChangeRoles { roles, owners }),
         (1_u64..3).prop_map(|owners| Command::Remove { owners }),
+        (1_u8..3, 1_i64..3).prop_map(|(key, days)| issue(ActorId::from_digest([key; 16]), days)),
+        (1_u8..3).prop_map(|key| Command::RevokeApiKey { key: ActorId::from_digest([key; 16]) }),
     ]
 }
 

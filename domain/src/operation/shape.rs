@@ -28,6 +28,9 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
             held(roles, &mut violations);
         }
         Operation::ChangeMemberRoles { roles, .. } => held(roles, &mut violations),
+        Operation::IssueApiKey { asked, .. } => {
+            member::note_api_key_violations(&asked.scope, &mut violations);
+        }
         Operation::DefineRole { role, permits } | Operation::ChangeRole { role, permits } => {
             role::note_violations(role, permits, &mut violations);
         }
@@ -72,6 +75,7 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
         | Operation::ConfigureTenant { .. }
         | Operation::CloseTenant
         | Operation::RemoveMember { .. }
+        | Operation::RevokeApiKey { .. }
         | Operation::CloseCustomer { .. }
         | Operation::RegisterLocation { .. }
         | Operation::DeregisterLocation { .. }

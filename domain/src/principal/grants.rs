@@ -88,6 +88,16 @@ impl Grants {
         Self::of(tenant, BuiltIn::Owner.permits())
     }
 
+    /// The same, of these permissions only.
+    #[must_use]
+    pub fn only(&self, permissions: &[Permission]) -> Self {
+        let mut grants = Self::default();
+        for permission in permissions {
+            grants.0[*permission as usize] = self.scope(*permission).clone();
+        }
+        grants
+    }
+
     /// How far `permission` reaches.
     #[must_use]
     pub fn scope(&self, permission: Permission) -> &Scope {

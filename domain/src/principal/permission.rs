@@ -94,6 +94,8 @@ permissions! {
     MemberWrite = "member.write" in Both,
     /// Read who the members are, and why they may do what.
     MemberRead = "member.read" in Both,
+    /// Issue API keys of one's own, and revoke them.
+    ApiKeyWrite = "api-key.write" in Both,
     /// Define, change and retire roles.
     RoleWrite = "role.write" in Both,
     /// Read roles.

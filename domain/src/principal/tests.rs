@@ -23,7 +23,7 @@ fn denied(principal: &Principal) -> Vec<&'static str> {
 #[test]
 fn an_owner_may_do_everything_in_its_tenant_and_nothing_to_the_installation() {
     let owner = member(TENANT, BuiltIn::Owner);
-    assert_eq!((owner.tenant(), owner.actor(), owner.is_member()), (TENANT, ACTOR, true));
+    assert_eq!((owner.tenant(), owner.actor(), owner.member_id()), (TENANT, ACTOR, Some(ACTOR)));
     assert_eq!(denied(&owner), ["directory.write", "directory.read"]);
 }
 
@@ -37,6 +37,7 @@ fn an_owner_of_the_system_tenant_runs_the_installation_and_has_no_catalog_of_its
             "tenant.read",
             "member.write",
             "member.read",
+            "api-key.write",
             "role.write",
             "role.read",
             "plan.write",
@@ -57,7 +58,7 @@ fn somebody_without_a_role_may_do_nothing() {
 fn callboard_itself_may_do_everything_on_behalf_of_a_tenant() {
     let system = Principal::system(TENANT);
     assert_eq!((system.tenant(), system.actor()), (TENANT, ActorId::SYSTEM));
-    assert!(denied(&system).is_empty() && !system.is_member());
+    assert!(denied(&system).is_empty() && system.member_id().is_none());
     let owner = member(TENANT, BuiltIn::Owner);
     assert!(system.covers(&owner) && system.covers(&system) && !owner.covers(&system));
     let viewer = member(TENANT, BuiltIn::Viewer);
@@ -127,4 +128,18 @@ fn a_grant_never_exceeds_the_grantor() {
     assert_eq!(a.cover(&both), too_far);
     assert_eq!(a.cover(&of(BuiltIn::Viewer)), Err(Beyond(Permission::TenantRead)));
     assert_eq!(reading(&[]).cover(&a), too_far);
+}
+
+#[test]
+fn an_api_key_may_what_its_member_may_of_what_it_was_issued_for() {
+    let key = ActorId::from_digest([7; 16]);
+    let developer = Grants::of(TENANT, BuiltIn::Developer.permits());
+    let scope = [Permission::EntityWrite, Permission::TenantWrite];
+    let key = Principal::api_key(TENANT, key, ACTOR, Arc::new(developer.only(&scope)));
+    assert_eq!(key.authorize(Permission::EntityWrite), Ok(Scope::All));
+    for lacking in [Permission::TenantWrite, Permission::EntityRead] {
+        assert_eq!(key.authorize(lacking), Err(Denied { permission: lacking }));
+    }
+    assert_eq!(key.member_id(), Some(ACTOR));
+    assert_ne!(key.actor(), ACTOR);
 }

@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use super::Permit;
 use crate::principal::Permission::{
-    self, AnalyticsRead, AuditRead, CustomerRead, CustomerWrite, DirectoryRead, DirectoryWrite,
-    EntityRead, EntityWrite, LocationRead, LocationWrite, MemberRead, MemberWrite, MeterRead,
-    MeterWrite, PlanRead, PlanWrite, RoleRead, RoleWrite, SubscriptionRead, SubscriptionWrite,
-    TenantRead, UsageRead, UsageWrite,
+    self, AnalyticsRead, ApiKeyWrite, AuditRead, CustomerRead, CustomerWrite, DirectoryRead,
+    DirectoryWrite, EntityRead, EntityWrite, LocationRead, LocationWrite, MemberRead, MemberWrite,
+    MeterRead, MeterWrite, PlanRead, PlanWrite, RoleRead, RoleWrite, SubscriptionRead,
+    SubscriptionWrite, TenantRead, UsageRead, UsageWrite,
 };
 
 /// A role that every tenant has.
@@ -40,6 +40,7 @@ const ADMIN: &[Permission] = &[
     TenantRead,
     MemberWrite,
     MemberRead,
+    ApiKeyWrite,
     RoleWrite,
     RoleRead,
     EntityWrite,
@@ -64,6 +65,7 @@ const MAINTAINER: &[Permission] = &[
     DirectoryRead,
     TenantRead,
     MemberRead,
+    ApiKeyWrite,
     RoleRead,
     EntityWrite,
     EntityRead,
@@ -79,6 +81,7 @@ const MAINTAINER: &[Permission] = &[
 const DEVELOPER: &[Permission] = &[
     TenantRead,
     MemberRead,
+    ApiKeyWrite,
     RoleRead,
     EntityWrite,
     EntityRead,
@@ -94,6 +97,7 @@ const VIEWER: &[Permission] =
 
 const BILLING: &[Permission] = &[
     TenantRead,
+    ApiKeyWrite,
     CustomerWrite,
     CustomerRead,
     PlanWrite,

@@ -22,6 +22,7 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("directory.tenant-suspended.v1", &["reason"]),
     ("location.registered.v1", &["kind", "target"]),
     ("member.added.v1", &["roles[]"]),
+    ("member.api-key-issued.v1", &["issued.name", "issued.scope[]"]),
     ("member.roles-changed.v1", &["roles[]"]),
     ("meter.defined.v1", &["aggregation.kind", "key", "name", "unit"]),
     ("plan.version-published.v1", TERMS),

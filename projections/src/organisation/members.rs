@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use domain::id::{ActorId, TenantId};
-use domain::member::Event;
+use domain::member::{ApiKey, Event};
 use domain::personal::Personal;
 use domain::role::RoleRef;
 use domain::{Permission, Principal, Stream};
@@ -29,6 +29,7 @@ pub(super) const MEMBERS: &str = "CREATE TABLE members (
     name TEXT,
     subject UUID,
     roles TEXT NOT NULL,
+    api_keys TEXT NOT NULL,
     added_at BIGINT NOT NULL,
     revision BIGINT NOT NULL,
     PRIMARY KEY (tenant, id)
@@ -43,6 +44,8 @@ pub struct Member {
     pub name: Option<String>,
     /// What they are.
     pub roles: BTreeSet<RoleRef>,
+    /// Their API keys that were not revoked, by the actor each is.
+    pub api_keys: BTreeMap<ActorId, ApiKey>,
     /// Since when they belong to the tenant.
     pub added_at: DateTime<Utc>,
     /// The stream's revision.
@@ -95,7 +98,8 @@ pub async fn count(models: &ReadModels, principal: &Principal) -> Result<u64, Re
     models.count(Model::Organisation, sql).await
 }
 
-const SELECT: &str = "SELECT id, name, roles, added_at, revision, tenant, subject FROM members";
+const SELECT: &str =
+    "SELECT id, name, roles, api_keys, added_at, revision, tenant, subject FROM members";
 
 /// `select`, limited to what the principal may see; none if that is nothing.
 fn scoped(principal: &Principal, select: &str) -> Result<Option<Scoped>, ReadError> {
@@ -111,8 +115,9 @@ fn read(row: &Row) -> Result<Member, StoreError> {
         id: ActorId(row.uuid(0)?),
         name: row.optional_text(1)?,
         roles: row.json(2)?,
-        added_at: row.time(3)?,
-        revision: row.count(4)?,
+        api_keys: row.json(3)?,
+        added_at: row.time(4)?,
+        revision: row.count(5)?,
     })
 }
 
@@ -146,15 +151,17 @@ pub(super) async fn apply(
             member.name.into(),
             subject.into(),
             json(&member.roles),
+            json(&member.api_keys),
             member.added_at.timestamp_micros().into(),
             member.revision.into(),
         ]);
     }
     gone.delete(connection, "members", ["tenant", "id"]).await?;
-    let insert = "INSERT INTO members (tenant, id, name, subject, roles, added_at, revision)";
+    let insert =
+        "INSERT INTO members (tenant, id, name, subject, roles, api_keys, added_at, revision)";
     let update = "ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name,
-        subject = excluded.subject, roles = excluded.roles, added_at = excluded.added_at,
-        revision = excluded.revision";
+        subject = excluded.subject, roles = excluded.roles, api_keys = excluded.api_keys,
+        added_at = excluded.added_at, revision = excluded.revision";
     Ok(rows.insert(connection, insert, update).await?)
 }
 
@@ -169,8 +176,8 @@ async fn load(
     let mut touched = BTreeMap::new();
     for row in wanted.fetch(connection, SELECT, ["tenant", "id"]).await? {
         let member = read(&row)?;
-        let key = (TenantId(row.uuid(5)?), member.id);
-        touched.insert(key, Touched { member, subject: row.optional_uuid(6)? });
+        let key = (TenantId(row.uuid(6)?), member.id);
+        touched.insert(key, Touched { member, subject: row.optional_uuid(7)? });
     }
     Ok(touched)
 }
@@ -197,6 +204,7 @@ async fn evolve(
                 id: key.1,
                 name: plain(keyring, fact, name.as_ref()).await?,
                 roles: roles.clone(),
+                api_keys: BTreeMap::new(),
                 added_at: fact.at,
                 revision: fact.revision,
             };
@@ -205,6 +213,16 @@ async fn evolve(
         Event::RolesChanged { roles } => {
             let Touched { member, .. } = touched.get_mut(&key).ok_or_else(unknown)?;
             (member.roles, member.revision) = (roles.clone(), fact.revision);
+        }
+        Event::ApiKeyIssued { key: api_key, issued } => {
+            let Touched { member, .. } = touched.get_mut(&key).ok_or_else(unknown)?;
+            member.api_keys.insert(*api_key, issued.clone());
+            member.revision = fact.revision;
+        }
+        Event::ApiKeyRevoked { key: api_key } => {
+            let Touched { member, .. } = touched.get_mut(&key).ok_or_else(unknown)?;
+            member.api_keys.remove(api_key);
+            member.revision = fact.revision;
         }
         Event::Removed {} => drop(touched.remove(&key).ok_or_else(unknown)?),
     }

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+const SCHEME: &str = "Bearer ";
+
 /// A credential as it is put into `Authorization`. Cheap to clone; it has no text form for logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential(Arc<str>);
@@ -12,7 +14,12 @@ impl Credential {
     /// That of whoever bears `token`.
     #[must_use]
     pub fn bearer(token: &str) -> Self {
-        Self(format!("Bearer {token}").into())
+        Self(format!("{SCHEME}{token}").into())
+    }
+
+    /// What is borne.
+    pub(crate) fn token(&self) -> &str {
+        &self.0[SCHEME.len()..]
     }
 
     /// The value of `Authorization`.

@@ -19,22 +19,31 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 use vault::Keyring;
 
+use super::api_key::{self, ApiKey};
 use super::{Credential, token};
 use crate::context::{Asked, Context};
 use crate::transport::{Authenticator, Caller, Refusal};
 use crate::turns::{Turn, Turns};
 
-/// A verified credential: whom it names, for which tenant, and until when.
+/// A credential that this installation has made: whom it names, and for which tenant.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// For which tenant.
     pub tenant: TenantId,
     /// Whom.
-    pub actor: ActorId,
-    /// When it ends.
-    pub expires_at: DateTime<Utc>,
+    actor: ActorId,
+    kind: Kind,
     /// The credential itself.
-    pub credential: Credential,
+    credential: Credential,
+}
+
+/// How a credential ends.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// At a time it says itself.
+    Token { expires_at: DateTime<Utc> },
+    /// As is known of the API key.
+    ApiKey,
 }
 
 impl Verified {
@@ -42,10 +51,21 @@ impl Verified {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if that cannot be known here.
+    /// [`Refusal`] if that cannot be known here, or it is an API key that is good for nothing any
+    /// more.
     pub async fn enter(self, commands: &Commands) -> Result<Session, Refusal> {
-        let Self { tenant, actor, expires_at, credential } = self;
-        let principal = commands.principal(tenant, actor).await.map_err(|it| unavailable(&it))?;
+        let Self { tenant, actor, kind, credential } = self;
+        let (principal, expires_at) = match kind {
+            Kind::Token { expires_at } => {
+                let principal = commands.principal(tenant, actor).await;
+                (principal.map_err(|it| unavailable(&it))?, expires_at)
+            }
+            Kind::ApiKey => {
+                let known = commands.principal_of_api_key(tenant, actor, credential.token()).await;
+                let known = known.map_err(|it| unavailable(&it))?;
+                known.ok_or_else(|| unauthenticated("the API key has ended or was revoked"))?
+            }
+        };
         Ok(Session { principal, expires_at, credential })
     }
 }
@@ -118,19 +138,32 @@ impl Verifier {
         if let Some(verified) = self.remembered(token) {
             return Ok(verified);
         }
-        let claims = token::verify(self.keyring.issuer(), token)
-            .map_err(|error| unauthenticated(&error.to_string()))?;
-        let token::Claims { tenant, actor, expires_at } = claims;
-        let credential = Credential::bearer(token);
-        let verified = Verified { tenant, actor, expires_at, credential };
+        let (tenant, actor, kind) = self.read(token)?;
+        let verified = Verified { tenant, actor, kind, credential: Credential::bearer(token) };
         self.remember(token, &verified);
         Ok(verified)
+    }
+
+    /// What a token or an API key says of itself.
+    fn read(&self, token: &str) -> Result<(TenantId, ActorId, Kind), Refusal> {
+        if token.starts_with(api_key::PREFIX) {
+            let key = ApiKey::read(&self.keyring, token);
+            let key = key.ok_or_else(|| unauthenticated("the API key is none, or not whole"))?;
+            return Ok((key.tenant, key.actor, Kind::ApiKey));
+        }
+        let claims = token::verify(self.keyring.issuer(), token);
+        let claims = claims.map_err(|error| unauthenticated(&error.to_string()))?;
+        Ok((claims.tenant, claims.actor, Kind::Token { expires_at: claims.expires_at }))
     }
 
     /// What exactly this token was found to say, if it still holds.
     fn remembered(&self, token: &str) -> Option<Verified> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(token).filter(|it| it.expires_at > Utc::now()).cloned()
+        let holds = |it: &&Verified| match it.kind {
+            Kind::Token { expires_at } => expires_at > Utc::now(),
+            Kind::ApiKey => true,
+        };
+        known.get(token).filter(holds).cloned()
     }
 
     fn remember(&self, token: &str, verified: &Verified) {

@@ -4,6 +4,8 @@ pub mod member;
 pub mod role;
 
 use async_graphql::{Context, MergedObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use domain::id::ActorId;
 use domain::{Permission, Scope};
 
 use crate::context::RequestContext;
@@ -25,6 +27,32 @@ pub struct Viewer {
     pub tenant_id: String,
     /// What they may do at this moment: nothing, if they are no member.
     pub permissions: Vec<GrantedPermission>,
+    /// Their API keys that were not revoked; of an API key, those of the member whose it is.
+    pub api_keys: Vec<ApiKey>,
+}
+
+/// By what a machine may do a part of what a member may. What it does is recorded under its own id.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct ApiKey {
+    /// The actor that it is, `usr_…`.
+    pub key_id: String,
+    /// What it is called.
+    pub name: String,
+    /// What may be done by it as long as its member may do so.
+    pub scope: Vec<String>,
+    /// When it ends, or has ended.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl From<(ActorId, domain::member::ApiKey)> for ApiKey {
+    fn from((key, issued): (ActorId, domain::member::ApiKey)) -> Self {
+        Self {
+            key_id: key.to_string(),
+            name: issued.name.to_string(),
+            scope: issued.scope.iter().map(|it| it.name().to_owned()).collect(),
+            expires_at: issued.expires_at,
+        }
+    }
 }
 
 /// A permission that somebody has.
@@ -36,11 +64,17 @@ pub struct GrantedPermission {
     pub is_conditioned: bool,
 }
 
+fn own_keys(request: &RequestContext) -> Vec<ApiKey> {
+    let keys = request.shared().commands().api_keys(request.principal());
+    keys.into_iter().map(ApiKey::from).collect()
+}
+
 #[Object]
 impl ViewerQuery {
     /// Who the credential says is asking, and what they may do.
     async fn viewer(&self, context: &Context<'_>) -> async_graphql::Result<Viewer> {
-        let principal = context.data::<RequestContext>()?.principal();
+        let request = context.data::<RequestContext>()?;
+        let principal = request.principal();
         let granted = |it: &Permission| {
             let scope = principal.authorize(*it).ok().filter(|it| *it != Scope::None)?;
             let is_conditioned = matches!(scope, Scope::Where(_));
@@ -50,6 +84,7 @@ impl ViewerQuery {
             actor: principal.actor().to_string(),
             tenant_id: principal.tenant().to_string(),
             permissions: Permission::ALL.iter().filter_map(granted).collect(),
+            api_keys: own_keys(request),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! code and the path of the field; what is denied or failed is a GraphQL error.
 
 pub mod access;
+pub mod api_keys;
 pub mod billing;
 pub mod catalog;
 pub mod organisation;
@@ -27,6 +28,7 @@ use crate::opaque::Place;
 pub struct Mutation(
     organisation::OrganisationMutation,
     access::AccessMutation,
+    api_keys::ApiKeyMutation,
     catalog::CatalogMutation,
     billing::BillingMutation,
     usage::UsageMutation,

@@ -82,6 +82,7 @@ const HELD: &[&str] = &[
     "Facet.values",
     "GivenBy.when",
     "GraduatedPrice.tiers",
+    "Member.apiKeys",
     "Meter.aggregation",
     "Plan.versions",
     "PlanVersion.terms",
@@ -96,6 +97,7 @@ const HELD: &[&str] = &[
     "UsageSeries.buckets",
     "UsageSeriesReport.series",
     "UsageTotals.totals",
+    "Viewer.apiKeys",
     "Viewer.permissions",
     "VolumePrice.tiers",
 ];

@@ -167,6 +167,20 @@ impl Steps<'_> {
         }
     }
 
+    async fn api_keys(&mut self) {
+        let a = &self.site.a;
+        let ends = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+        let input = format!(
+            "input: {{name: \"ci\", scope: [\"entity.read\"], expiresAt: \"{}\"}}",
+            ends.to_rfc3339()
+        );
+        // The key itself is in the first answer only.
+        let issued = self.twice(a, "issueApiKey", &input, "keyId").await;
+        assert_eq!(issued["outcome"]["events"][0]["type"], "member.api-key-issued.v1");
+        let key = format!("keyId: {}", issued["keyId"]);
+        self.of(a, "revokeApiKey", &key, "member.api-key-revoked.v1").await;
+    }
+
     async fn tenant(&mut self) {
         let a = &self.site.a;
         self.of(a, "renameTenant", "name: \"Alpha Ltd\"", "tenant.renamed.v1").await;
@@ -190,6 +204,7 @@ async fn every_operation_can_be_asked_for(on: Kind) {
     steps.catalog().await;
     steps.billing().await;
     steps.access().await;
+    steps.api_keys().await;
     steps.tenant().await;
 
     let document = "{ __schema { mutationType { fields { name } } } }";

@@ -1,6 +1,7 @@
 //! What is stored of members and roles.
 
-use domain::member::Member;
+use domain::id::ActorId;
+use domain::member::{ApiKey, Member};
 use domain::personal::Digest;
 use domain::role::{self, Role, RoleName, RoleRef};
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,12 @@ use super::{RowError, json};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum MemberV1 {
     NotAdded,
-    Present { name: Option<[u8; 16]>, roles: Vec<RoleRef> },
+    /// The keys are a list of [`ApiKey`] in JSON, each with the actor it is.
+    Present {
+        name: Option<[u8; 16]>,
+        roles: Vec<RoleRef>,
+        keys: String,
+    },
     Removed,
 }
 
@@ -29,21 +35,29 @@ impl MemberV1 {
     pub(super) fn of(state: &Member) -> Self {
         match state {
             Member::NotAdded => Self::NotAdded,
-            Member::Present { name, roles } => {
-                Self::Present { name: name.map(|it| it.0), roles: roles.to_vec() }
+            Member::Present { name, roles, keys } => {
+                let keys: Vec<_> = keys.iter().collect();
+                // Most have none.
+                let keys = if keys.is_empty() { String::new() } else { json(&keys) };
+                Self::Present { name: name.map(|it| it.0), roles: roles.to_vec(), keys }
             }
             Member::Removed => Self::Removed,
         }
     }
 
-    pub(super) fn restore(self) -> Member {
-        match self {
+    pub(super) fn restore(self) -> Result<Member, RowError> {
+        Ok(match self {
             Self::NotAdded => Member::NotAdded,
-            Self::Present { name, roles } => {
-                Member::Present { name: name.map(Digest), roles: roles.into() }
+            Self::Present { name, roles, keys } => {
+                let keys: Vec<(ActorId, ApiKey)> = match keys.as_str() {
+                    "" => Vec::new(),
+                    keys => serde_json::from_str(keys)?,
+                };
+                let (roles, keys) = (roles.into(), keys.into_iter().collect());
+                Member::Present { name: name.map(Digest), roles, keys }
             }
             Self::Removed => Member::Removed,
-        }
+        })
     }
 }
 

@@ -10,7 +10,9 @@ use super::{CUSTOMER, PLAN, SUBSCRIPTION, TENANT, entry, open};
 use crate::calendar::{Interval, Unit};
 use crate::catalog::KindSet;
 use crate::id::{ActorId, LocationId};
+use crate::member::ApiKey;
 use crate::operation::*;
+use crate::personal::Digest;
 use crate::plan::{Enforcement, Item, Price, Quota, QuotaOf, Tier};
 use crate::principal::{Permission, Predicate};
 use crate::role::RoleName;
@@ -34,6 +36,9 @@ fn samples() -> Vec<Operation> {
         Operation::AddMember { member: ACTOR, name: None, roles: [].into() },
         Operation::ChangeMemberRoles { member: ACTOR, roles: roles() },
         Operation::RemoveMember { member: ACTOR },
+        Operation::IssueApiKey { key: ACTOR, asked: api_key() },
+        Operation::RevokeApiKey { member: None, key: ACTOR },
+        Operation::RevokeApiKey { member: Some(ACTOR), key: ACTOR },
         Operation::DefineRole { role: "team".parse().unwrap(), permits: permits() },
         Operation::ChangeRole { role: "team".parse().unwrap(), permits: Vec::new() },
         Operation::RetireRole { role: "team".parse().unwrap() },
@@ -76,6 +81,15 @@ fn samples() -> Vec<Operation> {
         Operation::DefineMeter { key, name, unit, aggregation }
     }));
     samples
+}
+
+fn api_key() -> ApiKey {
+    ApiKey {
+        name: "ci".parse().unwrap(),
+        scope: vec![Permission::EntityRead, Permission::UsageWrite],
+        secret: Digest([7; 16]),
+        expires_at: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
+    }
 }
 
 fn roles() -> BTreeSet<RoleName> {

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use commands::request::Repetition;
 use commands::{Away, CommandError, Commands, Mode, Outcome, Peers, Request, SystemClock};
 use domain::id::{ActorId, TenantId};
+use domain::member;
 use domain::operation::Operation;
-use domain::principal::Principal;
+use domain::principal::{Permission, Principal};
 use event_log::memory::{Fault, Group};
 use event_log::{EventLog, MemoryLog, Partition};
 use outbound::{Limits, PeerClient};
@@ -23,7 +24,7 @@ use vault::{Keyring, MemoryVault, Root};
 
 use super::authority::{self, Authority};
 use super::{carried, client, refused, rename};
-use crate::auth::{Credential, Session, Verifier};
+use crate::auth::{ApiKey, Credential, Session, Verifier};
 use crate::peers::{COMMANDS, Carried, Carrier, NotCarried, PeerListener, Sender};
 use crate::testing::{SOON, settings};
 use crate::{Connections, Context, Doors, auth};
@@ -106,6 +107,14 @@ impl Process {
         Self { commands, context, address, lost, silent, _folder: folder, _place: place }
     }
 
+    /// Who comes with this credential.
+    async fn enter(&self, keyring: &Keyring, token: &str) -> Session {
+        let mut headers = axum::http::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let verified = Verifier::new(keyring.clone()).verified(&headers).unwrap().unwrap();
+        verified.enter(&self.commands).await.unwrap()
+    }
+
     async fn ask(&self, session: &Session, request: Request) -> Result<Outcome, CommandError> {
         self.context.submit(session, request).await
     }
@@ -143,10 +152,7 @@ impl Two {
         let tenant = tenant_of(&one.commands, ITS, Some(actor)).await;
         let hour = Duration::from_secs(3_600);
         let token = auth::mint(keyring.issuer(), tenant, actor, hour).unwrap();
-        let mut headers = axum::http::HeaderMap::new();
-        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let verified = Verifier::new(keyring.clone()).verified(&headers).unwrap().unwrap();
-        let session = verified.enter(&one.commands).await.unwrap();
+        let session = one.enter(&keyring, &token).await;
         Self { log, group, keyring, one, two, authority, session, token }
     }
 }
@@ -191,6 +197,29 @@ async fn a_change_is_decided_where_it_may_be_and_seen_where_it_was_asked_for() {
     let denied = Request::new(Operation::ReactivateTenant { tenant: TenantId::SYSTEM });
     let denied = two.one.ask(&two.session, denied).await.unwrap_err();
     assert!(matches!(denied, CommandError::Denied(_)), "{denied:?}");
+}
+
+#[tokio::test]
+async fn an_api_key_is_good_wherever_it_is_decided_and_until_it_is_revoked_there() {
+    let two = Two::start().await;
+    let tenant = two.session.principal.tenant();
+    two.group.hand_over(ITS, 1).await;
+    let (ApiKey { actor: key, .. }, text) = ApiKey::draw(&two.keyring, tenant);
+    let asked = member::ApiKey {
+        name: "ci".parse().unwrap(),
+        scope: vec![Permission::TenantWrite],
+        secret: two.one.commands.digest_of_api_key(tenant, &text).await.unwrap(),
+        expires_at: chrono::Utc::now() + chrono::TimeDelta::hours(1),
+    };
+    let issue = Request::new(Operation::IssueApiKey { key, asked });
+    two.one.ask(&two.session, issue).await.unwrap();
+    let session = two.one.enter(&two.keyring, &text).await;
+    let renamed = two.one.ask(&session, rename("By a machine")).await.unwrap();
+    assert_eq!(renamed.events.len(), 1);
+    let revoke = Request::new(Operation::RevokeApiKey { member: None, key });
+    two.two.ask(&two.session, revoke).await.unwrap();
+    let refused = two.one.ask(&session, rename("By nobody")).await;
+    assert!(refused.is_err(), "{refused:?}");
 }
 
 #[tokio::test]

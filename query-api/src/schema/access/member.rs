@@ -11,6 +11,7 @@ use projections::Model;
 use projections::catalog::entities;
 use projections::organisation::members;
 
+use super::ApiKey;
 use super::role::{Condition, Kind, Role, RolePermit};
 use crate::context::RequestContext;
 use crate::error::ApiError;
@@ -42,6 +43,11 @@ impl Member {
         };
         let roles = futures::future::try_join_all(self.0.roles.iter().map(role)).await?;
         Ok(roles.into_iter().flatten().map(Role).collect())
+    }
+
+    /// Their API keys that were not revoked.
+    async fn api_keys(&self) -> Vec<ApiKey> {
+        self.0.api_keys.clone().into_iter().map(ApiKey::from).collect()
     }
 
     /// Since when they belong to the tenant.

@@ -1,4 +1,4 @@
-//! Members and roles of one's own tenant.
+//! Members and roles of one's own tenant. For API keys see [`super::api_keys`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -79,7 +79,7 @@ impl From<ConditionInput> for Predicate {
 }
 
 /// Reads an argument, or says what is wrong with it.
-fn read<T: FromStr<Err: fmt::Display>>(path: &str, text: &str) -> Result<T, UserError> {
+pub(super) fn read<T: FromStr<Err: fmt::Display>>(path: &str, text: &str) -> Result<T, UserError> {
     text.parse().map_err(|it| user_error("BAD_USER_INPUT", it, Some(path)))
 }
 
@@ -96,7 +96,7 @@ fn read_permits(inputs: Vec<PermitInput>) -> Result<Vec<Permit>, UserError> {
 }
 
 /// Submits what was read, or answers what is wrong with it.
-async fn ask(
+pub(super) async fn ask(
     context: &Context<'_>,
     read: Result<Operation, UserError>,
     options: Option<CommandOptions>,

@@ -1,5 +1,7 @@
 //! One way through each door.
 
+use chrono::{TimeDelta, Utc};
+
 use super::super::isolation::{BOTH, days};
 use super::super::seeded::Seeded;
 use super::Ground;
@@ -89,6 +91,7 @@ fn of_directory(ground: &Ground) -> Vec<(&'static str, String)> {
 fn of_tenant() -> Vec<(&'static str, String)> {
     let settings = "input: {timeZone: \"Europe/Berlin\", currency: \"EUR\", kinds: EXTENDED}";
     let new = "usr_0198000000007000800000000000000c";
+    let ends = format!("expiresAt: \"{}\"", (Utc::now() + TimeDelta::hours(1)).to_rfc3339());
     let read = "permits: [{permission: \"entity.read\", when: {all: [{tag: \"amber\"}]}}]";
     vec![
         ("renameTenant", "name: \"Amber Ltd\"".to_owned()),
@@ -97,6 +100,8 @@ fn of_tenant() -> Vec<(&'static str, String)> {
         ("addMember", format!("input: {{memberId: \"{new}\", roles: [\"viewer\"]}}")),
         ("changeMemberRoles", format!("memberId: \"{BOTH}\", roles: [\"viewer\"]")),
         ("removeMember", format!("memberId: \"{BOTH}\"")),
+        ("issueApiKey", format!("input: {{name: \"ci\", scope: [\"entity.read\"], {ends}}}")),
+        ("revokeApiKey", format!("keyId: \"{new}\"")),
         ("defineRole", format!("role: \"amber-two\", {read}")),
         ("changeRole", format!("role: \"amber-readers\", {read}")),
         ("retireRole", "role: \"amber-readers\"".to_owned()),

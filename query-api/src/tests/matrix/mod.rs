@@ -12,12 +12,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use domain::Permission;
 use domain::id::ActorId;
 use domain::role::BuiltIn;
 use outbound::Request;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::api_keys::{REVOKE, issue};
 use super::isolation::staff;
 use super::roles::member;
 use super::seeded::{APPLY, OPEN, Seeded, component, put, seed};
@@ -58,7 +60,20 @@ async fn askers(site: &Site) -> Vec<(&'static str, Member)> {
     site.mutate(&site.a, define, json!({})).await;
     askers.push(("conditioned", member(site, &["only-amber"]).await.1));
     askers.push(("operator", site.operator.clone()));
+    askers.extend(keys(site).await);
     askers
+}
+
+/// Owners' API keys: one to read with, one for all that a key can be issued for, and one that was
+/// revoked.
+async fn keys(site: &Site) -> [(&'static str, Member); 3] {
+    let here = |it: &&Permission| it.exists_in(site.a.tenant) && **it != Permission::ApiKeyWrite;
+    let every: Vec<_> = Permission::ALL.iter().filter(here).map(|it| it.name()).collect();
+    let (_, reading) = issue(site, &site.a, &["entity.read", "audit.read"]).await;
+    let (_, whole) = issue(site, &site.a, &every).await;
+    let (id, revoked) = issue(site, &site.a, &every).await;
+    site.mutate(&site.a, REVOKE, json!({ "key": id })).await;
+    [("reading-key", reading), ("whole-key", whole), ("revoked-key", revoked)]
 }
 
 /// An owner of A whose token has ended.
