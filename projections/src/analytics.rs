@@ -17,7 +17,7 @@ use crate::store::{self, Connection, Row, Sql, StoreError};
 
 /// Days count from 1970-01-01.
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 2,
+    version: if cfg!(feature = "next") { 3 } else { 2 },
     tables: &[
         "CREATE TABLE days (
             tenant UUID NOT NULL,
@@ -41,6 +41,8 @@ pub(crate) const SCHEMA: Schema = Schema {
             commands BIGINT NOT NULL,
             PRIMARY KEY (tenant, day, noun)
         ) /* clustered */",
+        #[cfg(feature = "next")]
+        "CREATE TABLE rehearsed (tenant UUID NOT NULL PRIMARY KEY)",
     ],
     indexes: &[],
 };

@@ -1,8 +1,9 @@
 //! `cargo xtask next`: the binary as its next version would be, for the rehearsal of an upgrade.
 //!
 //! It is the same program with the feature `next`, which has one level, one version of an event and
-//! one version of the fold more. It lies beside the binary, as `callboard-next`, once the binary itself
-//! is built again: both have one name as long as cargo knows them.
+//! one version of the fold more, and other tables in one model. It lies beside the binary, as
+//! `callboard-next`, once the binary itself is built again: both have one name as long as cargo knows
+//! them.
 
 use std::fs;
 use std::process::ExitCode;

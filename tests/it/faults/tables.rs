@@ -22,11 +22,11 @@ pub(crate) async fn dump(url: &str) -> Dump {
     dump
 }
 
-/// The schema of the generation of `model` that answers requests.
+/// The schema of the generation of `model` that answers requests, in its newest version.
 async fn live(connection: &mut PgConnection, model: &str) -> String {
     let chosen = format!(
         "SELECT format('callboard_%s_v%s_g%s', model, schema_version, generation)
-        FROM callboard_projections.live WHERE model = '{model}'"
+        FROM callboard_projections.live WHERE model = '{model}' ORDER BY schema_version"
     );
     texts(connection, &chosen).await.pop().expect("every model has a generation")
 }

@@ -1,9 +1,12 @@
-//! Processes that are replaced one by one by the next version, and by this one again.
+//! Processes that are replaced one by one by the next version, and by this one again. The next one has
+//! other tables for the analytics, so each is ready only once it has filled those of its own, also
+//! of partitions that the other one owns.
 
 use std::path::Path;
 
 use event_log::Attribute;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
 use super::{count, turn};
 use crate::faults::cluster::arena::Arena;
@@ -11,6 +14,9 @@ use crate::faults::following::Follower;
 use crate::harness::{
     Cluster, Ground, Installation, PATIENCE, Ran, Server, callboard, callboard_next, eventually,
 };
+
+/// The operators' tenant.
+const SYSTEM: &str = "ten_00000000000000000000000000000000";
 
 /// What the next version writes in a new way, from the next level on.
 const OLD: &str = "callboard.customer.opened.v1";
@@ -26,6 +32,7 @@ async fn an_older_version_can_be_put_back_until_the_level_is_raised() {
     let mut arena = Arena::open(&ground).await;
     for _ in 0..taken_back {
         arena.round("upgraded", async |arena| replace(arena, &next).await).await;
+        assert_eq!(tables(&arena).await, ["2", "3"], "each version has its own");
         assert_eq!(level(&arena), (1, vec![2, 2]));
         arena.round("put back", async |arena| replace(arena, this).await).await;
         assert_eq!(level(&arena), (1, vec![1, 1]));
@@ -34,6 +41,10 @@ async fn an_older_version_can_be_put_back_until_the_level_is_raised() {
     let refused = raise(&arena);
     assert_eq!(refused.code, 3, "{}", refused.stderr);
     assert!(refused.stderr.contains("speaks levels up to 1 only"), "{}", refused.stderr);
+    // Nobody writes just now, so whatever one of them owns the other one shows too.
+    for which in [0, 1] {
+        shows_everything(&arena, which).await;
+    }
     arena.round("both upgraded", async |arena| arena.replace(1, &next).await).await;
     assert_eq!(level(&arena), (1, vec![2, 2]));
     assert!(written(&arena, OLD).await > 0, "the check would find it");
@@ -128,6 +139,28 @@ fn level(arena: &Arena) -> (u64, Vec<u64>) {
 
 fn raise(arena: &Arena) -> Ran {
     arena.installation(0).run(&["cluster", "level", "raise"])
+}
+
+/// Waits until a process shows everything, in whatever tables.
+async fn shows_everything(arena: &Arena, which: usize) {
+    let api = arena.server(which).api(&arena.installation(which).token(SYSTEM));
+    eventually("everything is shown", async || {
+        let status = api.get("/api/v1/projections").await;
+        let live = status.as_array()?.iter().filter(|it| it["live"] == true);
+        let partitions = live.flat_map(|it| it["partitions"].as_array().into_iter().flatten());
+        partitions.map(|it| &it["eventsBehind"]).all(|it| it == 0).then_some(())
+    })
+    .await;
+}
+
+/// The versions of the tables of the analytics that were ever complete.
+async fn tables(arena: &Arena) -> Vec<String> {
+    let mut connection =
+        PgConnection::connect(&arena.cluster.database).await.expect("the database lets us in");
+    let chosen = "SELECT schema_version::text FROM callboard_projections.live
+        WHERE model = 'analytics' ORDER BY schema_version";
+    let chosen = sqlx::query_scalar(chosen).fetch_all(&mut connection).await;
+    chosen.expect("it can be read")
 }
 
 /// How many events of a type are in the log.
