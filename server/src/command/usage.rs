@@ -21,9 +21,38 @@ const SHOWN: TimeDelta = TimeDelta::days(30);
 struct Recorded {
     sequence: u64,
     counts: Counts,
+    /// What became of each entry, in the order of the request.
+    results: Vec<EntryResult>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
+struct EntryResult {
+    id: String,
+    result: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Recorded {
+    /// What does not count, a line each with the reason, then how much of each kind there is.
+    fn text(&self) -> String {
+        let Counts { accepted, duplicate, conflict, rejected } = self.counts;
+        let what = |it: &EntryResult| match (&*it.result, &it.reason) {
+            ("accepted" | "duplicate", _) => None,
+            ("conflict", None) => Some("something else was recorded under this id".to_owned()),
+            (_, reason) => Some(reason.clone().unwrap_or_default()),
+        };
+        let lines = self.results.iter().filter_map(|it| Some((it, what(it)?)));
+        let lines: String = lines
+            .map(|(it, why)| output::plain(&format!("{}  {}: {why}", it.result, it.id)) + "\n")
+            .collect();
+        format!(
+            "{lines}{accepted} accepted, {duplicate} duplicate, {conflict} in conflict, {rejected} rejected"
+        )
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Counts {
     accepted: u64,
     duplicate: u64,
@@ -49,13 +78,8 @@ pub(crate) async fn run(config: &Config, format: Format, command: &Usage) -> Res
             let body = body.map_err(|it| Failure::Usage(unread(it)))?;
             let request = Request::post(api.url("/api/v1/usage")?, "application/json", body);
             let recorded: Recorded = api.json(tenant, request).await?;
-            let Counts { accepted, duplicate, conflict, rejected } = recorded.counts;
-            output::result(format, &recorded, |_| {
-                format!(
-                    "{accepted} accepted, {duplicate} duplicate, {conflict} in conflict, {rejected} rejected"
-                )
-            })?;
-            match conflict + rejected {
+            output::result(format, &recorded, Recorded::text)?;
+            match recorded.counts.conflict + recorded.counts.rejected {
                 0 => Ok(()),
                 count => Err(Failure::Rejected(format!("{count} entries do not count")).into()),
             }
@@ -119,4 +143,31 @@ fn table(report: &Value) -> String {
     });
     let buckets: Vec<[String; 4]> = buckets.collect();
     output::table(["day", "meter", "entries", "sum"], &buckets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_records_reads_why_an_entry_does_not_count() {
+        let recorded: Recorded = serde_json::from_value(json!({
+            "sequence": 7,
+            "position": "…",
+            "counts": {"accepted": 1, "duplicate": 1, "conflict": 1, "rejected": 1},
+            "results": [
+                {"id": "a", "result": "accepted"},
+                {"id": "b", "result": "duplicate"},
+                {"id": "c", "result": "conflict"},
+                {"id": "d\n", "result": "rejected", "reason": "METER_UNKNOWN"},
+            ],
+        }))
+        .unwrap();
+        assert_eq!(
+            recorded.text(),
+            "conflict  c: something else was recorded under this id\n\
+             rejected  d\\n: METER_UNKNOWN\n\
+             1 accepted, 1 duplicate, 1 in conflict, 1 rejected"
+        );
+    }
 }

@@ -13,6 +13,7 @@ use url::Url;
 use super::documents;
 use super::place::{self, Place, PlaceError};
 use super::placeholders;
+use crate::failure::Failure;
 
 /// The most files one import reads: 20,000.
 const FILES_MAX: usize = 20_000;
@@ -209,7 +210,7 @@ fn expand(source: &str) -> Result<(Discovery, Vec<Candidate>)> {
     let files = found.flatten().filter(|it| !it.is_dir());
     let candidates: Vec<_> = files.map(|it| candidate(&it, parent(&it))).collect();
     if candidates.is_empty() {
-        bail!("`{source}` names no file");
+        return Err(Failure::Usage(format!("`{source}` names no file")).into());
     }
     Ok((Discovery::Named, candidates))
 }

@@ -58,6 +58,7 @@ async fn a_folder_stands_for_its_catalog_files_and_a_glob_for_what_it_matches() 
     assert_eq!(collected(&files, &["s/*.yml"]).await.unwrap().files, 1);
     let nothing = collected(&files, &["s/*.toml"]).await.unwrap_err();
     assert!(nothing.to_string().contains("names no file"), "{nothing}");
+    assert_eq!(crate::failure::exit_code(&nothing), 2);
 }
 
 #[tokio::test]
