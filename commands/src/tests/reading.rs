@@ -54,6 +54,8 @@ async fn register_two(
     settings.identities = settings.identities.with_file_name("cut");
     installation.commands = Commands::start(Arc::new(log), keyring, clock, settings).await.unwrap();
 
+    // Whoever has to wait for a key does not come into the same batch.
+    installation.keyring.tenant(TenantId::SYSTEM).await.unwrap();
     cut.store(true, Ordering::SeqCst);
     installation.log.faults().fail_next(Fault::UnknownWritten);
     let tenants = [TenantId(Uuid::now_v7()), TenantId(Uuid::now_v7())];
