@@ -15,6 +15,9 @@ use event_log::{EventLog, Partition};
 /// When to try again after a failure. In seconds: 1.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often to look for tenants without members although nothing is owned here anew. In seconds: 60.
+const LOOKED_FOR_EVERY: Duration = Duration::from_secs(60);
+
 /// How long a start waits until somebody owns the installation. In seconds: 60, for a group of
 /// processes may have to agree on who has its partition first.
 const CLAIMED_TIME_MAX: Duration = Duration::from_secs(60);
@@ -48,7 +51,8 @@ async fn claim(commands: &Commands, actor: ActorId) -> Result<()> {
     Ok(())
 }
 
-/// The same at once and whenever this process comes to own a partition, for ever.
+/// The same at once, whenever this process comes to own a partition, and now and then, for ever: a
+/// tenant that is suspended takes no member.
 pub(crate) async fn keep(commands: Commands, actor: ActorId) {
     let mut owned = commands.owned();
     loop {
@@ -58,7 +62,7 @@ pub(crate) async fn keep(commands: Commands, actor: ActorId) {
             tokio::time::sleep(PAUSE).await;
             continue;
         }
-        if owned.changed().await.is_err() {
+        if let Ok(Err(_ended)) = tokio::time::timeout(LOOKED_FOR_EVERY, owned.changed()).await {
             return;
         }
     }

@@ -9,7 +9,7 @@ use domain::id::{ActorId, RoleId, TenantId};
 use domain::member::{self, Member};
 use domain::operation::ExpectedRevision;
 use domain::principal::{Beyond, Denied, Grants, Permission, Scope};
-use domain::role::{self, Permit, Role, RoleRef};
+use domain::role::{self, BuiltIn, Permit, Role, RoleRef};
 
 use super::{Decision, Refusal, rejected};
 use crate::prepare::{Claim, EntityChange, Prepared};
@@ -76,9 +76,31 @@ impl Decision<'_, '_> {
             Remove { owners } => *owners = self.overlay.tally(self.tenant).owners,
             IssueApiKey { .. } | RevokeApiKey { .. } => {}
         }
-        let permits: Vec<_> = roles.iter().flat_map(|it| self.permits_of(*it)).collect();
-        self.check_grantor(grantor, permits)?;
+        // Whose keys end loses nothing that was theirs alone.
+        if !matches!(command, RevokeApiKey { .. }) {
+            let permits: Vec<_> = roles.iter().flat_map(|it| self.permits_of(*it)).collect();
+            self.check_grantor(grantor, permits)?;
+            self.check_owner(grantor, &roles)?;
+        }
         self.decide::<Member>(member, command)
+    }
+
+    /// Fails if somebody who is no owner makes one or changes what one is. In the system tenant an
+    /// admin has all the permissions that an owner has.
+    fn check_owner(&self, grantor: Option<Claim>, roles: &[RoleRef]) -> Result<(), Refusal> {
+        let owner = RoleRef::BuiltIn(BuiltIn::Owner);
+        let Some(grantor) = grantor.filter(|_| roles.contains(&owner)) else { return Ok(()) };
+        #[cfg(test)]
+        if self.around.sabotage == Some(Sabotage::DelegateAnything) {
+            return Ok(());
+        }
+        if self.roles_of(grantor.member).contains(&owner) {
+            return Ok(());
+        }
+        Err(rejected(
+            "BEYOND_GRANTOR",
+            &"only an owner makes somebody an owner, or no owner any more",
+        ))
     }
 
     /// Changes a role on behalf of `grantor`, who can neither give nor take what they lack.

@@ -10,6 +10,7 @@ use vault::TenantKeys;
 
 use super::Ask;
 use super::operation::Shaped;
+use crate::request::CommandError;
 
 /// What a permission and its condition take in an event, about. In bytes: 256.
 const PERMIT_BYTES: usize = 256;
@@ -39,12 +40,19 @@ pub(super) fn add_member(
     Shaped { subjects, bytes, ..Ask::Member { member, command }.into() }
 }
 
-pub(super) fn issue_api_key(member: ActorId, key: ActorId, mut asked: ApiKey) -> Shaped {
+pub(super) fn issue_api_key(
+    member: ActorId,
+    key: ActorId,
+    mut asked: ApiKey,
+) -> Result<Shaped, CommandError> {
+    if key == member {
+        return Err(CommandError::invalid("key", "a key is an actor of its own".to_owned()));
+    }
     asked.scope.sort_unstable();
     asked.scope.dedup();
     let bytes = asked.scope.len() * PERMIT_BYTES;
     let command = member::Command::IssueApiKey { key, asked };
-    Shaped { bytes, ..Ask::Member { member, command }.into() }
+    Ok(Shaped { bytes, ..Ask::Member { member, command }.into() })
 }
 
 pub(super) fn define_role(keys: &TenantKeys, name: RoleName, permits: Vec<Permit>) -> Shaped {

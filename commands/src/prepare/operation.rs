@@ -78,7 +78,7 @@ pub(super) fn shape(
         Operation::RemoveMember { member } => {
             Ask::Member { member, command: member::Command::Remove { owners: 0 } }.into()
         }
-        Operation::IssueApiKey { key, asked } => access::issue_api_key(actor, key, asked),
+        Operation::IssueApiKey { key, asked } => access::issue_api_key(actor, key, asked)?,
         Operation::RevokeApiKey { member, key } => {
             let member = member.unwrap_or(actor);
             Ask::Member { member, command: member::Command::RevokeApiKey { key } }.into()

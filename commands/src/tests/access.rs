@@ -181,6 +181,26 @@ async fn nobody_gives_or_takes_what_they_do_not_have() {
 }
 
 #[tokio::test]
+async fn an_admin_of_the_installation_makes_no_owner_although_it_has_all_their_permissions() {
+    for sabotage in [None, Some(Sabotage::DelegateAnything)] {
+        let (installation, _) = begin(sabotage).await;
+        let system = operator();
+        let owner = member(&installation, &system, &["owner"]).await;
+        let admin = member(&installation, &system, &["admin"]).await;
+        let own = installation.submit(&admin, give(admin.actor(), &["admin", "owner"])).await;
+        let other = installation.submit(&admin, remove(&owner)).await;
+        match sabotage {
+            None => {
+                assert_eq!(code(&own.unwrap_err()), "BEYOND_GRANTOR");
+                assert_eq!(code(&other.unwrap_err()), "BEYOND_GRANTOR");
+                installation.submit(&owner, give(admin.actor(), &["owner"])).await.unwrap();
+            }
+            Some(_) => assert!(own.is_ok() && other.is_ok(), "{own:?} {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_last_owner_stays_also_after_a_restart_from_the_log_or_a_snapshot() {
     let (mut installation, owner) = begin(None).await;
     let second = member(&installation, &owner, &["owner"]).await;

@@ -29,16 +29,24 @@ struct Company {
     keys_of: HashMap<ActorId, Vec<ActorId>>,
     /// The tenant's own roles.
     roles: HashMap<RoleId, Definition>,
-    /// What sets of roles amount to: of those that somebody has or had.
-    grants: HashMap<Arc<[RoleRef]>, Arc<Grants>>,
+    /// What sets of roles amount to: of those that somebody has.
+    sets: HashMap<Arc<[RoleRef]>, Compiled>,
+}
+
+/// What a set of roles amounts to.
+#[derive(Debug)]
+struct Compiled {
+    grants: Arc<Grants>,
+    /// How many members have these roles.
+    members: usize,
 }
 
 impl Access {
     /// What `actor` may do in `tenant`.
     pub(crate) fn grants(&self, tenant: TenantId, actor: ActorId) -> Arc<Grants> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
-        let grants = tenants.get(&tenant).and_then(|it| it.grants.get(it.members.get(&actor)?));
-        grants.unwrap_or(&self.nobody).clone()
+        let compiled = tenants.get(&tenant).and_then(|it| it.sets.get(it.members.get(&actor)?));
+        compiled.map_or(&self.nobody, |it| &it.grants).clone()
     }
 
     /// The API key that is the actor `key`, and whose it is.
@@ -97,13 +105,14 @@ impl Access {
     pub(super) fn show_member(&self, tenant: TenantId, actor: ActorId, member: &Member) {
         self.change(tenant, |company| {
             company.show_keys(actor, member);
-            match member {
+            let before = match member {
                 Member::Present { roles, .. } => {
-                    company.members.insert(actor, roles.clone());
-                    company.compile(tenant, roles);
+                    company.hold(tenant, roles);
+                    company.members.insert(actor, roles.clone())
                 }
-                Member::NotAdded | Member::Removed => drop(company.members.remove(&actor)),
-            }
+                Member::NotAdded | Member::Removed => company.members.remove(&actor),
+            };
+            before.iter().for_each(|it| company.release(it));
         });
     }
 
@@ -115,12 +124,9 @@ impl Access {
                 }
                 Role::NotDefined | Role::Retired(_) => drop(company.roles.remove(&id)),
             }
-            let sets: Vec<_> = company.grants.keys().cloned().collect();
-            let named = sets.into_iter().filter(|it| it.contains(&RoleRef::Own(id)));
-            for set in named {
-                company.grants.remove(&set);
-                company.compile(tenant, &set);
-            }
+            let Company { roles, sets, .. } = company;
+            let named = sets.iter_mut().filter(|it| it.0.contains(&RoleRef::Own(id)));
+            named.for_each(|(set, it)| it.grants = Arc::new(compile(tenant, set, roles)));
         });
     }
 
@@ -149,17 +155,34 @@ impl Company {
         }
     }
 
-    /// Makes sure that it is known what a set of roles amounts to.
-    fn compile(&mut self, tenant: TenantId, set: &Arc<[RoleRef]>) {
-        let Self { roles, grants, .. } = self;
-        grants.entry(set.clone()).or_insert_with(|| {
-            let permits = |it: &RoleRef| match it {
-                RoleRef::BuiltIn(role) => role.permits(),
-                RoleRef::Own(role) => roles.get(role).map_or(&[][..], |it| &it.permits),
-            };
-            Arc::new(Grants::of(tenant, set.iter().flat_map(permits)))
+    /// Notes that one more member has these roles.
+    fn hold(&mut self, tenant: TenantId, set: &Arc<[RoleRef]>) {
+        let Self { roles, sets, .. } = self;
+        let compiled = sets.entry(set.clone()).or_insert_with(|| Compiled {
+            grants: Arc::new(compile(tenant, set, roles)),
+            members: 0,
         });
+        compiled.members += 1;
     }
+
+    /// Notes that one member less has these roles, and forgets what they amount to with the last.
+    fn release(&mut self, set: &Arc<[RoleRef]>) {
+        if let Some(compiled) = self.sets.get_mut(set) {
+            compiled.members -= 1;
+            if compiled.members == 0 {
+                self.sets.remove(set);
+            }
+        }
+    }
+}
+
+/// What a set of roles amounts to.
+fn compile(tenant: TenantId, set: &[RoleRef], roles: &HashMap<RoleId, Definition>) -> Grants {
+    let permits = |it: &RoleRef| match it {
+        RoleRef::BuiltIn(role) => role.permits(),
+        RoleRef::Own(role) => roles.get(role).map_or(&[][..], |it| &it.permits),
+    };
+    Grants::of(tenant, set.iter().flat_map(permits))
 }
 
 #[cfg(test)]

@@ -21,9 +21,7 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
     let mut violations = Violations::default();
     match operation {
         Operation::AddMember { member, name, roles } => {
-            if *member == ActorId::SYSTEM {
-                violations.note("member", "Callboard itself is a member of nothing");
-            }
+            belongs("member", *member, &mut violations);
             name.iter().for_each(|it| violations.text("name", it, member::NAME_MAX));
             held(roles, &mut violations);
         }
@@ -65,8 +63,10 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
                 violations.note("host", why);
             }
         }
-        Operation::RegisterTenant { .. }
-        | Operation::ChangeSlug { .. }
+        Operation::RegisterTenant { owner, .. } => {
+            owner.iter().for_each(|it| belongs("owner", *it, &mut violations));
+        }
+        Operation::ChangeSlug { .. }
         | Operation::RemoveHost { .. }
         | Operation::SuspendTenant { .. }
         | Operation::ReactivateTenant { .. }
@@ -97,6 +97,12 @@ fn account(name: &str, contact: Option<&str>, violations: &mut Violations) {
     });
     if !is_address {
         violations.note("contact", "expected an e-mail address like `billing@example.com`");
+    }
+}
+
+fn belongs(field: &str, member: ActorId, violations: &mut Violations) {
+    if member == ActorId::SYSTEM {
+        violations.note(field, "Callboard itself is a member of nothing");
     }
 }
 

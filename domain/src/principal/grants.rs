@@ -31,14 +31,15 @@ impl Scope {
         match (self, other) {
             (Self::All, _) | (_, Self::All) => Self::All,
             (Self::None, scope) | (scope, Self::None) => scope,
-            (Self::Where(one), Self::Where(other)) if other.is_within(&one) => Self::Where(one),
-            (Self::Where(one), Self::Where(other)) if one.is_within(&other) => Self::Where(other),
+            (Self::Where(one), Self::Where(other)) if one == other => Self::Where(one),
             (Self::Where(one), Self::Where(other)) => {
-                let mut parts = match Arc::unwrap_or_clone(one) {
-                    Predicate::Any(parts) => parts,
-                    single => vec![single],
-                };
-                parts.push(Arc::unwrap_or_clone(other));
+                // That one is within the other is not looked for: it costs more than it saves.
+                let mut parts = any_of(one);
+                for part in any_of(other) {
+                    if !parts.contains(&part) {
+                        parts.push(part);
+                    }
+                }
                 Self::Where(Arc::new(Predicate::Any(parts)))
             }
         }
@@ -50,8 +51,16 @@ impl Scope {
         match (self, other) {
             (Self::None, _) | (_, Self::All) => true,
             (Self::All | Self::Where(_), Self::None) | (Self::All, Self::Where(_)) => false,
-            (Self::Where(asked), Self::Where(held)) => asked.is_within(held),
+            (Self::Where(asked), Self::Where(held)) => asked == held || asked.is_within(held),
         }
+    }
+}
+
+/// What may hold so that a condition does.
+fn any_of(condition: Arc<Predicate>) -> Vec<Predicate> {
+    match Arc::unwrap_or_clone(condition) {
+        Predicate::Any(parts) => parts,
+        single => vec![single],
     }
 }
 

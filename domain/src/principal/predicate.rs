@@ -14,6 +14,10 @@ pub const PREDICATE_DEPTH_MAX: usize = 3;
 /// How many conditions "all of" or "any of" may have: 20.
 pub const PREDICATE_PARTS_MAX: usize = 20;
 
+/// How many texts a condition may compare in all: 32, so that what all roles of a member amount to is
+/// soon told.
+pub(super) const PREDICATE_LEAVES_MAX: usize = 32;
+
 /// The longest key or value, in characters: 255, more than any that can be in a descriptor's labels.
 const TEXT_MAX: usize = 255;
 
@@ -63,8 +67,8 @@ impl Predicate {
                 Self::Annotation { key: lower(key), value: value.map(lower) }
             }
             Self::Tag(tag) => Self::Tag(lower(tag)),
-            Self::All(parts) => Self::All(parts.into_iter().map(Self::normalized).collect()),
-            Self::Any(parts) => Self::Any(parts.into_iter().map(Self::normalized).collect()),
+            Self::All(parts) => Self::All(each_once(parts)),
+            Self::Any(parts) => Self::Any(each_once(parts)),
         }
     }
 
@@ -96,6 +100,19 @@ impl Predicate {
     /// Notes what is wrong with its shape.
     pub(crate) fn note_violations(&self, field: &str, violations: &mut Violations) {
         self.note_nested(field, 1, violations);
+        let leaves = self.leaves();
+        if leaves > PREDICATE_LEAVES_MAX {
+            let expected = format!("expected at most {PREDICATE_LEAVES_MAX} conditions in all");
+            violations.note(field, format!("{expected}, got {leaves}"));
+        }
+    }
+
+    /// How many conditions it is made of.
+    fn leaves(&self) -> usize {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::leaves).sum(),
+            _ => 1,
+        }
     }
 
     fn note_nested(&self, field: &str, depth: usize, violations: &mut Violations) {
@@ -119,6 +136,17 @@ impl Predicate {
             }
         }
     }
+}
+
+/// The parts as they are compared, without repetitions.
+fn each_once(parts: Vec<Predicate>) -> Vec<Predicate> {
+    let mut known = Vec::with_capacity(parts.len());
+    for part in parts.into_iter().map(Predicate::normalized) {
+        if !known.contains(&part) {
+            known.push(part);
+        }
+    }
+    known
 }
 
 fn note_text(field: &str, text: &str, violations: &mut Violations) {

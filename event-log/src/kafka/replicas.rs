@@ -180,7 +180,7 @@ impl Replicas {
 pub(super) fn partition_of(name: &str, count: i32) -> Option<i32> {
     let fold = |hash: i32, unit: u16| hash.wrapping_mul(31).wrapping_add(i32::from(unit));
     let hash = name.encode_utf16().fold(0, fold);
-    (hash & i32::MAX).checked_rem(count)
+    hash.checked_abs().unwrap_or(0).checked_rem(count)
 }
 
 #[cfg(test)]
@@ -189,19 +189,12 @@ mod tests {
 
     #[test]
     fn names_are_spread_as_brokers_spread_them() {
-        // What `"…".hashCode()` is in Java: 0, 99162322, -969099747.
-        assert_eq!(partition_of("", 50), Some(0));
-        assert_eq!(partition_of("hello", 50), Some(22));
-        assert_eq!(partition_of("callboard", 50), Some(hash_of("callboard") % 50));
-        assert_eq!(partition_of("callboard", 0), None);
-    }
-
-    /// The same another way: a sum of powers.
-    fn hash_of(name: &str) -> i32 {
-        let mut sum = 0_i64;
-        for unit in name.encode_utf16() {
-            sum = (sum * 31 + i64::from(unit)) % (1 << 32);
+        // As `Utils.abs("…".hashCode()) % 50` of Kafka's clients says; the hashes of the last two are below 0.
+        for (name, partition) in
+            [("", 0), ("hello", 22), ("callboard-owners", 7), ("callboard.events-1", 27)]
+        {
+            assert_eq!(partition_of(name, 50), Some(partition), "{name}");
         }
-        i32::try_from(sum % (1 << 31)).unwrap()
+        assert_eq!(partition_of("callboard", 0), None);
     }
 }

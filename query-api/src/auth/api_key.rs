@@ -40,6 +40,9 @@ impl ApiKey {
     /// The key of this text; none if this installation has not made it.
     pub(crate) fn read(keyring: &Keyring, text: &str) -> Option<Self> {
         let (tenant, sealed) = text.strip_prefix(PREFIX)?.split_once('_')?;
+        // One key has one spelling.
+        let is_digit = |it| matches!(it, b'0'..=b'9' | b'a'..=b'f');
+        let tenant = Some(tenant).filter(|it| it.len() == 32 && it.bytes().all(is_digit))?;
         let tenant = TenantId(Uuid::try_parse(tenant).ok()?);
         let content = keyring.unbind(PURPOSE, tenant, sealed).ok()?;
         let actor = ActorId(Uuid::from_bytes(*content.first_chunk()?));

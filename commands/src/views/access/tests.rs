@@ -60,3 +60,27 @@ fn a_role_is_compiled_once_and_anew_when_it_changes_in_whatever_order_both_are_s
     access.show_role(TENANT, TEAM, &role);
     assert_eq!(read(&access, TENANT), Scope::None);
 }
+
+#[test]
+fn what_nobody_has_any_more_is_forgotten() {
+    let access = Access::default();
+    let viewer = member(&[RoleRef::BuiltIn(BuiltIn::Viewer)]);
+    let both = member(&[RoleRef::BuiltIn(BuiltIn::Viewer), RoleRef::Own(TEAM)]);
+    let bob = ActorId::from_digest([5; 16]);
+    let known = || access.tenants.read().unwrap()[&TENANT].sets.len();
+    access.show_member(TENANT, ADA, &viewer);
+    access.show_member(TENANT, bob, &viewer);
+    for _ in 0..3 {
+        access.show_member(TENANT, ADA, &both);
+        assert_eq!(known(), 2);
+        access.show_member(TENANT, ADA, &viewer);
+        assert_eq!(known(), 1);
+    }
+    access.show_member(TENANT, ADA, &Member::Removed);
+    assert_eq!(
+        (known(), access.grants(TENANT, bob).scope(Permission::EntityRead)),
+        (1, &Scope::All)
+    );
+    access.show_member(TENANT, bob, &Member::Removed);
+    assert_eq!(known(), 0);
+}

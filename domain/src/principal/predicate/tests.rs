@@ -88,6 +88,16 @@ fn a_condition_has_a_form_and_names_no_person() {
     );
     let deep = any([any([any([kind("api")])])]);
     check(&deep, &["when[0][0][0]: expected conditions at most 3 deep"]);
+    let kinds = |count: u8| (0..count).map(|it| kind(&it.to_string())).collect();
+    check(&any([Predicate::All(kinds(16)), Predicate::All(kinds(16))]), &[]);
+    let wide = any([Predicate::All(kinds(16)), Predicate::All(kinds(17))]);
+    check(&wide, &["when: expected at most 32 conditions in all, got 33"]);
+}
+
+#[test]
+fn what_is_there_twice_is_kept_once() {
+    let twice = any([kind("API"), all([kind("a"), kind("A")]), kind("api")]);
+    assert_eq!(twice.normalized(), any([kind("api"), all([kind("a")])]));
 }
 
 #[test]

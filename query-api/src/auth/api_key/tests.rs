@@ -27,6 +27,8 @@ async fn a_key_is_read_from_its_text_and_from_no_other() {
     let elsewhere = TenantId::from_digest([2; 16]);
     let moved = text.replace(&ACME.0.as_simple().to_string(), &elsewhere.0.as_simple().to_string());
     assert_eq!(ApiKey::read(&keyring, &moved), None);
+    let hyphenated = text.replace(&ACME.0.as_simple().to_string(), &ACME.0.to_string());
+    assert_eq!(ApiKey::read(&keyring, &hyphenated), None, "a key has one spelling");
     for nothing in ["", "cbk_", "cbk__", &text[..text.len() - 1], &format!("{text}A")] {
         assert_eq!(ApiKey::read(&keyring, nothing), None, "{nothing}");
     }

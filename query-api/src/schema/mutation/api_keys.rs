@@ -29,8 +29,9 @@ pub struct IssueApiKeyInput {
     pub expires_at: DateTime<Utc>,
 }
 
+// It has no text form for logs: it holds the key.
 /// The answer to `issueApiKey`.
-#[derive(Clone, Debug, SimpleObject)]
+#[derive(Clone, SimpleObject)]
 pub struct IssueApiKeyPayload {
     /// The actor that the key is, `usr_…`; none if it was not accepted.
     pub key_id: Option<String>,
