@@ -357,7 +357,7 @@ impl Commands {
     /// The partition of `tenant`, also if it was registered elsewhere a moment ago.
     pub(crate) async fn find(&self, tenant: TenantId) -> Result<&Handle, CommandError> {
         if self.partition_of(tenant).is_none() {
-            self.owner_of(TenantId::SYSTEM)?.read(|_| ()).await?;
+            self.owner_of(TenantId::SYSTEM)?.is_shown().await?;
         }
         self.owner_of(tenant)
     }

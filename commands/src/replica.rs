@@ -123,7 +123,8 @@ impl Replica {
         }
     }
 
-    /// Takes what became durable into committed state and shows it.
+    /// Takes what became durable into committed state, and shows it before it says how far it has
+    /// come: whoever hears that asks the views for it.
     pub(crate) fn commit(&mut self, changes: Changes, recorded: DateTime<Utc>, next: Position) {
         for ((tenant, stream), slot) in &changes.slots {
             self.parts.views.show(*tenant, stream, slot);
@@ -161,26 +162,47 @@ impl Handle {
         &self,
         question: impl FnOnce(&State) -> T + Send + 'static,
     ) -> Result<T, CommandError> {
-        let partition = self.partition.0;
-        let reading = async {
-            let end = self.log.end(self.partition).await;
-            let end = end.map_err(|error| {
-                let away = Away::from(&error);
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(partition, error, "the log does not say where it ends");
-                CommandError::Unavailable(away)
-            })?;
-            #[cfg(test)]
-            let end = match self.sabotage {
-                Some(crate::settings::Sabotage::ReadAtOnce) => Position::START,
-                _ => end,
-            };
-            let mut applied = self.applied.clone();
-            let stopping = || CommandError::Unavailable(Away::Process);
-            applied.wait_for(|it| *it >= end).await.map_err(|_| stopping())?;
+        self.in_time(async {
+            self.reach_end().await?;
             self.peek(question).await.ok_or_else(stopping)
+        })
+        .await
+    }
+
+    /// Completes once the views show everything that was durable when it was asked, whoever wrote
+    /// that. It asks neither who decides nor who follows: they may be busy for as long as the log
+    /// takes to answer them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::read`].
+    pub(crate) async fn is_shown(&self) -> Result<(), CommandError> {
+        self.in_time(self.reach_end()).await
+    }
+
+    async fn reach_end(&self) -> Result<(), CommandError> {
+        let end = self.log.end(self.partition).await.map_err(|error| {
+            let away = Away::from(&error);
+            let error = &error as &dyn std::error::Error;
+            let partition = self.partition.0;
+            tracing::warn!(partition, error, "the log does not say where it ends");
+            CommandError::Unavailable(away)
+        })?;
+        #[cfg(test)]
+        let end = match self.sabotage {
+            Some(crate::settings::Sabotage::ReadAtOnce) => Position::START,
+            _ => end,
         };
+        let mut applied = self.applied.clone();
+        applied.wait_for(|it| *it >= end).await.map(drop).map_err(|_| stopping())
+    }
+
+    async fn in_time<T>(
+        &self,
+        reading: impl Future<Output = Result<T, CommandError>>,
+    ) -> Result<T, CommandError> {
         let late = |_| {
+            let partition = self.partition.0;
             tracing::warn!(partition, "what was recorded last is not read here in time");
             CommandError::Unavailable(self.inbox.shut_for().unwrap_or(Away::State))
         };
@@ -220,4 +242,8 @@ impl Handle {
     pub(crate) fn close(&self) {
         self.inbox.close();
     }
+}
+
+fn stopping() -> CommandError {
+    CommandError::Unavailable(Away::Process)
 }

@@ -8,6 +8,7 @@ mod cluster;
 mod covered;
 mod faults;
 mod handover;
+mod hearing;
 pub(crate) mod installation;
 mod large;
 mod leaving;

@@ -70,7 +70,7 @@ impl Handle {
     /// [`CommandError::Unavailable`].
     pub(crate) async fn hear(&self) -> Result<(), CommandError> {
         let asked = Instant::now();
-        self.read(|_| ()).await?;
+        self.is_shown().await?;
         self.heard.note(asked);
         Ok(())
     }

@@ -26,12 +26,19 @@ use crate::settings::Sabotage;
 
 /// How long a request may take at the doors, less what it may have waited for before it is given to
 /// the log. In seconds: 25.
-const DOORS: Duration = Duration::from_secs(25);
+pub(super) const DOORS: Duration = Duration::from_secs(25);
 
-type Answer = Result<Outcome, CommandError>;
+/// How long a log may take until nobody waits behind it any more, and a little longer. In seconds: 6.
+pub(super) const BUSY: Duration = Duration::from_secs(6);
+
+pub(super) type Answer = Result<Outcome, CommandError>;
 
 /// Asks for an entity, and lets the request come as far as it gets by itself.
-async fn ask(commands: &Commands, who: &Principal, name: &'static str) -> JoinHandle<Answer> {
+pub(super) async fn ask(
+    commands: &Commands,
+    who: &Principal,
+    name: &'static str,
+) -> JoinHandle<Answer> {
     let (commands, who) = (commands.clone(), who.clone());
     let asked = tokio::spawn(async move { commands.submit(&who, Request::new(put(name))).await });
     for _ in 0..1_000 {
@@ -40,7 +47,7 @@ async fn ask(commands: &Commands, who: &Principal, name: &'static str) -> JoinHa
     asked
 }
 
-async fn answer(asked: JoinHandle<Answer>) -> Answer {
+pub(super) async fn answer(asked: JoinHandle<Answer>) -> Answer {
     tokio::time::timeout(SOON, asked).await.expect("an answer comes soon").unwrap()
 }
 
