@@ -107,20 +107,18 @@ impl Owner {
     /// Requests that were written are acknowledged; the others are decided anew, since it is
     /// certain by then that they were not written and never will be. An owner that is told to let
     /// go meanwhile does not claim any more: else two would take a partition from each other. So does
-    /// one that was fenced twice without being told, until the others have had time to notice it.
+    /// one that another one has fenced twice without its being told, until the others have had time to notice it.
     pub(super) async fn recover(&mut self, mut held: Vec<Open>, fate: Fate) {
         let partition = self.replica.partition.0;
         tracing::warn!(partition, requests = held.len(), ?fate, "claiming");
         if fate == Fate::Fenced && self.desk.is_shared() {
-            self.rests_until = self.desk.rests_until();
+            self.rests_until = self.hear_of_another().await;
             if self.rests_until.is_some() {
                 // Two who are not told of each other would fence each other in turn.
                 tracing::warn!(partition, "fenced again by an owner of whom nothing was told");
                 self.replica.inbox.leave();
                 return self.leave_open(held, &Written::default(), fate);
             }
-            // It is let go of below if that comes.
-            drop(tokio::time::timeout(TOLD_MAX, self.is_told()).await);
         }
         let (mut attempts, mut away) = (0, NO_OWNER);
         let until = held_until(&mut held).min(Instant::now() + CLAIMED_MAX);
@@ -155,6 +153,26 @@ impl Owner {
         }
         self.serve();
         self.settle(held, &written);
+    }
+
+    /// Waits for a while to be told of the owner that has fenced this one; it is let go of once that
+    /// comes. Returns until when to leave the partition to it, if it was there before and nothing is
+    /// told. A writer that has given itself up says that it is fenced, too: then nobody else serves
+    /// the partition, and there is nobody to leave it to.
+    async fn hear_of_another(&mut self) -> Option<Instant> {
+        let until = Instant::now() + TOLD_MAX;
+        let is_served_elsewhere = self.is_served_elsewhere();
+        let is_another = tokio::select! {
+            biased;
+            () = self.is_told() => return None,
+            () = is_served_elsewhere => true,
+            () = tokio::time::sleep_until(until) => false,
+        };
+        let rests_until = if is_another { self.desk.rests_until() } else { None };
+        if rests_until.is_none() {
+            drop(tokio::time::timeout_at(until, self.is_told()).await);
+        }
+        rests_until
     }
 
     /// Claims, for as long as that takes. Once `until` has come, callers do not wait for it any

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use event_log::Owners;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -11,7 +12,7 @@ use super::recovery::{Fate, Written};
 use super::snapshotting::Snapshotting;
 use super::{Owner, StartError};
 use crate::record::RecordWriter;
-use crate::replica::{Followed, Inherited, Replica};
+use crate::replica::{Followed, Inherited, Parts, Replica};
 use crate::request::CommandError;
 use crate::seats::Order;
 use crate::timers::Resting;
@@ -54,8 +55,8 @@ impl Desk {
         self.silence_max.is_some()
     }
 
-    /// Notes that the owner was fenced, and says until when it should not claim again: it was fenced
-    /// a moment ago too, and nobody has told it of another owner either time.
+    /// Notes that another one has fenced the owner, and says until when it should not claim again: that
+    /// happened a moment ago too, and nobody has told it of another owner either time.
     pub(super) fn rests_until(&mut self) -> Option<Instant> {
         let (silence, now) = (self.silence_max?, Instant::now());
         let before = self.fenced.replace(now);
@@ -87,8 +88,13 @@ pub(crate) async fn live(mut role: Role) {
         role = match role {
             Role::Following(mut replica, mut desk) => {
                 let returns = desk.returns.take();
-                match replica.follow(&mut desk.orders, returns).await {
-                    Followed::Take => {
+                let followed = replica.follow(&mut desk.orders, returns).await;
+                if followed == Followed::Take {
+                    // It has been told.
+                    desk.fenced = None;
+                }
+                match followed {
+                    Followed::Take | Followed::Return => {
                         let mut owner = Box::new(Owner::new(replica, desk));
                         owner.recover(Vec::new(), Fate::Nothing).await;
                         Role::Owning(owner)
@@ -193,12 +199,32 @@ impl Owner {
             // Nobody is there any more who could give one.
             std::future::pending::<()>().await;
         }
+        self.desk.fenced = None;
     }
 
     /// Whether there is an order to let go.
     pub(super) fn has_been_told(&mut self) -> bool {
         self.told = self.told.take().or_else(|| self.desk.orders.try_recv().ok());
+        if self.told.is_some() {
+            self.desk.fenced = None;
+        }
         self.told.is_some()
+    }
+
+    /// Completes once another process than this one has said that it serves the partition.
+    pub(super) fn is_served_elsewhere(&self) -> impl Future<Output = ()> + Send + use<> {
+        let Parts { log, settings, .. } = &self.replica.parts;
+        let (mut owners, own) = (log.owners(), settings.address.clone());
+        let index =
+            usize::try_from(self.replica.partition.0).expect("a partition's number is small");
+        async move {
+            let is_another =
+                |it: &Owners| it[index].is_some() && it[index].as_deref() != own.as_deref();
+            if owners.wait_for(is_another).await.is_err() {
+                // Nobody will say anything any more.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Answers what waits, says so, and only then lets the next owner have its turn.

@@ -22,6 +22,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 pub(crate) enum Followed {
     /// It is to be owned here.
     Take,
+    /// It is to be owned here again, and nothing was told.
+    Return,
     /// The process stops.
     Stopped,
 }
@@ -47,7 +49,7 @@ impl Replica {
                     }
                     None => return self.serve_reads().await,
                 },
-                () = at(returns) => return Followed::Take,
+                () = at(returns) => return Followed::Return,
                 reads = inbox.next_reads() => {
                     let Some(reads) = reads else { return Followed::Stopped };
                     reads.into_iter().for_each(|Read(read)| read(&self.state));

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use event_log::memory::Fault;
 use event_log::{
     AppendError, Batch, EventLog, LogError, Membership, Partition, Position, SnapshotWriter, Turn,
     Writer,
@@ -175,4 +176,41 @@ async fn two_owners_that_are_not_told_of_each_other_do_not_fence_each_other_all_
     // Whoever is told does not come back for it.
     cluster.group.tell_lost(Partition(0), 0);
     cluster.serves_alone(0, 1).await;
+}
+
+/// How long an owner may be away that only has to claim again, twice. In seconds: 5, half a session.
+const CLAIMED_AGAIN: Duration = Duration::from_secs(5);
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_whose_writers_give_up_again_and_again_goes_on_where_nobody_else_came() {
+    let cluster = Cluster::new(1, 1, None).await;
+    cluster.hand_over(0, 0).await;
+    let acme = cluster.tenant("acme").await;
+    for _ in 0..2 {
+        // Nobody has claimed the partition: so does a writer end that lost its connection.
+        cluster.log.faults().fail_next(Fault::Fenced);
+    }
+    let asked = cluster.nodes[0].submit(&acme, Request::new(put("web")));
+    let answered = tokio::time::timeout(CLAIMED_AGAIN, asked).await.expect("it is served soon");
+    assert_eq!(answered.expect("nobody else is there").events.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_told_of_the_owner_that_fenced_it_starts_anew() {
+    let cluster = Cluster::new(2, 1, None).await;
+    cluster.hand_over(0, 0).await;
+    let acme = cluster.tenant("acme").await;
+    for name in ["first", "second"] {
+        cluster.seize(0, 1).await;
+        let asked = tokio::spawn({
+            let (node, acme) = (cluster.nodes[0].clone(), acme.clone());
+            async move { node.submit(&acme, Request::new(put(name))).await }
+        });
+        tokio::time::sleep(SLOW).await;
+        assert!(!asked.is_finished(), "it waits to be told of the {name}");
+        cluster.group.tell_lost(Partition(0), 0);
+        let refused = asked.await.unwrap();
+        assert!(matches!(refused, Err(CommandError::NotOwner(_))), "{refused:?}");
+        cluster.hand_over(0, 0).await;
+    }
 }
