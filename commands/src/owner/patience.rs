@@ -21,8 +21,8 @@ const WAITING_MAX: Duration = Duration::from_secs(5);
 /// What those are told who waited in vain, and those who come until the batch is done.
 const AWAY: Away = Away::Log;
 
-/// Does `work`: a batch of `partition`, with everything it takes to learn what became of it. If
-/// that takes too long, turns away what waits in `inbox`, and what comes, until it is done.
+/// Does `work`: a batch of `partition`, with everything it takes to learn what became of it and of
+/// the snapshot before. If that takes too long, turns away what waits in `inbox`, and what comes, until it is done.
 pub(super) async fn patiently<T>(
     partition: Partition,
     inbox: &Inbox<Envelope, Read>,

@@ -37,10 +37,13 @@ impl Owner {
             }
             let span = trace::batch(self.replica.partition, &requests);
             let (partition, inbox) = (self.replica.partition, self.replica.inbox.clone());
-            let batch = self.batch(requests).instrument(span.clone());
-            let events = patiently(partition, &inbox, batch).await;
-            span.record("batch.events", events);
-            self.snapshot(events).await;
+            let turn = async {
+                let events = self.batch(requests).instrument(span.clone()).await;
+                span.record("batch.events", events);
+                // One that failed may have the partition claimed again.
+                self.snapshot(events).await;
+            };
+            patiently(partition, &inbox, turn).await;
         }
         if !self.replica.inbox.is_closed() {
             return Ended::LetGo;

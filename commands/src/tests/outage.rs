@@ -1,9 +1,10 @@
 //! A log or a vault that does not answer for a while: who waits for it, for how long, and what each
 //! is told.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +13,10 @@ use domain::id::CustomerId;
 use domain::operation::Operation;
 use domain::principal::Principal;
 use event_log::memory::Fault;
-use event_log::{Attribute, LogError, Partition, Reader, Recorded};
+use event_log::{
+    AppendError, Attribute, Batch, LogError, Partition, Position, Reader, Recorded, SnapshotChunk,
+    SnapshotWriter, Writer,
+};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -191,6 +195,86 @@ async fn who_waits_where_another_process_is_to_decide_is_sent_there() {
     let behind = answer(behind).await;
     assert!(matches!(behind, Err(CommandError::NotOwner(Partition(0)))), "{behind:?}");
     drop(held);
+}
+
+/// A writer the next snapshot of which comes to an end that nobody knows, once it is told to.
+#[derive(Debug)]
+struct Losing {
+    writer: Box<dyn Writer>,
+    loses: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Writer for Losing {
+    async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError> {
+        self.writer.append(batch).await
+    }
+
+    async fn barrier(&mut self) -> Result<(), AppendError> {
+        self.writer.barrier().await
+    }
+
+    async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        self.writer.announce(address).await
+    }
+
+    fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter> {
+        if self.loses.load(SeqCst) {
+            return Box::new(Lost(self.loses.clone()));
+        }
+        self.writer.begin_snapshot(upto, fold)
+    }
+}
+
+/// A snapshot of which nobody knows whether it is there.
+#[derive(Debug)]
+struct Lost(Arc<AtomicBool>);
+
+#[async_trait]
+impl SnapshotWriter for Lost {
+    async fn stage(&mut self, _: Vec<SnapshotChunk>) -> Result<(), AppendError> {
+        self.0.store(false, SeqCst);
+        let source = std::io::Error::other("made to fail by a test");
+        Err(AppendError::Unknown(LogError::Storage { doing: "staging".to_owned(), source }))
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), AppendError> {
+        unreachable!("the first slice is not taken")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_claim_that_follows_from_a_snapshot_which_failed() {
+    let every = NonZeroU64::MIN;
+    let mut installation = Installation::with(1, |it| it.snapshot_every = every).await;
+    let loses = Arc::<AtomicBool>::default();
+    let losing = loses.clone();
+    let log = WrappedLog::new(installation.log.clone(), |it| it)
+        .with_writers(move |writer| Box::new(Losing { writer, loses: losing.clone() }));
+    installation.start_on(Arc::new(log)).await;
+    let acme = installation.tenant("acme").await;
+    let claims = installation.log.faults().hold_claims();
+    loses.store(true, SeqCst);
+    installation.submit(&acme, put("old")).await.unwrap();
+    while loses.load(SeqCst) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // In which the owner hears of it.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let behind = ask(&installation.commands, &acme, "behind").await;
+    assert!(!behind.is_finished(), "a claim may take a moment");
+    let told = tokio::time::timeout(BUSY, behind).await.expect("it is told to come back").unwrap();
+    assert!(matches!(told, Err(CommandError::Unavailable(_))), "{told:?}");
+    let late = ask(&installation.commands, &acme, "late").await;
+    assert!(late.is_finished(), "whoever comes now does not wait at all");
+    assert!(matches!(late.await.unwrap(), Err(CommandError::Unavailable(_))));
+    drop(claims);
+    let mut again = installation.submit(&acme, put("behind")).await;
+    while matches!(again, Err(CommandError::Unavailable(_))) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        again = installation.submit(&acme, put("behind")).await;
+    }
+    assert_eq!(again.unwrap().events.len(), 1);
 }
 
 /// Opens an account for somebody of whom no key is there yet.
