@@ -50,6 +50,16 @@ pub(super) struct Shortage {
     needed: usize,
 }
 
+/// What the cluster says of a partition's replicas.
+#[derive(Clone, Debug)]
+enum Said {
+    /// Enough of them are in sync.
+    Enough,
+    Short(Shortage),
+    /// Nothing: nobody leads it, or it is gone.
+    Nothing,
+}
+
 /// A shortage, and when it was looked at last.
 #[derive(Debug)]
 struct Short {
@@ -97,33 +107,38 @@ impl Replicas {
         self.look(topic, partition)
     }
 
-    /// Looks what a partition lacks. Where nobody answers, what was known before holds. Blocks.
+    /// Looks what a partition lacks. Where nobody can say, what was known before holds. Blocks.
     pub(super) fn look(&self, topic: &str, partition: i32) -> Option<Shortage> {
         let place = (topic.to_owned(), partition);
-        let found = match self.ask(&place) {
-            Ok(found) => found,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::debug!(error, topic, partition, "it is not known who is in sync");
-                return self.short().get(&place).map(|it| it.shortage.clone());
-            }
-        };
+        let said = self.ask(&place).unwrap_or_else(|error| {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, topic, partition, "it is not known who is in sync");
+            Said::Nothing
+        });
+        self.note(place, said)
+    }
+
+    /// Takes in what the cluster says of `place`, and returns what is known of it now.
+    fn note(&self, place: Place, said: Said) -> Option<Shortage> {
         let mut short = self.short();
-        match &found {
-            Some(shortage) => {
-                let (now, shortage) = (Instant::now(), shortage.clone());
-                let known = short.insert(place, Short { shortage: shortage.clone(), looked: now });
-                if known.is_none() {
-                    let error = shortage.error();
+        match said {
+            Said::Short(shortage) => {
+                let known = Short { shortage: shortage.clone(), looked: Instant::now() };
+                if short.insert(place, known).is_none() {
+                    let error = shortage.clone().error();
                     tracing::error!(error = &error as &dyn std::error::Error, "nothing is taken");
                 }
+                Some(shortage)
             }
-            None if short.remove(&place).is_some() => {
-                tracing::info!(topic, partition, "enough replicas are in sync again");
+            Said::Enough => {
+                let (topic, partition) = &place;
+                if short.remove(&place).is_some() {
+                    tracing::info!(topic, partition, "enough replicas are in sync again");
+                }
+                None
             }
-            None => (),
+            Said::Nothing => short.get(&place).map(|it| it.shortage.clone()),
         }
-        found
     }
 
     /// The same of the partition that holds the transactions of `transactional_id`. Blocks.
@@ -142,23 +157,27 @@ impl Replicas {
     }
 
     /// Asks the cluster for the replicas of a partition, and how many it needs.
-    fn ask(&self, place: &Place) -> Result<Option<Shortage>, KafkaError> {
+    fn ask(&self, place: &Place) -> Result<Said, KafkaError> {
         let (topic, partition) = place;
         let admin = self.admin()?;
         let metadata = admin.inner().fetch_metadata(Some(topic), ANSWER_MAX)?;
         let partitions =
             metadata.topics().first().map(MetadataTopic::partitions).unwrap_or_default();
-        // Where nobody leads it, who is in sync is not what is missing.
+        // Where nobody leads it, nobody knows who is in sync.
         let led = partitions.iter().find(|it| it.id() == *partition && it.leader() >= 0);
-        let Some(in_sync) = led.map(|it| it.isr().len()) else { return Ok(None) };
+        let Some(in_sync) = led.map(|it| it.isr().len()) else { return Ok(Said::Nothing) };
         let options = AdminOptions::new().request_timeout(Some(ANSWER_MAX));
         let asked = [ResourceSpecifier::Topic(topic)];
         let told = self.runtime.block_on(admin.describe_configs(&asked, &options))?;
         let settings = told.first().and_then(|it| it.as_ref().ok());
         let needed = settings.and_then(|it| it.get(NEEDED)?.value.as_deref()?.parse().ok());
-        let is_short = |needed: &usize| in_sync < *needed;
-        let short = needed.filter(is_short);
-        Ok(short.map(|needed| Shortage { place: place.clone(), in_sync, needed }))
+        Ok(match needed {
+            Some(needed) if in_sync < needed => {
+                Said::Short(Shortage { place: place.clone(), in_sync, needed })
+            }
+            Some(_) => Said::Enough,
+            None => Said::Nothing,
+        })
     }
 
     fn admin(&self) -> Result<Arc<AdminClient<Logging>>, KafkaError> {
@@ -185,7 +204,30 @@ pub(super) fn partition_of(name: &str, count: i32) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::partition_of;
+    use super::{Replicas, Said, Shortage, partition_of};
+    use crate::kafka::{KafkaConfig, SESSION_TIMEOUT, Security};
+
+    #[tokio::test]
+    async fn they_are_too_few_until_somebody_says_that_there_are_enough() {
+        let replicas = Replicas::new(KafkaConfig {
+            bootstrap: "127.0.0.1:1".to_owned(),
+            prefix: String::new(),
+            replication: 2,
+            session_timeout: SESSION_TIMEOUT,
+            security: Security::Plaintext,
+        });
+        let place = ("events".to_owned(), 0);
+        let in_sync = |said| replicas.note(place.clone(), said).map(|it| it.in_sync);
+        assert_eq!(in_sync(Said::Nothing), None, "nothing is known of it");
+        let shortage = Shortage { place: place.clone(), in_sync: 1, needed: 2 };
+        assert_eq!(in_sync(Said::Short(shortage)), Some(1));
+        // The one that led it is gone too.
+        assert_eq!(in_sync(Said::Nothing), Some(1));
+        assert!(replicas.trouble().is_some());
+        assert_eq!(in_sync(Said::Enough), None);
+        assert_eq!(in_sync(Said::Nothing), None);
+        assert_eq!(replicas.trouble(), None);
+    }
 
     #[test]
     fn names_are_spread_as_brokers_spread_them() {
