@@ -89,6 +89,8 @@ struct Shared {
     replicas: Replicas,
     /// The question where a partition ends, for each.
     asking: Vec<Asking<Position>>,
+    /// The question whether too few replicas are in sync anywhere.
+    looking: Asking<bool>,
     /// After the last record that this process has written to each partition of the snapshots.
     known_snapshots: Vec<AtomicI64>,
     directory: Arc<Directory>,
@@ -146,6 +148,7 @@ impl KafkaLog {
             ends: Ends::new(partitions),
             replicas: Replicas::new(config.clone()),
             asking: (0..partitions).map(|_| Asking::new()).collect(),
+            looking: Asking::new(),
             known_snapshots: (0..partitions).map(|_| AtomicI64::new(0)).collect(),
             directory,
             closed,
@@ -232,9 +235,10 @@ impl EventLog for KafkaLog {
         self.shared.directory.announced().subscribe()
     }
 
-    async fn trouble(&self) -> Option<String> {
+    async fn has_too_few_replicas(&self) -> bool {
         let shared = self.shared.clone();
-        blocking(move || Ok(shared.replicas.trouble())).await.ok().flatten()
+        let asked = self.shared.looking.ask(move || Ok(shared.replicas.are_too_few()));
+        asked.await.unwrap_or(false)
     }
 }
 

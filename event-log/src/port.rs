@@ -258,10 +258,11 @@ pub trait EventLog: fmt::Debug + Send + Sync {
     /// Where each partition is served, as far as this process has heard.
     fn owners(&self) -> watch::Receiver<Owners>;
 
-    /// Why nothing can be appended at present although the log can be read, in words for
-    /// operators, if that is known here.
-    async fn trouble(&self) -> Option<String> {
-        None
+    /// Whether it is known here that nothing can be appended to a part of the log at present, although
+    /// it can be read, since too few of its replicas have what was written last. Which part that is
+    /// has been logged.
+    async fn has_too_few_replicas(&self) -> bool {
+        false
     }
 }
 

@@ -160,9 +160,10 @@ impl Context {
         &self.inner.log
     }
 
-    /// Why nothing can be recorded at present although it can be read, if that is known.
-    pub(crate) async fn trouble(&self) -> Option<String> {
-        self.inner.log.trouble().await
+    /// What the log lacks to record anything at present although it can be read, if that is known: a
+    /// word, since those are told of it too who may not know how the log is made up.
+    pub(crate) async fn trouble(&self) -> Option<&'static str> {
+        self.inner.log.has_too_few_replicas().await.then_some("replicas")
     }
 
     /// What those who follow the log share.

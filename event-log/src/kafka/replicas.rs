@@ -149,11 +149,10 @@ impl Replicas {
         self.look(TRANSACTIONS, partition_of(transactional_id, count)?)
     }
 
-    /// What is short at present, in words for operators. Blocks if anything is.
-    pub(super) fn trouble(&self) -> Option<String> {
+    /// Whether anything is short at present. Blocks if it was.
+    pub(super) fn are_too_few(&self) -> bool {
         let places: Vec<_> = self.short().keys().cloned().collect();
-        let mut short = places.iter().filter_map(|(topic, it)| self.known(topic, *it));
-        short.next().map(|it| it.error().to_string())
+        places.iter().any(|(topic, it)| self.known(topic, *it).is_some())
     }
 
     /// Asks the cluster for the replicas of a partition, and how many it needs.
@@ -223,10 +222,10 @@ mod tests {
         assert_eq!(in_sync(Said::Short(shortage)), Some(1));
         // The one that led it is gone too.
         assert_eq!(in_sync(Said::Nothing), Some(1));
-        assert!(replicas.trouble().is_some());
+        assert!(replicas.are_too_few());
         assert_eq!(in_sync(Said::Enough), None);
         assert_eq!(in_sync(Said::Nothing), None);
-        assert_eq!(replicas.trouble(), None);
+        assert!(!replicas.are_too_few());
     }
 
     #[test]

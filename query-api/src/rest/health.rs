@@ -24,9 +24,10 @@ pub(super) struct Readiness {
     /// What is away, if that is why it is not ready: the log, or a database.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<&'static str>,
-    /// Why nothing can be recorded at present although it can be read, if that is known.
+    /// `replicas` if nothing can be recorded at present, although it can be read, since too few
+    /// replicas of the log are in sync. The process's own log says which.
     #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<String>,
+    trouble: Option<&'static str>,
     /// Whether every partition has an owner that this process can ask.
     owned: bool,
     models: Vec<ModelReadiness>,

@@ -1,6 +1,7 @@
-//! A log whose readers are given nothing for as long as a test wants.
+//! A log whose readers are given nothing for as long as a test wants, or that lacks replicas.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use event_log::{
@@ -9,23 +10,32 @@ use event_log::{
 };
 use tokio::sync::watch;
 
-/// Whether records are held back. Cheap to clone.
+/// Whether records are held back, and replicas are missing. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Hold(watch::Sender<bool>);
+pub(crate) struct Hold {
+    records: watch::Sender<bool>,
+    lacks_replicas: Arc<AtomicBool>,
+}
 
 impl Hold {
+    /// As many replicas as it needs.
     pub(crate) fn new(is_held: bool) -> Self {
-        Self(watch::Sender::new(is_held))
+        Self { records: watch::Sender::new(is_held), lacks_replicas: Arc::default() }
     }
 
     /// Holds back what is recorded from now on.
     pub(crate) fn hold(&self) {
-        self.0.send_replace(true);
+        self.records.send_replace(true);
     }
 
     /// Gives all that was held back.
     pub(crate) fn release(&self) {
-        self.0.send_replace(false);
+        self.records.send_replace(false);
+    }
+
+    /// Has the log say that it lacks replicas from now on.
+    pub(crate) fn lose_replicas(&self) {
+        self.lacks_replicas.store(true, Ordering::SeqCst);
     }
 }
 
@@ -64,7 +74,7 @@ impl EventLog for HeldLog {
     }
     async fn read(&self, at: Partition, from: Position) -> Result<Box<dyn Reader>, LogError> {
         let reader = self.log.read(at, from).await?;
-        Ok(Box::new(HeldReader { reader, released: self.hold.0.subscribe() }))
+        Ok(Box::new(HeldReader { reader, released: self.hold.records.subscribe() }))
     }
     async fn end(&self, partition: Partition) -> Result<Position, LogError> {
         self.log.end(partition).await
@@ -81,5 +91,8 @@ impl EventLog for HeldLog {
     }
     fn owners(&self) -> watch::Receiver<Owners> {
         self.log.owners()
+    }
+    async fn has_too_few_replicas(&self) -> bool {
+        self.hold.lacks_replicas.load(Ordering::SeqCst)
     }
 }

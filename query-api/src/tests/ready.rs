@@ -51,6 +51,24 @@ async fn a_node_whose_read_models_are_not_complete_is_not_ready() {
 }
 
 #[tokio::test]
+async fn a_node_that_cannot_record_says_no_more_to_strangers_than_that() {
+    let site = Site::start().await;
+    let hold = Hold::new(false);
+    let held = Arc::new(HeldLog { log: site.log.clone(), hold: hold.clone() });
+    let (commands, projections) = (site.commands.clone(), site.projections.clone());
+    let context = Context::new(commands, projections, held, site.keyring.clone(), SOON);
+    let doors = doors(context, &CancellationToken::new());
+    let trouble = async || {
+        let request = Request::get("/readyz").body(Body::empty()).unwrap();
+        let body = to_bytes(doors.clone().oneshot(request).await.unwrap().into_body(), usize::MAX);
+        serde_json::from_slice::<Value>(&body.await.unwrap()).unwrap()["trouble"].clone()
+    };
+    assert_eq!(trouble().await, Value::Null);
+    hold.lose_replicas();
+    assert_eq!(trouble().await, "replicas");
+}
+
+#[tokio::test]
 async fn a_node_that_has_not_started_lives_and_says_what_it_waits_for() {
     let (waiting, waits_for) = tokio::sync::watch::channel(None);
     let doors = Doors::while_starting(waits_for);

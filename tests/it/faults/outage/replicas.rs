@@ -97,10 +97,9 @@ mod on_kafka {
             assert_eq!(code, "UNAVAILABLE", "{text}");
             assert!(text.contains("replicas are in sync"), "{text}");
         }
-        let said = trouble(&server).await.expect("it is known");
+        assert_eq!(trouble(&server).await.as_deref(), Some("replicas"));
         let words = "partition 0 of topic `short.events` has 1 of the 2 replicas in sync that \
                      writes need (`min.insync.replicas`)";
-        assert!(said.starts_with(words), "{said}");
         let count = "{ entities(first: 1) { totalCount } }";
         let shown = api.graphql(count, Value::Null).await;
         assert_eq!(shown["entities"]["totalCount"], BEFORE, "what is shown can be read");
