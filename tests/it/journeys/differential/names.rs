@@ -17,10 +17,10 @@ const FIRST_YEAR_OF_CLOCKS: u32 = 2025;
 const TOKEN_MIN: usize = 32;
 
 /// Lists in the order of ids, which mean nothing, so that they are in another order elsewhere.
-const UNORDERED: [&str; 3] = ["totals", "series", "rows"];
+const UNORDERED: [&str; 4] = ["totals", "series", "rows", "apiKeys"];
 
 /// The same, of the lists with nodes.
-const UNORDERED_NODES: [&str; 2] = ["customers", "locations"];
+const UNORDERED_NODES: [&str; 3] = ["customers", "locations", "members"];
 
 /// What one installation calls what all know by one name.
 #[derive(Debug, Default)]

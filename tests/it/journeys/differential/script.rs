@@ -6,6 +6,7 @@
 //!
 //! Start at [`Script::next`]. What is asked for is in the modules, one for each side of the API.
 
+mod access;
 mod billing;
 mod catalog;
 mod directory;
@@ -77,7 +78,7 @@ struct Known {
 type Action = fn(&mut Script, usize) -> Ask;
 
 /// What members do, and how often.
-const ACTIONS: [(u64, Action); 30] = [
+const ACTIONS: [(u64, Action); 39] = [
     (120, catalog::apply),
     (14, catalog::register_location),
     (10, catalog::deregister_location),
@@ -98,6 +99,15 @@ const ACTIONS: [(u64, Action); 30] = [
     (10, directory::rename),
     (8, directory::configure),
     (4, directory::only_for_operators),
+    (24, access::add_member),
+    (16, access::change_roles),
+    (10, access::remove_member),
+    (16, access::define_role),
+    (14, access::change_role),
+    (8, access::retire_role),
+    (20, access::issue_api_key),
+    (14, access::revoke_api_key),
+    (30, access::lists),
     (90, reading::entities),
     (60, reading::entity),
     (20, reading::node),
@@ -359,6 +369,7 @@ impl Known {
         let kind = match key {
             "location" => "location",
             "id" if text.starts_with("⟦token") => "node",
+            "keyId" => "key",
             "stream" => "stream",
             "uid" => "uid",
             "created" | "customerId" | "planId" | "subscriptionId" | "commandId" | "actor" => {
