@@ -10,6 +10,7 @@ use domain::personal::Digest;
 use domain::role::{Permit, RoleName};
 use domain::tenant::Standing;
 use domain::{Permission, Principal, tenant};
+use tokio::time::Instant;
 
 use crate::commands::Commands;
 use crate::prepare;
@@ -166,6 +167,20 @@ impl Commands {
         Err(CommandError::Rejected { code, reason })
     }
 
+    /// When at the latest what is known here of who may do what in `tenant` has to be looked at again;
+    /// none if it counts no longer. Whoever is about to find that waits with `patience`.
+    async fn look_again(&self, tenant: TenantId, patience: Duration) -> Option<Duration> {
+        if !self.inner().is_shared {
+            return Some(Duration::MAX);
+        }
+        match self.owner_of(tenant) {
+            Ok(partition) => Some(partition.heard_for(patience).await?.min(LOOKED_AT_EVERY)),
+            // There is no such tenant, so nobody is anything in it.
+            Err(CommandError::Rejected { .. }) => Some(LOOKED_AT_EVERY),
+            Err(_) => None,
+        }
+    }
+
     /// Completes once what was begun for `principal` has to end: it lacks any of what it could do when
     /// it was asked for, its tenant is active no longer, or nobody here can say any more.
     ///
@@ -179,10 +194,14 @@ impl Commands {
         let mut was_active = self.check_active(tenant).is_ok();
         async move {
             let mut changes = commands.inner().views.access.changes();
+            let mut due: Option<Instant> = None;
             loop {
                 changes.mark_unchanged();
-                let heard = commands.hear(tenant, true).await;
-                if heard.is_err() || !commands.renewed(&principal).covers(&principal) {
+                // Whoever did not look in time has not seen to it that it is asked for either.
+                let is_late = due.is_none_or(|it| it.elapsed() > LOOKED_AT_EVERY);
+                let patience = if is_late { LOOKED_AT_EVERY } else { Duration::ZERO };
+                let Some(again) = commands.look_again(tenant, patience).await else { return };
+                if !commands.renewed(&principal).covers(&principal) {
                     return;
                 }
                 let is_active = commands.check_active(tenant).is_ok();
@@ -190,10 +209,9 @@ impl Commands {
                     return;
                 }
                 was_active = is_active;
-                if commands.inner().is_shared {
-                    // Whether anything came within that time is told by the next look.
-                    let _ = tokio::time::timeout(LOOKED_AT_EVERY, changes.changed()).await;
-                } else if changes.changed().await.is_err() {
+                due = Instant::now().checked_add(again);
+                // Whether anything came within that time is told by the next look.
+                if let Ok(Err(_gone)) = tokio::time::timeout(again, changes.changed()).await {
                     return;
                 }
             }

@@ -33,6 +33,11 @@ impl Heard {
         at.map(|it| it.elapsed())
     }
 
+    /// For how long what was heard still counts.
+    fn left(&self) -> Duration {
+        self.age().map_or(Duration::ZERO, |it| HEARD_MAX.saturating_sub(it))
+    }
+
     fn note(&self, at: Instant) {
         let mut known = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         *known = (*known).max(Some(at));
@@ -46,21 +51,37 @@ impl Handle {
     ///
     /// [`CommandError::Unavailable`].
     pub(crate) async fn is_heard(&self) -> Result<(), CommandError> {
-        match self.heard.age() {
-            Some(age) if age < HEARD_AGAIN => Ok(()),
-            Some(age) if age < HEARD_MAX => {
-                if !self.heard.is_asked.swap(true, Ordering::AcqRel) {
-                    let handle = self.clone();
-                    tokio::spawn(async move {
-                        // Whoever needs to know whether it went well asks again.
-                        let _ = handle.hear().await;
-                        handle.heard.is_asked.store(false, Ordering::Release);
-                    });
-                }
-                Ok(())
-            }
-            Some(_) | None => self.hear().await,
+        if self.heard.left().is_zero() {
+            return self.hear().await;
         }
+        self.hear_again();
+        Ok(())
+    }
+
+    /// For how long what is known of the partition here still counts; none if it may be older than
+    /// 5 s. Whoever has less than `patience` left waits for that long to hear more.
+    pub(crate) async fn heard_for(&self, patience: Duration) -> Option<Duration> {
+        if self.heard.left() < patience {
+            // What counts is when it was heard last, however this went.
+            let _ = tokio::time::timeout(patience, self.hear()).await;
+        } else {
+            self.hear_again();
+        }
+        Some(self.heard.left()).filter(|it| !it.is_zero())
+    }
+
+    /// Asks, without waiting for it, unless somebody is asking or has just heard.
+    fn hear_again(&self) {
+        let is_recent = self.heard.age().is_some_and(|it| it < HEARD_AGAIN);
+        if is_recent || self.heard.is_asked.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let handle = self.clone();
+        tokio::spawn(async move {
+            // Whoever needs to know whether it went well asks again.
+            let _ = handle.hear().await;
+            handle.heard.is_asked.store(false, Ordering::Release);
+        });
     }
 
     /// Sees to it that what is known of the partition here is all that is recorded by now.

@@ -278,6 +278,22 @@ async fn who_has_not_heard_from_the_log_for_five_seconds_knows_nobody_any_more()
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_open_ends_within_five_seconds_after_the_log_was_heard_last() {
+    let (cluster, _, ada) = two_processes().await;
+    let mut open = std::pin::pin!(cluster.nodes[1].ended(&ada));
+    let ended = tokio::time::timeout(Duration::from_secs(3), &mut open).await;
+    assert!(ended.is_err(), "the log answers");
+    // As behind a client that does not read: it is not even looked at.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(3), &mut open).await;
+    assert!(ended.is_err(), "whoever looks late asks before they give up");
+    let held = cluster.log.faults().hold_ends();
+    let ended = tokio::time::timeout(Duration::from_secs(5), open).await;
+    ended.expect("who was removed elsewhere meanwhile is served for five seconds at most");
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_ends_when_any_of_what_its_reader_may_is_taken_away_and_not_when_more_is_given() {
     let (cluster, acme, ada) = two_processes().await;
     let mut another = std::pin::pin!(cluster.nodes[1].ended(&ada));
