@@ -76,7 +76,8 @@ impl Detail {
 
 /// A page of the versions of the entity with this reference, newest first. An entity that
 /// cannot be seen now has none; for one that is deregistered, a principal that sees everything
-/// still has its history.
+/// still has its history. Everybody else has that of the present registration only: who had the
+/// name before may be hidden from them.
 ///
 /// # Errors
 ///
@@ -90,14 +91,14 @@ pub async fn list(
 ) -> Result<Page<Arc<Version>, u64>, ReadError> {
     let Some(visible) = Visible::to(principal)? else { return Ok(Page::empty()) };
     let mut reader = models.reader(Model::Catalog, visible.tenant).await?;
-    let ids = ids_of(models, &mut reader, &visible, &[reference.to_lowercase()]).await?;
-    let Some(id) = ids.into_values().next() else {
+    let told = told_of(models, &mut reader, &visible, &[reference.to_lowercase()]).await?;
+    let Some(Told { id, since }) = told.into_values().next() else {
         reader.finish();
         return Ok(Page::empty());
     };
     let mut sql = Sql::new("SELECT ");
     sql.push(detail.columns()).push(" FROM versions WHERE tenant = ").bind(visible.tenant.0);
-    sql.push(" AND id = ").bind(id.0);
+    sql.push(" AND id = ").bind(id.0).push(" AND revision >= ").bind(since);
     let key = |it: &u64| vec![(*it).into()];
     window.cut_ordered(&mut sql, &["revision"], Direction::Descending, key)?;
     let stored = models.rows_with(&mut reader, Model::Catalog, sql, |it| read(it, detail)).await?;
@@ -123,8 +124,8 @@ pub async fn newest_of_many(
     let Some(visible) = Visible::to(principal)? else { return Ok(nothing()) };
     let mut reader = models.reader(Model::Catalog, visible.tenant).await?;
     let references: Vec<_> = references.iter().map(|it| it.to_lowercase()).collect();
-    let ids = ids_of(models, &mut reader, &visible, &references).await?;
-    if ids.is_empty() {
+    let told = told_of(models, &mut reader, &visible, &references).await?;
+    if told.is_empty() {
         reader.finish();
         return Ok(nothing());
     }
@@ -133,33 +134,45 @@ pub async fn newest_of_many(
     sql.push(detail.columns()).push(" FROM (SELECT ").push(detail.columns());
     sql.push(", row_number() OVER (PARTITION BY id ORDER BY revision DESC) AS place");
     sql.push(" FROM versions WHERE tenant = ").bind(visible.tenant.0);
-    sql.push(" AND id IN ").bind_list(ids.values().map(|it| it.0));
+    sql.push(" AND id IN ").bind_list(told.values().map(|it| it.id.0));
     sql.push(") AS numbered WHERE place <= ").bind(window.fetch()?);
     sql.push(" ORDER BY revision DESC");
-    let stored = models.rows_with(&mut reader, Model::Catalog, sql, |it| read(it, detail)).await?;
+    let read = |it: &Row| read(it, detail);
+    let mut stored = models.rows_with(&mut reader, Model::Catalog, sql, read).await?;
     reader.finish();
+    let since: HashMap<_, _> = told.values().map(|it| (it.id, it.since)).collect();
+    // They are the newest, so what is taken out here has nothing after it.
+    stored.retain(|it| since.get(&it.id).is_some_and(|since| *since <= it.version.revision));
     let mut found: HashMap<EntityId, Vec<Arc<Version>>> = HashMap::new();
     for (id, version) in restore(models, visible.tenant, stored).await? {
         found.entry(id).or_default().push(version);
     }
     let mut page = |reference: &String| {
         // Two references of the same entity are the same page.
-        let versions = ids.get(reference).and_then(|it| found.get(it)).cloned();
+        let versions = told.get(reference).and_then(|it| found.get(&it.id)).cloned();
         window.page(versions.unwrap_or_default(), |it| it.revision)
     };
     Ok(references.iter().map(&mut page).collect())
 }
 
-/// The streams of those of `references` whose history may be seen.
+/// What may be seen of the history of an entity.
+struct Told {
+    /// Its stream.
+    id: EntityId,
+    /// From this revision on.
+    since: u64,
+}
+
+/// What may be seen of the history of each of `references`, if anything may.
 ///
 /// Whoever sees everything also sees what is no longer in the catalog. Its stream is found
 /// without a table, which would remember names that have to be forgotten.
-async fn ids_of(
+async fn told_of(
     models: &ReadModels,
     connection: &mut Connection,
     visible: &Visible,
     references: &[String],
-) -> Result<HashMap<String, EntityId>, ReadError> {
+) -> Result<HashMap<String, Told>, ReadError> {
     let fault = ReadError::fault(Model::Catalog);
     if references.is_empty() {
         return Ok(HashMap::new());
@@ -170,13 +183,21 @@ async fn ids_of(
             Err(KeyringError::TenantErased(_)) => return Ok(HashMap::new()),
             Err(error) => return Err(ReadError::fault(Model::Catalog)(error)),
         };
-        return Ok(references.iter().map(|it| (it.clone(), keys.entity_id(it))).collect());
+        let whole = |it: &String| (it.clone(), Told { id: keys.entity_id(it), since: 0 });
+        return Ok(references.iter().map(whole).collect());
     }
-    let mut sql = Sql::new("SELECT e.reference, e.id FROM entities e WHERE ");
+    let mut sql = Sql::new(
+        "SELECT e.reference, e.id, (SELECT max(v.revision) FROM versions v
+            WHERE v.tenant = e.tenant AND v.id = e.id AND v.fate = 'registered')
+         FROM entities e WHERE ",
+    );
     visible.write(&mut sql, "e");
     sql.push(" AND e.reference IN ").bind_list(references.iter().map(String::as_str));
     let rows = sql.fetch(connection).await.map_err(fault)?;
-    let read = |it: &Row| Ok::<_, StoreError>((it.text(0)?, EntityId(it.uuid(1)?)));
+    let read = |it: &Row| {
+        let told = Told { id: EntityId(it.uuid(1)?), since: it.count(2)? };
+        Ok::<_, StoreError>((it.text(0)?, told))
+    };
     rows.iter().map(read).collect::<Result<_, _>>().map_err(fault)
 }
 

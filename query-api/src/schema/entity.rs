@@ -188,7 +188,8 @@ impl Entity {
         Ok(Some(report.into()))
     }
 
-    /// Its newest versions, newest first.
+    /// Its newest versions, newest first. Whoever sees some entities only sees those of this
+    /// registration, not of one that had the name before.
     #[graphql(complexity = "first.unwrap_or(20) as usize * child_complexity")]
     async fn history(
         &self,

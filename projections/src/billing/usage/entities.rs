@@ -68,7 +68,8 @@ pub struct EntityUsage {
 }
 
 /// The usage of each of `entities`, in order, sorted by meter, all in one snapshot of the tables
-/// and one query. Everything that is applied is in it.
+/// and one query. Everything that is applied is in it, also what was used on behalf of whatever had
+/// the name before: `usage.read` takes no condition, and whoever has it may know of all usage.
 ///
 /// # Errors
 ///
