@@ -32,7 +32,7 @@ pub struct AddMemberInput {
 pub struct PermitInput {
     /// What may be done, say `entity.read`.
     pub permission: String,
-    /// To which entities only; to everything if not given. For `entity.read` only.
+    /// To which entities only; to everything if not given. For `entity.read` and `entity.write`.
     pub when: Option<ConditionInput>,
 }
 
