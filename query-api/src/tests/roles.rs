@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
+use super::conditions::WRITERS;
 use super::live::{Socket, connect, receive, send, subscribe};
 use super::seeded::{APPLY, apply, component, put};
 use crate::testing::{Member, Site, soon};
@@ -155,6 +156,26 @@ async fn why_somebody_may_do_something_is_told_by_what_decides_it() {
     assert_eq!(code(&site, &ada, &document, json!({})).await, "FORBIDDEN");
     for document in ["{ members { totalCount } }", "{ roles { totalCount } }"] {
         assert_eq!(code(&site, &ada, document, json!({})).await, "FORBIDDEN", "{document}");
+    }
+}
+
+#[tokio::test]
+async fn whom_a_permission_reaches_is_told_by_its_own_condition() {
+    let site = Site::start().await;
+    site.mutate(&site.a, WRITERS, json!({})).await;
+    let (actor, _) = member(&site, &["amber-writers"]).await;
+    let changes =
+        json!([put(&component("web", "amber"), None), put(&component("other", "birch"), None)]);
+    let applied = apply(&site, &site.a, changes).await;
+    let position = applied["outcome"]["position"].as_str().unwrap().to_owned();
+    for (permission, other) in [("entity.read", true), ("entity.write", false)] {
+        let document = format!(
+            "{{ explain(memberId: \"{actor}\", permission: \"{permission}\") {{
+                web: reaches(reference: \"component:default/web\")
+                other: reaches(reference: \"component:default/other\") }} }}"
+        );
+        let explained = site.seen(&site.a, &position, &document).await["explain"].take();
+        assert_eq!(explained, json!({ "web": true, "other": other }), "{permission}");
     }
 }
 

@@ -130,8 +130,11 @@ impl Explanation {
         }
         let request = context.data::<RequestContext>()?;
         let models = request.read(Model::Catalog).await?;
-        let seen = entities::find_many(&models, &self.found.principal, &[key]).await;
-        Ok(Some(seen.map_err(ApiError::from)?.iter().any(Option::is_some)))
+        let keys = [key];
+        let principal = &self.found.principal;
+        let sights = entities::sights(&models, principal, self.permission, &keys).await;
+        let sights = sights.map_err(ApiError::from)?;
+        Ok(Some(sights.get(&keys[0]).is_some_and(|(_revision, holds)| *holds)))
     }
 }
 
