@@ -104,7 +104,7 @@ fn within(name: &str, number: u64, range: std::ops::RangeInclusive<u64>) -> Resu
         ("types" = Option<String>, Query, description = "Of these types or beginnings of types, \
             with commas between; at most 100."),
         ("wait" = Option<u64>, Query, description = "How long to wait if there is none. In \
-            seconds, up to 30."),
+            seconds, up to 30. Nobody waits, and no stream is opened, in a tenant that is suspended."),
         ("Last-Event-ID" = Option<u64>, Header, description = "Instead of `after`."),
     ),
     responses(
@@ -134,6 +134,9 @@ pub(super) async fn feed(
         return Ok(transport::event_stream_response(HEARTBEAT, events));
     }
     let stream = TenantStream::open(&request, Some(asked.after.unwrap_or(0))).await?;
+    if !asked.wait.is_zero() {
+        request.check_active()?;
+    }
     let mut page = Page::new(asked.limit, asked.types, asked.after.unwrap_or(0));
     page.fill(stream, asked.wait, ended).await?;
     Ok(page.into_response())

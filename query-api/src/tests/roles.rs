@@ -244,6 +244,8 @@ async fn what_is_live_ends_when_the_tenant_is_suspended_and_begins_again_after_t
     site.data(&site.a, "{ entities { totalCount } }", json!({})).await;
     assert_eq!(site.get(&site.a, "/api/v1/events?after=0").await.status, 200);
     assert_eq!(site.stream(&site.a, feed()).await.status, 422);
+    let waiting = site.get(&site.a, "/api/v1/events?after=0&wait=30").await;
+    assert_eq!((waiting.status, &waiting.json()["code"]), (422, &json!("TENANT_SUSPENDED")));
     let refused = site.stream(&site.a, live()).await.next().await.expect("it says why").data;
     assert_eq!(refused["errors"][0]["extensions"]["code"], "TENANT_SUSPENDED", "{refused}");
     let mut socket = connect(&site, &site.a).await;
@@ -256,6 +258,7 @@ async fn what_is_live_ends_when_the_tenant_is_suspended_and_begins_again_after_t
     while site.stream(&site.a, feed()).await.status != 200 {
         tokio::task::yield_now().await;
     }
+    assert_eq!(site.get(&site.a, "/api/v1/events?after=0&wait=30").await.status, 200);
     // Control: the neighbour's stream was open all the time.
     let renamed = "mutation { renameTenant(name: \"Bravo Ltd\") { userErrors { code message } } }";
     site.mutate(&site.b, renamed, json!({})).await;
