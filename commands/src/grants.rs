@@ -1,6 +1,5 @@
 //! What somebody may do, asked of what this process follows and of no read model.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -50,8 +49,7 @@ impl Commands {
         let access = &self.inner().views.access;
         let (mut member, mut is_in_scope) = (actor, true);
         if let Some((owner, issued)) = access.api_key(tenant, actor) {
-            let grants = access.grants(tenant, owner).only(&issued.scope);
-            explained = Principal::api_key(tenant, actor, owner, Arc::new(grants));
+            explained = access.by_api_key(tenant, actor, owner, &issued.scope);
             (member, is_in_scope) = (owner, issued.scope.contains(&permission));
         }
         let given_by = access.given_by(tenant, member, permission).filter(|_| is_in_scope);
@@ -111,8 +109,7 @@ impl Commands {
         if !is_it || issued.expires_at <= Utc::now() {
             return Ok(None);
         }
-        let grants = Arc::new(access.grants(tenant, member).only(&issued.scope));
-        Ok(Some((Principal::api_key(tenant, key, member, grants), issued.expires_at)))
+        Ok(Some((access.by_api_key(tenant, key, member, &issued.scope), issued.expires_at)))
     }
 
     /// By what the secret of an API key of `tenant` is known.
@@ -146,8 +143,7 @@ impl Commands {
             return Principal::member(tenant, actor, access.grants(tenant, actor));
         };
         let scope = access.api_key(tenant, actor).map(|it| it.1.scope).unwrap_or_default();
-        let grants = Arc::new(access.grants(tenant, member).only(&scope));
-        Principal::api_key(tenant, actor, member, grants)
+        access.by_api_key(tenant, actor, member, &scope)
     }
 
     /// Fails unless `tenant` is active as far as is known here: one that is suspended or closed may

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use domain::Stream;
 use domain::id::{ActorId, RoleId, TenantId};
-use domain::member::{self, Member};
+use domain::member::{self, ApiKey, Member};
 use domain::operation::ExpectedRevision;
 use domain::principal::{Beyond, Denied, Grants, Permission, Scope};
 use domain::role::{self, BuiltIn, Permit, Role, RoleRef};
@@ -33,13 +33,21 @@ pub(crate) fn authorize(
     };
     let is_permitted = roles_of(overlay, tenant, member).iter().any(permits);
     let is_issued = key.is_none_or(|key| {
-        let key = overlay.aggregate::<Member>(tenant, member).and_then(|it| it.api_key(key));
-        key.is_some_and(|it| it.permits(permission, now))
+        api_key(overlay, tenant, member, key).is_some_and(|it| it.permits(permission, now))
     });
     if permission.exists_in(tenant) && is_permitted && is_issued {
         return Ok(());
     }
     Err(Denied { permission }.into())
+}
+
+fn api_key<'o>(
+    overlay: &'o Overlay<'_>,
+    tenant: TenantId,
+    member: ActorId,
+    key: ActorId,
+) -> Option<&'o ApiKey> {
+    overlay.aggregate::<Member>(tenant, member).and_then(|it| it.api_key(key))
 }
 
 fn roles_of<'o>(overlay: &'o Overlay<'_>, tenant: TenantId, actor: ActorId) -> &'o [RoleRef] {
@@ -188,8 +196,7 @@ impl Decision<'_, '_> {
         let held = self.roles_of(grantor.member).iter().flat_map(|it| self.permits_of(*it));
         let mut held = Grants::of(self.tenant, held);
         if let Some(key) = grantor.key {
-            let member = self.overlay.aggregate::<Member>(self.tenant, grantor.member);
-            let issued = member.and_then(|it| it.api_key(key));
+            let issued = api_key(self.overlay, self.tenant, grantor.member, key);
             held = held.only(issued.map_or(&[], |it| &it.scope));
         }
         let Err(Beyond(permission)) = held.cover(&Grants::of(self.tenant, permits)) else {

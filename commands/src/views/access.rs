@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use domain::id::{ActorId, RoleId, TenantId};
 use domain::member::{ApiKey, Member};
 use domain::role::{Definition, Permit, Role, RoleName, RoleRef};
-use domain::{Grants, Permission};
+use domain::{Grants, Permission, Principal};
 use tokio::sync::watch;
 
 /// The grants of every member. Asking costs three lookups and no allocation.
@@ -53,6 +53,18 @@ impl Access {
     pub(crate) fn api_key(&self, tenant: TenantId, key: ActorId) -> Option<(ActorId, ApiKey)> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         tenants.get(&tenant)?.keys.get(&key).cloned()
+    }
+
+    /// The API key `key` of `member`, which was issued for `scope`, with what that permits now.
+    pub(crate) fn by_api_key(
+        &self,
+        tenant: TenantId,
+        key: ActorId,
+        member: ActorId,
+        scope: &[Permission],
+    ) -> Principal {
+        let grants = Arc::new(self.grants(tenant, member).only(scope));
+        Principal::api_key(tenant, key, member, grants)
     }
 
     /// The API keys of `member`, each with the actor it is, in order.
