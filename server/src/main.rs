@@ -21,6 +21,7 @@ mod ownership;
 mod peers;
 mod stores;
 mod telemetry;
+mod tidying;
 mod waiting;
 
 use std::process::ExitCode;

@@ -21,6 +21,7 @@ use crate::folder::Folder;
 use crate::ownership;
 use crate::peers::Peers;
 use crate::stores::{OpenVault, open_log};
+use crate::tidying;
 use crate::waiting::Waiting;
 
 /// How many events one transaction of a projection applies at most.
@@ -50,6 +51,8 @@ pub(crate) struct Node {
     pub listener: Option<PeerListener>,
     /// Sees to it that the installation has an owner, where that is not certain from the start.
     claiming: JoinHandle<()>,
+    /// Removes what has ended from the vault.
+    tidying: JoinHandle<()>,
 }
 
 impl Node {
@@ -127,7 +130,18 @@ impl Node {
             Some(sender) => context.with_peers(sender),
             None => context,
         };
-        Ok(Self { log, commands, projections, context, keyring, background, listener, claiming })
+        let tidying = tokio::spawn(tidying::keep(keyring.records().clone()));
+        Ok(Self {
+            log,
+            commands,
+            projections,
+            context,
+            keyring,
+            background,
+            listener,
+            claiming,
+            tidying,
+        })
     }
 
     /// Waits until this process owns every partition of the log.
@@ -166,6 +180,7 @@ impl Node {
     /// Stops taking commands, lets the last ones end, and stops following the log.
     pub(crate) async fn stop(self) {
         self.claiming.abort();
+        self.tidying.abort();
         self.commands.stop().await;
         drop(self.context);
         if let Ok(projections) = Arc::try_unwrap(self.projections) {

@@ -153,7 +153,7 @@ impl OpenVault {
         let rows = self.contents().rows_after(None).await?;
         Ok(rows.iter().any(|it| match it {
             Row::Key { purpose, .. } => purpose != "master" && purpose != "issuer",
-            Row::Blob { .. } => true,
+            Row::Blob { .. } | Row::Record { .. } => true,
             Row::Cursor { .. } => false,
         }))
     }

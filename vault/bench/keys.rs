@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use domain::id::{SubjectId, TenantId};
 use futures::future::join_all;
 use uuid::Uuid;
-use vault::{Blobs, Keyring, Keys, PostgresVault, Root, SqliteVault};
+use vault::{Blobs, Keyring, Keys, PostgresVault, Records, Root, SqliteVault};
 
 /// How many callers ask at the same time.
 const CALLERS: [usize; 4] = [1, 16, 64, 256];
@@ -44,7 +44,7 @@ async fn run(time: Duration, url: Option<String>) {
     }
 }
 
-async fn compare<V: Keys + Blobs + 'static>(name: &str, vault: &Arc<V>, time: Duration) {
+async fn compare<V: Keys + Blobs + Records + 'static>(name: &str, vault: &Arc<V>, time: Duration) {
     for callers in CALLERS {
         let one = keyring(vault).await;
         let shared: Vec<_> = (0..callers).map(|_| one.clone()).collect();
@@ -64,7 +64,7 @@ async fn compare<V: Keys + Blobs + 'static>(name: &str, vault: &Arc<V>, time: Du
     }
 }
 
-async fn keyring<V: Keys + Blobs + 'static>(vault: &Arc<V>) -> Keyring {
+async fn keyring<V: Keys + Blobs + Records + 'static>(vault: &Arc<V>) -> Keyring {
     Keyring::open(vault.clone(), Root::from_bytes(&[1; 32].into())).await.unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! The contract of the ports as a test suite; an adapter is done when it passes.
 
 mod controls;
+mod records;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use domain::id::{SubjectId, TenantId};
 use uuid::Uuid;
 
 use crate::port::{
-    BlobName, Blobs, CursorName, Cursors, Hold, InstallationKey, KeyName, Keys, Moved, Slot,
-    Wrapped,
+    BlobName, Blobs, Change, Committed, CursorName, Cursors, Hold, InstallationKey, KeyName, Keys,
+    Moved, Records, Slot, Wrapped,
 };
+pub(crate) use records::*;
 
 /// Runs every test of the contract against a fresh vault. The expression gives an `Arc` of it and
 /// whatever must live as long as the test; it may await.
@@ -32,6 +34,12 @@ macro_rules! conformance_tests {
             who_stores_what_another_releases_has_it
             a_cursor_moves_only_from_where_it_stands
             of_two_consumers_one_moves_the_cursor
+            a_record_changes_only_from_the_state_it_is_in
+            several_records_change_together_or_none
+            a_record_that_has_ended_counts_as_absent
+            of_those_who_commit_at_the_same_time_one_is_whole
+            only_what_has_ended_is_removed
+            what_is_made_anew_while_what_has_ended_goes_stays
             removing_a_tenant_leaves_the_others
         }
     };
@@ -242,17 +250,25 @@ pub(crate) async fn of_two_consumers_one_moves_the_cursor<V: Cursors + 'static>(
     assert_eq!(winners, 1);
 }
 
-pub(crate) async fn removing_a_tenant_leaves_the_others(vault: Arc<impl Blobs + Cursors>) {
+pub(crate) async fn removing_a_tenant_leaves_the_others(
+    vault: Arc<impl Blobs + Cursors + Records>,
+) {
+    let (now, record) = (chrono::DateTime::UNIX_EPOCH, records::record(1));
     for tenant in [ACME, GLOBEX] {
         vault.put(tenant, blob(1), Bytes::from_static(b"abc"), hold(1)).await.unwrap();
         vault.advance(&cursor(tenant), None, "1").await.unwrap();
+        let added = [Change::Add(records::name(tenant, 1), record.clone())];
+        assert_eq!(vault.commit(&added, now).await.unwrap(), Committed::Whole);
     }
     for _ in 0..2 {
         Blobs::remove_tenant(&*vault, ACME).await.unwrap();
         Cursors::remove_tenant(&*vault, ACME).await.unwrap();
+        Records::remove_tenant(&*vault, ACME).await.unwrap();
     }
     assert_eq!(Blobs::get(&*vault, ACME, blob(1)).await.unwrap(), None);
     assert_eq!(Cursors::get(&*vault, &cursor(ACME)).await.unwrap(), None);
     assert!(Blobs::get(&*vault, GLOBEX, blob(1)).await.unwrap().is_some());
     assert!(Cursors::get(&*vault, &cursor(GLOBEX)).await.unwrap().is_some());
+    let names = [ACME, GLOBEX].map(|it| records::name(it, 1));
+    assert_eq!(Records::get(&*vault, &names, now).await.unwrap(), [None, Some(record)]);
 }

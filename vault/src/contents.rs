@@ -1,7 +1,7 @@
 //! Everything a vault holds, row by row, as backups take it along and bring it back.
 //!
-//! Keys are wrapped and blobs sealed as they are stored: without the root key nobody can read a
-//! copy. Who holds a blob for the time being is not part of it: a copy keeps every blob.
+//! Keys are wrapped, blobs and records sealed as they are stored: without the root key nobody can
+//! read a copy. Who holds a blob for the time being is not part of it: a copy keeps every blob.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -41,6 +41,21 @@ pub enum Row {
         hash: Vec<u8>,
         /// Its length before it was sealed, in bytes.
         length: i64,
+        /// What is stored.
+        sealed: Vec<u8>,
+    },
+    /// A value that changes by compare-and-set.
+    Record {
+        /// Whose.
+        tenant: Uuid,
+        /// What it is about.
+        kind: String,
+        /// The keyed digest that is its name.
+        name: Vec<u8>,
+        /// Which state it is in.
+        version: i64,
+        /// From when on it counts as absent, in microseconds since 1970; none if never.
+        ends_at: Option<i64>,
         /// What is stored.
         sealed: Vec<u8>,
     },
@@ -87,12 +102,16 @@ const CURSORS: &str = "select tenant, name, value from cursors
 const BLOBS: &str = "select tenant, hash, length, sealed from blobs
     where (tenant, hash, length) > ($1, $2, $3) order by tenant, hash, length limit $4";
 
+const RECORDS: &str = "select tenant, kind, name, version, ends_at, sealed from records
+    where (tenant, kind, name) > ($1, $2, $3) order by tenant, kind, name limit $4";
+
 /// What comes before every other name.
 const BEFORE_ALL: Uuid = Uuid::nil();
 
 type KeyColumns = (Uuid, String, Uuid, Option<Vec<u8>>);
 type CursorColumns = (Uuid, String, String);
 type BlobColumns = (Uuid, Vec<u8>, i64, Vec<u8>);
+type RecordColumns = (Uuid, String, Vec<u8>, i64, Option<i64>, Vec<u8>);
 
 fn keys(found: Vec<KeyColumns>) -> Vec<Row> {
     let key = |(tenant, purpose, id, wrapped)| Row::Key { tenant, purpose, id, wrapped };
@@ -106,6 +125,18 @@ fn cursors(found: Vec<CursorColumns>) -> Vec<Row> {
 fn blobs(found: Vec<BlobColumns>) -> Vec<Row> {
     let blob = |(tenant, hash, length, sealed)| Row::Blob { tenant, hash, length, sealed };
     found.into_iter().map(blob).collect()
+}
+
+fn records(found: Vec<RecordColumns>) -> Vec<Row> {
+    let record = |(tenant, kind, name, version, ends_at, sealed)| Row::Record {
+        tenant,
+        kind,
+        name,
+        version,
+        ends_at,
+        sealed,
+    };
+    found.into_iter().map(record).collect()
 }
 
 /// The same on both databases: their statements are, and only the types of the client differ.
@@ -150,7 +181,21 @@ macro_rules! contents {
             ) -> Result<Vec<Row>, sqlx::Error> {
                 let query = sqlx::query_as(BLOBS).bind(tenant).bind(hash).bind(length);
                 let found: Vec<BlobColumns> = query.bind(BLOBS_MAX).fetch_all(&self.$blobs).await?;
-                Ok(blobs(found))
+                match found.is_empty() {
+                    false => Ok(blobs(found)),
+                    true => self.records_after(BEFORE_ALL, "", &[]).await,
+                }
+            }
+
+            async fn records_after(
+                &self,
+                tenant: Uuid,
+                kind: &str,
+                name: &[u8],
+            ) -> Result<Vec<Row>, sqlx::Error> {
+                let query = sqlx::query_as(RECORDS).bind(tenant).bind(kind).bind(name);
+                let found: Vec<RecordColumns> = query.bind(ROWS_MAX).fetch_all(&self.pool).await?;
+                Ok(records(found))
             }
 
             async fn store(&self, rows: &[Row]) -> Result<(), sqlx::Error> {
@@ -173,6 +218,16 @@ macro_rules! contents {
                             let query = query.bind(tenant).bind(hash).bind(length).bind(sealed);
                             query.execute(&mut *beside).await?;
                         }
+                        Row::Record { tenant, kind, name, version, ends_at, sealed } => {
+                            let query = sqlx::query(
+                                "insert into records
+                                 (tenant, kind, name, version, ends_at, sealed)
+                                 values ($1, $2, $3, $4, $5, $6)",
+                            );
+                            let query = query.bind(tenant).bind(kind).bind(name).bind(version);
+                            let query = query.bind(ends_at).bind(sealed);
+                            query.execute(&mut *transaction).await?;
+                        }
                     }
                 }
                 transaction.commit().await?;
@@ -194,6 +249,9 @@ macro_rules! contents {
                         }
                         Some(Row::Blob { tenant, hash, length, .. }) => {
                             self.blobs_after(*tenant, hash, *length).await
+                        }
+                        Some(Row::Record { tenant, kind, name, .. }) => {
+                            self.records_after(*tenant, kind, name).await
                         }
                     }
                 });

@@ -19,7 +19,8 @@ use crate::cipher::{Cipher, KEY_BYTES, Secret, derive, random_secret};
 use crate::issuer::Issuer;
 use crate::maker::Maker;
 use crate::opaque::{NotOurs, Tokens};
-use crate::port::{Blobs, InstallationKey, KeyName, Keys, Slot, VaultError};
+use crate::port::{Blobs, InstallationKey, KeyName, Keys, Records, Slot, VaultError};
+use crate::record_store::RecordStore;
 use crate::root::Root;
 use crate::subject_keys::{SealError, SubjectKey, SubjectKeys};
 use crate::tenant_keys::TenantKeys;
@@ -73,6 +74,7 @@ struct Inner {
     keys: Arc<dyn Keys>,
     maker: Maker,
     blobs: BlobStore,
+    records: RecordStore,
     root: Root,
     tokens: Tokens,
     identities: Zeroizing<[u8; 16]>,
@@ -91,9 +93,9 @@ impl Keyring {
     /// the storage.
     pub async fn open<V>(vault: Arc<V>, root: Root) -> Result<Self, KeyringError>
     where
-        V: Keys + Blobs + 'static,
+        V: Keys + Blobs + Records + 'static,
     {
-        let (keys, blobs) = (vault.clone() as Arc<dyn Keys>, BlobStore::new(vault));
+        let (keys, blobs) = (vault.clone() as Arc<dyn Keys>, BlobStore::new(vault.clone()));
         let master_name = KeyName::Installation(InstallationKey::Master);
         let issuer_name = KeyName::Installation(InstallationKey::Issuer);
         let candidates = [
@@ -120,6 +122,7 @@ impl Keyring {
             maker: Maker::new(keys.clone()),
             keys,
             blobs,
+            records: RecordStore::new(vault),
             root,
         })))
     }
@@ -128,6 +131,12 @@ impl Keyring {
     #[must_use]
     pub fn blobs(&self) -> &BlobStore {
         &self.0.blobs
+    }
+
+    /// The records that are named and sealed under these keys.
+    #[must_use]
+    pub fn records(&self) -> &RecordStore {
+        &self.0.records
     }
 
     /// The keys of a tenant, if they are in memory. For whoever may not wait for the vault.
@@ -258,7 +267,8 @@ impl Keyring {
         self.0.subjects.remove(|it| it.0 == tenant);
         destroyed?;
         // Nobody can read it any more; it only takes room.
-        Ok(self.0.blobs.remove_tenant(tenant).await?)
+        self.0.blobs.remove_tenant(tenant).await?;
+        Ok(self.0.records.remove_tenant(tenant).await?)
     }
 
     /// Makes an opaque token of `bytes` that only [`Keyring::unbind`] with the same purpose

@@ -1,4 +1,4 @@
-//! Mutable operational state that is neither fact nor view: keys, blobs, cursors.
+//! Mutable operational state that is neither fact nor view: keys, blobs, cursors, records.
 //!
 //! What is here is backed up, never rebuilt from the log, and may be destroyed: destroying a
 //! key is how personal data and whole tenants are erased from a log that never forgets. It does
@@ -17,6 +17,7 @@ pub mod memory;
 pub mod opaque;
 pub mod port;
 pub mod postgres;
+pub mod record_store;
 pub mod root;
 pub mod sqlite;
 pub mod subject_keys;
@@ -39,8 +40,12 @@ pub use issuer::Issuer;
 pub use keyring::{Keyring, KeyringError};
 pub use memory::MemoryVault;
 pub use opaque::NotOurs;
-pub use port::{BlobName, Blobs, CursorName, Cursors, Hold, Keys, VaultError};
+pub use port::{
+    BlobName, Blobs, Committed, CursorName, Cursors, Hold, Keys, RecordKind, Records, VaultError,
+    Version,
+};
 pub use postgres::PostgresVault;
+pub use record_store::{Changes, Known, RECORD_BYTES_MAX, RecordError, RecordStore};
 pub use root::{Root, RootError};
 pub use sqlite::SqliteVault;
 pub use subject_keys::{SealError, SubjectKeys};

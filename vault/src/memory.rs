@@ -1,7 +1,7 @@
 //! A vault in memory, for tests: everything is gone when it is dropped.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,12 @@ use std::task::{Poll, Waker};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use domain::id::{SubjectId, TenantId};
 
 use crate::port::{
-    BlobName, Blobs, CursorName, Cursors, Hold, KeyName, Keys, Moved, Slot, VaultError, Wrapped,
-    failed,
+    BlobName, Blobs, Change, Committed, CursorName, Cursors, Hold, KeyName, Keys, Moved,
+    PURGED_MAX, Record, RecordName, Records, Slot, VaultError, Wrapped, failed,
 };
 
 /// A vault in memory.
@@ -33,6 +34,7 @@ struct Contents {
     /// Blobs that were never kept, and who holds them.
     loose: HashMap<(TenantId, BlobName), HashSet<Hold>>,
     cursors: HashMap<CursorName, String>,
+    records: BTreeMap<RecordName, Record>,
 }
 
 impl MemoryVault {
@@ -201,6 +203,69 @@ impl Cursors for MemoryVault {
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
         self.lock().await?.cursors.retain(|it, _| it.tenant != tenant);
+        Ok(())
+    }
+}
+
+/// Makes a change, unless the record is not as expected.
+fn make(records: &mut BTreeMap<RecordName, Record>, change: &Change, now: DateTime<Utc>) -> bool {
+    let name = change.name();
+    let there = records.get(&name).filter(|it| !has_ended(it, now)).map(|it| it.version);
+    let (expected, next) = match change {
+        Change::Add(_, record) => (None, Some(record)),
+        Change::Replace(_, version, record) => (Some(*version), Some(record)),
+        Change::Remove(_, version) => (Some(*version), None),
+    };
+    if there != expected {
+        return false;
+    }
+    match next {
+        Some(record) => records.insert(name, record.clone()),
+        None => records.remove(&name),
+    };
+    true
+}
+
+fn has_ended(record: &Record, now: DateTime<Utc>) -> bool {
+    record.ends_at.is_some_and(|it| it <= now)
+}
+
+#[async_trait]
+impl Records for MemoryVault {
+    async fn get(
+        &self,
+        names: &[RecordName],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Option<Record>>, VaultError> {
+        let contents = self.lock().await?;
+        let found = names.iter().map(|it| contents.records.get(it));
+        Ok(found.map(|it| it.filter(|it| !has_ended(it, now)).cloned()).collect())
+    }
+
+    async fn commit(
+        &self,
+        changes: &[Change],
+        now: DateTime<Utc>,
+    ) -> Result<Committed, VaultError> {
+        let mut contents = self.lock().await?;
+        let mut records = contents.records.clone();
+        if !changes.iter().all(|it| make(&mut records, it, now)) {
+            return Ok(Committed::Conflict);
+        }
+        contents.records = records;
+        Ok(Committed::Whole)
+    }
+
+    async fn purge(&self, now: DateTime<Utc>) -> Result<usize, VaultError> {
+        let mut contents = self.lock().await?;
+        let ended = contents.records.iter().filter(|it| has_ended(it.1, now));
+        let ended: Vec<_> = ended.map(|it| *it.0).take(PURGED_MAX).collect();
+        ended.iter().for_each(|it| drop(contents.records.remove(it)));
+        Ok(ended.len())
+    }
+
+    async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
+        self.lock().await?.records.retain(|it, _| it.tenant != tenant);
         Ok(())
     }
 }

@@ -1,8 +1,10 @@
-//! The contract between the vault and where it is stored, split by concern: keys, blobs and
-//! cursors.
+//! The contract between the vault and where it is stored, split by concern: keys, blobs,
+//! cursors and records.
 //!
 //! Adapters store bytes that are already wrapped or sealed; none ever sees a secret. Every
 //! method that changes something is durable once it returns `Ok`, and repeating it is harmless.
+
+mod records;
 
 use std::sync::Arc;
 
@@ -10,6 +12,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 pub use domain::blob::BlobName;
 use domain::id::{SubjectId, TenantId};
+pub use records::{
+    Change, Committed, PURGED_MAX, Record, RecordKind, RecordName, Records, Version,
+};
 use uuid::Uuid;
 
 /// A fault of the vault's storage. Somebody must look; the caller may ask again later.

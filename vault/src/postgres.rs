@@ -8,6 +8,7 @@ mod blobs;
 mod call;
 mod cursors;
 mod keys;
+mod records;
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +25,7 @@ pub(crate) use call::in_copy_time;
 use call::{TABLE_TIME_MAX, in_time};
 
 /// How the tables came to be, in order. Never edited: what is new is appended.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 8] = [
     "create table keys (
         tenant uuid not null,
         purpose text not null,
@@ -60,6 +61,17 @@ const MIGRATIONS: [&str; 6] = [
         primary key (tenant, hold, hash, length)
     )",
     "create index blob_holds_by_blob on blob_holds (tenant, hash, length)",
+    // When a record ends is told in microseconds since 1970.
+    "create table records (
+        tenant uuid not null,
+        kind text not null,
+        name bytea not null,
+        version bigint not null,
+        ends_at bigint,
+        sealed bytea not null,
+        primary key (tenant, kind, name)
+    )",
+    "create index records_by_end on records (ends_at) where ends_at is not null",
 ];
 
 /// The schema of the tables.

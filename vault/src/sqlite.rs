@@ -6,6 +6,7 @@
 mod blobs;
 mod cursors;
 mod keys;
+mod records;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,7 +21,7 @@ use sqlx::sqlite::{
 use crate::port::{VaultError, failed};
 
 /// How the tables came to be, in order. Never edited: what is new is appended.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 4] = [
     "create table keys (
         tenant blob not null,
         purpose text not null,
@@ -34,6 +35,17 @@ const MIGRATIONS: [&str; 2] = [
         value text not null,
         primary key (tenant, name)
     )",
+    // When a record ends is told in microseconds since 1970.
+    "create table records (
+        tenant blob not null,
+        kind text not null,
+        name blob not null,
+        version bigint not null,
+        ends_at bigint,
+        sealed blob not null,
+        primary key (tenant, kind, name)
+    )",
+    "create index records_by_end on records (ends_at) where ends_at is not null",
 ];
 
 /// The same for the file of blobs.

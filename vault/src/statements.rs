@@ -1,4 +1,8 @@
-//! Statements about blobs and cursors, the same on every database.
+//! Statements about blobs, cursors and records, the same on every database.
+
+use chrono::{DateTime, Utc};
+
+use crate::port::{Record, Version};
 
 /// Of one blob: `$1` to `$3` name it.
 pub(crate) const STORE: &str = "insert into blobs values ($1, $2, $3, $4) on conflict do nothing";
@@ -36,6 +40,42 @@ pub(crate) const SET_CURSOR: &str =
 pub(crate) const MOVE_CURSOR: &str =
     "update cursors set value = $3 where tenant = $1 and name = $2 and value = $4";
 pub(crate) const REMOVE_CURSORS: &str = "delete from cursors where tenant = $1";
+
+/// Of a record: `$1` to `$3` name it. What has ended counts as absent.
+pub(crate) const RECORD: &str = "select version, ends_at, sealed from records
+    where tenant = $1 and kind = $2 and name = $3 and (ends_at is null or ends_at > $4)";
+pub(crate) const ADD_RECORD: &str =
+    "insert into records (tenant, kind, name, version, ends_at, sealed)
+    values ($1, $2, $3, $4, $5, $6)
+    on conflict (tenant, kind, name) do update
+    set version = excluded.version, ends_at = excluded.ends_at, sealed = excluded.sealed
+    where records.ends_at <= $7";
+pub(crate) const REPLACE_RECORD: &str = "update records
+    set version = $4, ends_at = $5, sealed = $6
+    where tenant = $1 and kind = $2 and name = $3
+    and (ends_at is null or ends_at > $7) and version = $8";
+pub(crate) const REMOVE_RECORD: &str = "delete from records
+    where tenant = $1 and kind = $2 and name = $3
+    and (ends_at is null or ends_at > $4) and version = $5";
+pub(crate) const REMOVE_RECORDS: &str = "delete from records where tenant = $1";
+
+/// What a record is in a row: its version, when it ends, and its value.
+pub(crate) type RecordColumns = (i64, Option<i64>, Vec<u8>);
+
+/// An instant as it is stored. In microseconds since 1970.
+pub(crate) fn instant(at: DateTime<Utc>) -> i64 {
+    at.timestamp_micros()
+}
+
+/// The record in a row.
+pub(crate) fn record((version, ends_at, sealed): RecordColumns) -> Record {
+    Record {
+        version: Version(version.cast_unsigned()),
+        // One that is none is one that only a changed row has: it ended long ago.
+        ends_at: ends_at.map(|it| DateTime::from_timestamp_micros(it).unwrap_or_default()),
+        sealed: sealed.into(),
+    }
+}
 
 /// SQL integers are signed; no blob is that long.
 pub(crate) fn length(name: crate::port::BlobName) -> i64 {

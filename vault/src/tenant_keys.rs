@@ -11,7 +11,7 @@ use domain::personal::{Content, Digest, Personal};
 use uuid::Uuid;
 
 use crate::cipher::{Cipher, Secret, derive};
-use crate::port::BlobName;
+use crate::port::{BlobName, RecordKind, RecordName};
 
 /// The media type of a value that [`TenantKeys::seal_value`] sealed, as its record names it.
 pub const SEALED: &str = "application/vnd.callboard.sealed";
@@ -29,6 +29,8 @@ struct Keys {
     snapshots: Cipher,
     blob_names: hmac::Key,
     blobs: Cipher,
+    record_names: hmac::Key,
+    records: Cipher,
 }
 
 /// A sealed value was changed, or sealed for another tenant, stream or place.
@@ -44,7 +46,7 @@ pub struct ValueForged {
 impl TenantKeys {
     pub(crate) fn new(tenant: TenantId, secret: &Secret) -> Self {
         let mac = |usage| hmac::Key::new(hmac::HMAC_SHA256, derive(secret, usage).as_slice());
-        // A tenant's values, snapshots and blobs have no bound on their number; hence SIV.
+        // A tenant's values, snapshots, blobs and records have no bound on their number; hence SIV.
         let cipher = |usage| Cipher::gcm_siv(&derive(secret, usage));
         Self(Arc::new(Keys {
             tenant,
@@ -53,6 +55,8 @@ impl TenantKeys {
             snapshots: cipher("snapshot"),
             blob_names: mac("blob name"),
             blobs: cipher("blob"),
+            record_names: mac("record name"),
+            records: cipher("record"),
         }))
     }
 
@@ -182,10 +186,34 @@ impl TenantKeys {
         let content = self.0.blobs.open(&name.hash, sealed)?;
         (self.blob_name(&content) == name).then_some(content)
     }
+
+    /// What the tenant's record of this kind and name is called where it is stored.
+    pub(crate) fn record_name(&self, kind: RecordKind, name: &str) -> RecordName {
+        let mut mac = hmac::Context::with_key(&self.0.record_names);
+        // No kind has a name with this character.
+        for part in [kind.name(), "\n", name] {
+            mac.update(part.as_bytes());
+        }
+        let digest = *mac.sign().as_ref().first_chunk().expect("a digest has 32 bytes");
+        RecordName { tenant: self.0.tenant, kind, digest }
+    }
+
+    pub(crate) fn seal_record(&self, name: &RecordName, value: &[u8]) -> Vec<u8> {
+        self.0.records.seal(&record_place(name), value)
+    }
+
+    pub(crate) fn open_record(&self, name: &RecordName, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.0.records.open(&record_place(name), sealed)
+    }
 }
 
 fn named(tenant: TenantId, place: &str) -> Vec<u8> {
     [tenant.0.as_bytes().as_slice(), place.as_bytes()].concat()
+}
+
+fn record_place(name: &RecordName) -> Vec<u8> {
+    let kind = name.kind.name();
+    [name.tenant.0.as_bytes(), name.digest.as_slice(), kind.as_bytes()].concat()
 }
 
 fn place(tenant: TenantId, stream: &str, sequence: u64) -> Vec<u8> {

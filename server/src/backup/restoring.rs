@@ -37,9 +37,28 @@ pub(super) fn events(partition: Partition) -> String {
 /// A row of the vault without its bytes.
 #[derive(Debug, Serialize, Deserialize)]
 enum Head<'a> {
-    Key { tenant: Uuid, purpose: Cow<'a, str>, id: Uuid },
-    Cursor { tenant: Uuid, name: Cow<'a, str>, value: Cow<'a, str> },
-    Blob { tenant: Uuid, hash: Cow<'a, [u8]>, length: i64 },
+    Key {
+        tenant: Uuid,
+        purpose: Cow<'a, str>,
+        id: Uuid,
+    },
+    Cursor {
+        tenant: Uuid,
+        name: Cow<'a, str>,
+        value: Cow<'a, str>,
+    },
+    Blob {
+        tenant: Uuid,
+        hash: Cow<'a, [u8]>,
+        length: i64,
+    },
+    Record {
+        tenant: Uuid,
+        kind: Cow<'a, str>,
+        name: Cow<'a, [u8]>,
+        version: i64,
+        ends_at: Option<i64>,
+    },
 }
 
 /// What is stored of a row: what it is, and its bytes.
@@ -53,6 +72,12 @@ pub(super) fn split(row: &Row) -> Result<(Vec<u8>, Option<&[u8]>)> {
         }
         Row::Blob { tenant, hash, length, sealed } => {
             let head = Head::Blob { tenant: *tenant, hash: hash.into(), length: *length };
+            (head, Some(sealed.as_slice()))
+        }
+        Row::Record { tenant, kind, name, version, ends_at, sealed } => {
+            let (kind, name) = (kind.into(), name.into());
+            let (version, ends_at) = (*version, *ends_at);
+            let head = Head::Record { tenant: *tenant, kind, name, version, ends_at };
             (head, Some(sealed.as_slice()))
         }
     };
@@ -209,6 +234,11 @@ fn joined((head, content): Entry) -> Result<Row> {
         Head::Blob { tenant, hash, length } => {
             let sealed = content.context("a blob has no content")?;
             Row::Blob { tenant, hash: hash.into_owned(), length, sealed }
+        }
+        Head::Record { tenant, kind, name, version, ends_at } => {
+            let sealed = content.context("a record of the vault has no content")?;
+            let (kind, name) = (kind.into_owned(), name.into_owned());
+            Row::Record { tenant, kind, name, version, ends_at, sealed }
         }
     })
 }

@@ -1,9 +1,13 @@
 use bytes::Bytes;
+use chrono::DateTime;
 use domain::id::{SubjectId, TenantId};
 
 use super::*;
 use crate::conformance::{ACME, GLOBEX};
-use crate::port::{BlobName, Blobs, CursorName, Cursors, Hold, KeyName, Keys, Wrapped};
+use crate::port::{
+    BlobName, Blobs, Change, Committed, CursorName, Cursors, Hold, KeyName, Keys, Record,
+    RecordKind, RecordName, Records, Version, Wrapped,
+};
 use crate::temporary::TemporaryDatabase;
 
 /// More keys than are read at a time.
@@ -11,11 +15,24 @@ const SUBJECTS: u128 = 1_203;
 
 const CONTENT: BlobName = BlobName { hash: [7; 32], length: 3 };
 
+/// A record, which ends or not.
+fn record(number: u8, ends_at: Option<i64>) -> (RecordName, Record) {
+    let name = RecordName { tenant: ACME, kind: RecordKind::Account, digest: [number; 32] };
+    let ends_at = ends_at.map(|it| DateTime::from_timestamp_micros(it).unwrap());
+    // As large as a version may be, which no database has a type for.
+    let version = Version(u64::MAX - u64::from(number));
+    (name, Record { version, ends_at, sealed: Bytes::from_static(b"sealed") })
+}
+
+fn stored_records() -> [(RecordName, Record); 2] {
+    [record(1, None), record(2, Some(4_000_000_000_000_001))]
+}
+
 async fn sqlite(folder: &tempfile::TempDir, name: &str) -> SqliteVault {
     SqliteVault::open(&folder.path().join(name)).await.unwrap()
 }
 
-async fn fill(vault: &(impl Keys + Cursors + Blobs)) {
+async fn fill(vault: &(impl Keys + Cursors + Blobs + Records)) {
     let subject = |it| KeyName::Subject(ACME, SubjectId(Uuid::from_u128(it)));
     let tenants = [KeyName::Tenant(ACME), KeyName::Tenant(GLOBEX)];
     let names = (1..=SUBJECTS).map(subject).chain(tenants);
@@ -30,6 +47,15 @@ async fn fill(vault: &(impl Keys + Cursors + Blobs)) {
     let hold = Hold::random();
     vault.put(ACME, CONTENT, Bytes::from_static(b"sealed"), hold).await.unwrap();
     vault.keep(ACME, hold).await.unwrap();
+    let added = stored_records().map(|(name, record)| Change::Add(name, record));
+    assert_eq!(vault.commit(&added, DateTime::UNIX_EPOCH).await.unwrap(), Committed::Whole);
+}
+
+/// A vault that took a copy has the records in the same state.
+async fn assert_has_records(vault: &impl Records) {
+    let (names, records): (Vec<_>, Vec<_>) = stored_records().into_iter().unzip();
+    let found = vault.get(&names, DateTime::UNIX_EPOCH).await.unwrap();
+    assert_eq!(found, records.into_iter().map(Some).collect::<Vec<_>>());
 }
 
 async fn all(vault: &dyn Contents) -> Vec<Row> {
@@ -56,7 +82,7 @@ async fn copy(from: &dyn Contents, to: &dyn Contents) {
 fn assert_complete(rows: &[Row]) {
     let subjects = usize::try_from(SUBJECTS).unwrap();
     // Of the tenant that was destroyed, that there was one.
-    assert_eq!(rows.len(), subjects + 2 + 2 + 1);
+    assert_eq!(rows.len(), subjects + 2 + 2 + 1 + 2);
     let destroyed = |it: &&Row| matches!(it, Row::Key { wrapped: None, .. });
     assert_eq!(rows.iter().filter(destroyed).count(), 2);
 }
@@ -70,6 +96,7 @@ async fn a_copy_holds_every_row_and_is_taken_once() {
     copy(&from, &to).await;
     let sealed = Blobs::get(&to, ACME, CONTENT).await.unwrap();
     assert_eq!(sealed, Some(Bytes::from_static(b"sealed")));
+    assert_has_records(&to).await;
 }
 
 mod on_postgres {
@@ -87,5 +114,7 @@ mod on_postgres {
         copy(&from, &postgres).await;
         copy(&postgres, &back).await;
         assert_complete(&all(&back).await);
+        assert_has_records(&postgres).await;
+        assert_has_records(&back).await;
     }
 }

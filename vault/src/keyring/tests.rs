@@ -6,7 +6,7 @@ use domain::personal::{Content, Personal};
 use super::{Keyring, KeyringError};
 use crate::conformance::{ACME, GLOBEX};
 use crate::port::{KeyName, Keys};
-use crate::{MemoryVault, Root, SealError, SqliteVault};
+use crate::{Changes, Committed, MemoryVault, RecordKind, Root, SealError, SqliteVault};
 
 fn root(byte: u8) -> Root {
     Root::from_bytes(&[byte; 32].into())
@@ -110,6 +110,14 @@ async fn an_erased_tenant_is_erased_with_everybody_in_it() {
     let keyring = keyring(&vault).await;
     let (subject, personal) = sealed(&keyring, ACME, "Ada").await;
     let (_, other) = sealed(&keyring, GLOBEX, "Ada").await;
+    let (ada, now) = ((RecordKind::Account, "ada"), chrono::DateTime::UNIX_EPOCH);
+    let mut accounts = Vec::new();
+    for tenant in [ACME, GLOBEX] {
+        let keys = keyring.tenant(tenant).await.unwrap();
+        let put = Changes::of(&keys).put(ada, None, b"hers", None);
+        assert_eq!(keyring.records().commit(&put, now).await.unwrap(), Committed::Whole);
+        accounts.push(keys);
+    }
     keyring.destroy_tenant(ACME).await.unwrap();
     keyring.destroy_tenant(ACME).await.unwrap();
 
@@ -120,6 +128,11 @@ async fn an_erased_tenant_is_erased_with_everybody_in_it() {
     let keys = keyring.ensure_subjects(ACME, &[subject, stranger]).await.unwrap();
     assert!(keys.is_erased(subject) && keys.is_erased(stranger));
     assert_eq!(unseal(&keyring, GLOBEX, &other).await, Ok(Some("Ada".into())));
+    // Also for who still has its keys in memory.
+    for (keys, is_there) in accounts.iter().zip([false, true]) {
+        let found = keyring.records().get(keys, ada, now).await.unwrap();
+        assert_eq!(found.is_some(), is_there, "{}", keys.tenant());
+    }
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ async fn readers_of_read_models_have_no_rights_here(database: &TemporaryDatabase
     let mut connection = vault.pool.acquire().await.unwrap();
     sqlx::query("select * from keys").execute(&mut *connection).await.unwrap();
     sqlx::query("set role callboard_reader").execute(&mut *connection).await.unwrap();
-    for table in ["keys", "cursors", "blobs", "loose_blobs", "blob_holds"] {
+    for table in ["keys", "cursors", "blobs", "loose_blobs", "blob_holds", "records"] {
         let text = sqlx::AssertSqlSafe(format!("select * from callboard_vault.{table}"));
         let refused = sqlx::query(text).execute(&mut *connection).await.unwrap_err();
         assert!(refused.to_string().contains("permission denied"), "{refused}");

@@ -16,7 +16,10 @@ use xtask::services::Purpose;
 use xtask::services::postgres::{Binaries, Server};
 
 use crate::conformance::{ACME, GLOBEX};
-use crate::port::{BlobName, Blobs, CursorName, Cursors, Hold, KeyName, Keys, VaultError, Wrapped};
+use crate::port::{
+    BlobName, Blobs, Change, CursorName, Cursors, Hold, KeyName, Keys, RecordKind, RecordName,
+    Records, VaultError, Version, Wrapped,
+};
 use crate::temporary::TemporaryDatabase;
 use crate::{Contents, Keyring, KeyringError, PostgresVault, Root};
 
@@ -56,8 +59,10 @@ async fn everything(vault: &PostgresVault) -> Vec<(&'static str, Result<(), Vaul
     let candidates = [(KeyName::Subject(ACME, subject), Wrapped(vec![9; 61]))];
     let (cursor, hold) = (CursorName { tenant: ACME, name: "tail".into() }, Hold::random());
     let content = Bytes::from_static(b"abc");
-    let names = [candidates[0].0];
-    let calls: [(_, BoxFuture<'_, Result<(), VaultError>>); 12] = [
+    let (names, now) = ([candidates[0].0], chrono::DateTime::UNIX_EPOCH);
+    let records = [RecordName { tenant: ACME, kind: RecordKind::Account, digest: [7; 32] }];
+    let changes = [Change::Remove(records[0], Version(1))];
+    let calls: [(_, BoxFuture<'_, Result<(), VaultError>>); 16] = [
         ("reading keys", Keys::get(vault, &names).map_ok(drop).boxed()),
         ("making keys", vault.get_or_create(&candidates).map_ok(drop).boxed()),
         ("destroying a subject", vault.destroy_subject(ACME, subject)),
@@ -69,6 +74,10 @@ async fn everything(vault: &PostgresVault) -> Vec<(&'static str, Result<(), Vaul
         ("removing blobs", Blobs::remove_tenant(vault, GLOBEX)),
         ("reading a cursor", Cursors::get(vault, &cursor).map_ok(drop).boxed()),
         ("moving a cursor", vault.advance(&cursor, Some("1"), "1").map_ok(drop).boxed()),
+        ("reading records", Records::get(vault, &records, now).map_ok(drop).boxed()),
+        ("changing records", vault.commit(&changes, now).map_ok(drop).boxed()),
+        ("removing what ended", vault.purge(now).map_ok(drop).boxed()),
+        ("removing records", Records::remove_tenant(vault, GLOBEX)),
         ("copying rows", vault.rows_after(None).map_ok(drop).boxed()),
     ];
     join_all(calls.map(async |(what, call)| (what, call.await))).await
