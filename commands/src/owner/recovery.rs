@@ -10,6 +10,7 @@ use event_log::{AppendError, LogError, Position};
 use tokio::time::Instant;
 
 use super::decisions::{Accepted, Decided, Open};
+use super::envelope::Envelope;
 use super::{Owner, StartError};
 use crate::away::Away;
 use crate::request::CommandError;
@@ -35,6 +36,10 @@ const NO_OWNER: Away = Away::Owner;
 
 /// How often a request is decided anew after its batch was lost.
 const DECISIONS_MAX: u32 = 3;
+
+/// How much of its own time a request must have left to be decided anew. In seconds: 5, as long as
+/// whoever waits behind a batch does: its next batch has no more time than it has itself.
+const LEFT_MIN: Duration = Duration::from_secs(5);
 
 /// What is known about what was appended last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,12 +213,11 @@ impl Owner {
             envelope.attempts += 1;
             again.extend(envelope.reply.is_some().then_some(envelope));
         }
-        let (again, given_up): (Vec<_>, Vec<_>) =
-            again.into_iter().partition(|it| it.attempts < DECISIONS_MAX);
+        let (again, given_up): (Vec<_>, Vec<_>) = again.into_iter().partition(may_be_decided_anew);
         if !given_up.is_empty() {
             let partition = self.replica.partition.0;
             let requests = given_up.len();
-            tracing::error!(partition, requests, "the log lost requests again and again");
+            tracing::error!(partition, requests, "the log lost requests, too late or too often");
         }
         super::run::refuse_all(given_up, Away::Log);
         self.replica.inbox.give_back(again.into_iter());
@@ -248,6 +252,13 @@ impl Owner {
         }
         rest
     }
+}
+
+/// Whether there is a point in deciding a request anew. Whoever is told otherwise knows at least that
+/// nothing was written, and shortens nobody else's time.
+fn may_be_decided_anew(envelope: &Envelope) -> bool {
+    let waited = envelope.given.map_or(Duration::ZERO, |it| it.elapsed());
+    envelope.attempts < DECISIONS_MAX && waited + LEFT_MIN <= HELD_MAX
 }
 
 /// Whether records of what was decided may be in the log, going by what became of their batch.

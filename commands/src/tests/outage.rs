@@ -107,6 +107,28 @@ async fn who_was_given_to_a_log_that_says_nothing_is_told_before_the_doors_give_
     assert_eq!(registered(&installation).await, 2);
 }
 
+/// What somebody is told whose batch was lost after the log has said nothing for so long.
+async fn told_after(silence: Duration) -> Answer {
+    let installation = Installation::new().await;
+    let acme = installation.tenant("acme").await;
+    let faults = installation.log.faults();
+    faults.fail_next(Fault::UnknownLost);
+    let held = faults.hold();
+    let lost = ask(&installation.commands, &acme, "lost").await;
+    tokio::time::sleep(silence).await;
+    drop(held);
+    answer(lost).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_lost_is_decided_anew_only_if_its_own_time_is_enough_for_that() {
+    let early = told_after(Duration::from_secs(18)).await;
+    assert_eq!(early.expect("it is decided anew").events.len(), 1);
+    // Its next batch, and whoever else is in that, would have less than 5 s.
+    let late = told_after(Duration::from_secs(20)).await;
+    assert!(matches!(late, Err(CommandError::Unavailable(Away::Log))), "{late:?}");
+}
+
 /// How many records are read again after an append whose outcome was unknown.
 async fn read_again(sabotage: Option<Sabotage>) -> usize {
     let mut installation = Installation::with(1, |it| it.sabotage = sabotage).await;
