@@ -51,8 +51,10 @@ impl PostgresVault {
         // the server archives. Like a copy in a backup they are of no use without the root key.
         self.call_for(TABLE_TIME_MAX, async |connection| {
             allow(connection, TABLE_TIME_MAX, Scope::Connection).await?;
-            sqlx::query("vacuum keys").execute(&mut *connection).await?;
-            allow(connection, COPY_TIME_MAX, Scope::Connection).await
+            let vacuumed = sqlx::query("vacuum keys").execute(&mut *connection).await;
+            // However it ended: the next one that has this connection is to be stopped as ever.
+            allow(connection, COPY_TIME_MAX, Scope::Connection).await?;
+            vacuumed.map(drop)
         })
         .await
     }

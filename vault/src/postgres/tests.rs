@@ -1,7 +1,10 @@
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::id::SubjectId;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use super::{PostgresVault, is_away};
@@ -51,6 +54,7 @@ mod on_postgres {
         what_cannot_be_opened_is_named
         whoever_is_cut_off_holds_nothing_for_long
         a_server_that_is_away_is_told_from_one_that_refuses
+        a_vacuum_that_fails_is_asked_for_again_and_leaves_no_longer_limit_behind
     }
 }
 
@@ -207,4 +211,30 @@ async fn a_server_that_is_away_is_told_from_one_that_refuses(database: &Temporar
         let raised = sqlx::raw_sql(sqlx::AssertSqlSafe(raise)).execute(&vault.pool).await;
         assert_eq!(is_away(&raised.unwrap_err()), expected, "{code}");
     }
+}
+
+async fn a_vacuum_that_fails_is_asked_for_again_and_leaves_no_longer_limit_behind(
+    database: &TemporaryDatabase,
+) {
+    // So whoever comes next has the same connection.
+    let vault = PostgresVault::open(database.url(), 1).await.unwrap();
+    let shorter = "select set_config('lock_timeout', '100ms', false)";
+    sqlx::query(shorter).execute(&vault.pool).await.unwrap();
+    let name = KeyName::Subject(ACME, SubjectId(Uuid::from_u128(7)));
+    vault.get_or_create(&[(name, Wrapped(vec![9; 61]))]).await.unwrap();
+    let known = PgConnectOptions::from_str(database.url()).unwrap();
+    let mut other = known.connect().await.unwrap();
+    // Keys can be changed meanwhile, but not cleaned up after.
+    let hold = "begin; lock table callboard_vault.keys in share update exclusive mode";
+    sqlx::raw_sql(hold).execute(&mut other).await.unwrap();
+    let error = vault.destroy_subject(ACME, SubjectId(Uuid::from_u128(7))).await.unwrap_err();
+    assert!(error.is_away(), "{error:?}");
+    let limits = "select current_setting('statement_timeout'), current_setting('lock_timeout')";
+    let limits = sqlx::query_as::<_, (String, String)>(limits).fetch_one(&vault.pool).await;
+    let (statement, lock) = limits.unwrap();
+    assert_eq!((statement.as_str(), lock.as_str()), ("30s", "100ms"), "it is the same connection");
+    assert_eq!(Keys::get(&vault, &[name]).await.unwrap(), [Some(Slot::Destroyed)]);
+    sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+    sqlx::raw_sql("reset lock_timeout").execute(&vault.pool).await.unwrap();
+    vault.destroy_subject(ACME, SubjectId(Uuid::from_u128(7))).await.expect("it helps");
 }
