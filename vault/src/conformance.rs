@@ -255,7 +255,11 @@ pub(crate) async fn removing_a_tenant_leaves_the_others(
 ) {
     let (now, record) = (chrono::DateTime::UNIX_EPOCH, records::record(1));
     for tenant in [ACME, GLOBEX] {
-        vault.put(tenant, blob(1), Bytes::from_static(b"abc"), hold(1)).await.unwrap();
+        // More than go at once.
+        for number in 1..=40 {
+            let content = Bytes::from_static(b"abc");
+            vault.put(tenant, blob(number), content, hold(number.into())).await.unwrap();
+        }
         vault.advance(&cursor(tenant), None, "1").await.unwrap();
         let added = [Change::Add(records::name(tenant, 1), record.clone())];
         assert_eq!(vault.commit(&added, now).await.unwrap(), Committed::Whole);
@@ -265,9 +269,12 @@ pub(crate) async fn removing_a_tenant_leaves_the_others(
         Cursors::remove_tenant(&*vault, ACME).await.unwrap();
         Records::remove_tenant(&*vault, ACME).await.unwrap();
     }
-    assert_eq!(Blobs::get(&*vault, ACME, blob(1)).await.unwrap(), None);
+    for number in 1..=40 {
+        assert_eq!(Blobs::get(&*vault, ACME, blob(number)).await.unwrap(), None);
+        let other = Blobs::get(&*vault, GLOBEX, blob(number)).await.unwrap();
+        assert!(other.is_some(), "it is another tenant's");
+    }
     assert_eq!(Cursors::get(&*vault, &cursor(ACME)).await.unwrap(), None);
-    assert!(Blobs::get(&*vault, GLOBEX, blob(1)).await.unwrap().is_some());
     assert!(Cursors::get(&*vault, &cursor(GLOBEX)).await.unwrap().is_some());
     let names = [ACME, GLOBEX].map(|it| records::name(it, 1));
     assert_eq!(Records::get(&*vault, &names, now).await.unwrap(), [None, Some(record)]);

@@ -26,12 +26,25 @@ pub(crate) const KEEP: &str = "delete from loose_blobs where tenant = $1 and (ha
 pub(crate) const HELD: &str = "select hash, length from blob_holds where tenant = $1 and hold = $2";
 pub(crate) const END_HOLD: &str = "delete from blob_holds where tenant = $1 and hold = $2";
 
-/// All blobs of a tenant.
-pub(crate) const REMOVE_ALL: [&str; 3] = [
-    "delete from blobs where tenant = $1",
-    "delete from loose_blobs where tenant = $1",
-    "delete from blob_holds where tenant = $1",
-];
+/// What is noted of a tenant's blobs that were never kept.
+pub(crate) const FORGET_ALL: [&str; 2] =
+    ["delete from loose_blobs where tenant = $1", "delete from blob_holds where tenant = $1"];
+
+/// A slice of a tenant's blobs, `$2` of them.
+pub(crate) const REMOVE_SOME: &str = "delete from blobs where tenant = $1 and (hash, length) in
+    (select hash, length from blobs where tenant = $1 order by hash, length limit $2)";
+
+/// How many blobs are removed at a time: 16, each of up to 16 MiB, so that whoever waits for that
+/// does not wait for long, and it is done in the time that there is.
+pub(crate) const BLOBS_MAX: i64 = 16;
+
+/// A slice of the keys of a tenant's subjects, `$2` of them.
+pub(crate) const REMOVE_SUBJECTS: &str = "delete from keys
+    where tenant = $1 and purpose = 'subject' and id in
+    (select id from keys where tenant = $1 and purpose = 'subject' order by id limit $2)";
+
+/// How many keys are removed at a time: 10,000, some hundredths of a second's work.
+pub(crate) const SUBJECTS_MAX: i64 = 10_000;
 
 /// Of a cursor: `$1` and `$2` name it.
 pub(crate) const CURSOR: &str = "select value from cursors where tenant = $1 and name = $2";

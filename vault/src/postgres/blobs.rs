@@ -47,9 +47,16 @@ impl Blobs for PostgresVault {
     }
 
     async fn remove_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        let removed =
-            self.call_for(COPY_TIME_MAX, async |connection| remove_all(connection, tenant).await);
-        removed.await.map_err(failed("removing a tenant's blobs"))
+        self.remove_all(tenant).await.map_err(failed("removing a tenant's blobs"))
+    }
+}
+
+impl PostgresVault {
+    /// Slice by slice: whoever repeats it goes on with what is left.
+    async fn remove_all(&self, tenant: TenantId) -> Result<(), sqlx::Error> {
+        self.call_for(COPY_TIME_MAX, async |it| forget_all(it, tenant).await).await?;
+        while self.call_for(COPY_TIME_MAX, async |it| remove_some(it, tenant).await).await? > 0 {}
+        Ok(())
     }
 }
 
@@ -103,12 +110,21 @@ async fn release_held(
     transaction.commit().await
 }
 
-async fn remove_all(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+async fn forget_all(connection: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     let mut transaction = in_turn(connection, Turn::Blobs, tenant).await?;
-    for text in statements::REMOVE_ALL {
+    for text in statements::FORGET_ALL {
         sqlx::query(text).bind(tenant.0).execute(&mut *transaction).await?;
     }
     transaction.commit().await
+}
+
+/// Removes some blobs, and returns how many.
+async fn remove_some(connection: &mut PgConnection, tenant: TenantId) -> Result<u64, sqlx::Error> {
+    let mut transaction = in_turn(connection, Turn::Blobs, tenant).await?;
+    let remove = sqlx::query(statements::REMOVE_SOME).bind(tenant.0).bind(statements::BLOBS_MAX);
+    let removed = remove.execute(&mut *transaction).await?.rows_affected();
+    transaction.commit().await?;
+    Ok(removed)
 }
 
 /// A statement whose first parameters name a blob.

@@ -12,6 +12,7 @@ use super::call::{COPY_TIME_MAX, TABLE_TIME_MAX};
 use super::{PostgresVault, Scope, Turn, allow, in_turn};
 use crate::port::{Held, KeyName, Keys, Slot, VaultError, Wrapped, failed};
 use crate::slots::{self, Rows};
+use crate::statements;
 
 #[async_trait]
 impl Keys for PostgresVault {
@@ -34,19 +35,37 @@ impl Keys for PostgresVault {
         tenant: TenantId,
         subject: SubjectId,
     ) -> Result<(), VaultError> {
-        let name = KeyName::Subject(tenant, subject);
-        self.try_destroy(name).await.map_err(failed("destroying a subject's key"))
+        let destroyed = self.try_destroy_subject(tenant, subject).await;
+        destroyed.map_err(failed("destroying a subject's key"))
     }
 
     async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        let name = KeyName::Tenant(tenant);
-        self.try_destroy(name).await.map_err(failed("destroying a tenant's keys"))
+        let destroyed = self.try_destroy_tenant(tenant).await;
+        destroyed.map_err(failed("destroying a tenant's keys"))
     }
 }
 
 impl PostgresVault {
-    async fn try_destroy(&self, name: KeyName) -> Result<(), sqlx::Error> {
+    async fn try_destroy_subject(
+        &self,
+        tenant: TenantId,
+        subject: SubjectId,
+    ) -> Result<(), sqlx::Error> {
+        let name = KeyName::Subject(tenant, subject);
         self.call(async |connection| destroy(connection, name).await).await?;
+        self.vacuum().await
+    }
+
+    /// The tenant's key is the first, without which those of its subjects do not count. There may be
+    /// any number of them, so they go slice by slice, and whoever repeats it goes on with what is left.
+    async fn try_destroy_tenant(&self, tenant: TenantId) -> Result<(), sqlx::Error> {
+        let name = KeyName::Tenant(tenant);
+        self.call(async |connection| destroy(connection, name).await).await?;
+        while self.call(async |it| remove_some(it, tenant).await).await? > 0 {}
+        self.vacuum().await
+    }
+
+    async fn vacuum(&self) -> Result<(), sqlx::Error> {
         // Older versions of rows go; their bytes stay until the space is used again, and in what
         // the server archives. Like a copy in a backup they are of no use without the root key.
         self.call_for(TABLE_TIME_MAX, async |connection| {
@@ -111,13 +130,16 @@ async fn destroy(connection: &mut PgConnection, name: KeyName) -> Result<(), sql
     .bind(id)
     .execute(&mut *transaction)
     .await?;
-    if let KeyName::Tenant(_) = name {
-        sqlx::query("delete from keys where tenant = $1 and purpose = 'subject'")
-            .bind(tenant)
-            .execute(&mut *transaction)
-            .await?;
-    }
     transaction.commit().await
+}
+
+/// Removes some keys of the tenant's subjects, and returns how many.
+async fn remove_some(connection: &mut PgConnection, tenant: TenantId) -> Result<u64, sqlx::Error> {
+    let mut transaction = in_turn(connection, Turn::Keys, tenant).await?;
+    let remove = sqlx::query(statements::REMOVE_SUBJECTS).bind(tenant.0);
+    let removed = remove.bind(statements::SUBJECTS_MAX).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(removed.rows_affected())
 }
 
 type Columns = (Vec<Uuid>, Vec<&'static str>, Vec<Uuid>);

@@ -54,6 +54,7 @@ mod on_postgres {
         what_cannot_be_opened_is_named
         whoever_is_cut_off_holds_nothing_for_long
         a_server_that_is_away_is_told_from_one_that_refuses
+        a_tenant_with_more_keys_than_go_at_once_is_erased_bit_by_bit
         a_vacuum_that_fails_is_asked_for_again_and_leaves_no_longer_limit_behind
     }
 }
@@ -237,4 +238,40 @@ async fn a_vacuum_that_fails_is_asked_for_again_and_leaves_no_longer_limit_behin
     sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
     sqlx::raw_sql("reset lock_timeout").execute(&vault.pool).await.unwrap();
     vault.destroy_subject(ACME, SubjectId(Uuid::from_u128(7))).await.expect("it helps");
+}
+
+async fn a_tenant_with_more_keys_than_go_at_once_is_erased_bit_by_bit(
+    database: &TemporaryDatabase,
+) {
+    let vault = PostgresVault::open(database.url(), 1).await.unwrap();
+    let shorter = "select set_config('lock_timeout', '100ms', false)";
+    sqlx::query(shorter).execute(&vault.pool).await.unwrap();
+    let make =
+        "insert into keys select $1, 'subject', lpad(to_hex(it), 32, '0')::uuid, '\x09'::bytea
+        from generate_series(1, 25000) as it";
+    sqlx::query(make).bind(ACME.0).execute(&vault.pool).await.unwrap();
+    let subject = |it| KeyName::Subject(ACME, SubjectId(Uuid::from_u128(it)));
+    let other = Wrapped(vec![9; 61]);
+    vault.get_or_create(&[(KeyName::Tenant(GLOBEX), other.clone())]).await.unwrap();
+    let known = PgConnectOptions::from_str(database.url()).unwrap();
+    let mut holder = known.connect().await.unwrap();
+    let hold = "begin; select 1 from callboard_vault.keys
+        where id = lpad(to_hex(25000), 32, '0')::uuid for update";
+    sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
+    let error = vault.destroy_tenant(ACME).await.unwrap_err();
+    assert!(error.is_away(), "{error:?}");
+    let left = async || {
+        let left = "select count(*) from keys where wrapped is not null and tenant = $1";
+        sqlx::query_scalar::<_, i64>(left).bind(ACME.0).fetch_one(&vault.pool).await.unwrap()
+    };
+    assert_eq!(left().await, 5_000, "what went before stays gone");
+    let gone = Some(Slot::Destroyed);
+    let names = [KeyName::Tenant(ACME), subject(1), subject(25_000)];
+    assert_eq!(Keys::get(&vault, &names).await.unwrap(), [gone.clone(), gone.clone(), gone]);
+    sqlx::raw_sql("rollback").execute(&mut holder).await.unwrap();
+    sqlx::raw_sql("reset lock_timeout").execute(&vault.pool).await.unwrap();
+    vault.destroy_tenant(ACME).await.expect("it goes on");
+    assert_eq!(left().await, 0);
+    let kept = Keys::get(&vault, &[KeyName::Tenant(GLOBEX)]).await.unwrap();
+    assert_eq!(kept, [Some(Slot::Held(other))]);
 }

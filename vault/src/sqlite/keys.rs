@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::SqliteVault;
 use crate::port::{KeyName, Keys, Slot, VaultError, Wrapped, failed};
 use crate::slots::{self, Rows};
+use crate::statements;
 
 /// How many rows one statement names: 1,000, well below the limit on bound parameters.
 const ROWS_MAX: usize = 1_000;
@@ -35,13 +36,13 @@ impl Keys for SqliteVault {
         tenant: TenantId,
         subject: SubjectId,
     ) -> Result<(), VaultError> {
-        let name = KeyName::Subject(tenant, subject);
-        self.try_destroy(name).await.map_err(failed("destroying a subject's key"))
+        let destroyed = self.try_destroy_subject(tenant, subject).await;
+        destroyed.map_err(failed("destroying a subject's key"))
     }
 
     async fn destroy_tenant(&self, tenant: TenantId) -> Result<(), VaultError> {
-        let name = KeyName::Tenant(tenant);
-        self.try_destroy(name).await.map_err(failed("destroying a tenant's keys"))
+        let destroyed = self.try_destroy_tenant(tenant).await;
+        destroyed.map_err(failed("destroying a tenant's keys"))
     }
 }
 
@@ -69,9 +70,30 @@ impl SqliteVault {
         after.into_iter().collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
     }
 
-    async fn try_destroy(&self, name: KeyName) -> Result<(), sqlx::Error> {
+    async fn try_destroy_subject(
+        &self,
+        tenant: TenantId,
+        subject: SubjectId,
+    ) -> Result<(), sqlx::Error> {
+        self.mark_destroyed(KeyName::Subject(tenant, subject)).await?;
+        self.wipe().await
+    }
+
+    /// The tenant's key is the first, without which those of its subjects do not count. There may be
+    /// any number of them, so they go slice by slice: whoever else writes has a turn in between.
+    async fn try_destroy_tenant(&self, tenant: TenantId) -> Result<(), sqlx::Error> {
+        self.mark_destroyed(KeyName::Tenant(tenant)).await?;
+        loop {
+            let remove = sqlx::query(statements::REMOVE_SUBJECTS).bind(tenant.0);
+            let removed = remove.bind(statements::SUBJECTS_MAX).execute(&self.pool).await?;
+            if removed.rows_affected() == 0 {
+                return self.wipe().await;
+            }
+        }
+    }
+
+    async fn mark_destroyed(&self, name: KeyName) -> Result<(), sqlx::Error> {
         let (tenant, purpose, id) = name.parts();
-        let mut transaction = self.pool.begin_with("begin immediate").await?;
         sqlx::query(
             "insert into keys values ($1, $2, $3, null)
              on conflict (tenant, purpose, id) do update set wrapped = null",
@@ -79,15 +101,12 @@ impl SqliteVault {
         .bind(tenant)
         .bind(purpose)
         .bind(id)
-        .execute(&mut *transaction)
+        .execute(&self.pool)
         .await?;
-        if let KeyName::Tenant(_) = name {
-            sqlx::query("delete from keys where tenant = $1 and purpose = 'subject'")
-                .bind(tenant)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn wipe(&self) -> Result<(), sqlx::Error> {
         // The write-ahead log still holds pages with the key, and cannot be cut while somebody
         // reads an older state.
         let wipe = sqlx::query_scalar("pragma wal_checkpoint(truncate)");

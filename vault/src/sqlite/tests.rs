@@ -105,6 +105,41 @@ async fn a_full_disk_refuses_and_what_comes_when_there_is_room_is_kept() {
     assert_eq!(Blobs::get(&beside, ACME, name(2)).await.unwrap().unwrap()[..], [2; 100_000]);
 }
 
+/// The keys of subjects with these numbers, of which the last cannot be removed while it is held.
+async fn hold_last(vault: &SqliteVault, numbers: std::ops::RangeInclusive<u128>) {
+    let id = |it: u128| Uuid::from_u128(it);
+    let last = *numbers.end();
+    let candidates: Vec<_> = numbers
+        .map(|it| (KeyName::Subject(ACME, SubjectId(id(it))), Wrapped(vec![9; 61])))
+        .collect();
+    vault.get_or_create(&candidates).await.unwrap();
+    let held = format!(
+        "create trigger held before delete on keys when hex(old.id) = '{:X}'
+         begin select raise(abort, 'held'); end",
+        id(last).simple()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(held)).execute(&vault.pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_with_more_keys_than_go_at_once_is_erased_bit_by_bit() {
+    let temporary = temporary().await;
+    let vault = &temporary.vault;
+    hold_last(vault, 1..=25_000).await;
+    let left = async || {
+        let left = "select count(*) from keys where wrapped is not null";
+        sqlx::query_scalar::<_, i64>(left).fetch_one(&vault.pool).await.unwrap()
+    };
+    vault.destroy_tenant(ACME).await.unwrap_err();
+    assert_eq!(left().await, 5_000, "what went before stays gone");
+    let names = [1, 25_000].map(|it| KeyName::Subject(ACME, SubjectId(Uuid::from_u128(it))));
+    let gone = [Some(Slot::Destroyed), Some(Slot::Destroyed)];
+    assert_eq!(Keys::get(vault, &names).await.unwrap(), gone);
+    sqlx::raw_sql("drop trigger held").execute(&vault.pool).await.unwrap();
+    vault.destroy_tenant(ACME).await.expect("it goes on");
+    assert_eq!(left().await, 0);
+}
+
 /// Two vaults on one file, as of two processes.
 #[tokio::test]
 async fn two_connections_creating_the_same_keys_agree() {
