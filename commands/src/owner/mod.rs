@@ -133,6 +133,11 @@ impl StartError {
         }
     }
 
+    /// Whether another one has claimed the partition meanwhile.
+    fn is_fence(&self) -> bool {
+        matches!(self, Self::Announce { source: AppendError::Fenced, .. })
+    }
+
     /// Why a key could not be had, if that is what it failed for.
     #[must_use]
     pub fn keyring(&self) -> Option<&KeyringError> {

@@ -112,18 +112,13 @@ impl Owner {
     /// Requests that were written are acknowledged; the others are decided anew, since it is
     /// certain by then that they were not written and never will be. An owner that is told to let
     /// go meanwhile does not claim any more: else two would take a partition from each other. So does
-    /// one that another one has fenced twice without its being told, until the others have had time to notice it.
+    /// one that another one has fenced twice without its being told, be it before it could say that it
+    /// serves the partition, until the others have had time to notice it.
     pub(super) async fn recover(&mut self, mut held: Vec<Open>, fate: Fate) {
         let partition = self.replica.partition.0;
         tracing::warn!(partition, requests = held.len(), ?fate, "claiming");
-        if fate == Fate::Fenced && self.desk.is_shared() {
-            self.rests_until = self.hear_of_another().await;
-            if self.rests_until.is_some() {
-                // Two who are not told of each other would fence each other in turn.
-                tracing::warn!(partition, "fenced again by an owner of whom nothing was told");
-                self.replica.inbox.leave();
-                return self.leave_open(held, &Written::default(), fate);
-            }
+        if fate == Fate::Fenced && self.steps_back().await {
+            return self.leave_open(held, &Written::default(), fate);
         }
         let (mut attempts, mut away) = (0, NO_OWNER);
         let until = held_until(&mut held).min(Instant::now() + CLAIMED_MAX);
@@ -137,6 +132,9 @@ impl Owner {
             let claimed = self.claim_until(until, away, &mut written, &mut held, fate).await;
             let Err(error) = claimed else { break };
             tracing::error!(partition, error = &error as &dyn std::error::Error, "cannot claim");
+            if error.is_fence() && self.steps_back().await {
+                return self.leave_open(held, &written, fate);
+            }
             if let Some(known) = Away::of_claim(&error) {
                 // Whoever comes need not wait to hear of it.
                 away = known;
@@ -158,6 +156,21 @@ impl Owner {
         }
         self.serve();
         self.settle(held, &written);
+    }
+
+    /// Whether this owner, which has been fenced, leaves the partition to the one that did so, of whom
+    /// it was not told: two who are not told of each other would fence each other in turn.
+    async fn steps_back(&mut self) -> bool {
+        if self.desk.is_shared() {
+            self.rests_until = self.hear_of_another().await;
+        }
+        let steps_back = self.rests_until.is_some();
+        if steps_back {
+            let partition = self.replica.partition.0;
+            tracing::warn!(partition, "fenced again by an owner of whom nothing was told");
+            self.replica.inbox.leave();
+        }
+        steps_back
     }
 
     /// Waits for a while to be told of the owner that has fenced this one; it is let go of once that

@@ -1,13 +1,14 @@
 //! How an owner lets go of a partition, and one that is not told that there are others.
 
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use event_log::memory::Fault;
 use event_log::{
-    AppendError, Batch, EventLog, LogError, Membership, Partition, Position, SnapshotWriter, Turn,
-    Writer,
+    AppendError, Batch, EventLog, LogError, Membership, MemoryLog, Partition, Position,
+    SnapshotWriter, Turn, Writer,
 };
 
 use super::cluster::Cluster;
@@ -193,6 +194,53 @@ async fn an_owner_whose_writers_give_up_again_and_again_goes_on_where_nobody_els
     let asked = cluster.nodes[0].submit(&acme, Request::new(put("web")));
     let answered = tokio::time::timeout(CLAIMED_AGAIN, asked).await.expect("it is served soon");
     assert_eq!(answered.expect("nobody else is there").events.len(), 1);
+}
+
+/// A writer whose partition another one claims, and says that it serves, whenever this one is about to
+/// say so.
+#[derive(Debug)]
+struct Overtaken {
+    writer: Box<dyn Writer>,
+    log: MemoryLog,
+    times: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl Writer for Overtaken {
+    async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError> {
+        self.writer.append(batch).await
+    }
+
+    async fn barrier(&mut self) -> Result<(), AppendError> {
+        self.writer.barrier().await
+    }
+
+    async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        let mut other = self.log.claim(Partition(0)).await.expect("it can be claimed");
+        other.announce("another one").await?;
+        self.times.fetch_add(1, SeqCst);
+        self.writer.announce(address).await
+    }
+
+    fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter> {
+        self.writer.begin_snapshot(upto, fold)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_is_fenced_before_it_has_said_that_it_serves_steps_back_too() {
+    let mut cluster = Cluster::new(0, 1, None).await;
+    let (inner, times) = (cluster.log.clone(), Arc::<AtomicU32>::default());
+    let (shared, counted) = (inner.clone(), times.clone());
+    let log = WrappedLog::new(inner, |it| it).with_writers(move |writer| {
+        Box::new(Overtaken { writer, log: shared.clone(), times: counted.clone() })
+    });
+    cluster.join_on(Arc::new(log)).await;
+    cluster.group.seize(Partition(0), 0);
+    tokio::time::sleep(WATCHED).await;
+    let claims = times.load(SeqCst);
+    // As where both have said so: two at first, and then one in as long as a silence may last.
+    assert!((3..=8).contains(&claims), "{claims} claims");
 }
 
 #[tokio::test(start_paused = true)]
