@@ -6,12 +6,14 @@
 //! several versions the code knows the newest one; see `versions` for the others.
 
 mod name;
+mod types;
 mod versions;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use self::types::types;
 use self::versions::Version;
 use crate::level::Level;
 use crate::personal::Personal;
@@ -22,23 +24,6 @@ use crate::{
 
 /// What every stored event type begins with.
 pub const TYPE_PREFIX: &str = "callboard.";
-
-/// The nouns that types begin with after the prefix, one per aggregate.
-pub const NOUNS: [&str; 13] = [
-    "directory",
-    "tenant",
-    "member",
-    "role",
-    "customer",
-    "entity",
-    "location",
-    "plan",
-    "subscription",
-    "meter",
-    "usage",
-    "reaction",
-    "request",
-];
 
 /// Any event of any aggregate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
