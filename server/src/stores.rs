@@ -86,6 +86,20 @@ impl OpenVault {
         }
     }
 
+    /// Whether there is a vault where the settings say. Makes none.
+    ///
+    /// # Errors
+    ///
+    /// If that cannot be known, or a part of it is missing.
+    pub(crate) async fn is_there(config: &Config, folder: &Folder) -> Result<bool> {
+        Ok(match config.storage.vault {
+            StorageKind::Sqlite => SqliteVault::is_there(&folder.vault())?,
+            StorageKind::Postgresql => {
+                PostgresVault::is_there(&config.storage.postgresql.url("vault")?).await?
+            }
+        })
+    }
+
     /// The vault in `folder`.
     ///
     /// # Errors

@@ -175,6 +175,21 @@ impl PostgresVault {
         Ok(vault)
     }
 
+    /// Whether there is one in the database at `url`. Makes none.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if the address is none or the server cannot be reached.
+    pub async fn is_there(url: &str) -> Result<bool, VaultError> {
+        let options = PgConnectOptions::from_str(url)
+            .map_err(failed("reading the address of its database"))?;
+        let looking = in_time(ANSWER_TIME_MAX, async {
+            let mut connection = options.connect().await?;
+            has_schema(&mut connection).await
+        });
+        looking.await.map_err(failed("looking for its schema"))
+    }
+
     /// Closes every connection, after running statements have ended.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -229,9 +244,13 @@ enum Scope {
     Transaction,
 }
 
-async fn make_schema(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn has_schema(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let there = sqlx::query("select 1 from pg_namespace where nspname = $1").bind(SCHEMA);
-    if there.fetch_optional(&mut *connection).await?.is_some() {
+    Ok(there.fetch_optional(connection).await?.is_some())
+}
+
+async fn make_schema(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if has_schema(connection).await? {
         return Ok(());
     }
     let text = "begin; select pg_advisory_xact_lock(hashtextextended('callboard_vault', 0));

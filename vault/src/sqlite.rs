@@ -98,6 +98,16 @@ impl SqliteVault {
         Self::open_waiting(path, BUSY_TIMEOUT).await
     }
 
+    /// Whether there is one in the file at `path`. Makes none.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if the file is missing although what was written to it last is there.
+    pub fn is_there(path: &Path) -> Result<bool, VaultError> {
+        refuse_half(path).map_err(failed("looking for its file"))?;
+        Ok(path.exists())
+    }
+
     async fn open_waiting(path: &Path, busy_timeout: Duration) -> Result<Self, VaultError> {
         let pool = open_file(path, busy_timeout, &MIGRATIONS).await?;
         let beside = path.with_extension("blobs.db");

@@ -93,12 +93,23 @@ fn bad(what: &'static str, detail: String) -> Finding {
 }
 
 async fn vault(config: &Config, folder: &Folder) -> Finding {
+    let what = "vault";
+    match OpenVault::is_there(config, folder).await {
+        Ok(true) => {}
+        Ok(false) if folder.log().exists() => {
+            let missing = "there is none, but a log whose keys are in one: put it back, or name it \
+                           (`storage.vault`)";
+            return bad(what, missing.to_owned());
+        }
+        Ok(false) => return good(what, "not there yet".to_owned()),
+        Err(error) => return bad(what, format!("{error:#}")),
+    }
     let keyring = async { OpenVault::of(config, folder).await?.keyring(folder).await };
     match keyring.await {
         Ok(keyring) => {
-            good("vault", format!("opens; tokens are signed by {}", keyring.issuer().key_id()))
+            good(what, format!("opens; tokens are signed by {}", keyring.issuer().key_id()))
         }
-        Err(error) => bad("vault", format!("{error:#}")),
+        Err(error) => bad(what, format!("{error:#}")),
     }
 }
 

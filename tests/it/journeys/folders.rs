@@ -190,4 +190,12 @@ async fn what_is_lost_or_damaged_is_named_with_what_to_do() {
     }
     std::fs::rename(&kept, &key).expect("it can be found");
     installation.up().await.stop().await;
+
+    let vault = installation.folder().join("vault.db");
+    let kept = installation.home().join("kept.db");
+    std::fs::rename(&vault, &kept).expect("it can be lost");
+    let doctor = installation.run(&["doctor"]);
+    assert_eq!(doctor.code, 3, "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("there is none, but a log"), "{}", doctor.stdout);
+    assert!(!vault.exists(), "looking makes none");
 }
