@@ -20,6 +20,9 @@ use crate::stores::OpenVault;
 /// How long one request may take. In seconds: 60.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How long a request may take that reads all of the log. In seconds: one day.
+const REBUILD_TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long to wait until something written is shown. In seconds: 60.
 const VISIBLE_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -33,6 +36,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Api {
     base: Url,
+    address: IpAddr,
     client: Client,
     keyring: Keyring,
     lifetime: Duration,
@@ -90,13 +94,18 @@ impl Api {
         let folder = config.storage.existing()?;
         let address = from_here(config.http.listen);
         let base = format!("http://{address}");
-        let limits = Limits { time: REQUEST_TIME_MAX, body_bytes: ANSWER_BYTES_MAX, redirects: 0 };
         Ok(Self {
             base: Url::parse(&base).context("the address of the server")?,
-            client: Client::new(Reach::Exactly(address.ip()), limits),
+            address: address.ip(),
+            client: client(address.ip(), REQUEST_TIME_MAX),
             keyring: OpenVault::of(config, &folder).await?.keyring(&folder).await?,
             lifetime: Duration::from_secs(config.tokens.lifetime_seconds),
         })
+    }
+
+    /// The same server, which may take as long as it needs to read all of the log.
+    pub(crate) fn patient(self) -> Self {
+        Self { client: client(self.address, REBUILD_TIME_MAX), ..self }
     }
 
     /// A token for the operator of this data folder in `tenant`.
@@ -283,6 +292,12 @@ impl Api {
         let message = format!("no server answers at {} ({error}); start `callboard up`", self.base);
         Failure::Unreachable(message).into()
     }
+}
+
+/// Who asks a server at `address` for answers that take no longer than `time`.
+fn client(address: IpAddr, time: Duration) -> Client {
+    let limits = Limits { time, body_bytes: ANSWER_BYTES_MAX, redirects: 0 };
+    Client::new(Reach::Exactly(address), limits)
 }
 
 /// How a server that listens at `listen` is reached from its own machine: one that listens

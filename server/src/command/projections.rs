@@ -28,7 +28,7 @@ pub(crate) async fn run(config: &Config, format: Format, command: &Projections) 
         }
         Projections::Rebuild { model } => {
             let request = post(&format!("/api/v1/projections/{model}/rebuild"), json!({}))?;
-            let status: Value = api.json(TenantId::SYSTEM, request).await?;
+            let status: Value = api.patient().json(TenantId::SYSTEM, request).await?;
             output::result(format, &status, table)
         }
         Projections::Resume { model, tenant } => {
