@@ -92,6 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             }
             command
                 .env("CALLBOARD_TEST_PROFILE", options.profile())
+                .env("RUST_TEST_THREADS", threads(name).to_string())
                 .env("CALLBOARD_SHARED", &shared)
                 .envs(services.iter().flat_map(Services::variables))
                 .env("RUSTDOCFLAGS", "-D warnings");
@@ -107,6 +108,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         Need::Kafka | Need::Postgres => services.is_some(),
     });
     Ok(summarize(&outcomes, &present.collect::<Vec<_>>()))
+}
+
+/// How many tests of one binary run at a time. Unit tests on Kafka and PostgreSQL mostly wait, so
+/// there may be twice as many as processors; integration tests start whole processes.
+fn threads(step: &str) -> usize {
+    let processors = thread::available_parallelism().map_or(1, Into::into);
+    if step == FIRST_TESTS { 2 * processors } else { processors }
 }
 
 /// The folder with real-world samples that some tests read where it is present.
