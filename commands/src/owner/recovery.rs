@@ -140,6 +140,10 @@ impl Owner {
                 away = known;
                 self.replica.inbox.shut(away);
             }
+            if Instant::now() >= until {
+                self.replica.inbox.shut(away);
+                tell_what_is_known(&mut held, away, fate);
+            }
             #[cfg(test)]
             if self.replica.parts.settings.sabotage == Some(crate::settings::Sabotage::ForgetRead) {
                 written.forget();
@@ -209,12 +213,7 @@ impl Owner {
             return claimed;
         }
         inbox.shut(away);
-        for Open { envelope, decided } in held.drain(..) {
-            envelope.refuse(match may_be_written(&decided, fate) {
-                true => CommandError::Unknown,
-                false => CommandError::Unavailable(away),
-            });
-        }
+        tell_what_is_known(held, away, fate);
         claim.await
     }
 
@@ -272,6 +271,16 @@ impl Owner {
 fn may_be_decided_anew(envelope: &Envelope) -> bool {
     let waited = envelope.given.map_or(Duration::ZERO, |it| it.elapsed());
     envelope.attempts < DECISIONS_MAX && waited + LEFT_MIN <= HELD_MAX
+}
+
+/// Answers callers that do not wait any longer for a partition to be claimed.
+fn tell_what_is_known(held: &mut Vec<Open>, away: Away, fate: Fate) {
+    for Open { envelope, decided } in held.drain(..) {
+        envelope.refuse(match may_be_written(&decided, fate) {
+            true => CommandError::Unknown,
+            false => CommandError::Unavailable(away),
+        });
+    }
 }
 
 /// Whether records of what was decided may be in the log, going by what became of their batch.

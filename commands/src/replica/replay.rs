@@ -3,7 +3,7 @@
 use domain::directory::{self, Directory};
 use domain::id::{CommandId, TenantId};
 use domain::{Event, Level, usage};
-use event_log::{Attribute, Position, Recorded};
+use event_log::{Attribute, LogError, Position, Recorded};
 
 use super::{Inherited, Replica, Trigger};
 use crate::idempotency::Remembered;
@@ -142,10 +142,14 @@ impl Replica {
         let partition = self.partition;
         let failed = |source| StartError::Log { partition, source };
         let end = self.parts.log.end(partition).await.map_err(failed)?;
-        if self.state.next >= end {
+        let from = self.state.next;
+        if from > end {
+            // What was durable is gone: whoever went on would write over it.
+            return Err(failed(LogError::BeyondEnd { partition, asked: from, end }));
+        }
+        if from == end {
             return Ok(());
         }
-        let from = self.state.next;
         #[cfg(test)]
         let from = match self.parts.settings.sabotage {
             Some(crate::settings::Sabotage::ReadAll) => Position::START,

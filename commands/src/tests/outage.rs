@@ -23,10 +23,10 @@ use uuid::Uuid;
 use super::cluster::Cluster;
 use super::installation::{Installation, SOON, put};
 use super::wrapped::WrappedLog;
-use crate::Commands;
 use crate::away::Away;
 use crate::request::{CommandError, Outcome, Request};
 use crate::settings::Sabotage;
+use crate::{Commands, StartError};
 
 /// How long a request may take at the doors, less what it may have waited for before it is given to
 /// the log. In seconds: 25.
@@ -333,4 +333,45 @@ async fn who_waits_for_a_vault_that_says_nothing_keeps_nobody_else_waiting() {
     assert!(matches!(told, Err(CommandError::Unavailable(Away::Vault))), "{told:?}");
     installation.vault.come_back();
     installation.submit(&acme, open()).await.expect("the vault answers again");
+}
+
+/// A log that has lost its last records as long as `is_cut`.
+fn cut(installation: &Installation, is_cut: &Arc<AtomicBool>) -> Arc<WrappedLog> {
+    let is_cut = is_cut.clone();
+    let shorter = move |it: Position| match is_cut.load(SeqCst) {
+        true => Position(it.0.saturating_sub(3)),
+        false => it,
+    };
+    Arc::new(WrappedLog::new(installation.log.clone(), |it| it).with_end(shorter))
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_over_what_a_log_has_lost() {
+    let mut installation = Installation::new().await;
+    let is_cut = Arc::<AtomicBool>::default();
+    installation.start_on(cut(&installation, &is_cut)).await;
+    let acme = installation.tenant("acme").await;
+    installation.submit(&acme, put("web")).await.unwrap();
+
+    // An owner that lived through it.
+    is_cut.store(true, SeqCst);
+    installation.log.faults().fail_next(Fault::UnknownLost);
+    let told = installation.submit(&acme, put("late")).await;
+    assert!(matches!(told, Err(CommandError::Unknown)), "{told:?}");
+    let refused = installation.submit(&acme, put("later")).await;
+    assert!(matches!(refused, Err(CommandError::Unavailable(_))), "{refused:?}");
+    assert_eq!(registered(&installation).await, 1);
+    is_cut.store(false, SeqCst);
+    tokio::time::sleep(DOORS).await;
+    installation.submit(&acme, put("later")).await.expect("what was lost is back");
+
+    // One that knows of it by a snapshot.
+    installation.restart().await;
+    installation.commands.stop().await;
+    is_cut.store(true, SeqCst);
+    let settings = installation.settings.clone();
+    let (keyring, clock) = (installation.keyring.clone(), Arc::new(installation.clock.clone()));
+    let started = Commands::start(cut(&installation, &is_cut), keyring, clock, settings).await;
+    let error = started.map(drop).unwrap_err();
+    assert!(matches!(error, StartError::Log { source: LogError::BeyondEnd { .. }, .. }), "{error}");
 }

@@ -1,5 +1,5 @@
 //! A log that is what it is but for its readers, writers and members, each of which a test may put
-//! another one around.
+//! another one around, and for where it says that it ends.
 
 use std::fmt;
 
@@ -12,12 +12,15 @@ use tokio::sync::watch;
 
 type Wrap<T> = Box<dyn Fn(Box<T>) -> Box<T> + Send + Sync>;
 
+type End = Box<dyn Fn(Position) -> Position + Send + Sync>;
+
 /// The log as whoever reads it sees it.
 pub(super) struct WrappedLog {
     log: MemoryLog,
     readers: Wrap<dyn Reader>,
     writers: Wrap<dyn Writer>,
     members: Wrap<dyn Membership>,
+    end: End,
 }
 
 impl WrappedLog {
@@ -27,7 +30,15 @@ impl WrappedLog {
         wrap: impl Fn(Box<dyn Reader>) -> Box<dyn Reader> + Send + Sync + 'static,
     ) -> Self {
         let (writers, members) = (Box::new(|it| it), Box::new(|it| it));
-        Self { log, readers: Box::new(wrap), writers, members }
+        Self { log, readers: Box::new(wrap), writers, members, end: Box::new(|it| it) }
+    }
+
+    /// The same, which ends where `end` says.
+    pub(super) fn with_end(
+        self,
+        end: impl Fn(Position) -> Position + Send + Sync + 'static,
+    ) -> Self {
+        Self { end: Box::new(end), ..self }
     }
 
     /// The same, whose writers are what `wrap` makes of them.
@@ -76,7 +87,7 @@ impl EventLog for WrappedLog {
     }
 
     async fn end(&self, partition: Partition) -> Result<Position, LogError> {
-        self.log.end(partition).await
+        Ok((self.end)(self.log.end(partition).await?))
     }
 
     async fn snapshot(

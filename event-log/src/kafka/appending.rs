@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::ends::number;
+use super::ends::{lost, number};
 use super::owners::Service;
 use super::producer::{Message, Producer};
 use super::replicas::Shortage;
@@ -106,6 +106,12 @@ impl Appending {
             headers: Some(message::headers(record)),
         });
         let offsets = self.transact(&shared.events, messages)?;
+        if let Some(first) = offsets.first().filter(|it| position(**it) < self.end) {
+            // It stands where something else was that had been acknowledged.
+            self.producer = None;
+            let known = shared.ends.known(partition).0.cast_signed();
+            return Err(AppendError::Unknown(lost(&shared.events, partition, *first, known)));
+        }
         if let Some(last) = offsets.last() {
             self.end = position(last + 1);
             shared.ends.committed(self.partition, last + 1);
@@ -295,12 +301,12 @@ impl Appending {
         })
     }
 
-    /// Takes another producer after a request was lost on the way, so that no stray copy of it
+    /// Takes another producer after a request may have been lost on the way, so that no stray copy of it
     /// can end or join the next transaction. If that is not possible, this writer is at its end.
     fn renew(&mut self) {
         tracing::info!(
             log.partition = %self.partition,
-            "a request to Kafka was lost on the way: going on with another producer"
+            "a request to Kafka may have been lost on the way: going on with another producer"
         );
         self.producer = None;
         // Another writer may have come and gone, so what is stored of snapshots is read again.

@@ -62,6 +62,9 @@ fn shared(error: Arc<LogError>) -> LogError {
             let (of, in_sync, needed) = (of.clone(), *in_sync, *needed);
             return LogError::TooFewReplicas { of, in_sync, needed, setting };
         }
+        LogError::Damaged { place, reason } => {
+            return LogError::Damaged { place: place.clone(), reason: reason.clone() };
+        }
         LogError::Storage { doing, source } => (doing.clone(), source.kind()),
         _ => ("asking the cluster".to_owned(), io::ErrorKind::Other),
     };

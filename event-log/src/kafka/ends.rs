@@ -63,7 +63,7 @@ impl Ends {
         topic: &str,
         partition: Partition,
     ) -> Result<Position, LogError> {
-        let high = scanner.high(topic, number(partition))?;
+        let high = self.high(scanner, topic, partition)?;
         let mut patience = Patience::new();
         while self.get(partition).searched < high {
             let Extent { low, stable } = scanner.extent(topic, number(partition))?;
@@ -77,6 +77,21 @@ impl Ends {
             self.note(partition, Known { end: end.unwrap_or(floor), searched: stable });
         }
         Ok(self.known(partition))
+    }
+
+    /// After everything that enough replicas have. That is no less than what was committed, unless
+    /// the brokers have lost it, or a new leader has not caught up yet.
+    fn high(&self, scanner: &Scanner, topic: &str, partition: Partition) -> Result<i64, LogError> {
+        let (known, mut patience) = (self.get(partition).end, Patience::new());
+        loop {
+            let high = scanner.high(topic, number(partition))?;
+            if high >= known {
+                return Ok(high);
+            }
+            if patience.wait(topic, number(partition), high, known).is_err() {
+                return Err(lost(topic, partition, high, known));
+            }
+        }
     }
 
     fn get(&self, partition: Partition) -> Known {
@@ -117,6 +132,18 @@ fn search(
         step *= STEP_FACTOR;
     }
     Ok(None)
+}
+
+/// What is said where the brokers have lost what they had acknowledged.
+pub(super) fn lost(topic: &str, partition: Partition, found: i64, known: i64) -> LogError {
+    LogError::Damaged {
+        place: format!("`{topic}` {partition}"),
+        reason: format!(
+            "it ends at {found}, but what was acknowledged at {} is behind that: the brokers have \
+             lost it",
+            known - 1
+        ),
+    }
 }
 
 /// A partition as Kafka counts them.

@@ -271,12 +271,23 @@ impl Watched {
     }
 }
 
+/// Whether what the client says in its log means that a request may have been lost on its way, now or
+/// unseen later: it says nothing of a connection that is lost for the same reason within 30 s of the
+/// last one, so one that was lost between transactions counts too. One that was not to be had does not.
+fn is_loss(facility: &str, text: &str, in_transaction: bool) -> bool {
+    match facility {
+        "REQTMOUT" => in_transaction,
+        "FAIL" => in_transaction || text.contains("in state UP"),
+        _ => false,
+    }
+}
+
 /// The client's way to [`Watched`].
 struct Watch(Arc<Watched>);
 
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        if matches!(facility, "REQTMOUT" | "FAIL") && self.0.open.load(Ordering::SeqCst) {
+        if is_loss(facility, text, self.0.open.load(Ordering::SeqCst)) {
             self.0.tainted.store(true, Ordering::SeqCst);
         }
         logging::line(level, facility, text);

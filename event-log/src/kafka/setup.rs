@@ -312,9 +312,22 @@ impl Cluster {
         let told = self.runtime.block_on(self.admin.describe_configs(&asked, &options()));
         let told = told.map_err(|it| storage("asking for the settings of topics", it))?;
         let mut settings = HashMap::new();
-        for resource in told.into_iter().flatten() {
-            if let OwnedResourceSpecifier::Topic(name) = &resource.specifier {
-                settings.insert(name.clone(), resource);
+        for resource in told {
+            match resource {
+                Ok(resource) => {
+                    if let OwnedResourceSpecifier::Topic(name) = &resource.specifier {
+                        settings.insert(name.clone(), resource);
+                    }
+                }
+                Err(
+                    code @ (RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed),
+                ) => {
+                    let doing = "asking for the settings of topics (describe-configs)";
+                    return Err(storage(doing, KafkaError::AdminOp(code)).into());
+                }
+                // A topic that is missing is a broken promise.
+                Err(_) => {}
             }
         }
         Ok(settings)

@@ -35,6 +35,8 @@ struct State {
     connections: usize,
     /// Which of them are not cut, if any is.
     spared: Option<Range<usize>>,
+    /// All of them.
+    clients: Vec<TcpStream>,
 }
 
 impl Proxy {
@@ -89,6 +91,13 @@ impl Proxy {
         self.state.1.notify_all();
     }
 
+    /// Ends every connection there is. Clients make others.
+    pub(super) fn end_all(&self) {
+        for client in self.state.0.lock().unwrap().clients.drain(..) {
+            drop(client.shutdown(std::net::Shutdown::Both));
+        }
+    }
+
     /// Waits as long as the connection with this number is cut.
     fn pass(&self, number: usize) {
         let is_cut = |it: &mut State| it.spared.as_ref().is_some_and(|it| !it.contains(&number));
@@ -99,6 +108,7 @@ impl Proxy {
         let mut waiting = self.state.0.lock().unwrap();
         let number = waiting.connections;
         waiting.connections += 1;
+        waiting.clients.push(client.try_clone()?);
         let state = self.state.1.wait_while(waiting, |it| it.broker.is_none()).unwrap();
         let broker = TcpStream::connect(state.broker.expect("it was waited for"));
         drop(state);

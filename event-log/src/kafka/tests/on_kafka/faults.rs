@@ -1,12 +1,16 @@
 //! Answers that get lost, and brokers that go away, on a broker of the test's own.
 
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
 use xtask::services::kafka::{Cluster, Plan};
 
 use crate::conformance::command;
 use crate::kafka::tests::cluster;
 use crate::kafka::tests::proxy::{END_TRANSACTION, INIT_PRODUCER, Proxy};
 use crate::kafka::{KafkaConfig, KafkaLog, init};
-use crate::port::{AppendError, EventLog, LogError, Partition, Position};
+use crate::port::{AppendError, ClaimError, EventLog, LogError, Partition, Position};
 
 const PARTITION: Partition = Partition(0);
 
@@ -81,6 +85,75 @@ async fn a_commit_whose_answer_is_lost_ends_well_with_another_producer_or_is_unk
     assert_eq!(count(&behind.open().await).await, 14);
 }
 
+/// How long the client takes to notice that a connection has ended. In milliseconds: 500.
+const NOTICED: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_connection_was_lost_at_rest_no_loss_goes_unseen() {
+    let Some(behind) = Behind::start(1).await else { return };
+    let (log, proxy) = (behind.open().await, &behind.proxy);
+    let mut writer = log.claim(PARTITION).await.unwrap();
+    writer.append(command(1, 2)).await.unwrap();
+    let before = proxy.seen(INIT_PRODUCER);
+    // The client says nothing of the second one.
+    for _ in 0..2 {
+        proxy.end_all();
+        tokio::time::sleep(NOTICED).await;
+    }
+    writer.append(command(3, 2)).await.unwrap();
+    let renewed = proxy.seen(INIT_PRODUCER);
+    assert!(renewed > before, "whose silence is over");
+    // The control: one loss, one other producer.
+    writer.append(command(5, 2)).await.unwrap();
+    assert_eq!(proxy.seen(INIT_PRODUCER), renewed);
+    assert_eq!(count(&log).await, 6);
+}
+
+/// Copies a folder.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_has_lost_its_end_is_damaged_to_who_knew_it() {
+    let Some(behind) = Behind::start(1).await else { return };
+    let log = behind.open().await;
+    log.claim(PARTITION).await.unwrap().append(command(1, 2)).await.unwrap();
+    let broker = behind.cluster.broker(0);
+    let (home, kept) = (broker.log().parent().unwrap().to_owned(), TempDir::new().unwrap());
+    tokio::task::block_in_place(|| {
+        broker.stop().unwrap();
+        copy(&home, kept.path());
+        broker.restart().unwrap();
+    });
+    let mut writer = log.claim(PARTITION).await.unwrap();
+    writer.append(command(3, 2)).await.unwrap();
+    assert_eq!(count(&log).await, 4);
+    tokio::task::block_in_place(|| {
+        broker.kill().unwrap();
+        std::fs::remove_dir_all(&home).unwrap();
+        copy(kept.path(), &home);
+        broker.restart().unwrap();
+    });
+    let end = log.end(PARTITION).await;
+    assert!(matches!(end, Err(LogError::Damaged { .. })), "{end:?}");
+    let claimed = log.claim(PARTITION).await.map(drop).unwrap_err();
+    let ClaimError::Log(LogError::Damaged { reason, .. }) = claimed else { panic!("{claimed:?}") };
+    assert!(reason.contains("have lost it"), "{reason}");
+    let late = writer.append(command(100, 2)).await;
+    assert!(late.is_err(), "{late:?}");
+    // The control: who never knew more sees nothing wrong.
+    assert_eq!(count(&behind.open().await).await, 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_that_lost_a_request_does_not_go_on_where_another_one_has_written() {
     let Some(behind) = Behind::start(1).await else { return };
@@ -109,11 +182,9 @@ async fn a_broker_that_goes_and_comes_back_leaves_a_log_that_goes_on() {
     assert_eq!(follower.next(10).await.unwrap().len(), 2);
 
     tokio::task::block_in_place(|| behind.cluster.broker(0).kill().unwrap());
+    // With its connection went what may have been under way: it asks for another producer in vain.
     let lost = writer.append(command(100, 2)).await;
-    let Err(AppendError::Refused(error) | AppendError::Unknown(error)) = lost else {
-        panic!("nobody can have taken it: {lost:?}")
-    };
-    assert!(error.to_string().contains("writing a transaction of"), "{error}");
+    assert!(matches!(lost, Err(AppendError::Fenced)), "{lost:?}");
     let claimed = log.claim(PARTITION).await.map(drop).unwrap_err().to_string();
     assert!(claimed.contains("claiming `"), "{claimed}");
     let end = log.end(PARTITION).await.unwrap_err().to_string();
