@@ -1,16 +1,21 @@
 //! Whether a PostgreSQL database can hold tables: said before anything is written to it.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection as _, PgConnection};
 
 use super::session::{CONNECT_TIME_MAX, in_time};
-use super::{MAKING, run};
+use super::{MAKING, MAKING_TIME_MAX_S, run};
 use crate::store::StoreError;
 
 /// The oldest server that the tests run on: PostgreSQL 15.
 const VERSION_MIN: u32 = 15;
+
+/// How long it may take to see whether a database is fit, and to make the role. In seconds: 30, twice as
+/// long as whoever makes tables is waited for.
+const CHECK_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How often it is tried to make the role, while others may be making it too.
 const ATTEMPTS_MAX: u32 = 5;
@@ -27,7 +32,11 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
 
 pub(super) async fn check(options: &PgConnectOptions, reader: &str) -> Result<(), StoreError> {
     let connecting = in_time(CONNECT_TIME_MAX, async { Ok(options.connect().await?) }).await;
-    let mut connection = connecting.map_err(|error| cannot_connect(options, error))?;
+    let connection = connecting.map_err(|error| cannot_connect(options, error))?;
+    in_time(CHECK_TIME_MAX, check_database(connection, reader)).await
+}
+
+async fn check_database(mut connection: PgConnection, reader: &str) -> Result<(), StoreError> {
     let version = connection.server_version_num().unwrap_or(0) / 10_000;
     check_version(version)?;
     let text = "SELECT has_database_privilege(current_database(), 'CREATE'),
@@ -98,10 +107,15 @@ async fn make_role(
             Role::Foreign => format!("GRANT {reader} TO \"{}\"", owner.replace('"', "\"\"")),
         };
         // Roles belong to all databases of a server, and so does whoever makes the same one.
-        let text = format!("BEGIN; SELECT pg_advisory_xact_lock({MAKING}); {text}; COMMIT");
-        if let Err(error) = run(connection, text).await {
-            run(connection, "ROLLBACK".to_owned()).await?;
-            failure = Some(error);
+        let text = format!(
+            "BEGIN; SET LOCAL lock_timeout = '{MAKING_TIME_MAX_S}s';
+            SELECT pg_advisory_xact_lock({MAKING}); {text}; COMMIT"
+        );
+        let Err(error) = run(connection, text).await else { continue };
+        run(connection, "ROLLBACK".to_owned()).await?;
+        match StoreError::from(error).or_held() {
+            StoreError::Database(error) => failure = Some(error),
+            held => return Err(held),
         }
     }
     Err(StoreError::Unfit {

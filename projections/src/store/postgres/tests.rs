@@ -7,12 +7,16 @@ use crate::temporary::{Kind, Temporary, on_postgres};
 
 on_postgres! {
     who_cannot_be_used_is_named_with_a_remedy
+    who_makes_tables_for_long_is_not_waited_for_to_make_a_role
     a_text_holds_anything_but_the_one_character_it_cannot
     a_connection_that_was_lost_is_made_again
     a_writer_that_rests_too_long_holds_nothing_any_more
     a_transaction_begins_where_a_connection_was_lost
     whoever_is_cut_off_holds_nothing_for_long
 }
+
+/// Longer than anybody waits for who makes tables. In seconds: 50.
+const OPENED_MAX: Duration = Duration::from_secs(50);
 
 pub(super) async fn settings(on: Kind) -> (Temporary, PostgresTables) {
     let place = Temporary::new(on).await;
@@ -54,6 +58,19 @@ async fn who_cannot_be_used_is_named_with_a_remedy(on: Kind) {
     run(&mut connection, revoke).await.unwrap();
     assert!(refused(url, reader).await.contains("GRANT CREATE ON DATABASE"));
     assert!(!format!("{settings:?}").contains(&owner));
+}
+
+async fn who_makes_tables_for_long_is_not_waited_for_to_make_a_role(on: Kind) {
+    let (_place, settings) = settings(on).await;
+    let tables = PostgresTables { reader_role: "callboard_nobody".to_owned(), ..settings.clone() };
+    let mut holder = connected(&settings).await;
+    run(&mut holder, format!("SELECT pg_advisory_lock({MAKING})")).await.unwrap();
+    let opening = tokio::time::timeout(OPENED_MAX, Postgres::open(&tables)).await;
+    let refused = opening.expect("it ends by itself").unwrap_err();
+    assert!(matches!(refused, StoreError::Held(_)), "{refused:?}");
+    run(&mut holder, format!("SELECT pg_advisory_unlock({MAKING})")).await.unwrap();
+    let refused = Postgres::open(&tables).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unfit { .. }), "it is its turn: {refused:?}");
 }
 
 pub(super) async fn table(place: &Temporary) -> (Database, Connection) {
