@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::directory::{Directory, Host, Slug};
 use domain::id::{CustomerId, PlanId, TenantId};
 use domain::plan::Plan;
-use domain::principal::{Denied, Principal, Scope};
+use domain::principal::Principal;
 use domain::subscription::{Sold, Subscription};
 use domain::tenant::{Standing, Tenant};
 use event_log::{EventLog, Partition};
@@ -184,10 +184,7 @@ impl Commands {
         request: Request,
         within: Option<Within>,
     ) -> Result<Outcome, CommandError> {
-        let permission = request.operation.permission();
-        if principal.authorize(permission)? == Scope::None {
-            return Err(Denied { permission }.into());
-        }
+        principal.admit(request.operation.need())?;
         let owner = self.find(principal.tenant()).await?;
         if owner.is_elsewhere() {
             return Err(CommandError::NotOwner(owner.partition));

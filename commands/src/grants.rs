@@ -1,11 +1,13 @@
 //! What somebody may do, asked of what this process follows and of no read model.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use domain::id::{ActorId, TenantId};
-use domain::member::ApiKey;
+use domain::id::{ActorId, SessionId, TenantId};
+use domain::member::{ApiKey, Invite, Session};
 use domain::personal::Digest;
+use domain::principal::Means;
 use domain::role::{Permit, RoleName};
 use domain::tenant::Standing;
 use domain::{Permission, Principal, tenant};
@@ -18,6 +20,29 @@ use crate::request::CommandError;
 /// How often somebody whose stream is open is looked at although nothing has changed, where others
 /// write to the log too. In seconds: 1.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+
+/// Secrets of members, each known by a digest under the key of its tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretOf {
+    /// An API key.
+    ApiKey,
+    /// A session.
+    Session,
+    /// An invite.
+    Invite,
+}
+
+impl SecretOf {
+    /// What tells its digest from those of others.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api-key",
+            Self::Session => "session",
+            Self::Invite => "invite",
+        }
+    }
+}
 
 /// Why somebody may do something, or may not.
 #[derive(Clone, Debug)]
@@ -105,25 +130,73 @@ impl Commands {
         self.hear(tenant, access.api_key(tenant, key).is_some()).await?;
         let Some((member, issued)) = access.api_key(tenant, key) else { return Ok(None) };
         // Whoever cannot make the digest learns nothing from how long it is compared.
-        let is_it = issued.secret == self.digest_of_api_key(tenant, secret).await?;
+        let is_it =
+            issued.secret == self.digest_of_secret(tenant, SecretOf::ApiKey, secret).await?;
         if !is_it || issued.expires_at <= Utc::now() {
             return Ok(None);
         }
         Ok(Some((access.by_api_key(tenant, key, member, &issued.scope), issued.expires_at)))
     }
 
-    /// By what the secret of an API key of `tenant` is known.
+    /// Who `actor` is in the session of `tenant` for which `text` stands, and when that ends; none if
+    /// it has ended, or is somebody else's, or never was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::principal_of_api_key`].
+    pub async fn principal_of_session(
+        &self,
+        tenant: TenantId,
+        actor: ActorId,
+        text: &str,
+    ) -> Result<Option<(Principal, DateTime<Utc>)>, CommandError> {
+        let access = &self.inner().views.access;
+        let digest = self.digest_of_secret(tenant, SecretOf::Session, text).await?;
+        let is_known = access.session(tenant, actor, digest).is_some();
+        self.hear(tenant, is_known).await?;
+        let Some((session, expires_at)) = access.session(tenant, actor, digest) else {
+            return Ok(None);
+        };
+        if expires_at <= Utc::now() {
+            return Ok(None);
+        }
+        let grants = access.grants(tenant, actor);
+        Ok(Some((Principal::session(tenant, actor, session, grants), expires_at)))
+    }
+
+    /// Whether `text` is what the member `actor` of `tenant` was invited by last, and that has not
+    /// ended. Whether it was used is not known here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::principal_of_api_key`].
+    pub async fn is_invited(
+        &self,
+        tenant: TenantId,
+        actor: ActorId,
+        text: &str,
+    ) -> Result<bool, CommandError> {
+        let access = &self.inner().views.access;
+        let digest = self.digest_of_secret(tenant, SecretOf::Invite, text).await?;
+        let is_it = |it: &Invite| it.secret == digest && Utc::now() < it.expires_at;
+        let is_known = access.invite(tenant, actor).as_ref().is_some_and(is_it);
+        self.hear(tenant, is_known).await?;
+        Ok(access.invite(tenant, actor).as_ref().is_some_and(is_it))
+    }
+
+    /// By what a secret of `tenant` is known.
     ///
     /// # Errors
     ///
     /// If the tenant's keys cannot be had.
-    pub async fn digest_of_api_key(
+    pub async fn digest_of_secret(
         &self,
         tenant: TenantId,
-        secret: &str,
+        of: SecretOf,
+        text: &str,
     ) -> Result<Digest, CommandError> {
         let keys = prepare::in_time(self.inner().keyring.tenant(tenant)).await?;
-        Ok(keys.digest("api-key", secret))
+        Ok(keys.digest(of.name(), text))
     }
 
     /// The API keys of `principal` that were not revoked, each with the actor it is.
@@ -134,16 +207,45 @@ impl Commands {
             .map_or_else(Vec::new, |it| self.inner().views.access.api_keys(principal.tenant(), it))
     }
 
+    /// The sessions of `principal` that were not ended: of an API key, those of the member whose it is.
+    #[must_use]
+    pub fn sessions(&self, principal: &Principal) -> Vec<(SessionId, Session)> {
+        let member = principal.member_id();
+        member
+            .map_or_else(Vec::new, |it| self.inner().views.access.sessions(principal.tenant(), it))
+    }
+
     /// Who was asked for a moment ago, with what they may do by now as far as is known here.
     #[must_use]
     pub fn renewed(&self, principal: &Principal) -> Principal {
         let access = &self.inner().views.access;
         let (tenant, actor) = (principal.tenant(), principal.actor());
-        let Some(member) = principal.member_id().filter(|it| *it != actor) else {
-            return Principal::member(tenant, actor, access.grants(tenant, actor));
-        };
-        let scope = access.api_key(tenant, actor).map(|it| it.1.scope).unwrap_or_default();
-        access.by_api_key(tenant, actor, member, &scope)
+        match (principal.means(), principal.member_id()) {
+            (Means::ApiKey(key), Some(member)) => {
+                let scope = access.api_key(tenant, key).map(|it| it.1.scope).unwrap_or_default();
+                access.by_api_key(tenant, key, member, &scope)
+            }
+            (Means::Session(session), _) => {
+                let lasts = access.has_session(tenant, actor, session);
+                let grants = if lasts { access.grants(tenant, actor) } else { Arc::default() };
+                Principal::session(tenant, actor, session, grants)
+            }
+            (Means::Proof, _) => principal.clone(),
+            (Means::ApiKey(_) | Means::Roles, _) => {
+                Principal::member(tenant, actor, access.grants(tenant, actor))
+            }
+        }
+    }
+
+    /// Whether that by which `principal` acts is still a part of the member whose it is.
+    fn lasts(&self, principal: &Principal) -> bool {
+        let access = &self.inner().views.access;
+        let (tenant, actor) = (principal.tenant(), principal.actor());
+        match principal.means() {
+            Means::Session(session) => access.has_session(tenant, actor, session),
+            Means::ApiKey(key) => access.api_key(tenant, key).is_some(),
+            Means::Roles | Means::Proof => true,
+        }
     }
 
     /// Fails unless `tenant` is active as far as is known here: one that is suspended or closed may
@@ -197,7 +299,8 @@ impl Commands {
                 let is_late = due.is_none_or(|it| it.elapsed() > LOOKED_AT_EVERY);
                 let patience = if is_late { LOOKED_AT_EVERY } else { Duration::ZERO };
                 let Some(again) = commands.look_again(tenant, patience).await else { return };
-                if !commands.renewed(&principal).covers(&principal) {
+                let lasts = commands.lasts(&principal);
+                if !lasts || !commands.renewed(&principal).covers(&principal) {
                     return;
                 }
                 let is_active = commands.check_active(tenant).is_ok();

@@ -37,6 +37,7 @@ pub mod within;
 pub use away::Away;
 pub use clock::{Clock, SystemClock};
 pub use commands::Commands;
+pub use grants::SecretOf;
 pub use level::{NotSpoken, Process};
 pub use owner::StartError;
 pub use peers::{Cause, Peers};

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use domain::Stream;
 use domain::id::{CommandId, EventId};
 use domain::operation::{ExpectedRevision, Operation};
-use domain::principal::Denied;
+use domain::principal::{Denied, Unfit};
 use domain::usage::Verdict;
 use domain::violation;
 pub use domain::violation::Violation;
@@ -246,6 +246,17 @@ struct PartitionNumber(u32);
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Position")]
 struct PositionNumber(u64);
+
+impl From<Unfit> for CommandError {
+    fn from(unfit: Unfit) -> Self {
+        let code = match unfit {
+            Unfit::Denied(denied) => return denied.into(),
+            Unfit::NotInPerson => "NOT_IN_PERSON",
+            Unfit::NotProved => "NOT_PROVED",
+        };
+        Self::Rejected { code: code.into(), reason: unfit.to_string() }
+    }
+}
 
 impl CommandError {
     /// One thing is malformed.

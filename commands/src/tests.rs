@@ -21,6 +21,7 @@ mod reacting;
 mod reading;
 mod requests;
 pub(crate) mod scenario;
+mod sessions;
 mod sizes;
 mod snapshots;
 mod wire;

@@ -120,6 +120,10 @@ id!(
     RoleId, "rol"
 );
 id!(
+    /// What somebody has begun by proving who they are, until it ends.
+    SessionId, "ses"
+);
+id!(
     /// One request to change something; its events name it.
     CommandId, "cmd"
 );

@@ -1,10 +1,12 @@
 //! A member: somebody who may do something in a tenant, by the roles they have there.
 //!
 //! Named by the actor it is, so what somebody does and whether they may is told by one id. The
-//! name is personal and sealed; a member may have none. Their API keys end with them. It does *not*
-//! know how somebody proves who they are.
+//! name is personal and sealed; a member may have none. Their API keys and sessions end with them. It
+//! does *not* know how somebody proves who they are, only that they have.
 
 mod api_key;
+mod invite;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,8 +16,11 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::api_key::note_violations as note_api_key_violations;
 pub use self::api_key::{API_KEYS_MAX, ApiKey, ApiKeyName, ApiKeyNameError, LIFETIME_MAX};
+pub use self::invite::Invite;
+pub(crate) use self::session::note_violations as note_sign_in_violations;
+pub use self::session::{Lifetime, Method, SESSIONS_MAX, Session, SignIn};
 use crate::aggregate::Aggregate;
-use crate::id::ActorId;
+use crate::id::{ActorId, SessionId};
 use crate::personal::{Digest, Personal};
 use crate::role::{BuiltIn, RoleRef};
 
@@ -50,7 +55,27 @@ pub enum Event {
         /// The actor that it is.
         key: ActorId,
     },
-    /// Somebody does not belong to the tenant any more, nor do their API keys.
+    /// Somebody may say how they sign in. What they were invited by before is good for nothing.
+    #[serde(rename = "member.invited.v1")]
+    Invited {
+        /// By what.
+        invite: Invite,
+    },
+    /// Somebody has proved who they are.
+    #[serde(rename = "member.signed-in.v1")]
+    SignedIn {
+        /// The session that has begun.
+        session: SessionId,
+        /// How, and until when.
+        opened: Session,
+    },
+    /// A session has ended.
+    #[serde(rename = "member.signed-out.v1")]
+    SignedOut {
+        /// Which.
+        session: SessionId,
+    },
+    /// Somebody does not belong to the tenant any more, nor do their API keys and sessions.
     #[serde(rename = "member.removed.v1")]
     Removed {},
 }
@@ -63,6 +88,9 @@ impl Event {
             Self::RolesChanged { .. }
             | Self::ApiKeyIssued { .. }
             | Self::ApiKeyRevoked { .. }
+            | Self::Invited { .. }
+            | Self::SignedIn { .. }
+            | Self::SignedOut { .. }
             | Self::Removed {} => Vec::new(),
         }
     }
@@ -88,6 +116,10 @@ pub enum Member {
         roles: Arc<[RoleRef]>,
         /// Their API keys, by the actor each is. Some may have ended.
         keys: BTreeMap<ActorId, ApiKey>,
+        /// Their sessions. Some may have ended.
+        sessions: BTreeMap<SessionId, Session>,
+        /// By what they were invited last. It may have ended or been used.
+        invite: Option<Invite>,
     },
     /// They belonged to it.
     Removed,
@@ -122,6 +154,25 @@ pub enum Command {
         /// The actor that it is.
         key: ActorId,
     },
+    /// Let whoever has a text say how they sign in.
+    Invite {
+        /// The keyed digest of that text.
+        secret: Digest,
+        /// For how long.
+        lifetime: Lifetime,
+    },
+    /// Begin a session, for they have proved who they are.
+    SignIn {
+        /// Its identity.
+        session: SessionId,
+        /// How, and for how long.
+        asked: SignIn,
+    },
+    /// End a session.
+    SignOut {
+        /// Which; every one if none.
+        session: Option<SessionId>,
+    },
     /// Let them belong to it no longer.
     Remove {
         /// Fact: how many owners the tenant has.
@@ -150,6 +201,12 @@ pub enum Rejection {
     /// They have as many as they may.
     #[error("they have {API_KEYS_MAX} API keys, the most there may be; revoke one first")]
     TooManyApiKeys,
+    /// The session is not one of theirs, or not any more.
+    #[error("they have no such session")]
+    SessionNotFound,
+    /// The session has another text.
+    #[error("there is such a session already, with another text")]
+    SessionExists,
     /// Nobody could give any permission back.
     #[error("they are the last owner; make somebody else one first")]
     LastOwner,
@@ -166,6 +223,8 @@ impl Rejection {
             Self::ApiKeyExists => "API_KEY_EXISTS",
             Self::ApiKeyLifetime(_) => "API_KEY_LIFETIME",
             Self::TooManyApiKeys => "TOO_MANY_API_KEYS",
+            Self::SessionNotFound => "SESSION_NOT_FOUND",
+            Self::SessionExists => "SESSION_EXISTS",
             Self::LastOwner => "LAST_OWNER",
         }
     }
@@ -195,6 +254,33 @@ impl Member {
     pub fn api_key(&self, key: ActorId) -> Option<&ApiKey> {
         match self {
             Self::Present { keys, .. } => keys.get(&key),
+            Self::NotAdded | Self::Removed => None,
+        }
+    }
+
+    /// Their sessions.
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+        let sessions = match self {
+            Self::Present { sessions, .. } => Some(sessions),
+            Self::NotAdded | Self::Removed => None,
+        };
+        sessions.into_iter().flatten().map(|(session, it)| (*session, it))
+    }
+
+    /// The session of this id, if it is theirs.
+    #[must_use]
+    pub fn session(&self, session: SessionId) -> Option<&Session> {
+        match self {
+            Self::Present { sessions, .. } => sessions.get(&session),
+            Self::NotAdded | Self::Removed => None,
+        }
+    }
+
+    /// By what they were invited last.
+    #[must_use]
+    pub fn invite(&self) -> Option<&Invite> {
+        match self {
+            Self::Present { invite, .. } => invite.as_ref(),
             Self::NotAdded | Self::Removed => None,
         }
     }
@@ -229,7 +315,10 @@ impl Aggregate for Member {
                 NotAdded | Removed,
                 Command::ChangeRoles { .. }
                 | Command::IssueApiKey { .. }
-                | Command::RevokeApiKey { .. },
+                | Command::RevokeApiKey { .. }
+                | Command::Invite { .. }
+                | Command::SignIn { .. }
+                | Command::SignOut { .. },
             ) => Err(Rejection::NotAdded),
 
             (Present { name: known, roles: held, .. }, Command::Add { name, roles }) => {
@@ -258,6 +347,21 @@ impl Aggregate for Member {
                 Ok(vec![Event::ApiKeyRevoked { key: *key }])
             }
             (Present { .. }, Command::RevokeApiKey { .. }) => Err(Rejection::ApiKeyNotFound),
+            (Present { invite: Some(known), .. }, Command::Invite { secret, .. })
+                if known.secret == *secret =>
+            {
+                Ok(Vec::new())
+            }
+            (Present { .. }, Command::Invite { secret, lifetime }) => {
+                let invite = Invite { secret: *secret, expires_at: lifetime.after(now) };
+                Ok(vec![Event::Invited { invite }])
+            }
+            (Present { sessions, .. }, Command::SignIn { session, asked }) => {
+                session::sign_in(sessions, *session, asked, now)
+            }
+            (Present { sessions, .. }, Command::SignOut { session }) => {
+                session::sign_out(sessions, *session)
+            }
             (Present { roles: held, .. }, Command::Remove { owners }) => {
                 leaves_an_owner(held, *owners)?;
                 Ok(vec![Event::Removed {}])
@@ -270,8 +374,9 @@ impl Aggregate for Member {
         match event {
             Event::Added { name, roles } => {
                 let name = name.as_ref().map(|it| it.digest);
-                let (roles, keys) = (roles.iter().copied().collect(), BTreeMap::new());
-                *self = Self::Present { name, roles, keys };
+                let roles = roles.iter().copied().collect();
+                let (keys, sessions) = (BTreeMap::new(), BTreeMap::new());
+                *self = Self::Present { name, roles, keys, sessions, invite: None };
             }
             Event::RolesChanged { roles: new_roles } => {
                 if let Self::Present { roles, .. } = self {
@@ -286,6 +391,21 @@ impl Aggregate for Member {
             Event::ApiKeyRevoked { key } => {
                 if let Self::Present { keys, .. } = self {
                     keys.remove(key);
+                }
+            }
+            Event::Invited { invite: new_invite } => {
+                if let Self::Present { invite, .. } = self {
+                    *invite = Some(*new_invite);
+                }
+            }
+            Event::SignedIn { session, opened } => {
+                if let Self::Present { sessions, .. } = self {
+                    sessions.insert(*session, opened.clone());
+                }
+            }
+            Event::SignedOut { session } => {
+                if let Self::Present { sessions, .. } = self {
+                    sessions.remove(session);
                 }
             }
             Event::Removed {} => *self = Self::Removed,

@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 pub use self::shape::{CONTACT_MAX, CUSTOMER_NAME_MAX};
 use crate::customer::Role;
 use crate::directory::{Host, Slug};
-use crate::id::{ActorId, CustomerId, LocationId, PlanId, SubscriptionId, TenantId};
+use crate::id::{ActorId, CustomerId, LocationId, PlanId, SessionId, SubscriptionId, TenantId};
 use crate::level::Level;
 use crate::location::LocationKind;
-use crate::member::ApiKey;
+use crate::member::{ApiKey, Lifetime, SignIn};
 use crate::meter::{Aggregation, MeterKey};
+use crate::personal::Digest;
 use crate::plan::Terms;
-use crate::principal::Permission;
+use crate::principal::{Need, Permission};
 use crate::quantity::{Currency, Quantity};
 use crate::role::{Permit, RoleName};
 use crate::tenant::{Name, Settings, SuspensionReason};
@@ -132,6 +133,29 @@ pub enum Operation {
         member: Option<ActorId>,
         /// The actor that it is.
         key: ActorId,
+    },
+    /// Let whoever has a text say how a member signs in.
+    InviteMember {
+        /// Who.
+        member: ActorId,
+        /// The keyed digest of the text, which is drawn by the caller's side.
+        secret: Digest,
+        /// For how long.
+        lifetime: Lifetime,
+    },
+    /// Begin a session of one's own, having proved who one is.
+    SignIn {
+        /// Its identity, drawn by the caller's side.
+        session: SessionId,
+        /// How that was proved, and for how long it is good.
+        asked: SignIn,
+    },
+    /// End a session.
+    SignOut {
+        /// Whose; one's own if none.
+        member: Option<ActorId>,
+        /// Which; every one if none.
+        session: Option<SessionId>,
     },
     /// Define a role of one's own tenant.
     DefineRole {
@@ -338,8 +362,10 @@ pub struct UsageEntry {
 impl Operation {
     /// What a principal needs to ask for it.
     #[must_use]
-    pub fn permission(&self) -> Permission {
-        match self {
+    pub fn need(&self) -> Need {
+        let permission = match self {
+            Self::SignIn { .. } => return Need::Proof,
+            Self::SignOut { member: None, .. } => return Need::Oneself,
             Self::RegisterTenant { .. }
             | Self::ChangeSlug { .. }
             | Self::AddHost { .. }
@@ -350,11 +376,14 @@ impl Operation {
             Self::RenameTenant { .. } | Self::ConfigureTenant { .. } | Self::CloseTenant => {
                 Permission::TenantWrite
             }
-            Self::AddMember { .. } | Self::ChangeMemberRoles { .. } | Self::RemoveMember { .. } => {
+            Self::AddMember { .. }
+            | Self::ChangeMemberRoles { .. }
+            | Self::RemoveMember { .. }
+            | Self::InviteMember { .. } => Permission::MemberWrite,
+            // Who says who the members are also says which keys and sessions they have.
+            Self::RevokeApiKey { member: Some(_), .. } | Self::SignOut { member: Some(_), .. } => {
                 Permission::MemberWrite
             }
-            // Who says who the members are also says which keys they have.
-            Self::RevokeApiKey { member: Some(_), .. } => Permission::MemberWrite,
             Self::IssueApiKey { .. } | Self::RevokeApiKey { member: None, .. } => {
                 Permission::ApiKeyWrite
             }
@@ -375,7 +404,8 @@ impl Operation {
             | Self::UndoCancellation { .. } => Permission::SubscriptionWrite,
             Self::DefineMeter { .. } | Self::ArchiveMeter { .. } => Permission::MeterWrite,
             Self::RecordUsage { .. } => Permission::UsageWrite,
-        }
+        };
+        permission.into()
     }
 }
 
@@ -400,6 +430,9 @@ impl Operation {
             Self::RemoveMember { .. } => "removeMember",
             Self::IssueApiKey { .. } => "issueApiKey",
             Self::RevokeApiKey { .. } => "revokeApiKey",
+            Self::InviteMember { .. } => "inviteMember",
+            Self::SignIn { .. } => "signIn",
+            Self::SignOut { .. } => "signOut",
             Self::DefineRole { .. } => "defineRole",
             Self::ChangeRole { .. } => "changeRole",
             Self::RetireRole { .. } => "retireRole",

@@ -6,15 +6,17 @@
 //! [roles](crate::role).
 
 mod grants;
+mod means;
 mod permission;
 mod predicate;
 
 use std::sync::Arc;
 
 pub use self::grants::{Beyond, Grants, Scope};
+pub use self::means::{Means, Need, Unfit};
 pub use self::permission::{Permission, PermissionError};
 pub use self::predicate::{PREDICATE_DEPTH_MAX, PREDICATE_PARTS_MAX, Predicate};
-use crate::id::{ActorId, TenantId};
+use crate::id::{ActorId, SessionId, TenantId};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,10 @@ enum Power {
     Roles(Arc<Grants>),
     /// It is an API key: from the roles of whose it is, as far as it was issued for that.
     ApiKey { member: ActorId, grants: Arc<Grants> },
+    /// From its roles, for as long as its session lasts.
+    Session { session: SessionId, grants: Arc<Grants> },
+    /// It has just proved who it is, and may do nothing but begin a session.
+    SigningIn(Arc<Grants>),
     /// It is Callboard itself: a timer or a reaction.
     System,
     /// From a test.
@@ -51,6 +57,23 @@ impl Principal {
     #[must_use]
     pub fn api_key(tenant: TenantId, key: ActorId, member: ActorId, grants: Arc<Grants>) -> Self {
         Self { tenant, actor: key, power: Power::ApiKey { member, grants } }
+    }
+
+    /// Somebody in a session of theirs, whose roles in `tenant` amount to these grants.
+    #[must_use]
+    pub fn session(
+        tenant: TenantId,
+        actor: ActorId,
+        session: SessionId,
+        grants: Arc<Grants>,
+    ) -> Self {
+        Self { tenant, actor, power: Power::Session { session, grants } }
+    }
+
+    /// Somebody who has just proved who they are.
+    #[must_use]
+    pub fn signing_in(tenant: TenantId, actor: ActorId) -> Self {
+        Self { tenant, actor, power: Power::SigningIn(Arc::default()) }
     }
 
     /// Callboard itself, acting for `tenant`.
@@ -85,11 +108,24 @@ impl Principal {
     #[must_use]
     pub fn member_id(&self) -> Option<ActorId> {
         match self.power {
-            Power::Roles(_) => Some(self.actor),
+            Power::Roles(_) | Power::Session { .. } | Power::SigningIn(_) => Some(self.actor),
             Power::ApiKey { member, .. } => Some(member),
             Power::System => None,
             #[cfg(any(test, feature = "unchecked"))]
             Power::Unchecked(_) => None,
+        }
+    }
+
+    /// By what it acts.
+    #[must_use]
+    pub fn means(&self) -> Means {
+        match self.power {
+            Power::ApiKey { .. } => Means::ApiKey(self.actor),
+            Power::Session { session, .. } => Means::Session(session),
+            Power::SigningIn(_) => Means::Proof,
+            Power::Roles(_) | Power::System => Means::Roles,
+            #[cfg(any(test, feature = "unchecked"))]
+            Power::Unchecked(_) => Means::Roles,
         }
     }
 
@@ -108,9 +144,28 @@ impl Principal {
     fn grants(&self) -> Option<&Grants> {
         match &self.power {
             Power::System => None,
-            Power::Roles(grants) | Power::ApiKey { grants, .. } => Some(grants),
+            Power::Roles(grants)
+            | Power::ApiKey { grants, .. }
+            | Power::Session { grants, .. }
+            | Power::SigningIn(grants) => Some(grants),
             #[cfg(any(test, feature = "unchecked"))]
             Power::Unchecked(grants) => Some(grants),
+        }
+    }
+
+    /// Fails unless it has what an operation needs, if only for some entities.
+    ///
+    /// # Errors
+    ///
+    /// [`Unfit`].
+    pub fn admit(&self, need: Need) -> Result<(), Unfit> {
+        match need {
+            Need::Permission(permission) => match self.authorize(permission)? {
+                Scope::None => Err(Denied { permission }.into()),
+                Scope::All | Scope::Where(_) => Ok(()),
+            },
+            Need::Oneself => self.means().admit_in_person(),
+            Need::Proof => self.means().admit_proof(),
         }
     }
 

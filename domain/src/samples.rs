@@ -10,7 +10,9 @@ use crate::calendar::{Interval, Period, Unit};
 use crate::catalog::{KindSet, StoredDescriptor};
 use crate::customer::Role;
 use crate::event::Event;
-use crate::id::{ActorId, CustomerId, EntityUid, LocationId, PlanId, RoleId, SubjectId, TenantId};
+use crate::id::{
+    ActorId, CustomerId, EntityUid, LocationId, PlanId, RoleId, SessionId, SubjectId, TenantId,
+};
 use crate::level::Level;
 use crate::location::LocationKind;
 use crate::meter::{Aggregation, MeterKey};
@@ -106,8 +108,8 @@ fn of_tenant() -> [tenant::Event; 6] {
     ]
 }
 
-fn of_member() -> [member::Event; 5] {
-    use member::Event;
+fn of_member() -> [member::Event; 8] {
+    use member::{Event, Method};
 
     let own = RoleRef::Own(RoleId::from_digest([0x70; 16]));
     let key = ActorId::from_digest([0x80; 16]);
@@ -117,11 +119,22 @@ fn of_member() -> [member::Event; 5] {
         secret: Digest([0x81; 16]),
         expires_at: february(15),
     };
+    let invite = member::Invite { secret: Digest([0x82; 16]), expires_at: february(8) };
+    let session = SessionId::from_digest([0x83; 16]);
+    let opened = member::Session {
+        secret: Digest([0x84; 16]),
+        methods: [Method::Pwd, Method::Otp].into(),
+        since: february(2),
+        expires_at: february(3),
+    };
     [
         Event::Added { name: Some(sealed(6)), roles: [RoleRef::BuiltIn(BuiltIn::Viewer)].into() },
         Event::RolesChanged { roles: [RoleRef::BuiltIn(BuiltIn::Owner), own].into() },
         Event::ApiKeyIssued { key, issued },
         Event::ApiKeyRevoked { key },
+        Event::Invited { invite },
+        Event::SignedIn { session, opened },
+        Event::SignedOut { session },
         Event::Removed {},
     ]
 }

@@ -32,7 +32,7 @@ pub use directory::{
 };
 
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 4,
+    version: 5,
     tables: &[
         "CREATE TABLE tenants (
             tenant UUID NOT NULL PRIMARY KEY,

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use commands::{Commands, Request, Settings, SystemClock};
+use commands::{Commands, Request, SecretOf, Settings, SystemClock};
 use domain::id::{ActorId, TenantId};
 use domain::member;
 use domain::operation::Operation;
 use domain::principal::{Permission, Predicate, Principal, Scope};
 use domain::role::{Permit, RoleName};
 use event_log::MemoryLog;
-use query_api::auth::{ApiKey, Verifier, mint};
+use query_api::auth::{Hosts, Secret, Verifier, mint};
 use uuid::Uuid;
 use vault::{Keyring, MemoryVault, Root};
 
@@ -44,7 +44,8 @@ async fn measure(requests: usize) {
     let commands = Commands::start(log, keyring.clone(), Arc::new(SystemClock), settings).await;
     let commands = commands.expect("the write side starts");
     let (tenant, members) = staff(&commands).await;
-    let verifier = Verifier::new(keyring.clone());
+    let hosts = Hosts::new(commands.clone(), "localhost".into());
+    let verifier = Verifier::new(keyring.clone(), hosts);
     let head = |actor: ActorId| {
         let token = mint(keyring.issuer(), tenant, actor, LIFETIME).expect("a token can be made");
         let mut headers = HeaderMap::new();
@@ -122,8 +123,12 @@ async fn keys(
 ) -> Vec<HeaderMap> {
     let mut heads = Vec::new();
     for member in members {
-        let (ApiKey { actor: key, .. }, text) = ApiKey::draw(keyring, tenant);
-        let secret = commands.digest_of_api_key(tenant, &text).await.expect("there are keys");
+        let key = ActorId(Uuid::now_v7());
+        let text = Secret::draw(keyring, SecretOf::ApiKey, tenant, key);
+        let secret = commands
+            .digest_of_secret(tenant, SecretOf::ApiKey, &text)
+            .await
+            .expect("there are keys");
         let asked = member::ApiKey {
             name: "bench".parse().expect("a name"),
             scope: vec![Permission::EntityRead],

@@ -16,8 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::bounded::Bounds;
 pub use self::connections::Connections;
-use crate::auth::Verifier;
-use crate::auth::verifier::GraphqlAuthenticator;
+use crate::auth::{GraphqlAuthenticator, Hosts, Verifier};
 use crate::context::Context;
 use crate::limits::Limits;
 use crate::{peers, rest, schema, transport};
@@ -29,6 +28,8 @@ pub struct Settings {
     pub limits: Limits,
     /// GraphQL operations in one request.
     pub batch_max: usize,
+    /// What the hosts end in that select a tenant by its slug.
+    pub host_suffix: Arc<str>,
     /// Size of a request's body. In bytes.
     pub body_bytes_max: usize,
     /// Whether the GraphiQL page is served.
@@ -68,7 +69,8 @@ impl Doors {
 
     /// The routes of every public door. `metrics` renders what `/metrics` answers.
     pub fn router(context: Context, settings: &Settings, metrics: rest::RenderMetrics) -> Router {
-        let verifier = Verifier::new(context.keyring().clone());
+        let hosts = Hosts::new(context.commands().clone(), settings.host_suffix.clone());
+        let verifier = Verifier::new(context.keyring().clone(), hosts);
         let turns = context.turns().clone();
         let authenticator = GraphqlAuthenticator {
             verifier: verifier.clone(),

@@ -9,6 +9,7 @@ mod health;
 mod open_api;
 mod operations;
 mod problem;
+mod session;
 mod usage;
 
 use std::fmt;
@@ -19,7 +20,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::auth::{Session, Verifier};
 use crate::context::{Asked, Context, RequestContext};
@@ -95,6 +96,7 @@ impl Doors {
             .route("/api/v1/usage", get(usage::report::show).post(usage::record))
             .route("/api/v1/projections", get(operations::status))
             .route("/api/v1/projections/{model}/resume", resume)
+            .route("/api/v1/session", delete(session::end))
             .route("/metrics", get(operations::metrics))
             .with_state(self.0.clone())
     }

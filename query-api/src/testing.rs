@@ -300,9 +300,27 @@ impl Site {
         self.send(who, Request::post(self.url(path), content_type, body)).await
     }
 
+    /// A request with the token of `who`, if there is one. A session comes with a page of its host.
+    fn authorized(&self, who: &Member, request: Request) -> Request {
+        match who.token.as_str() {
+            "" => request,
+            session if session.starts_with("cbt_") => {
+                let directory = self.commands.directory();
+                let entry = directory.entry(who.tenant).expect("it is registered");
+                let host = format!("{}.localhost", entry.slug.as_str());
+                request
+                    .with_header("cookie", &format!("__Host-callboard={session}"))
+                    .with_header("host", &host)
+                    .with_header("origin", &format!("http://{host}"))
+                    .with_header("callboard-request", "1")
+            }
+            token => request.with_header("authorization", &format!("Bearer {token}")),
+        }
+    }
+
     /// Sends a request with the token of `who`, if there is one.
     pub(crate) async fn send(&self, who: &Member, request: Request) -> Reply {
-        let request = authorized(who, request);
+        let request = self.authorized(who, request);
         let response = self.client.send(request).await.unwrap();
         Reply {
             status: response.status,
@@ -314,7 +332,7 @@ impl Site {
 
     /// Opens an event stream.
     pub(crate) async fn stream(&self, who: &Member, request: Request) -> EventStream {
-        let request = authorized(who, request).with_header("accept", "text/event-stream");
+        let request = self.authorized(who, request).with_header("accept", "text/event-stream");
         let response = self.client.stream(request).await.unwrap();
         EventStream { status: response.status, body: response.body, text: String::new() }
     }
@@ -325,17 +343,11 @@ pub(crate) fn settings(shutdown: &CancellationToken) -> Settings {
     Settings {
         limits: Limits { complexity_max: 50_000, ..Limits::development() },
         batch_max: 10,
+        host_suffix: "localhost".into(),
         body_bytes_max: 1024 * 1024,
         graphiql: true,
         ready_lag_max: Duration::from_secs(3600),
         shutdown: shutdown.clone(),
-    }
-}
-
-fn authorized(who: &Member, request: Request) -> Request {
-    match who.token.as_str() {
-        "" => request,
-        token => request.with_header("authorization", &format!("Bearer {token}")),
     }
 }
 

@@ -16,5 +16,6 @@ mod pace;
 mod ready;
 mod roles;
 mod seeded;
+mod sessions;
 mod usage;
 mod vault;

@@ -82,6 +82,9 @@ pub(crate) struct Http {
     /// The address to listen on.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
+    /// What the hosts end in that select a tenant.
+    #[serde(deserialize_with = "host")]
+    pub host_suffix: String,
     /// The largest request body, in bytes.
     pub body_bytes_max: usize,
     /// How many connections may be open at a time.
@@ -270,6 +273,22 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::
             "expected `http.listen` to be an address and a port like `127.0.0.1:7420`, got `{text}`"
         ))
     })
+}
+
+/// The name of a host in lower case, without a port; an error names what was there instead.
+fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let is_label = |it: &str| {
+        let is_inner = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
+        (1..=63).contains(&it.len()) && it.bytes().all(is_inner)
+    };
+    if text.len() <= 200 && text.split('.').all(is_label) {
+        return Ok(text);
+    }
+    Err(D::Error::custom(format!(
+        "expected `http.host_suffix` to be a host in lower case like `callboard.example.com`, got \
+         `{text}`"
+    )))
 }
 
 /// The settings among the environment's variables.

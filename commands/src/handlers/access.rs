@@ -8,7 +8,7 @@ use domain::Stream;
 use domain::id::{ActorId, RoleId, TenantId};
 use domain::member::{self, ApiKey, Member};
 use domain::operation::ExpectedRevision;
-use domain::principal::{Beyond, Denied, Grants, Permission, Scope};
+use domain::principal::{Beyond, Denied, Grants, Means, Need, Permission, Scope, Unfit};
 use domain::role::{self, BuiltIn, Permit, Role, RoleRef};
 
 use super::{Decision, Refusal, rejected};
@@ -26,16 +26,29 @@ pub(crate) fn authorize(
     prepared: &Prepared,
     now: DateTime<Utc>,
 ) -> Result<(), CommandError> {
-    let Some(Claim { permission, member, key }) = prepared.claim else { return Ok(()) };
+    let Some(Claim { need, member, means }) = prepared.claim else { return Ok(()) };
     let tenant = prepared.tenant;
+    let permission = match need {
+        Need::Proof => return Ok(means.admit_proof()?),
+        Need::Oneself => {
+            means.admit_in_person()?;
+            let lasts = lasts(overlay, tenant, member, means, now);
+            return if lasts { Ok(()) } else { Err(Unfit::NotInPerson.into()) };
+        }
+        Need::Permission(permission) => permission,
+    };
     let permits = |it: &RoleRef| {
         permits_of(overlay, tenant, *it).iter().any(|it| it.permission == permission)
     };
     let is_permitted = roles_of(overlay, tenant, member).iter().any(permits);
-    let is_issued = key.is_none_or(|key| {
-        api_key(overlay, tenant, member, key).is_some_and(|it| it.permits(permission, now))
-    });
-    if permission.exists_in(tenant) && is_permitted && is_issued {
+    let is_good_for_it = match means {
+        Means::ApiKey(key) => {
+            api_key(overlay, tenant, member, key).is_some_and(|it| it.permits(permission, now))
+        }
+        Means::Roles | Means::Session(_) => lasts(overlay, tenant, member, means, now),
+        Means::Proof => false,
+    };
+    if permission.exists_in(tenant) && is_permitted && is_good_for_it {
         return Ok(());
     }
     Err(Denied { permission }.into())
@@ -48,6 +61,19 @@ fn api_key<'o>(
     key: ActorId,
 ) -> Option<&'o ApiKey> {
     overlay.aggregate::<Member>(tenant, member).and_then(|it| it.api_key(key))
+}
+
+/// Whether what `member` acts by has not ended, as far as it is a session.
+fn lasts(
+    overlay: &Overlay<'_>,
+    tenant: TenantId,
+    member: ActorId,
+    means: Means,
+    now: DateTime<Utc>,
+) -> bool {
+    let Means::Session(session) = means else { return true };
+    let known = overlay.aggregate::<Member>(tenant, member).and_then(|it| it.session(session));
+    known.is_some_and(|it| now < it.expires_at)
 }
 
 fn roles_of<'o>(overlay: &'o Overlay<'_>, tenant: TenantId, actor: ActorId) -> &'o [RoleRef] {
@@ -70,9 +96,14 @@ impl Decision<'_, '_> {
         grantor: Option<Claim>,
         expected: ExpectedRevision,
     ) -> Result<(), Refusal> {
-        use member::Command::{Add, ChangeRoles, IssueApiKey, Remove, RevokeApiKey};
+        use member::Command::{
+            Add, ChangeRoles, Invite, IssueApiKey, Remove, RevokeApiKey, SignIn, SignOut,
+        };
 
-        self.active()?;
+        // Nobody has to stay signed in because their tenant is suspended.
+        if !matches!(command, SignOut { .. }) {
+            self.active()?;
+        }
         self.expect(&Stream::Member(member), expected, &member)?;
         let mut roles = self.roles_of(member).to_vec();
         match command {
@@ -82,15 +113,30 @@ impl Decision<'_, '_> {
                 *owners = self.overlay.tally(self.tenant).owners;
             }
             Remove { owners } => *owners = self.overlay.tally(self.tenant).owners,
-            IssueApiKey { .. } | RevokeApiKey { .. } => {}
+            Invite { .. } => self.check_inviter(grantor)?,
+            IssueApiKey { .. } | RevokeApiKey { .. } | SignIn { .. } | SignOut { .. } => {}
         }
-        // Whose keys end loses nothing that was theirs alone.
-        if !matches!(command, RevokeApiKey { .. }) {
+        // Whose keys or sessions end loses nothing that was theirs alone, and who signs in gains
+        // nothing that was not theirs before.
+        if !matches!(command, RevokeApiKey { .. } | SignIn { .. } | SignOut { .. }) {
             let permits: Vec<_> = roles.iter().flat_map(|it| self.permits_of(*it)).collect();
             self.check_grantor(grantor, permits)?;
             self.check_owner(grantor, &roles)?;
         }
         self.decide::<Member>(member, command)
+    }
+
+    /// Fails if an API key invites: whoever it got to would sign in as somebody, and go on when the key
+    /// has ended.
+    fn check_inviter(&self, grantor: Option<Claim>) -> Result<(), Refusal> {
+        #[cfg(test)]
+        if self.around.sabotage == Some(Sabotage::DelegateAnything) {
+            return Ok(());
+        }
+        match grantor.map(|it| it.means) {
+            Some(Means::ApiKey(_)) => Err(rejected("BEYOND_GRANTOR", &"an API key invites nobody")),
+            Some(Means::Roles | Means::Session(_) | Means::Proof) | None => Ok(()),
+        }
     }
 
     /// Fails if somebody who is no owner makes one or changes what one is. In the system tenant an
@@ -195,7 +241,7 @@ impl Decision<'_, '_> {
         }
         let held = self.roles_of(grantor.member).iter().flat_map(|it| self.permits_of(*it));
         let mut held = Grants::of(self.tenant, held);
-        if let Some(key) = grantor.key {
+        if let Means::ApiKey(key) = grantor.means {
             let issued = api_key(self.overlay, self.tenant, grantor.member, key);
             held = held.only(issued.map_or(&[], |it| &it.scope));
         }

@@ -21,6 +21,7 @@ pub(super) fn of(keys: &TenantKeys, request: &Request) -> RequestHash {
             *key = ActorId(Uuid::nil());
             asked.secret = Digest([0; 16]);
         }
+        Operation::InviteMember { secret, .. } => *secret = Digest([0; 16]),
         Operation::OpenCustomer { customer, .. } => *customer = CustomerId(Uuid::nil()),
         Operation::StartSubscription { subscription, .. } => {
             *subscription = SubscriptionId(Uuid::nil());

@@ -20,7 +20,7 @@ use domain::id::{
 };
 use domain::operation::{ExpectedRevision, Operation};
 use domain::personal::Personal;
-use domain::principal::{Permission, Principal};
+use domain::principal::{Means, Need, Principal};
 use domain::quantity::Currency;
 use domain::reaction::Reaction;
 use domain::subscription::Sold;
@@ -82,17 +82,16 @@ impl Prepared {
 /// What whoever asks must have when it is decided.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
-    pub(crate) permission: Permission,
+    pub(crate) need: Need,
     /// Whose roles must permit it.
     pub(crate) member: ActorId,
-    /// The member's API key that must have been issued for it, if they use one.
-    pub(crate) key: Option<ActorId>,
+    /// By what they act, which must be good for it.
+    pub(crate) means: Means,
 }
 
 impl Claim {
-    fn of(principal: &Principal, permission: Permission) -> Option<Self> {
-        let (member, actor) = (principal.member_id()?, principal.actor());
-        Some(Self { permission, member, key: Some(actor).filter(|it| *it != member) })
+    fn of(principal: &Principal, need: Need) -> Option<Self> {
+        Some(Self { need, member: principal.member_id()?, means: principal.means() })
     }
 }
 
@@ -297,7 +296,7 @@ pub(crate) async fn prepare(
     mut request: Request,
 ) -> Result<(Box<Prepared>, Vec<String>), CommandError> {
     name_oneself(&mut request.operation, principal);
-    let claim = Claim::of(principal, request.operation.permission());
+    let claim = Claim::of(principal, request.operation.need());
     let violations = request.operation.violations();
     if !violations.is_empty() {
         return Err(CommandError::Invalid(violations));

@@ -83,6 +83,17 @@ pub(super) fn shape(
             let member = member.unwrap_or(actor);
             Ask::Member { member, command: member::Command::RevokeApiKey { key } }.into()
         }
+        Operation::InviteMember { member, secret, lifetime } => {
+            Ask::Member { member, command: member::Command::Invite { secret, lifetime } }.into()
+        }
+        Operation::SignIn { session, asked } => {
+            let command = member::Command::SignIn { session, asked };
+            Ask::Member { member: actor, command }.into()
+        }
+        Operation::SignOut { member, session } => {
+            let member = member.unwrap_or(actor);
+            Ask::Member { member, command: member::Command::SignOut { session } }.into()
+        }
         Operation::DefineRole { role, permits } => access::define_role(keys, role, permits),
         Operation::ChangeRole { role, permits } => access::change_role(keys, &role, permits),
         Operation::RetireRole { role } => {

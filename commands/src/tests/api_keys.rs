@@ -14,19 +14,24 @@ use super::access::{add, begin, give, member, refusal, remove};
 use super::cluster::Cluster;
 use super::installation::{Installation, put};
 use crate::commands::Commands;
+use crate::grants::SecretOf;
 use crate::settings::Sabotage;
 
 const SECRET: &str = "cbk_of-the-test";
 
 /// A new key of `who`, issued for this and good for an hour.
 async fn asked(commands: &Commands, who: &Principal, scope: &[Permission]) -> (ActorId, ApiKey) {
-    let secret = commands.digest_of_api_key(who.tenant(), SECRET).await.unwrap();
+    let secret = commands.digest_of_secret(who.tenant(), SecretOf::ApiKey, SECRET).await.unwrap();
     let (name, scope) = ("ci".parse().unwrap(), scope.to_vec());
     let expires_at = Utc::now() + TimeDelta::hours(1);
     (ActorId(Uuid::now_v7()), ApiKey { name, scope, secret, expires_at })
 }
 
-async fn issue(installation: &Installation, who: &Principal, scope: &[Permission]) -> Principal {
+pub(super) async fn issue(
+    installation: &Installation,
+    who: &Principal,
+    scope: &[Permission],
+) -> Principal {
     let (key, asked) = asked(&installation.commands, who, scope).await;
     installation.submit(who, Operation::IssueApiKey { key, asked }).await.unwrap();
     known(&installation.commands, who.tenant(), key).await.expect("it was issued")

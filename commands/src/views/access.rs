@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use domain::id::{ActorId, RoleId, TenantId};
-use domain::member::{ApiKey, Member};
+use chrono::{DateTime, Utc};
+use domain::id::{ActorId, RoleId, SessionId, TenantId};
+use domain::member::{ApiKey, Invite, Member, Session};
+use domain::personal::Digest;
 use domain::role::{Definition, Permit, Role, RoleName, RoleRef};
 use domain::{Grants, Permission, Principal};
 use tokio::sync::watch;
@@ -27,6 +29,10 @@ struct Company {
     keys: HashMap<ActorId, (ActorId, ApiKey)>,
     /// Those that are somebody's, where there are any.
     keys_of: HashMap<ActorId, Vec<ActorId>>,
+    /// The sessions of each member that were not ended, where there are any.
+    sessions: HashMap<ActorId, Vec<(SessionId, Session)>>,
+    /// By what each member was invited last.
+    invites: HashMap<ActorId, Invite>,
     /// The tenant's own roles.
     roles: HashMap<RoleId, Definition>,
     /// What sets of roles amount to: of those that somebody has.
@@ -75,6 +81,45 @@ impl Access {
         keys.filter_map(|it| Some((*it, company.keys.get(it)?.1.clone()))).collect()
     }
 
+    /// The sessions of `member` that were not ended, in order.
+    pub(crate) fn sessions(&self, tenant: TenantId, member: ActorId) -> Vec<(SessionId, Session)> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let sessions = tenants.get(&tenant).and_then(|it| it.sessions.get(&member));
+        sessions.cloned().unwrap_or_default()
+    }
+
+    /// The session of `member` whose text has this digest.
+    pub(crate) fn session(
+        &self,
+        tenant: TenantId,
+        member: ActorId,
+        secret: Digest,
+    ) -> Option<(SessionId, DateTime<Utc>)> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let sessions = tenants.get(&tenant)?.sessions.get(&member)?;
+        // Whoever cannot make the digest learns nothing from how long it is compared.
+        let found = sessions.iter().find(|it| it.1.secret == secret)?;
+        Some((found.0, found.1.expires_at))
+    }
+
+    /// Whether `member` has this session, whatever its text is.
+    pub(crate) fn has_session(
+        &self,
+        tenant: TenantId,
+        member: ActorId,
+        session: SessionId,
+    ) -> bool {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let sessions = tenants.get(&tenant).and_then(|it| it.sessions.get(&member));
+        sessions.is_some_and(|it| it.iter().any(|(id, _)| *id == session))
+    }
+
+    /// By what `member` was invited last.
+    pub(crate) fn invite(&self, tenant: TenantId, member: ActorId) -> Option<Invite> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(&tenant)?.invites.get(&member).copied()
+    }
+
     /// Which roles of `actor` in `tenant` give `permission`, each with how far; none if they are no
     /// member.
     pub(crate) fn given_by(
@@ -117,6 +162,7 @@ impl Access {
     pub(super) fn show_member(&self, tenant: TenantId, actor: ActorId, member: &Member) {
         self.change(tenant, |company| {
             company.show_keys(actor, member);
+            company.show_sessions(actor, member);
             let before = match member {
                 Member::Present { roles, .. } => {
                     company.hold(tenant, roles);
@@ -165,6 +211,19 @@ impl Company {
             self.keys.extend(member.api_keys().map(|(key, it)| (key, (actor, it.clone()))));
             self.keys_of.insert(actor, shown);
         }
+    }
+
+    fn show_sessions(&mut self, actor: ActorId, member: &Member) {
+        let sessions: Vec<_> = member.sessions().map(|(id, it)| (id, it.clone())).collect();
+        if sessions.is_empty() {
+            self.sessions.remove(&actor);
+        } else {
+            self.sessions.insert(actor, sessions);
+        }
+        match member.invite() {
+            Some(invite) => self.invites.insert(actor, *invite),
+            None => self.invites.remove(&actor),
+        };
     }
 
     /// Notes that one more member has these roles.

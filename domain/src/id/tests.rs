@@ -46,6 +46,7 @@ fn every_kind_of_id_has_a_prefix_of_its_own() {
         SubscriptionId::PREFIX,
         MeterId::PREFIX,
         RoleId::PREFIX,
+        SessionId::PREFIX,
         CommandId::PREFIX,
         EventId::PREFIX,
         SubjectId::PREFIX,

@@ -149,6 +149,90 @@ fn there_are_so_many_api_keys_and_those_that_have_ended_make_room() {
     check(&with(0), issue(another, 1), Ok(made_room));
 }
 
+const SESSION: SessionId = SessionId::from_digest([5; 16]);
+
+fn wanted(mark: u8, hours: u32) -> SignIn {
+    let lifetime = Lifetime::hours(hours);
+    SignIn { secret: Digest([mark; 16]), methods: [Method::Pwd].into(), lifetime }
+}
+
+fn sign_in(session: SessionId, mark: u8, hours: u32) -> Command {
+    Command::SignIn { session, asked: wanted(mark, hours) }
+}
+
+fn signed_in(session: SessionId, hours: u32) -> Event {
+    let opened = Session {
+        secret: Digest([1; 16]),
+        methods: [Method::Pwd].into(),
+        since: NOW,
+        expires_at: NOW + TimeDelta::hours(hours.into()),
+    };
+    Event::SignedIn { session, opened }
+}
+
+fn signed_out(session: SessionId) -> Event {
+    Event::SignedOut { session }
+}
+
+#[test]
+fn is_signed_in_until_signed_out_or_removed() {
+    let viewer = added(&[BuiltIn::Viewer]);
+    let out = |session| Command::SignOut { session };
+    check(&[], sign_in(SESSION, 1, 1), Err(Rejection::NotAdded));
+    check(&[], out(None), Err(Rejection::NotAdded));
+    check(&[viewer.clone(), Event::Removed {}], sign_in(SESSION, 1, 1), Err(Rejection::NotAdded));
+    check(from_ref(&viewer), sign_in(SESSION, 1, 1), Ok(vec![signed_in(SESSION, 1)]));
+    check(from_ref(&viewer), out(Some(SESSION)), Err(Rejection::SessionNotFound));
+    check(from_ref(&viewer), out(None), Ok(vec![]));
+
+    let other = SessionId::from_digest([6; 16]);
+    let both = [viewer.clone(), signed_in(SESSION, 1), signed_in(other, 2)];
+    check(&both, sign_in(SESSION, 1, 1), Ok(vec![]));
+    check(&both, sign_in(SESSION, 2, 1), Err(Rejection::SessionExists));
+    check(&both, out(Some(other)), Ok(vec![signed_out(other)]));
+    check(&both, out(None), Ok(vec![signed_out(SESSION), signed_out(other)]));
+    let back = [viewer.clone(), signed_in(SESSION, 1), Event::Removed {}, viewer];
+    assert_eq!(fold::<Member>(&back).sessions().count(), 0, "who comes back is not signed in");
+}
+
+#[test]
+fn the_session_that_would_end_first_makes_room_for_the_one_too_many() {
+    let sessions: Vec<_> = (1..=20).map(|it| SessionId::from_digest([it; 16])).collect();
+    // The later ones would end first.
+    let with = |last: u32| {
+        let mut history = vec![added(&[BuiltIn::Viewer])];
+        history.extend((0..last).map(|it| signed_in(sessions[it as usize], 40 - it)));
+        history
+    };
+    let another = SessionId::from_digest([99; 16]);
+    check(&with(19), sign_in(another, 1, 1), Ok(vec![signed_in(another, 1)]));
+    let made_room = vec![signed_out(sessions[19]), signed_in(another, 1)];
+    check(&with(20), sign_in(another, 1, 1), Ok(made_room));
+
+    let ended =
+        vec![added(&[BuiltIn::Viewer]), signed_in(sessions[0], 0), signed_in(sessions[1], 1)];
+    check(&ended, sign_in(another, 1, 1), Ok(vec![signed_out(sessions[0]), signed_in(another, 1)]));
+}
+
+#[test]
+fn is_invited_by_one_thing_at_a_time() {
+    let viewer = added(&[BuiltIn::Viewer]);
+    let lifetime = Lifetime::INVITE_MAX;
+    let invite = |mark| Command::Invite { secret: Digest([mark; 16]), lifetime };
+    let invited = |mark| {
+        let expires_at = NOW + TimeDelta::days(7);
+        Event::Invited { invite: Invite { secret: Digest([mark; 16]), expires_at } }
+    };
+    check(&[], invite(1), Err(Rejection::NotAdded));
+    check(from_ref(&viewer), invite(1), Ok(vec![invited(1)]));
+    check(&[viewer.clone(), invited(1)], invite(1), Ok(vec![]));
+    let twice = [viewer.clone(), invited(1), invited(2)];
+    assert_eq!(fold::<Member>(&twice).invite().unwrap().secret, Digest([2; 16]));
+    check(&twice, invite(1), Ok(vec![invited(1)]));
+    let back = [viewer.clone(), invited(1), Event::Removed {}, viewer];
+    assert_eq!(fold::<Member>(&back).invite(), None);
+}
+
 fn any_roles() -> impl Strategy<Value = BTreeSet<RoleRef>> {
     prop::sample::subsequence(vec![BuiltIn::Owner, BuiltIn::Viewer], 1..3).prop_map(|it| roles(&it))
 }
@@ -160,6 +244,16 @@ fn any_command() -> impl Strategy<Value = Command> {
         (1_u64..3).prop_map(|owners| Command::Remove { owners }),
         (1_u8..3, 1_i64..3).prop_map(|(key, days)| issue(ActorId::from_digest([key; 16]), days)),
         (1_u8..3).prop_map(|key| Command::RevokeApiKey { key: ActorId::from_digest([key; 16]) }),
+        (1_u8..3).prop_map(|mark| Command::Invite {
+            secret: Digest([mark; 16]),
+            lifetime: Lifetime::hours(1),
+        }),
+        (1_u8..3, 1_u8..3).prop_map(|(session, mark)| {
+            sign_in(SessionId::from_digest([session; 16]), mark, 1)
+        }),
+        prop::option::of(1_u8..3).prop_map(|session| Command::SignOut {
+            session: session.map(|it| SessionId::from_digest([it; 16])),
+        }),
     ]
 }
 

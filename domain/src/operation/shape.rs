@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{ENTITY_CHANGES_MAX, Operation, UsageEntry};
 use crate::customer::Role;
 use crate::id::ActorId;
+use crate::member::Lifetime;
 use crate::role::{self, RoleName};
 use crate::usage::{self, ENTRIES_MAX};
 use crate::violation::{Violation, Violations};
@@ -17,6 +18,7 @@ pub const CUSTOMER_NAME_MAX: usize = 120;
 pub const CONTACT_MAX: usize = 254;
 
 /// What is wrong with the shape of `operation`.
+#[expect(clippy::too_many_lines, reason = "one arm per operation, each a line or two")]
 pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
     let mut violations = Violations::default();
     match operation {
@@ -28,6 +30,12 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
         Operation::ChangeMemberRoles { roles, .. } => held(roles, &mut violations),
         Operation::IssueApiKey { asked, .. } => {
             member::note_api_key_violations(&asked.scope, &mut violations);
+        }
+        Operation::InviteMember { lifetime, .. } => {
+            lifetime.note_violations(Lifetime::INVITE_MAX, &mut violations);
+        }
+        Operation::SignIn { asked, .. } => {
+            member::note_sign_in_violations(asked, &mut violations);
         }
         Operation::DefineRole { role, permits } | Operation::ChangeRole { role, permits } => {
             role::note_violations(role, permits, &mut violations);
@@ -76,6 +84,7 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
         | Operation::CloseTenant
         | Operation::RemoveMember { .. }
         | Operation::RevokeApiKey { .. }
+        | Operation::SignOut { .. }
         | Operation::CloseCustomer { .. }
         | Operation::RegisterLocation { .. }
         | Operation::DeregisterLocation { .. }

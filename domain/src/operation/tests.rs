@@ -1,6 +1,7 @@
 mod wire;
 
 use super::*;
+use crate::member::Method;
 use crate::role::BuiltIn;
 
 const TENANT: TenantId = TenantId::from_digest([1; 16]);
@@ -126,6 +127,34 @@ fn a_member_has_roles_and_a_role_of_the_tenant_a_name_of_its_own() {
 }
 
 #[test]
+fn nothing_that_lets_somebody_in_lasts_longer_than_it_may() {
+    let member = ActorId::from_digest([6; 16]);
+    let secret = Digest([1; 16]);
+    let invite = |lifetime| Operation::InviteMember { member, secret, lifetime };
+    let sign_in = |methods: &[Method], lifetime| Operation::SignIn {
+        session: SessionId::from_digest([7; 16]),
+        asked: SignIn { secret, methods: methods.iter().copied().collect(), lifetime },
+    };
+    check(&invite(Lifetime::hours(7 * 24)), &[]);
+    check(
+        &invite(Lifetime::seconds(604_801)),
+        &["lifetime: expected 1 to 604800 seconds, got 604801"],
+    );
+    check(&sign_in(&[Method::Pwd], Lifetime::hours(12)), &[]);
+    check(
+        &sign_in(&[], Lifetime::hours(u32::MAX)),
+        &[
+            "methods: expected at least one, got none",
+            "lifetime: expected 1 to 43200 seconds, got 4294967295",
+        ],
+    );
+    check(
+        &sign_in(&[Method::Pwd], Lifetime::seconds(0)),
+        &["lifetime: expected 1 to 43200 seconds, got 0"],
+    );
+}
+
+#[test]
 fn a_violation_is_found_at_its_path() {
     let entries = vec![entry("1"), entry("")];
     check(
@@ -159,6 +188,6 @@ fn an_operation_has_the_name_and_permission_of_what_it_does() {
         ),
         (Operation::RecordUsage { entries: Vec::new() }, "recordUsage", Permission::UsageWrite),
     ] {
-        assert_eq!((operation.name(), operation.permission()), (name, permission));
+        assert_eq!((operation.name(), operation.need()), (name, permission.into()));
     }
 }

@@ -142,3 +142,27 @@ fn an_api_key_may_what_its_member_may_of_what_it_was_issued_for() {
     assert_eq!(key.member_id(), Some(ACTOR));
     assert_ne!(key.actor(), ACTOR);
 }
+
+#[test]
+fn what_somebody_acts_by_says_what_they_may_ask_for() {
+    let developer = Arc::new(Grants::of(TENANT, BuiltIn::Developer.permits()));
+    let session = SessionId::from_digest([8; 16]);
+    let member = Principal::member(TENANT, ACTOR, developer.clone());
+    let in_session = Principal::session(TENANT, ACTOR, session, developer.clone());
+    let key = Principal::api_key(TENANT, ActorId::from_digest([7; 16]), ACTOR, developer);
+    let proved = Principal::signing_in(TENANT, ACTOR);
+    let write = Need::Permission(Permission::EntityWrite);
+    for (who, may_write, in_person, is_proved) in [
+        (&member, true, true, false),
+        (&in_session, true, true, false),
+        (&key, true, false, false),
+        (&proved, false, false, true),
+    ] {
+        let may = |need| who.admit(need).is_ok();
+        assert_eq!(who.member_id(), Some(ACTOR));
+        let found = (may(write), may(Need::Oneself), may(Need::Proof));
+        assert_eq!(found, (may_write, in_person, is_proved), "{who:?}");
+    }
+    assert_eq!(in_session.means(), Means::Session(session));
+    assert_eq!(denied(&proved).len(), Permission::ALL.len());
+}

@@ -24,6 +24,7 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("member.added.v1", &["roles[]"]),
     ("member.api-key-issued.v1", &["issued.name", "issued.scope[]"]),
     ("member.roles-changed.v1", &["roles[]"]),
+    ("member.signed-in.v1", &["opened.methods[]"]),
     ("meter.defined.v1", &["aggregation.kind", "key", "name", "unit"]),
     ("plan.version-published.v1", TERMS),
     ("reaction.advanced.v1", &["reaction"]),

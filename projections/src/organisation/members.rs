@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use domain::id::{ActorId, TenantId};
-use domain::member::{ApiKey, Event};
+use domain::id::{ActorId, SessionId, TenantId};
+use domain::member::{ApiKey, Event, Session};
 use domain::personal::Personal;
 use domain::role::RoleRef;
 use domain::{Permission, Principal, Stream};
@@ -30,6 +30,7 @@ pub(super) const MEMBERS: &str = "CREATE TABLE members (
     subject UUID,
     roles TEXT NOT NULL,
     api_keys TEXT NOT NULL,
+    sessions TEXT NOT NULL,
     added_at BIGINT NOT NULL,
     revision BIGINT NOT NULL,
     PRIMARY KEY (tenant, id)
@@ -46,6 +47,8 @@ pub struct Member {
     pub roles: BTreeSet<RoleRef>,
     /// Their API keys that were not revoked, by the actor each is.
     pub api_keys: BTreeMap<ActorId, ApiKey>,
+    /// Their sessions that were not ended.
+    pub sessions: BTreeMap<SessionId, Session>,
     /// Since when they belong to the tenant.
     pub added_at: DateTime<Utc>,
     /// The stream's revision.
@@ -99,7 +102,8 @@ pub async fn count(models: &ReadModels, principal: &Principal) -> Result<u64, Re
 }
 
 const SELECT: &str =
-    "SELECT id, name, roles, api_keys, added_at, revision, tenant, subject FROM members";
+    "SELECT id, name, roles, api_keys, sessions, added_at, revision, tenant, subject
+    FROM members";
 
 /// `select`, limited to what the principal may see; none if that is nothing.
 fn scoped(principal: &Principal, select: &str) -> Result<Option<Scoped>, ReadError> {
@@ -116,8 +120,9 @@ fn read(row: &Row) -> Result<Member, StoreError> {
         name: row.optional_text(1)?,
         roles: row.json(2)?,
         api_keys: row.json(3)?,
-        added_at: row.time(4)?,
-        revision: row.count(5)?,
+        sessions: row.json(4)?,
+        added_at: row.time(5)?,
+        revision: row.count(6)?,
     })
 }
 
@@ -152,16 +157,17 @@ pub(super) async fn apply(
             subject.into(),
             json(&member.roles),
             json(&member.api_keys),
+            json(&member.sessions),
             member.added_at.timestamp_micros().into(),
             member.revision.into(),
         ]);
     }
     gone.delete(connection, "members", ["tenant", "id"]).await?;
-    let insert =
-        "INSERT INTO members (tenant, id, name, subject, roles, api_keys, added_at, revision)";
+    let insert = "INSERT INTO members
+        (tenant, id, name, subject, roles, api_keys, sessions, added_at, revision)";
     let update = "ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name,
         subject = excluded.subject, roles = excluded.roles, api_keys = excluded.api_keys,
-        added_at = excluded.added_at, revision = excluded.revision";
+        sessions = excluded.sessions, added_at = excluded.added_at, revision = excluded.revision";
     Ok(rows.insert(connection, insert, update).await?)
 }
 
@@ -176,8 +182,8 @@ async fn load(
     let mut touched = BTreeMap::new();
     for row in wanted.fetch(connection, SELECT, ["tenant", "id"]).await? {
         let member = read(&row)?;
-        let key = (TenantId(row.uuid(6)?), member.id);
-        touched.insert(key, Touched { member, subject: row.optional_uuid(7)? });
+        let key = (TenantId(row.uuid(7)?), member.id);
+        touched.insert(key, Touched { member, subject: row.optional_uuid(8)? });
     }
     Ok(touched)
 }
@@ -205,6 +211,7 @@ async fn evolve(
                 name: plain(keyring, fact, name.as_ref()).await?,
                 roles: roles.clone(),
                 api_keys: BTreeMap::new(),
+                sessions: BTreeMap::new(),
                 added_at: fact.at,
                 revision: fact.revision,
             };
@@ -223,6 +230,20 @@ async fn evolve(
             let Touched { member, .. } = touched.get_mut(&key).ok_or_else(unknown)?;
             member.api_keys.remove(api_key);
             member.revision = fact.revision;
+        }
+        Event::SignedIn { session, opened } => {
+            let Touched { member, .. } = touched.get_mut(&key).ok_or_else(unknown)?;
+            member.sessions.insert(*session, opened.clone());
+            member.revision = fact.revision;
+        }
+        Event::SignedOut { session } => {
+            let Touched { member, .. } = touched.get_mut(&key).ok_or_else(unknown)?;
+            member.sessions.remove(session);
+            member.revision = fact.revision;
+        }
+        // Nobody reads by what somebody was invited.
+        Event::Invited { .. } => {
+            touched.get_mut(&key).ok_or_else(unknown)?.member.revision = fact.revision;
         }
         Event::Removed {} => drop(touched.remove(&key).ok_or_else(unknown)?),
     }

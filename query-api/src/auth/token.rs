@@ -11,8 +11,31 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vault::Issuer;
 
-/// Who issues and whom the tokens are for: this installation's own doors.
+/// Who issues the tokens.
 const ISSUER: &str = "callboard";
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// This installation's own doors.
+    Doors,
+    /// Whoever begins sessions: it proves who its subject is, and is good for nothing else.
+    SignIn,
+}
+
+impl Audience {
+    const ALL: [Self; 2] = [Self::Doors, Self::SignIn];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Doors => "callboard",
+            Self::SignIn => "callboard/sign-in",
+        }
+    }
+}
+
+/// How long a proof is good for: a minute, longer than a request waits for an owner. In seconds: 60.
+pub const PROOF_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The longest a token may be good for: one day. In seconds: 86,400.
 pub const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,6 +50,8 @@ pub struct Claims {
     pub actor: ActorId,
     /// For which tenant.
     pub tenant: TenantId,
+    /// For what.
+    pub audience: Audience,
     /// Until when.
     pub expires_at: DateTime<Utc>,
 }
@@ -43,6 +68,9 @@ pub enum TokenError {
     /// It names another key than ours.
     #[error("the token was signed with a key that is not in use")]
     UnknownKey,
+    /// It is for something else, or for several things.
+    #[error("the token is not for this")]
+    Audience,
     /// Its expiry is not an instant.
     #[error("the token's expiry is out of range")]
     Expiry,
@@ -70,10 +98,33 @@ pub fn mint(
     actor: ActorId,
     lifetime: Duration,
 ) -> Result<String, TokenError> {
+    mint_for(issuer, Audience::Doors, tenant, actor, lifetime)
+}
+
+/// Makes a proof that `actor` of `tenant` may begin a session, good for [`PROOF_LIFETIME`].
+///
+/// # Errors
+///
+/// If the issuer's key cannot sign.
+pub(crate) fn mint_proof(
+    issuer: &Issuer,
+    tenant: TenantId,
+    actor: ActorId,
+) -> Result<String, TokenError> {
+    mint_for(issuer, Audience::SignIn, tenant, actor, PROOF_LIFETIME)
+}
+
+fn mint_for(
+    issuer: &Issuer,
+    audience: Audience,
+    tenant: TenantId,
+    actor: ActorId,
+    lifetime: Duration,
+) -> Result<String, TokenError> {
     let now = jsonwebtoken::get_current_timestamp();
     let wire = Wire {
         iss: ISSUER.to_owned(),
-        aud: ISSUER.to_owned(),
+        aud: audience.name().to_owned(),
         sub: actor.to_string(),
         ten: tenant.to_string(),
         iat: now,
@@ -85,7 +136,7 @@ pub fn mint(
     Ok(jsonwebtoken::encode(&header, &wire, &key)?)
 }
 
-/// Says what `token` says, if this installation's issuer signed it and it has not expired.
+/// Says what `token` says and what it is for, if this installation's issuer signed it and it has not expired.
 ///
 /// # Errors
 ///
@@ -97,15 +148,17 @@ pub fn verify(issuer: &Issuer, token: &str) -> Result<Claims, TokenError> {
     }
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.set_issuer(&[ISSUER]);
-    validation.set_audience(&[ISSUER]);
+    validation.set_audience(&Audience::ALL.map(Audience::name));
     validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
     validation.leeway = LEEWAY_SECONDS;
     let key = DecodingKey::from_ed_der(issuer.public_key());
     let wire = jsonwebtoken::decode::<Wire>(token, &key, &validation)?.claims;
+    let audience = Audience::ALL.into_iter().find(|it| it.name() == wire.aud);
     let expires = i64::try_from(wire.exp).ok().and_then(|it| DateTime::from_timestamp(it, 0));
     Ok(Claims {
         actor: wire.sub.parse()?,
         tenant: wire.ten.parse()?,
+        audience: audience.ok_or(TokenError::Audience)?,
         expires_at: expires.ok_or(TokenError::Expiry)?,
     })
 }

@@ -6,24 +6,21 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_graphql::Data;
 use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use chrono::{DateTime, Utc};
-use commands::{CommandError, Commands};
+use commands::{CommandError, Commands, SecretOf};
 use domain::Principal;
 use domain::id::{ActorId, TenantId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use serde_json::{Map, Value};
 use vault::Keyring;
 
-use super::api_key::{self, ApiKey};
-use super::{Credential, token};
-use crate::context::{Asked, Context};
-use crate::transport::{Authenticator, Caller, Refusal};
-use crate::turns::{Turn, Turns};
+use super::refusal::{bad_request, unauthenticated};
+use super::secret::{self, Secret};
+use super::token::Audience;
+use super::{Credential, Hosts, cookie, host, token};
+use crate::transport::Refusal;
 
 /// A credential that this installation has made: whom it names, and for which tenant.
 #[derive(Clone, Debug)]
@@ -44,6 +41,10 @@ enum Kind {
     Token { expires_at: DateTime<Utc> },
     /// As is known of the API key.
     ApiKey,
+    /// As is known of the session.
+    Session,
+    /// With its minute: it proves who somebody is who begins a session.
+    Proof { expires_at: DateTime<Utc> },
 }
 
 impl Verified {
@@ -65,6 +66,12 @@ impl Verified {
                 let known = known.map_err(|it| unavailable(&it))?;
                 known.ok_or_else(|| unauthenticated("the API key has ended or was revoked"))?
             }
+            Kind::Session => {
+                let known = commands.principal_of_session(tenant, actor, credential.token()).await;
+                let known = known.map_err(|it| unavailable(&it))?;
+                known.ok_or_else(|| unauthenticated("the session has ended"))?
+            }
+            Kind::Proof { expires_at } => (Principal::signing_in(tenant, actor), expires_at),
         };
         Ok(Session { principal, expires_at, credential })
     }
@@ -88,11 +95,28 @@ impl Session {
     }
 }
 
+/// How a credential came.
+#[derive(Clone, Copy, Debug)]
+enum Carried {
+    Borne,
+    InCookie,
+}
+
 /// Verifies the credentials this installation accepts: a closed list.
 #[derive(Clone)]
 pub struct Verifier {
     keyring: Keyring,
+    doors: Doors,
     known: Arc<Mutex<HashMap<Box<str>, Verified>>>,
+}
+
+/// Whose requests are looked at.
+#[derive(Clone)]
+enum Doors {
+    /// Anybody's, at these hosts.
+    Public(Hosts),
+    /// Those of other processes, which bear whatever credential they were shown.
+    BetweenProcesses,
 }
 
 /// Tokens that are remembered as verified: 4,096, some 3 MiB. Checking a signature costs more
@@ -106,26 +130,52 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier with the installation's own issuer.
+    /// A verifier for the public doors, at these hosts.
     #[must_use]
-    pub fn new(keyring: Keyring) -> Self {
-        Self { keyring, known: Arc::default() }
+    pub fn new(keyring: Keyring, hosts: Hosts) -> Self {
+        Self { keyring, doors: Doors::Public(hosts), known: Arc::default() }
+    }
+
+    /// A verifier for what other processes pass on. They have checked what is to be told from a request
+    /// itself; the credential is borne here, whatever it was carried in, and verified again.
+    #[must_use]
+    pub fn between_processes(keyring: Keyring) -> Self {
+        Self { keyring, doors: Doors::BetweenProcesses, known: Arc::default() }
     }
 
     /// Whom the credential in these headers names; none without one.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if there is more than one credential or it is not accepted.
+    /// [`Refusal`] if there is more than one credential, it is not accepted, or it does not go with
+    /// the host or, if it is a cookie, the origin of the request.
     pub fn verified(&self, headers: &HeaderMap) -> Result<Option<Verified>, Refusal> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let Some(value) = values.next() else { return Ok(None) };
-        if values.next().is_some() {
-            return Err(refusal(StatusCode::BAD_REQUEST, "expected one `Authorization` header"));
+        let authorization = authorization(headers)?;
+        let hosts = match &self.doors {
+            Doors::Public(hosts) => hosts,
+            Doors::BetweenProcesses => return authorization.map(|it| self.bearer(it)).transpose(),
+        };
+        host::authority(headers)?;
+        match (authorization, cookie::of(headers)?) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => Err(bad_request("expected one credential, got two")),
+            (Some(text), None) => self.said_later(text, headers).map(Some),
+            (None, Some(text)) => {
+                cookie::check(headers)?;
+                let verified = self.known_or_read(text, Carried::InCookie)?;
+                hosts.belong(headers, verified.tenant)?;
+                Ok(Some(verified))
+            }
         }
-        let text = value.to_str().ok();
-        let text = text.ok_or_else(|| unauthenticated("`Authorization` is not text"))?;
-        self.bearer(text).map(Some)
+    }
+
+    /// Whom `Bearer <token>` names, said in or after a request with these headers.
+    pub(super) fn said_later(&self, text: &str, headers: &HeaderMap) -> Result<Verified, Refusal> {
+        let verified = self.bearer(text)?;
+        if let Doors::Public(hosts) = &self.doors {
+            hosts.agree(headers, verified.tenant)?;
+        }
+        Ok(verified)
     }
 
     /// Whom `Bearer <token>` names.
@@ -135,33 +185,63 @@ impl Verifier {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
             .ok_or_else(|| unauthenticated("expected `Authorization: Bearer <token>`"))?;
-        if let Some(verified) = self.remembered(token) {
-            return Ok(verified);
-        }
-        let (tenant, actor, kind) = self.read(token)?;
-        let verified = Verified { tenant, actor, kind, credential: Credential::bearer(token) };
-        self.remember(token, &verified);
-        Ok(verified)
+        self.known_or_read(token, Carried::Borne)
     }
 
-    /// What a token or an API key says of itself.
-    fn read(&self, token: &str) -> Result<(TenantId, ActorId, Kind), Refusal> {
-        if token.starts_with(api_key::PREFIX) {
-            let key = ApiKey::read(&self.keyring, token);
-            let key = key.ok_or_else(|| unauthenticated("the API key is none, or not whole"))?;
-            return Ok((key.tenant, key.actor, Kind::ApiKey));
+    fn known_or_read(&self, text: &str, carried: Carried) -> Result<Verified, Refusal> {
+        let verified = match self.remembered(text) {
+            Some(verified) => verified,
+            None => self.read(text)?,
+        };
+        let is_public = matches!(self.doors, Doors::Public(_));
+        match (verified.kind, carried) {
+            (Kind::Session, Carried::Borne) if is_public => {
+                Err(unauthenticated("a session is good in its cookie only"))
+            }
+            (Kind::Proof { .. }, _) if is_public => {
+                Err(unauthenticated("the token is not for this"))
+            }
+            (Kind::Token { .. } | Kind::ApiKey | Kind::Proof { .. }, Carried::InCookie) => {
+                Err(unauthenticated("the cookie holds no session"))
+            }
+            (_, Carried::Borne) | (Kind::Session, Carried::InCookie) => Ok(verified),
         }
-        let claims = token::verify(self.keyring.issuer(), token);
-        let claims = claims.map_err(|error| unauthenticated(&error.to_string()))?;
-        Ok((claims.tenant, claims.actor, Kind::Token { expires_at: claims.expires_at }))
+    }
+
+    /// What a credential says of itself.
+    fn read(&self, text: &str) -> Result<Verified, Refusal> {
+        let made = |of| {
+            let made = Secret::read(&self.keyring, of, text);
+            made.map(|it| (it.tenant, it.actor))
+        };
+        let ((tenant, actor), kind) = if text.starts_with(secret::prefix(SecretOf::ApiKey)) {
+            let key = made(SecretOf::ApiKey);
+            (key.ok_or_else(|| unauthenticated("the API key is none, or not whole"))?, Kind::ApiKey)
+        } else if text.starts_with(secret::prefix(SecretOf::Session)) {
+            let session = made(SecretOf::Session);
+            let session = session.ok_or_else(|| unauthenticated("the cookie holds no session"))?;
+            (session, Kind::Session)
+        } else {
+            let claims = token::verify(self.keyring.issuer(), text);
+            let claims = claims.map_err(|error| unauthenticated(&error.to_string()))?;
+            let expires_at = claims.expires_at;
+            let kind = match claims.audience {
+                Audience::Doors => Kind::Token { expires_at },
+                Audience::SignIn => Kind::Proof { expires_at },
+            };
+            ((claims.tenant, claims.actor), kind)
+        };
+        let verified = Verified { tenant, actor, kind, credential: Credential::bearer(text) };
+        self.remember(text, &verified);
+        Ok(verified)
     }
 
     /// What exactly this token was found to say, if it still holds.
     fn remembered(&self, token: &str) -> Option<Verified> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = |it: &&Verified| match it.kind {
-            Kind::Token { expires_at } => expires_at > Utc::now(),
-            Kind::ApiKey => true,
+            Kind::Token { expires_at } | Kind::Proof { expires_at } => expires_at > Utc::now(),
+            Kind::ApiKey | Kind::Session => true,
         };
         known.get(token).filter(holds).cloned()
     }
@@ -175,19 +255,15 @@ impl Verifier {
     }
 }
 
-fn refusal(status: StatusCode, message: &str) -> Refusal {
-    let headers = match status {
-        StatusCode::UNAUTHORIZED => {
-            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-            vec![(header::WWW_AUTHENTICATE, challenge)]
-        }
-        _ => Vec::new(),
-    };
-    Refusal { status, code: "UNAUTHENTICATED", message: message.to_owned(), headers }
-}
-
-fn unauthenticated(message: &str) -> Refusal {
-    refusal(StatusCode::UNAUTHORIZED, message)
+/// What `Authorization` says, if it is there.
+fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(bad_request("expected one `Authorization` header"));
+    }
+    let text = value.to_str().map_err(|_| unauthenticated("`Authorization` is not text"))?;
+    Ok(Some(text))
 }
 
 /// When a caller may ask again of whom nothing can be known at present. In seconds: 1.
@@ -213,86 +289,4 @@ pub(crate) fn ended(session: &Session, commands: &Commands) -> BoxFuture<'static
         let _ = tokio::time::timeout(left, ended).await;
     }
     .boxed()
-}
-
-/// A caller of the GraphQL door: a session with what its operations need.
-#[derive(Clone)]
-struct GraphqlCaller {
-    name: String,
-    session: Session,
-    context: Context,
-    asked: Asked,
-    turn: Turn,
-}
-
-impl Caller for GraphqlCaller {
-    fn principal(&self) -> &str {
-        &self.name
-    }
-
-    fn attach(&self, data: &mut Data) {
-        let request = self.context.request(self.session.clone(), self.asked.clone());
-        request.attach(data);
-    }
-
-    fn turn(&self) -> Option<Turn> {
-        Some(self.turn.clone())
-    }
-
-    fn renewed(&self) -> Option<Arc<dyn Caller>> {
-        let principal = self.context.commands().renewed(&self.session.principal);
-        let session = Session { principal, ..self.session.clone() };
-        Some(Arc::new(Self { session, ..self.clone() }))
-    }
-
-    fn ended(&self) -> BoxFuture<'static, ()> {
-        ended(&self.session, self.context.commands())
-    }
-}
-
-/// Lets callers into the GraphQL door.
-pub(crate) struct GraphqlAuthenticator {
-    pub(crate) verifier: Verifier,
-    pub(crate) context: Context,
-    pub(crate) turns: Turns,
-}
-
-impl GraphqlAuthenticator {
-    async fn caller(&self, verified: Verified, head: &Parts) -> Result<Arc<dyn Caller>, Refusal> {
-        let session = verified.enter(self.context.commands()).await?;
-        Ok(Arc::new(GraphqlCaller {
-            name: session.name(),
-            turn: self.turns.of(Some(session.principal.tenant())),
-            session,
-            context: self.context.clone(),
-            asked: Asked::of(&head.headers),
-        }))
-    }
-}
-
-#[async_trait::async_trait]
-impl Authenticator for GraphqlAuthenticator {
-    async fn authenticate(&self, head: &Parts) -> Result<Option<Arc<dyn Caller>>, Refusal> {
-        let Some(verified) = self.verifier.verified(&head.headers)? else { return Ok(None) };
-        Ok(Some(self.caller(verified, head).await?))
-    }
-
-    /// A browser cannot set headers on a WebSocket, so `connection_init` may carry the token;
-    /// one that was authenticated in the handshake cannot become somebody else.
-    async fn connection_init(
-        &self,
-        head: &Parts,
-        present: Option<Arc<dyn Caller>>,
-        payload: Option<&Map<String, Value>>,
-    ) -> Result<Arc<dyn Caller>, Refusal> {
-        let text = payload.and_then(|it| it.get("authorization")).and_then(Value::as_str);
-        match (present, text) {
-            (Some(present), None) => Ok(present),
-            (None, Some(text)) => self.caller(self.verifier.bearer(text)?, head).await,
-            (None, None) => Err(Refusal::unauthenticated()),
-            (Some(_), Some(_)) => {
-                Err(refusal(StatusCode::BAD_REQUEST, "expected one credential, got two"))
-            }
-        }
-    }
 }

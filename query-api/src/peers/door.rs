@@ -41,7 +41,7 @@ struct Door {
 /// The routes of this door. It is bounded like the public ones, and by itself: processes that wait
 /// for each other never keep each other out.
 pub(crate) fn router(context: Context, settings: &Settings) -> Router {
-    let verifier = Verifier::new(context.keyring().clone());
+    let verifier = Verifier::between_processes(context.keyring().clone());
     let bounds = Bounds::new(verifier.clone(), context.turns().clone());
     Router::new()
         .route(COMMANDS, post(command))

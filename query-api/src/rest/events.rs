@@ -96,7 +96,7 @@ fn within(name: &str, number: u64, range: std::ops::RangeInclusive<u64>) -> Resu
 #[utoipa::path(
     get,
     path = "/api/v1/events",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     params(
         ("after" = Option<u64>, Query, description = "After this sequence; a page begins with the \
             first event if none, a stream with the next one."),

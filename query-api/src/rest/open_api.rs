@@ -2,10 +2,11 @@
 
 use axum::Json;
 use axum::response::IntoResponse;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{events, health, operations, problem, usage};
+use super::{events, health, operations, problem, session, usage};
+use crate::auth::cookie;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +19,7 @@ use super::{events, health, operations, problem, usage};
         operations::rebuild,
         operations::resume,
         operations::metrics,
+        session::end,
         health::live,
         health::ready,
     ),
@@ -34,6 +36,8 @@ impl Modify for Token {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(scheme.build()));
+        let cookie = ApiKey::Cookie(ApiKeyValue::new(cookie::NAME));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
     }
 }
 

@@ -117,7 +117,7 @@ fn model(name: &str) -> Result<Model, Problem> {
 #[utoipa::path(
     get,
     path = "/api/v1/projections",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     responses(
         (status = 200, body = Vec<ModelView>),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
@@ -137,7 +137,7 @@ pub(super) async fn status(
 #[utoipa::path(
     post,
     path = "/api/v1/projections/{model}/rebuild",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     params(("model" = String, Path, description = "The model.")),
     responses(
         (status = 200, body = Vec<ModelView>),
@@ -186,7 +186,7 @@ pub(super) struct Resumed {
 #[utoipa::path(
     post,
     path = "/api/v1/projections/{model}/resume",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     params(("model" = String, Path, description = "The model.")),
     request_body = Resume,
     responses(
@@ -213,7 +213,7 @@ pub(super) async fn resume(
 #[utoipa::path(
     get,
     path = "/metrics",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     responses(
         (status = 200, body = String),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),

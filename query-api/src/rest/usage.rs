@@ -69,7 +69,7 @@ enum ResultKind {
 #[utoipa::path(
     post,
     path = "/api/v1/usage",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating safe.")),
     request_body(
         description = "At most 1,000 entries. With `ce-*` headers the body of \

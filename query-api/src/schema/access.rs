@@ -5,7 +5,7 @@ pub mod role;
 
 use async_graphql::{Context, MergedObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use domain::id::ActorId;
+use domain::id::{ActorId, SessionId};
 use domain::{Permission, Scope};
 
 use crate::context::RequestContext;
@@ -29,6 +29,32 @@ pub struct Viewer {
     pub permissions: Vec<GrantedPermission>,
     /// Their API keys that were not revoked; of an API key, those of the member whose it is.
     pub api_keys: Vec<ApiKey>,
+    /// Their sessions that were not ended; of an API key, those of the member whose it is.
+    pub sessions: Vec<Session>,
+}
+
+/// Somebody has proved who they are, and need not again until it ends.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Session {
+    /// Which, `ses_…`.
+    pub session_id: String,
+    /// How they have proved it, by the names of RFC 8176, say `pwd`.
+    pub methods: Vec<String>,
+    /// When it began.
+    pub since: DateTime<Utc>,
+    /// When it ends, or has ended.
+    pub until: DateTime<Utc>,
+}
+
+impl From<(SessionId, domain::member::Session)> for Session {
+    fn from((session, opened): (SessionId, domain::member::Session)) -> Self {
+        Self {
+            session_id: session.to_string(),
+            methods: opened.methods.iter().map(|it| it.name().to_owned()).collect(),
+            since: opened.since,
+            until: opened.expires_at,
+        }
+    }
 }
 
 /// By what a machine may do a part of what a member may. What it does is recorded under its own id.
@@ -69,6 +95,11 @@ fn own_keys(request: &RequestContext) -> Vec<ApiKey> {
     keys.into_iter().map(ApiKey::from).collect()
 }
 
+fn own_sessions(request: &RequestContext) -> Vec<Session> {
+    let sessions = request.shared().commands().sessions(request.principal());
+    sessions.into_iter().map(Session::from).collect()
+}
+
 #[Object]
 impl ViewerQuery {
     /// Who the credential says is asking, and what they may do.
@@ -85,6 +116,7 @@ impl ViewerQuery {
             tenant_id: principal.tenant().to_string(),
             permissions: Permission::ALL.iter().filter_map(granted).collect(),
             api_keys: own_keys(request),
+            sessions: own_sessions(request),
         })
     }
 }

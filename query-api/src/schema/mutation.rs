@@ -8,6 +8,7 @@ pub mod api_keys;
 pub mod billing;
 pub mod catalog;
 pub mod organisation;
+pub mod sessions;
 pub mod terms;
 pub mod usage;
 
@@ -29,6 +30,7 @@ pub struct Mutation(
     organisation::OrganisationMutation,
     access::AccessMutation,
     api_keys::ApiKeyMutation,
+    sessions::SessionMutation,
     catalog::CatalogMutation,
     billing::BillingMutation,
     usage::UsageMutation,

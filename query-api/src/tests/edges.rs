@@ -83,6 +83,7 @@ const HELD: &[&str] = &[
     "GivenBy.when",
     "GraduatedPrice.tiers",
     "Member.apiKeys",
+    "Member.sessions",
     "Meter.aggregation",
     "Plan.versions",
     "PlanVersion.terms",
@@ -99,6 +100,7 @@ const HELD: &[&str] = &[
     "UsageTotals.totals",
     "Viewer.apiKeys",
     "Viewer.permissions",
+    "Viewer.sessions",
     "VolumePrice.tiers",
 ];
 

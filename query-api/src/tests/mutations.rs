@@ -6,6 +6,7 @@ use domain::Level;
 use serde_json::{Value, json};
 
 use super::seeded::{apply, component, put, seed};
+use super::sessions::signed_in;
 use crate::testing::{Member, SOON, Site, on_each_kind};
 use projections::temporary::Kind;
 
@@ -181,6 +182,16 @@ impl Steps<'_> {
         self.of(a, "revokeApiKey", &key, "member.api-key-revoked.v1").await;
     }
 
+    async fn sessions(&mut self) {
+        let (site, a) = (self.site, &self.site.a);
+        let who = site.data(a, "{ viewer { actor } }", json!({})).await["viewer"]["actor"].take();
+        // The text itself is in the first answer only.
+        let input = format!("input: {{memberId: {who}}}");
+        self.of(a, "inviteMember", &input, "member.invited.v1").await;
+        signed_in(site, a).await;
+        self.of(a, "signOut", "input: {everywhere: true}", "member.signed-out.v1").await;
+    }
+
     async fn tenant(&mut self) {
         let a = &self.site.a;
         self.of(a, "renameTenant", "name: \"Alpha Ltd\"", "tenant.renamed.v1").await;
@@ -205,6 +216,7 @@ async fn every_operation_can_be_asked_for(on: Kind) {
     steps.billing().await;
     steps.access().await;
     steps.api_keys().await;
+    steps.sessions().await;
     steps.tenant().await;
 
     let document = "{ __schema { mutationType { fields { name } } } }";

@@ -159,6 +159,7 @@ fn settings(config: &Config, shutdown: &CancellationToken) -> Settings {
             ..limits
         },
         batch_max: config.graphql.batch_max,
+        host_suffix: config.http.host_suffix.as_str().into(),
         body_bytes_max: config.http.body_bytes_max,
         graphiql: development,
         ready_lag_max: READY_LAG_MAX,

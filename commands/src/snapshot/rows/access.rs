@@ -1,9 +1,11 @@
 //! What is stored of members and roles.
 
-use domain::id::ActorId;
-use domain::member::{ApiKey, Member};
+use std::collections::BTreeMap;
+
+use domain::member::Member;
 use domain::personal::Digest;
 use domain::role::{self, Role, RoleName, RoleRef};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{RowError, json};
@@ -11,11 +13,14 @@ use super::{RowError, json};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum MemberV1 {
     NotAdded,
-    /// The keys are a list of [`ApiKey`] in JSON, each with the actor it is.
+    /// The keys are a list of [`domain::member::ApiKey`] in JSON, each with the actor it is, and so are the sessions,
+    /// each with its id, and the invite.
     Present {
         name: Option<[u8; 16]>,
         roles: Vec<RoleRef>,
         keys: String,
+        sessions: String,
+        invite: String,
     },
     Removed,
 }
@@ -35,12 +40,13 @@ impl MemberV1 {
     pub(super) fn of(state: &Member) -> Self {
         match state {
             Member::NotAdded => Self::NotAdded,
-            Member::Present { name, roles, keys } => {
-                let keys: Vec<_> = keys.iter().collect();
-                // Most have none.
-                let keys = if keys.is_empty() { String::new() } else { json(&keys) };
-                Self::Present { name: name.map(|it| it.0), roles: roles.to_vec(), keys }
-            }
+            Member::Present { name, roles, keys, sessions, invite } => Self::Present {
+                name: name.map(|it| it.0),
+                roles: roles.to_vec(),
+                keys: list(keys),
+                sessions: list(sessions),
+                invite: invite.as_ref().map(json).unwrap_or_default(),
+            },
             Member::Removed => Self::Removed,
         }
     }
@@ -48,17 +54,36 @@ impl MemberV1 {
     pub(super) fn restore(self) -> Result<Member, RowError> {
         Ok(match self {
             Self::NotAdded => Member::NotAdded,
-            Self::Present { name, roles, keys } => {
-                let keys: Vec<(ActorId, ApiKey)> = match keys.as_str() {
-                    "" => Vec::new(),
-                    keys => serde_json::from_str(keys)?,
-                };
-                let (roles, keys) = (roles.into(), keys.into_iter().collect());
-                Member::Present { name: name.map(Digest), roles, keys }
-            }
+            Self::Present { name, roles, keys, sessions, invite } => Member::Present {
+                name: name.map(Digest),
+                roles: roles.into(),
+                keys: read_list(&keys)?,
+                sessions: read_list(&sessions)?,
+                invite: match invite.as_str() {
+                    "" => None,
+                    invite => Some(serde_json::from_str(invite)?),
+                },
+            },
             Self::Removed => Member::Removed,
         })
     }
+}
+
+/// What somebody has, each with its id, as JSON. Most have none.
+fn list<I: Serialize, T: Serialize>(held: &BTreeMap<I, T>) -> String {
+    if held.is_empty() { String::new() } else { json(&held.iter().collect::<Vec<_>>()) }
+}
+
+fn read_list<I, T>(text: &str) -> Result<BTreeMap<I, T>, RowError>
+where
+    I: DeserializeOwned + Ord,
+    T: DeserializeOwned,
+{
+    let held: Vec<(I, T)> = match text {
+        "" => Vec::new(),
+        text => serde_json::from_str(text)?,
+    };
+    Ok(held.into_iter().collect())
 }
 
 impl RoleV1 {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::{CUSTOMER, PLAN, SUBSCRIPTION, TENANT, entry, open};
 use crate::calendar::{Interval, Unit};
 use crate::catalog::KindSet;
-use crate::id::{ActorId, LocationId};
-use crate::member::ApiKey;
+use crate::id::{ActorId, LocationId, SessionId};
+use crate::member::{ApiKey, Lifetime, Method, SignIn};
 use crate::operation::*;
 use crate::personal::Digest;
 use crate::plan::{Enforcement, Item, Price, Quota, QuotaOf, Tier};
@@ -20,6 +20,15 @@ use crate::role::RoleName;
 const ACTOR: ActorId = ActorId::from_digest([6; 16]);
 
 const LOCATION: LocationId = LocationId::from_digest([5; 16]);
+
+const SESSION: SessionId = SessionId::from_digest([7; 16]);
+
+const DIGEST: Digest = Digest([8; 16]);
+
+fn sign_in() -> SignIn {
+    let methods = Method::ALL.into();
+    SignIn { secret: DIGEST, methods, lifetime: Lifetime::seconds(u32::MAX) }
+}
 
 /// Every operation at least once, with and without what may be left out.
 fn samples() -> Vec<Operation> {
@@ -39,6 +48,10 @@ fn samples() -> Vec<Operation> {
         Operation::IssueApiKey { key: ACTOR, asked: api_key() },
         Operation::RevokeApiKey { member: None, key: ACTOR },
         Operation::RevokeApiKey { member: Some(ACTOR), key: ACTOR },
+        Operation::InviteMember { member: ACTOR, secret: DIGEST, lifetime: Lifetime::hours(1) },
+        Operation::SignIn { session: SESSION, asked: sign_in() },
+        Operation::SignOut { member: None, session: None },
+        Operation::SignOut { member: Some(ACTOR), session: Some(SESSION) },
         Operation::DefineRole { role: "team".parse().unwrap(), permits: permits() },
         Operation::ChangeRole { role: "team".parse().unwrap(), permits: Vec::new() },
         Operation::RetireRole { role: "team".parse().unwrap() },

@@ -19,6 +19,17 @@ async fn a_token_says_who_for_which_tenant_and_until_when() {
     let token = mint(keyring.issuer(), TENANT, ACTOR, Duration::from_secs(60)).unwrap();
     let claims = verify(keyring.issuer(), &token).unwrap();
     assert_eq!((claims.actor, claims.tenant), (ACTOR, TENANT));
+    assert_eq!(claims.audience, Audience::Doors);
+    let left = claims.expires_at - Utc::now();
+    assert!((50..=60).contains(&left.num_seconds()), "{left}");
+}
+
+#[tokio::test]
+async fn a_proof_is_told_from_a_token_and_ends_within_a_minute() {
+    let keyring = keyring().await;
+    let proof = mint_proof(keyring.issuer(), TENANT, ACTOR).unwrap();
+    let claims = verify(keyring.issuer(), &proof).unwrap();
+    assert_eq!((claims.audience, claims.actor), (Audience::SignIn, ACTOR));
     let left = claims.expires_at - Utc::now();
     assert!((50..=60).contains(&left.num_seconds()), "{left}");
 }
@@ -53,7 +64,7 @@ async fn a_token_of_another_installation_a_changed_or_an_expired_one_is_refused(
 
     let expired = Wire {
         iss: ISSUER.to_owned(),
-        aud: ISSUER.to_owned(),
+        aud: Audience::Doors.name().to_owned(),
         sub: ACTOR.to_string(),
         ten: TENANT.to_string(),
         iat: 1,

@@ -23,7 +23,7 @@ fn bounds(keyring: Keyring, requests_max: usize, share: usize) -> Bounds {
     Bounds {
         room,
         shares: Streams::new(share),
-        ..Bounds::new(Verifier::new(keyring), Turns::new(1))
+        ..Bounds::new(Verifier::between_processes(keyring), Turns::new(1))
     }
 }
 
@@ -64,7 +64,7 @@ async fn who_finds_no_room_is_told_when_to_try_again() {
 
 #[tokio::test(start_paused = true)]
 async fn what_takes_too_long_is_given_up() {
-    let bounds = Bounds::new(Verifier::new(keyring().await), Turns::new(1));
+    let bounds = Bounds::new(Verifier::between_processes(keyring().await), Turns::new(1));
     let doors = doors(bounds, Arc::new(Semaphore::new(0)));
     let answer = doors.oneshot(request("/never")).await.unwrap();
     assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);

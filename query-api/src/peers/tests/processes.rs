@@ -7,11 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use commands::request::Repetition;
-use commands::{Away, CommandError, Commands, Mode, Outcome, Peers, Request, SystemClock};
-use domain::id::{ActorId, TenantId};
-use domain::member;
+use commands::{
+    Away, CommandError, Commands, Mode, Outcome, Peers, Request, SecretOf, SystemClock,
+};
+use domain::id::{ActorId, SessionId, TenantId};
+use domain::member::{self, Lifetime, Method, SignIn};
 use domain::operation::Operation;
-use domain::principal::{Permission, Principal};
+use domain::personal::Digest;
+use domain::principal::{Means, Permission, Principal};
 use event_log::memory::{Fault, Group};
 use event_log::{EventLog, MemoryLog, Partition};
 use outbound::{Limits, PeerClient};
@@ -24,7 +27,7 @@ use vault::{Keyring, MemoryVault, Root};
 
 use super::authority::{self, Authority};
 use super::{carried, client, refused, rename};
-use crate::auth::{ApiKey, Credential, Session, Verifier};
+use crate::auth::{Credential, Hosts, Secret, Session, Verifier};
 use crate::peers::{COMMANDS, Carried, Carrier, NotCarried, PeerListener, Sender};
 use crate::testing::{SOON, settings};
 use crate::{Connections, Context, Doors, auth};
@@ -111,7 +114,8 @@ impl Process {
     async fn enter(&self, keyring: &Keyring, token: &str) -> Session {
         let mut headers = axum::http::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let verified = Verifier::new(keyring.clone()).verified(&headers).unwrap().unwrap();
+        let verified =
+            Verifier::between_processes(keyring.clone()).verified(&headers).unwrap().unwrap();
         verified.enter(&self.commands).await.unwrap()
     }
 
@@ -204,11 +208,12 @@ async fn an_api_key_is_good_wherever_it_is_decided_and_until_it_is_revoked_there
     let two = Two::start().await;
     let tenant = two.session.principal.tenant();
     two.group.hand_over(ITS, 1).await;
-    let (ApiKey { actor: key, .. }, text) = ApiKey::draw(&two.keyring, tenant);
+    let key = ActorId(Uuid::now_v7());
+    let text = Secret::draw(&two.keyring, SecretOf::ApiKey, tenant, key);
     let asked = member::ApiKey {
         name: "ci".parse().unwrap(),
         scope: vec![Permission::TenantWrite],
-        secret: two.one.commands.digest_of_api_key(tenant, &text).await.unwrap(),
+        secret: two.one.commands.digest_of_secret(tenant, SecretOf::ApiKey, &text).await.unwrap(),
         expires_at: chrono::Utc::now() + chrono::TimeDelta::hours(1),
     };
     let issue = Request::new(Operation::IssueApiKey { key, asked });
@@ -220,6 +225,81 @@ async fn an_api_key_is_good_wherever_it_is_decided_and_until_it_is_revoked_there
     two.two.ask(&two.session, revoke).await.unwrap();
     let refused = two.one.ask(&session, rename("By nobody")).await;
     assert!(refused.is_err(), "{refused:?}");
+}
+
+/// A new session of the tenant's owner, as it is named.
+async fn signed_in(two: &Two, at: &Process) -> (SessionId, Session) {
+    let (tenant, actor) = (two.session.principal.tenant(), two.session.principal.actor());
+    let methods = [Method::Pwd].into();
+    let lifetime = Lifetime::SESSION_MAX;
+    let signed_in = auth::sign_in(&at.context, tenant, actor, methods, lifetime).await.unwrap();
+    let text = signed_in.cookie.to_str().unwrap().split([';', '=']).nth(1).unwrap().to_owned();
+    (signed_in.session, at.enter(&two.keyring, &text).await)
+}
+
+#[tokio::test]
+async fn a_session_begins_where_it_may_and_is_good_wherever_it_is_decided_until_it_ends_there() {
+    let two = Two::start().await;
+    two.group.hand_over(ITS, 1).await;
+    // The answer is lost once: it begins once all the same.
+    two.two.lost.store(1, Ordering::SeqCst);
+    let (_, here) = signed_in(&two, &two.one).await;
+    let (there, _) = signed_in(&two, &two.two).await;
+    assert_eq!(two.two.commands.sessions(&here.principal).len(), 2);
+    let renamed = two.one.ask(&here, rename("In a session")).await.unwrap();
+    assert_eq!(renamed.events.len(), 1);
+    let Means::Session(id) = here.principal.means() else { panic!("{here:?}") };
+    for session in [there, id] {
+        let out = Operation::SignOut { member: None, session: Some(session) };
+        two.two.ask(&two.session, Request::new(out)).await.unwrap();
+    }
+    let refused = two.one.ask(&here, rename("By nobody")).await;
+    assert!(refused.is_err(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn who_passes_on_that_somebody_has_signed_in_needs_the_proof_and_can_do_nothing_else_with_it()
+{
+    let two = Two::start().await;
+    let peer = client(&two.authority.identity("127.0.0.1"));
+    let (tenant, actor) = (two.session.principal.tenant(), two.session.principal.actor());
+    let proof = auth::token::mint_proof(two.keyring.issuer(), tenant, actor).unwrap();
+    let asked = SignIn {
+        secret: Digest([1; 16]),
+        methods: [Method::Pwd].into(),
+        lifetime: Lifetime::SESSION_MAX,
+    };
+    let sign_in = || {
+        let session = SessionId(Uuid::now_v7());
+        Request::new(Operation::SignIn { session, asked: asked.clone() })
+    };
+    let asks = async |token: &str, request: Request| {
+        let body = serde_json::to_vec(&request).unwrap().into();
+        let bearer = format!("Bearer {token}");
+        let answer = peer.post(&two.one.address, COMMANDS, Some(&bearer), body).await.unwrap();
+        assert_eq!(answer.status, 200);
+        serde_json::from_slice::<Result<Outcome, CommandError>>(&answer.body).unwrap()
+    };
+    let begun = asks(&proof, sign_in()).await.unwrap();
+    assert_eq!(begun.events[0].name, "member.signed-in.v1");
+    let by_token = asks(&two.token, sign_in()).await.unwrap_err();
+    assert!(by_token.to_string().contains("just proved"), "{by_token}");
+    let denied = asks(&proof, rename("By proof")).await.unwrap_err();
+    assert!(matches!(denied, CommandError::Denied(_)), "{denied:?}");
+    let out = Operation::SignOut { member: None, session: None };
+    let not_in_person = asks(&proof, Request::new(out)).await.unwrap_err();
+    assert!(not_in_person.to_string().contains("in person"), "{not_in_person}");
+
+    // At a public door it is nothing.
+    let hosts = Hosts::new(two.one.commands.clone(), "localhost".into());
+    let public = Verifier::new(two.keyring.clone(), hosts);
+    let at_public = |token: &str| {
+        let mut headers = axum::http::HeaderMap::new();
+        headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        public.verified(&headers).map(|it| it.is_some())
+    };
+    assert!(at_public(&two.token).unwrap());
+    assert_eq!(at_public(&proof).unwrap_err().status, 401);
 }
 
 #[tokio::test]

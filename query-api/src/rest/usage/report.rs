@@ -176,7 +176,7 @@ fn step(text: &str) -> Result<Option<Step>, String> {
 #[utoipa::path(
     get,
     path = "/api/v1/usage",
-    security(("token" = [])),
+    security(("token" = []), ("session" = [])),
     params(
         ("from" = DateTime<Utc>, Query, description = "Used at or after this, a whole hour."),
         ("to" = DateTime<Utc>, Query, description = "Used before this, a whole hour."),

@@ -11,8 +11,8 @@ use projections::Model;
 use projections::catalog::entities;
 use projections::organisation::members;
 
-use super::ApiKey;
 use super::role::{Condition, Kind, Role, RolePermit};
+use super::{ApiKey, Session};
 use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
@@ -48,6 +48,11 @@ impl Member {
     /// Their API keys that were not revoked.
     async fn api_keys(&self) -> Vec<ApiKey> {
         self.0.api_keys.clone().into_iter().map(ApiKey::from).collect()
+    }
+
+    /// Their sessions that were not ended.
+    async fn sessions(&self) -> Vec<Session> {
+        self.0.sessions.clone().into_iter().map(Session::from).collect()
     }
 
     /// Since when they belong to the tenant.

@@ -2,15 +2,17 @@
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
+use commands::SecretOf;
 use commands::request::Repetition;
 use domain::Permission;
 use domain::id::ActorId;
 use domain::member;
 use domain::operation::Operation;
+use uuid::Uuid;
 
 use super::access::{ask, read};
 use super::{CommandOptions, CommandOutcome, CommandPayload, UserError, refused, submit};
-use crate::auth::ApiKey;
+use crate::auth::Secret;
 use crate::context::RequestContext;
 use crate::error::ApiError;
 
@@ -77,15 +79,16 @@ impl ApiKeyMutation {
             Ok(asked) => asked,
             Err(error) => return Ok(Some(refused(vec![error]).into())),
         };
-        let (key, text) = ApiKey::draw(request.keyring(), tenant);
-        let digest = commands.digest_of_api_key(tenant, &text).await;
+        let key = ActorId(Uuid::now_v7());
+        let text = Secret::draw(request.keyring(), SecretOf::ApiKey, tenant, key);
+        let digest = commands.digest_of_secret(tenant, SecretOf::ApiKey, &text).await;
         asked.secret = digest.map_err(ApiError::from)?;
         let is_preview = options.as_ref().is_some_and(|it| it.preview);
-        let operation = Operation::IssueApiKey { key: key.actor, asked: asked.clone() };
+        let operation = Operation::IssueApiKey { key, asked: asked.clone() };
         let submitted = submit(context, operation, options).await?;
         let Some(accepted) = &submitted.accepted else { return Ok(Some(submitted.into())) };
         let (key_id, secret) = match accepted.repetition {
-            Repetition::First => (Some(key.actor), Some(text).filter(|_| !is_preview)),
+            Repetition::First => (Some(key), Some(text).filter(|_| !is_preview)),
             Repetition::Remembered => (issued_before(request, &asked), None),
         };
         let key_id = key_id.map(|it| it.to_string());

@@ -102,6 +102,8 @@ fn of_tenant() -> Vec<(&'static str, String)> {
         ("removeMember", format!("memberId: \"{BOTH}\"")),
         ("issueApiKey", format!("input: {{name: \"ci\", scope: [\"entity.read\"], {ends}}}")),
         ("revokeApiKey", format!("keyId: \"{new}\"")),
+        ("inviteMember", format!("input: {{memberId: \"{BOTH}\"}}")),
+        ("signOut", "input: {everywhere: true}".to_owned()),
         ("defineRole", format!("role: \"amber-two\", {read}")),
         ("changeRole", format!("role: \"amber-readers\", {read}")),
         ("retireRole", "role: \"amber-readers\"".to_owned()),
@@ -174,6 +176,8 @@ fn routes(ground: &Ground) -> Vec<Door> {
         get("/readyz"),
         get("/graphiql"),
         get("/nothing"),
+        // The last one: whoever is in a session is in it no longer.
+        ("/api/v1/session", "DELETE", "/api/v1/session".to_owned(), None),
     ];
     let door = |(name, method, path, body)| {
         (format!("{method} {name}"), Way::Route { method, path, body })

@@ -15,7 +15,7 @@ use std::time::Duration;
 use domain::Permission;
 use domain::id::ActorId;
 use domain::role::BuiltIn;
-use outbound::Request;
+use outbound::{Method, Request};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -23,6 +23,7 @@ use super::api_keys::{REVOKE, issue};
 use super::isolation::staff;
 use super::roles::member;
 use super::seeded::{APPLY, OPEN, Seeded, component, put, seed};
+use super::sessions::signed_in;
 use crate::auth;
 use crate::testing::{Member, Site, soon};
 use doors::{Door, Way};
@@ -61,6 +62,7 @@ async fn askers(site: &Site) -> Vec<(&'static str, Member)> {
     askers.push(("conditioned", member(site, &["only-amber"]).await.1));
     askers.push(("operator", site.operator.clone()));
     askers.extend(keys(site).await);
+    askers.extend(sessions(site).await);
     askers
 }
 
@@ -74,6 +76,13 @@ async fn keys(site: &Site) -> [(&'static str, Member); 3] {
     let (id, revoked) = issue(site, &site.a, &every).await;
     site.mutate(&site.a, REVOKE, json!({ "key": id })).await;
     [("reading-key", reading), ("whole-key", whole), ("revoked-key", revoked)]
+}
+
+/// An owner's sessions: one that goes on, and one that was ended.
+async fn sessions(site: &Site) -> [(&'static str, Member); 2] {
+    let (session, ended) = (signed_in(site, &site.a).await, signed_in(site, &site.a).await);
+    site.mutate(&ended, "mutation { signOut { userErrors { code } } }", json!({})).await;
+    [("session", session), ("ended-session", ended)]
 }
 
 /// An owner of A whose token has ended.
@@ -108,13 +117,14 @@ async fn ask(site: &Site, who: &Member, way: &Way) -> String {
         Way::Route { method, path, body } => {
             let request = match (*method, body) {
                 ("GET", _) => Request::get(site.url(path)),
+                ("DELETE", _) => Request { method: Method::Delete, ..Request::get(site.url(path)) },
                 (_, body) => {
                     let body = body.clone().unwrap_or_default();
                     Request::post(site.url(path), "application/json", body)
                 }
             };
             match site.send(who, request).await.status {
-                200 => "+".to_owned(),
+                200 | 204 => "+".to_owned(),
                 status => status.to_string(),
             }
         }

@@ -1,0 +1,80 @@
+//! Beginning a session for somebody who has just proved who they are.
+//!
+//! The owner of the partition begins it, wherever that is. What it is asked with is a proof of this
+//! installation's own, which is good for a minute and for nothing else (`token`): so a process that
+//! passes the question on cannot say of anybody that they have signed in.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use axum::http::HeaderValue;
+use chrono::{DateTime, Utc};
+use commands::{CommandError, Outcome, Request, SecretOf};
+use domain::Principal;
+use domain::id::{ActorId, SessionId, TenantId};
+use domain::member::{Lifetime, Method, SignIn};
+use domain::operation::Operation;
+use uuid::Uuid;
+
+use super::{Credential, Secret, Session, cookie, token};
+use crate::context::Context;
+
+/// A session that has begun.
+pub struct SignedIn {
+    /// Which.
+    pub session: SessionId,
+    /// What hands it to the browser: the value of `Set-Cookie`.
+    pub cookie: HeaderValue,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+    /// What became of the command.
+    pub outcome: Outcome,
+}
+
+impl fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedIn").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// Begins a session of the member `actor` of `tenant`, who has proved by `methods` who they are. That
+/// they have is for the caller to know.
+///
+/// # Errors
+///
+/// [`CommandError::Rejected`] if they are no member or the tenant is not active; else as for
+/// [`Context::submit`].
+pub async fn sign_in(
+    context: &Context,
+    tenant: TenantId,
+    actor: ActorId,
+    methods: BTreeSet<Method>,
+    lifetime: Lifetime,
+) -> Result<SignedIn, CommandError> {
+    let keyring = context.keyring();
+    let text = Secret::draw(keyring, SecretOf::Session, tenant, actor);
+    let secret = context.commands().digest_of_secret(tenant, SecretOf::Session, &text).await?;
+    let session = SessionId(Uuid::now_v7());
+    let operation = Operation::SignIn { session, asked: SignIn { secret, methods, lifetime } };
+    // Nobody else names a request like this, so it may be sent again if an answer is lost.
+    let key = session.to_string().parse().expect("an id is visible ASCII");
+    let request = Request { idempotency_key: Some(key), ..Request::new(operation) };
+    let outcome = context.submit(&proved(context, tenant, actor), request).await?;
+    Ok(SignedIn {
+        session,
+        cookie: cookie::set(&text, lifetime),
+        expires_at: lifetime.after(outcome.at),
+        outcome,
+    })
+}
+
+/// Somebody who may begin a session and do nothing else, for a minute.
+fn proved(context: &Context, tenant: TenantId, actor: ActorId) -> Session {
+    let issuer = context.keyring().issuer();
+    let proof = token::mint_proof(issuer, tenant, actor).expect("the issuer's key signs anything");
+    Session {
+        principal: Principal::signing_in(tenant, actor),
+        expires_at: Utc::now() + token::PROOF_LIFETIME,
+        credential: Credential::bearer(&proof),
+    }
+}
