@@ -40,8 +40,10 @@ pub(crate) const BLOBS_MAX: i64 = 16;
 
 /// A slice of the keys of a tenant's subjects, `$2` of them.
 pub(crate) const REMOVE_SUBJECTS: &str = "delete from keys
-    where tenant = $1 and purpose = 'subject' and id in
-    (select id from keys where tenant = $1 and purpose = 'subject' order by id limit $2)";
+    where tenant = $1 and purpose = 'subject' and id <=
+    (select id from
+        (select id from keys where tenant = $1 and purpose = 'subject' order by id limit $2) as slice
+        order by id desc limit 1)";
 
 /// How many keys are removed at a time: 10,000, some hundredths of a second's work.
 pub(crate) const SUBJECTS_MAX: i64 = 10_000;
