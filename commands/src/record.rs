@@ -281,7 +281,7 @@ pub(crate) async fn read_event(
     if record.attribute(Attribute::ContentType) != SEALED {
         return decode(record, header, None).map(Some);
     }
-    match keyring.tenant(header.tenant).await {
+    match keyring.existing(header.tenant).await {
         Ok(keys) => decode(record, header, Some(&keys)).map(Some),
         Err(KeyringError::TenantErased(_)) => Ok(None),
         Err(error) => Err(error.into()),

@@ -40,6 +40,10 @@ pub enum KeyringError {
     /// A stored key is damaged. For the operator: restore the vault from its backup.
     #[error("the stored key {0:?} is damaged")]
     Damaged(KeyName),
+    /// There is no key under which the tenant can have stored anything. For the operator: the vault
+    /// has lost it, so restore it from its backup, or is another one.
+    #[error("the key of {0} is not in the vault")]
+    Missing(TenantId),
     /// The tenant's key was destroyed: all it ever stored is erased.
     #[error("the data of {0} was erased")]
     TenantErased(TenantId),
@@ -151,20 +155,30 @@ impl Keyring {
     ///
     /// [`KeyringError::TenantErased`] if they were destroyed, or a fault of the storage.
     pub async fn tenant(&self, tenant: TenantId) -> Result<TenantKeys, KeyringError> {
+        match self.existing(tenant).await {
+            Err(KeyringError::Missing(_)) => {
+                let began = self.0.tenants.begin();
+                let slot = self.create(tenant, &[KeyName::Tenant(tenant)]).await?.remove(0);
+                self.open_tenant(began, tenant, slot)
+            }
+            found => found,
+        }
+    }
+
+    /// The keys of a tenant, for whoever reads what was stored under them. Makes none: what was
+    /// stored could not be read with others, and those that are missing could not be put back.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::Missing`] if there are none, [`KeyringError::TenantErased`] if they were
+    /// destroyed, or a fault of the storage.
+    pub async fn existing(&self, tenant: TenantId) -> Result<TenantKeys, KeyringError> {
         if let Some(keys) = self.tenant_in_memory(tenant) {
             return Ok(keys);
         }
         let began = self.0.tenants.begin();
-        let name = KeyName::Tenant(tenant);
-        let slot = match self.0.keys.get(&[name]).await?.pop().flatten() {
-            Some(slot) => slot,
-            None => self.create(tenant, &[name]).await?.remove(0),
-        };
-        let Slot::Held(wrapped) = slot else { return Err(KeyringError::TenantErased(tenant)) };
-        let key = self.0.root.unwrap(name, &wrapped).as_deref().and_then(|it| secret(it));
-        let keys = TenantKeys::new(tenant, &key.ok_or(KeyringError::Damaged(name))?);
-        self.0.tenants.put(began, tenant, keys.clone());
-        Ok(keys)
+        let slot = self.0.keys.get(&[KeyName::Tenant(tenant)]).await?.pop().flatten();
+        self.open_tenant(began, tenant, slot.ok_or(KeyringError::Missing(tenant))?)
     }
 
     /// The keys of these subjects, those that are missing made in one transaction, which whoever
@@ -297,6 +311,21 @@ impl Keyring {
     #[must_use]
     pub fn identity_key(&self) -> &[u8; 16] {
         &self.0.identities
+    }
+
+    /// Unwraps the key in `slot` and keeps it in memory.
+    fn open_tenant(
+        &self,
+        began: Began,
+        tenant: TenantId,
+        slot: Slot,
+    ) -> Result<TenantKeys, KeyringError> {
+        let name = KeyName::Tenant(tenant);
+        let Slot::Held(wrapped) = slot else { return Err(KeyringError::TenantErased(tenant)) };
+        let key = self.0.root.unwrap(name, &wrapped).as_deref().and_then(|it| secret(it));
+        let keys = TenantKeys::new(tenant, &key.ok_or(KeyringError::Damaged(name))?);
+        self.0.tenants.put(began, tenant, keys.clone());
+        Ok(keys)
     }
 
     /// Which of `subjects` are in memory and which are not, each once.

@@ -162,6 +162,8 @@ impl PostgresVault {
             .map_err(failed("reading the address of its database"))?;
         let limits = CALL_LIMITS.map(|(name, at_most)| (name, format!("{}s", at_most.as_secs())));
         let options = options.application_name("callboard").options(SESSION_LIMITS).options(limits);
+        // Whatever the role or the database says: what a key has sealed may be recorded at once.
+        let options = options.options([("synchronous_commit", "on")]);
         let opening = in_time(ANSWER_TIME_MAX, check(&options));
         opening.await.map_err(failed("connecting to its database"))??;
         let pool = PgPoolOptions::new()

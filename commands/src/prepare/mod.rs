@@ -434,6 +434,7 @@ pub(crate) fn keyring_error(error: &KeyringError) -> CommandError {
         }
         KeyringError::WrongRoot
         | KeyringError::Damaged(_)
+        | KeyringError::Missing(_)
         | KeyringError::Seal(_)
         | KeyringError::Vault(_) => {
             tracing::error!(error = error as &dyn std::error::Error, "the vault failed");

@@ -91,7 +91,7 @@ impl Place<'_> {
         match piece.pop() {
             Some(PLAIN) => Ok(Rows::Read(Values::Plain, piece)),
             Some(ERASED) => Ok(Rows::Gone),
-            Some(SEALED) => match keyring.tenant(tenant).await {
+            Some(SEALED) => match keyring.existing(tenant).await {
                 Ok(keys) => {
                     let rows = keys.open_snapshot(&self.text(), &piece);
                     Ok(Rows::Read(Values::Sealed, rows.ok_or(CoverError::Forged)?))

@@ -172,7 +172,7 @@ async fn decode(
     crate::testing::panic_at_fatal(name(record));
     let mut value = record.value();
     if record.attribute(Attribute::ContentType) == SEALED {
-        let keys = match keyring.tenant(tenant).await {
+        let keys = match keyring.existing(tenant).await {
             Ok(keys) => keys,
             Err(KeyringError::TenantErased(_)) => return Ok(Ok(None)),
             Err(error) => return Err(error.into()),

@@ -53,7 +53,10 @@ impl ApplyError {
             Self::Store(error) => error.meaning(),
             Self::Vault(KeyringError::Vault(_) | KeyringError::WrongRoot) => Meaning::Passing,
             Self::Vault(
-                KeyringError::Damaged(_) | KeyringError::Seal(_) | KeyringError::TenantErased(_),
+                KeyringError::Damaged(_)
+                | KeyringError::Missing(_)
+                | KeyringError::Seal(_)
+                | KeyringError::TenantErased(_),
             )
             | Self::Panicked(_) => Meaning::Refused(self.to_string()),
         }

@@ -222,3 +222,13 @@ async fn readers_at_the_same_time_never_bring_an_erased_key_back() {
         assert!(keyring.ensure_subjects(ACME, &[subject]).await.unwrap().is_erased(subject));
     }
 }
+
+#[tokio::test]
+async fn who_reads_makes_no_key_in_the_place_of_one_that_was_lost() {
+    let vault = Arc::new(MemoryVault::default());
+    let reading = keyring(&vault).await.existing(ACME).await;
+    assert!(matches!(reading, Err(KeyringError::Missing(ACME))), "{reading:?}");
+    assert_eq!(vault.get(&[KeyName::Tenant(ACME)]).await.unwrap(), [None]);
+    keyring(&vault).await.tenant(ACME).await.unwrap();
+    keyring(&vault).await.existing(ACME).await.unwrap();
+}

@@ -52,6 +52,7 @@ mod on_postgres {
         who_destroys_keys_keeps_only_its_own_tenant_waiting
         readers_of_read_models_have_no_rights_here
         what_cannot_be_opened_is_named
+        keys_are_synced_whatever_the_database_says
         whoever_is_cut_off_holds_nothing_for_long
         a_server_that_is_away_is_told_from_one_that_refuses
         a_tenant_with_more_keys_than_go_at_once_is_erased_bit_by_bit
@@ -149,6 +150,19 @@ async fn who_destroys_keys_keeps_only_its_own_tenant_waiting(database: &Temporar
     for it in held {
         it.await.unwrap().unwrap();
     }
+}
+
+async fn keys_are_synced_whatever_the_database_says(database: &TemporaryDatabase) {
+    let options = PgConnectOptions::from_str(database.url()).unwrap();
+    let mut connection = options.connect().await.unwrap();
+    let name = options.get_database().unwrap();
+    let text = format!("alter database {name} set synchronous_commit = off");
+    sqlx::query(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+    let vault = open(database).await;
+    let asked = || sqlx::query_scalar::<_, String>("show synchronous_commit");
+    assert_eq!(asked().fetch_one(&vault.pool).await.unwrap(), "on");
+    let mut control = options.connect().await.unwrap();
+    assert_eq!(asked().fetch_one(&mut control).await.unwrap(), "off", "for others");
 }
 
 async fn readers_of_read_models_have_no_rights_here(database: &TemporaryDatabase) {
