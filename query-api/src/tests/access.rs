@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::testing::{Member, Site, soon};
 
 /// Who is let in where: nobody, a forged token, a member, an operator.
-const ROUTES: [(&str, &str, [u16; 4]); 15] = [
+const ROUTES: [(&str, &str, [u16; 4]); 16] = [
     ("GET", "/healthz", [200, 200, 200, 200]),
     ("GET", "/readyz", [200, 200, 200, 200]),
     ("GET", "/api/v1/openapi.json", [200, 200, 200, 200]),
@@ -24,6 +24,7 @@ const ROUTES: [(&str, &str, [u16; 4]); 15] = [
         [401, 401, 200, 403],
     ),
     ("GET", "/api/v1/events", [401, 401, 200, 200]),
+    ("DELETE", "/api/v1/session", [401, 401, 400, 400]),
     ("GET", "/graphql?query={viewer{actor}}", [401, 401, 200, 200]),
     ("POST", "/graphql", [401, 401, 415, 415]),
     ("GET", "/nothing", [404, 404, 404, 404]),
@@ -40,6 +41,9 @@ async fn every_route_lets_in_whom_it_should() {
         for (who, expected) in callers.into_iter().zip(expected) {
             let request = match method {
                 "GET" => Request::get(site.url(path)),
+                "DELETE" => {
+                    Request { method: outbound::Method::Delete, ..Request::get(site.url(path)) }
+                }
                 _ => Request { method: outbound::Method::Post, ..Request::get(site.url(path)) },
             };
             let reply = site.send(who, request).await;
