@@ -19,6 +19,9 @@ pub enum Away {
     /// Enough replicas of the log.
     #[error("the log takes nothing at present, since too few of its replicas are in sync")]
     Replicas,
+    /// A part of the log, for good.
+    #[error("a part of the log was removed, so nothing is recorded any more")]
+    Gone,
     /// The vault.
     #[error("the vault does not answer")]
     Vault,
@@ -56,6 +59,7 @@ impl From<&LogError> for Away {
     fn from(error: &LogError) -> Self {
         match error {
             LogError::TooFewReplicas { .. } => Self::Replicas,
+            LogError::Gone { .. } => Self::Gone,
             _ => Self::Log,
         }
     }
@@ -79,6 +83,6 @@ impl Away {
             StartError::Announce { source, .. } => source.into(),
             _ => return None,
         };
-        (away == Self::Replicas).then_some(away)
+        matches!(away, Self::Replicas | Self::Gone).then_some(away)
     }
 }

@@ -185,6 +185,9 @@ impl Commands {
         within: Option<Within>,
     ) -> Result<Outcome, CommandError> {
         principal.admit(request.operation.need())?;
+        if self.0.log.is_gone() {
+            return Err(CommandError::Unavailable(Away::Gone));
+        }
         let owner = self.find(principal.tenant()).await?;
         if owner.is_elsewhere() {
             return Err(CommandError::NotOwner(owner.partition));

@@ -47,6 +47,7 @@ mod setup;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod writer;
 
 pub use bare::BareProducer;
@@ -60,6 +61,7 @@ use reader::KafkaReader;
 use readers::Readers;
 use replicas::{Replicas, Shortage};
 use scan::Scanner;
+use topics::Topics;
 
 /// A log on a cluster. Dropping it sends its readers home with [`LogError::Closed`]; writers end
 /// when they are dropped.
@@ -87,6 +89,7 @@ struct Shared {
     readers: Readers,
     ends: Ends,
     replicas: Replicas,
+    topics: Arc<Topics>,
     /// The question where a partition ends, for each.
     asking: Vec<Asking<Position>>,
     /// The question whether too few replicas are in sync anywhere.
@@ -101,11 +104,16 @@ impl Shared {
     /// See [`Ends::find`]. Blocks. Where the last leader is gone and too few replicas are in sync,
     /// nobody can tell until there are enough.
     fn find_end(&self, partition: Partition) -> Result<Position, LogError> {
+        if let Some(gone) = self.topics.gone() {
+            return Err(gone);
+        }
         let found = self.ends.find(&self.scanner, &self.events, partition);
         found.map_err(|error| {
-            let short =
-                error.is_away().then(|| self.replicas.look(&self.events, number(partition)));
-            short.flatten().map_or(error, Shortage::error)
+            if !error.is_away() {
+                return error;
+            }
+            let short = || self.replicas.look(&self.events, number(partition)).map(Shortage::error);
+            self.topics.look().or_else(short).unwrap_or(error)
         })
     }
 
@@ -138,6 +146,8 @@ impl KafkaLog {
         })
         .await?;
         owners::follow(config.clone(), directory.clone(), from, closed.clone())?;
+        let topics = Arc::new(Topics::new(config.clone()));
+        topics::watch(topics.clone(), closed.clone())?;
         let shared = Shared {
             events: config.events(),
             snapshots: config.snapshots(),
@@ -147,6 +157,7 @@ impl KafkaLog {
             readers: Readers::start(config.clone())?,
             ends: Ends::new(partitions),
             replicas: Replicas::new(config.clone()),
+            topics,
             asking: (0..partitions).map(|_| Asking::new()).collect(),
             looking: Asking::new(),
             known_snapshots: (0..partitions).map(|_| AtomicI64::new(0)).collect(),
@@ -239,6 +250,10 @@ impl EventLog for KafkaLog {
         let shared = self.shared.clone();
         let asked = self.shared.looking.ask(move || Ok(shared.replicas.are_too_few()));
         asked.await.unwrap_or(false)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.shared.topics.gone().is_some()
     }
 }
 

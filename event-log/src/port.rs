@@ -137,6 +137,15 @@ pub enum LogError {
         /// The setting that says so.
         setting: &'static str,
     },
+    /// A part of the log was removed while it was open, and what was recorded there with it.
+    #[error(
+        "{of} is gone, and what was in it with it: nothing is recorded or told any more until the \
+         next start"
+    )]
+    Gone {
+        /// The part of the log.
+        of: String,
+    },
     /// There is no room left. New batches are refused until there is.
     #[error("no space left on the device that holds the log")]
     Full,
@@ -180,6 +189,8 @@ impl LogError {
         match self {
             Self::Storage { source, .. } => source.kind() != ErrorKind::PermissionDenied,
             Self::TooFewReplicas { .. } => true,
+            // Not here: but whoever asks is told the same, and may ask after the next start.
+            Self::Gone { .. } => true,
             _ => false,
         }
     }
@@ -262,6 +273,13 @@ pub trait EventLog: fmt::Debug + Send + Sync {
     /// it can be read, since too few of its replicas have what was written last. Which part that is
     /// has been logged.
     async fn has_too_few_replicas(&self) -> bool {
+        false
+    }
+
+    /// Whether it is known here that a part of the log was removed while it was open. What comes to be
+    /// in its place is another log, so this one takes and tells nothing any more. What is gone has
+    /// been logged.
+    fn is_gone(&self) -> bool {
         false
     }
 }

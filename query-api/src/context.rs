@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_graphql::Data;
 use axum::http::HeaderMap;
-use commands::{CommandError, Commands, Mode, Outcome, Request};
+use commands::{Away, CommandError, Commands, Mode, Outcome, Request};
 use domain::Principal;
 use event_log::{EventLog, Partition};
 use projections::{Model, Projections, ReadError, ReadModels};
@@ -25,6 +25,9 @@ use crate::within;
 
 /// The request header that names a position the answer must have seen.
 pub const POSITION_HEADER: &str = "callboard-position";
+
+/// What is said of a log of which a part was removed.
+pub(crate) const GONE: &str = "gone";
 
 /// What the doors share. Cheap to clone.
 #[derive(Clone)]
@@ -102,6 +105,10 @@ impl Context {
         session: &Session,
         request: Request,
     ) -> Result<Outcome, CommandError> {
+        if self.inner.log.is_gone() {
+            // Nobody owns anything any more, and nobody is waited for.
+            return Err(CommandError::Unavailable(Away::Gone));
+        }
         match &self.inner.peers {
             Some(peers) => peers.submit(self, session, request).await,
             None => alone::submit(self, &session.principal, request, PATIENCE).await,
@@ -163,6 +170,9 @@ impl Context {
     /// What the log lacks to record anything at present although it can be read, if that is known: a
     /// word, since those are told of it too who may not know how the log is made up.
     pub(crate) async fn trouble(&self) -> Option<&'static str> {
+        if self.inner.log.is_gone() {
+            return Some(GONE);
+        }
         self.inner.log.has_too_few_replicas().await.then_some("replicas")
     }
 

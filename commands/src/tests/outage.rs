@@ -129,6 +129,43 @@ async fn what_was_lost_is_decided_anew_only_if_its_own_time_is_enough_for_that()
     assert!(matches!(late, Err(CommandError::Unavailable(Away::Log))), "{late:?}");
 }
 
+/// A writer that never says whether others have come.
+#[derive(Debug)]
+struct Mute(Box<dyn Writer>);
+
+#[async_trait]
+impl Writer for Mute {
+    async fn append(&mut self, batch: Batch) -> Result<Vec<Position>, AppendError> {
+        self.0.append(batch).await
+    }
+
+    async fn barrier(&mut self) -> Result<(), AppendError> {
+        std::future::pending().await
+    }
+
+    async fn announce(&mut self, address: &str) -> Result<(), AppendError> {
+        self.0.announce(address).await
+    }
+
+    fn begin_snapshot(&mut self, upto: Position, fold: u32) -> Box<dyn SnapshotWriter> {
+        self.0.begin_snapshot(upto, fold)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_changes_nothing_on_a_log_that_says_nothing_is_told_before_the_doors_give_up() {
+    let mut installation = Installation::new().await;
+    let acme = installation.tenant("acme").await;
+    installation.submit(&acme, put("old")).await.unwrap();
+    let log = WrappedLog::new(installation.log.clone(), |it| it)
+        .with_writers(|writer| Box::new(Mute(writer)));
+    installation.start_on(Arc::new(log)).await;
+    let same = ask(&installation.commands, &acme, "old").await;
+    let told = tokio::time::timeout(DOORS, same).await.expect("sooner than the doors").unwrap();
+    assert!(matches!(told, Err(CommandError::Unavailable(_))), "{told:?}");
+    installation.submit(&acme, put("new")).await.expect("what is recorded needs nothing else");
+}
+
 /// How many records are read again after an append whose outcome was unknown.
 async fn read_again(sabotage: Option<Sabotage>) -> usize {
     let mut installation = Installation::with(1, |it| it.sabotage = sabotage).await;
@@ -297,6 +334,20 @@ async fn nobody_waits_for_a_claim_that_follows_from_a_snapshot_which_failed() {
         again = installation.submit(&acme, put("behind")).await;
     }
     assert_eq!(again.unwrap().events.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_recorded_where_a_part_of_the_log_was_removed() {
+    let mut installation = Installation::new().await;
+    let acme = installation.tenant("acme").await;
+    let is_gone = Arc::<AtomicBool>::default();
+    let log = WrappedLog::new(installation.log.clone(), |it| it).with_gone(is_gone.clone());
+    installation.start_on(Arc::new(log)).await;
+    installation.submit(&acme, put("web")).await.unwrap();
+    is_gone.store(true, SeqCst);
+    let refused = installation.submit(&acme, put("other")).await;
+    assert!(matches!(refused, Err(CommandError::Unavailable(Away::Gone))), "{refused:?}");
+    assert_eq!(registered(&installation).await, 1);
 }
 
 /// Opens an account for somebody of whom no key is there yet.

@@ -1,7 +1,9 @@
 //! A log that is what it is but for its readers, writers and members, each of which a test may put
-//! another one around, and for where it says that it ends.
+//! another one around, for where it says that it ends, and of which a part may have been removed.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use event_log::{
@@ -21,6 +23,7 @@ pub(super) struct WrappedLog {
     writers: Wrap<dyn Writer>,
     members: Wrap<dyn Membership>,
     end: End,
+    is_gone: Arc<AtomicBool>,
 }
 
 impl WrappedLog {
@@ -30,7 +33,8 @@ impl WrappedLog {
         wrap: impl Fn(Box<dyn Reader>) -> Box<dyn Reader> + Send + Sync + 'static,
     ) -> Self {
         let (writers, members) = (Box::new(|it| it), Box::new(|it| it));
-        Self { log, readers: Box::new(wrap), writers, members, end: Box::new(|it| it) }
+        let (end, is_gone) = (Box::new(|it| it), Arc::default());
+        Self { log, readers: Box::new(wrap), writers, members, end, is_gone }
     }
 
     /// The same, which ends where `end` says.
@@ -39,6 +43,11 @@ impl WrappedLog {
         end: impl Fn(Position) -> Position + Send + Sync + 'static,
     ) -> Self {
         Self { end: Box::new(end), ..self }
+    }
+
+    /// The same, of which a part is removed once this says so.
+    pub(super) fn with_gone(self, is_gone: Arc<AtomicBool>) -> Self {
+        Self { is_gone, ..self }
     }
 
     /// The same, whose writers are what `wrap` makes of them.
@@ -104,5 +113,9 @@ impl EventLog for WrappedLog {
 
     fn owners(&self) -> watch::Receiver<Owners> {
         self.log.owners()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.is_gone.load(SeqCst)
     }
 }

@@ -279,6 +279,9 @@ impl Appending {
         topic: &str,
         messages: impl ExactSizeIterator<Item = Message<'a>>,
     ) -> Result<Vec<i64>, AppendError> {
+        if let Some(gone) = self.shared.topics.gone() {
+            return Err(AppendError::Refused(gone));
+        }
         let Some(producer) = &mut self.producer else { return Err(AppendError::Fenced) };
         if let Some(short) = &self.short {
             return Err(AppendError::Refused(short.clone().error()));
@@ -289,6 +292,9 @@ impl Appending {
         }
         written.map_err(|error| match error {
             AppendError::Refused(error) if error.is_away() => {
+                if let Some(gone) = self.shared.topics.look() {
+                    return AppendError::Refused(gone);
+                }
                 // What was written to the events before may hold up the other topics too.
                 let (replicas, events) = (&self.shared.replicas, &self.shared.events);
                 let number = number(self.partition);

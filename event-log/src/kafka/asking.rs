@@ -58,6 +58,7 @@ impl<T: Clone + Send + 'static> Asking<T> {
 fn shared(error: Arc<LogError>) -> LogError {
     let (doing, kind) = match &*error {
         LogError::Closed => return LogError::Closed,
+        LogError::Gone { of } => return LogError::Gone { of: of.clone() },
         LogError::TooFewReplicas { of, in_sync, needed, setting } => {
             let (of, in_sync, needed) = (of.clone(), *in_sync, *needed);
             return LogError::TooFewReplicas { of, in_sync, needed, setting };

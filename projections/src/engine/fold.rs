@@ -107,6 +107,7 @@ pub(crate) fn passes(error: &LogError) -> bool {
         }
         LogError::Storage { .. }
         | LogError::TooFewReplicas { .. }
+        | LogError::Gone { .. }
         | LogError::Full
         | LogError::InUse(_)
         | LogError::TooLarge(_)

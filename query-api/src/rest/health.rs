@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::Door;
+use crate::context::GONE;
 
 /// The process runs.
 #[utoipa::path(get, path = "/healthz", responses((status = 200, body = String)))]
@@ -25,7 +26,8 @@ pub(super) struct Readiness {
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<&'static str>,
     /// `replicas` if nothing can be recorded at present, although it can be read, since too few
-    /// replicas of the log are in sync. The process's own log says which.
+    /// replicas of the log are in sync; `gone` if a part of the log was removed, after which nothing
+    /// is recorded until the next start. The process's own log says which.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<&'static str>,
     /// Whether every partition has an owner that this process can ask.
@@ -64,6 +66,7 @@ pub(super) async fn ready(State(door): State<Door>) -> (StatusCode, Json<Readine
     let lag_max = chrono::TimeDelta::from_std(door.ready_lag_max).unwrap_or(chrono::TimeDelta::MAX);
     let owned = door.context.all_owned();
     let mut ready = owned && !status.is_empty() && !door.shutdown.is_cancelled();
+    ready &= trouble != Some(GONE);
     let mut models = Vec::new();
     for model in live {
         let stopped = model.partitions.iter().any(|it| it.stopped.is_some());

@@ -1,4 +1,5 @@
-//! A log whose readers are given nothing for as long as a test wants, or that lacks replicas.
+//! A log whose readers are given nothing for as long as a test wants, or that lacks replicas, or a part
+//! of itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,17 +11,19 @@ use event_log::{
 };
 use tokio::sync::watch;
 
-/// Whether records are held back, and replicas are missing. Cheap to clone.
+/// Whether records are held back, and what is missing. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     records: watch::Sender<bool>,
     lacks_replicas: Arc<AtomicBool>,
+    is_gone: Arc<AtomicBool>,
 }
 
 impl Hold {
     /// As many replicas as it needs.
     pub(crate) fn new(is_held: bool) -> Self {
-        Self { records: watch::Sender::new(is_held), lacks_replicas: Arc::default() }
+        let (lacks_replicas, is_gone) = Default::default();
+        Self { records: watch::Sender::new(is_held), lacks_replicas, is_gone }
     }
 
     /// Holds back what is recorded from now on.
@@ -36,6 +39,11 @@ impl Hold {
     /// Has the log say that it lacks replicas from now on.
     pub(crate) fn lose_replicas(&self) {
         self.lacks_replicas.store(true, Ordering::SeqCst);
+    }
+
+    /// Has the log say that a part of it was removed.
+    pub(crate) fn remove(&self) {
+        self.is_gone.store(true, Ordering::SeqCst);
     }
 }
 
@@ -94,5 +102,8 @@ impl EventLog for HeldLog {
     }
     async fn has_too_few_replicas(&self) -> bool {
         self.hold.lacks_replicas.load(Ordering::SeqCst)
+    }
+    fn is_gone(&self) -> bool {
+        self.hold.is_gone.load(Ordering::SeqCst)
     }
 }

@@ -6,7 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use projections::Projections;
 use projections::temporary::{Kind, Temporary};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -60,12 +60,26 @@ async fn a_node_that_cannot_record_says_no_more_to_strangers_than_that() {
     let doors = doors(context, &CancellationToken::new());
     let trouble = async || {
         let request = Request::get("/readyz").body(Body::empty()).unwrap();
-        let body = to_bytes(doors.clone().oneshot(request).await.unwrap().into_body(), usize::MAX);
-        serde_json::from_slice::<Value>(&body.await.unwrap()).unwrap()["trouble"].clone()
+        let answer = doors.clone().oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).unwrap()["trouble"].clone())
     };
-    assert_eq!(trouble().await, Value::Null);
+    soon(async { while trouble().await != (StatusCode::OK, Value::Null) {} }).await;
     hold.lose_replicas();
-    assert_eq!(trouble().await, "replicas");
+    assert_eq!(trouble().await, (StatusCode::OK, "replicas".into()), "it can be read");
+    hold.remove();
+    assert_eq!(trouble().await, (StatusCode::SERVICE_UNAVAILABLE, "gone".into()));
+    let rename = "mutation { renameTenant(name: \"Elsewhere\") { userErrors { message } } }";
+    let request = Request::post("/graphql")
+        .header("authorization", format!("Bearer {}", site.a.token))
+        .header("content-type", "application/json")
+        .body(Body::from(json!({"query": rename}).to_string()));
+    let answer = doors.clone().oneshot(request.unwrap()).await.unwrap();
+    let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    let error = &serde_json::from_slice::<Value>(&body).unwrap()["errors"][0];
+    assert_eq!(error["extensions"]["code"], "UNAVAILABLE", "{error}");
+    assert!(error["message"].as_str().unwrap().contains("was removed"), "{error}");
 }
 
 #[tokio::test]

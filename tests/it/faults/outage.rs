@@ -49,6 +49,7 @@ fn log_of(installation: &Installation) -> String {
     std::fs::read_to_string(installation.home().join("server.log")).unwrap_or_default()
 }
 
+mod removed;
 mod replicas;
 
 mod on_kafka {

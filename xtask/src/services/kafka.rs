@@ -175,6 +175,20 @@ impl Cluster {
         &self.brokers
     }
 
+    /// Removes a topic, with everything that is in it.
+    ///
+    /// # Errors
+    ///
+    /// If the brokers refuse, with what they said.
+    pub fn remove(&self, topic: &str) -> Result<()> {
+        let mut command = self.broker(0).distribution.topics(&self.bootstrap());
+        let output = command.args(["--delete", "--topic", topic]).output()?;
+        if !output.status.success() {
+            bail!("Kafka does not remove `{topic}`:\n{}", String::from_utf8_lossy(&output.stdout));
+        }
+        Ok(())
+    }
+
     /// Starts all brokers that are down, and waits until every broker serves and knows all others.
     ///
     /// # Errors

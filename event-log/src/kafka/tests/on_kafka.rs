@@ -11,6 +11,7 @@ mod letting_go;
 mod membership;
 mod promises;
 mod reading;
+mod removed;
 mod replicas;
 mod secured;
 mod transactions;

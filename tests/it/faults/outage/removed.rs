@@ -1,0 +1,77 @@
+//! A topic of the log that somebody removes while a process runs.
+
+use super::*;
+
+mod on_kafka {
+    use std::time::{Duration, Instant};
+
+    use xtask::services::kafka::Plan;
+
+    use super::super::on_kafka::has_time;
+    use super::*;
+    use crate::harness::kafka_distribution;
+
+    /// How long many requests may take together that nobody waits for. In seconds: 5, as long as one
+    /// would take that waits for an owner.
+    const AT_ONCE: Duration = Duration::from_secs(5);
+
+    /// The code and the words with which a door refuses to register something.
+    async fn refusal(api: &Api) -> (String, String) {
+        let answer = api.ask(APPLY, &components("lost", 1)).await.expect("the process answers");
+        let body: Value = serde_json::from_slice(&answer.body).expect("the answer is JSON");
+        let error = if body["code"].is_string() { &body } else { &body["errors"][0] };
+        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        let code = [&error["extensions"]["code"], &error["code"]].map(text).concat();
+        (code, [&error["message"], &error["detail"]].map(text).concat())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_topic_that_was_removed_is_named_and_nothing_is_recorded_until_the_next_start() {
+        if !has_time() {
+            return;
+        }
+        let Some(distribution) = kafka_distribution() else { return };
+        let brokers = tokio::task::block_in_place(|| Plan::new(1).start(&distribution));
+        let brokers = brokers.expect("brokers start");
+        for (topic, prefix) in [("events", "one."), ("owners", "two."), ("snapshots", "three.")] {
+            let installation = Installation::new()
+                .with("CALLBOARD_LOG_KIND", "kafka")
+                .with("CALLBOARD_LOG_KAFKA_BOOTSTRAP", brokers.bootstrap())
+                .with("CALLBOARD_LOG_KAFKA_PREFIX", prefix)
+                .with("CALLBOARD_LOG_KAFKA_REPLICATION", "1")
+                .with("CALLBOARD_TELEMETRY_FILTER", "info,rdkafka=error");
+            installation.run(&["kafka", "init", "--partitions", "1"]).text();
+            let server = installation.up().await;
+            let tenant = installation.create_tenant("acme");
+            let api = server.api(&installation.token(&tenant));
+            assert_eq!(registering(&api, "before", 1).await, "OK");
+
+            let name = format!("{prefix}{topic}");
+            tokio::task::block_in_place(|| brokers.remove(&name)).expect("it can be removed");
+            eventually("it is said what is gone", async || {
+                let (code, said) = refusal(&api).await;
+                assert!(["", "UNAVAILABLE", "OUTCOME_UNKNOWN"].contains(&&*code), "{code}: {said}");
+                said.contains("a part of the log was removed").then_some(())
+            })
+            .await;
+            let asked = Instant::now();
+            for _ in 0..20 {
+                assert_eq!(refusal(&api).await.0, "UNAVAILABLE");
+            }
+            assert!(asked.elapsed() < AT_ONCE, "nobody waits: {:?}", asked.elapsed());
+            let said = readiness(&server, &installation).await;
+            assert_eq!(said["trouble"], "gone", "{said}");
+            let log = log_of(&installation);
+            assert_eq!(log.matches("a topic of the log is gone").count(), 1, "{log}");
+            assert!(log.contains(&format!("topic=\"{name}\"")), "{log}");
+
+            // What is made in its place is another log.
+            installation.run(&["kafka", "init", "--partitions", "1"]).text();
+            for _ in 0..20 {
+                let (_, said) = refusal(&api).await;
+                assert!(said.contains("a part of the log was removed"), "{said}");
+            }
+            server.stop().await;
+        }
+    }
+}
