@@ -342,6 +342,7 @@ pub(crate) async fn actor(keyring: &Keyring) -> Result<ActorId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::exit_code;
 
     #[test]
     fn a_server_that_listens_everywhere_is_reached_on_loopback() {
@@ -350,5 +351,24 @@ mod tests {
         assert_eq!(reached("[::]:7420"), "[::1]:7420");
         assert_eq!(reached("127.0.0.1:7420"), "127.0.0.1:7420");
         assert_eq!(reached("10.0.0.1:7420"), "10.0.0.1:7420");
+    }
+
+    #[test]
+    fn whoever_may_ask_again_is_told_so_whatever_door_has_given_up() {
+        for (status, code, ends_with) in [
+            (503, "UNAVAILABLE", 4),
+            (503, "BUSY", 4),
+            (504, "TIMED_OUT", 4),
+            (504, "OUTCOME_UNKNOWN", 1),
+            (403, "FORBIDDEN", 5),
+            (400, "BAD_USER_INPUT", 2),
+            (409, "REVISION_CONFLICT", 3),
+        ] {
+            let body = json!({"code": code, "detail": "as the door says"}).to_string().into();
+            let (content_type, retry_after) = (None, None);
+            let said = problem(&Response { status, content_type, retry_after, body }).unwrap();
+            assert_eq!(exit_code(&said), ends_with, "{code}");
+            assert!(said.to_string().contains("as the door says"), "{said}");
+        }
     }
 }

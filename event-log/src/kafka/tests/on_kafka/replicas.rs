@@ -103,18 +103,29 @@ async fn too_few_replicas_in_sync_are_named_and_come_back() {
         }
     };
     tokio::time::timeout(PATIENCE_MAX, many).await.expect("they are refused at once");
-    // Whoever claims it now is told the same, unless nothing is left to be ended there.
-    if let Err(error) = log.claim(PARTITION).await {
-        let ClaimError::Log(error) = &error else { panic!("{error}") };
-        assert_eq!(missing(error).as_deref(), Some(&*told));
-    }
+    // Nor for a claim, also where nothing is left to be ended.
+    let many = async {
+        for _ in 0..REFUSALS {
+            let error = log.claim(PARTITION).await.expect_err("nothing could be written after it");
+            let ClaimError::Log(error) = &error else { panic!("{error}") };
+            assert_eq!(missing(error).as_deref(), Some(&*told));
+        }
+    };
+    tokio::time::timeout(PATIENCE_MAX, many).await.expect("they are refused at once, too");
     // Whoever asks where the partition ends is told, or that nobody can say.
     match other.end(PARTITION).await {
         Ok(end) => assert_eq!(end, Position(2)),
         Err(error) => assert_eq!(missing(&error).as_deref(), Some(&*told)),
     }
 
-    tokio::task::block_in_place(|| brokers.broker(leader).restart().unwrap());
+    // Where nobody is left who could tell, what was known before holds.
+    for broker in (0..3).filter(|it| *it != leader) {
+        tokio::task::block_in_place(|| brokers.broker(broker).kill().unwrap());
+    }
+    let error = log.end(PARTITION).await.expect_err("no broker runs");
+    assert_eq!(missing(&error).as_deref(), Some(&*told), "{error}");
+
+    tokio::task::block_in_place(|| brokers.restart().unwrap());
     let goes_on = async {
         loop {
             match writer.append(command(3, 2)).await {

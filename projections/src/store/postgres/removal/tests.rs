@@ -1,5 +1,6 @@
 use super::*;
 use crate::Tables;
+use crate::store::postgres::run;
 use crate::store::postgres::tests::{connected, lose_connections, settings};
 use crate::store::{Access, Connection, Database, Place, hold};
 use crate::temporary::{Kind, on_postgres};
@@ -13,6 +14,7 @@ on_postgres! {
     what_was_seen_on_another_connection_counts_for_nothing
     a_lock_that_is_held_for_long_is_waited_for_in_vain
     a_reader_that_goes_on_for_long_is_waited_for_in_vain
+    whoever_removes_tables_for_long_is_not_waited_for_by_who_wants_to_use_them
     whoever_is_cut_off_while_removing_can_go_on
 }
 
@@ -164,4 +166,19 @@ async fn whoever_is_cut_off_while_removing_can_go_on(on: Kind) {
     .await;
     // It has another connection.
     bounded(async { while look(&mut session, "callboard_test").await.is_err() {} }).await;
+}
+
+async fn whoever_removes_tables_for_long_is_not_waited_for_by_who_wants_to_use_them(on: Kind) {
+    let (place, settings) = settings(on).await;
+    let database = Database::open(&place.tables()).await.unwrap();
+    let tables = database.place("test".to_owned());
+    drop(used(&tables).await);
+    let mut remover = connected(&settings).await;
+    let alone = "SELECT pg_advisory_lock(hashtextextended('callboard_test', 0))";
+    run(&mut remover, alone.to_owned()).await.unwrap();
+    let refused = bounded(tables.connect(Access::Write)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Held(_)), "it is said who is in the way: {refused:?}");
+    assert!(refused.is_away(), "and that it helps to ask again");
+    run(&mut remover, "SELECT pg_advisory_unlock_all()".to_owned()).await.unwrap();
+    bounded(used(&tables)).await;
 }

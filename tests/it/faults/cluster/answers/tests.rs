@@ -117,3 +117,15 @@ fn answers_are_told_apart_by_their_codes() {
     let expected = Done { command: None, effects: vec![0], ..super::tests::done() };
     assert_eq!(answer(200, usage), Said::Done(expected));
 }
+
+#[test]
+fn a_door_that_has_given_up_says_nothing_of_what_was_done() {
+    let answer = |status, code: &str| {
+        let body = serde_json::json!({"code": code, "detail": "why"}).to_string().into();
+        read(&Ok(Response { status, content_type: None, retry_after: None, body }))
+    };
+    assert_eq!(answer(504, "TIMED_OUT"), Said::Unknown("TIMED_OUT why".to_owned()));
+    assert_eq!(answer(504, "OUTCOME_UNKNOWN"), Said::Unknown("OUTCOME_UNKNOWN why".to_owned()));
+    assert_eq!(answer(503, "UNAVAILABLE"), Said::Later("UNAVAILABLE why".to_owned()));
+    assert!(matches!(answer(500, "INTERNAL"), Said::Odd(_)));
+}
