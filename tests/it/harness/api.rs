@@ -1,6 +1,6 @@
 //! A client of the doors, for one credential.
 
-use outbound::{Client, OutboundError, Request, Response};
+use outbound::{Client, OutboundError, Request, Response, StreamedResponse};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -67,6 +67,17 @@ impl Api {
         let seen = [("callboard-position", position)];
         let answer = self.post("/graphql", &body, &seen).await.expect("the server answers");
         data(&answer)
+    }
+
+    /// Follows a subscription of the GraphQL door.
+    pub(crate) async fn follow(&self, subscription: &str) -> StreamedResponse {
+        let body = json!({"query": subscription}).to_string();
+        let request = Request::post(self.url("/graphql"), "application/json", body)
+            .with_header("accept", "text/event-stream")
+            .with_header("authorization", &self.authorization);
+        let answer = self.client.stream(request).await.expect("the server answers");
+        assert_eq!(answer.status, 200, "{subscription}");
+        answer
     }
 }
 

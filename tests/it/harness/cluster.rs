@@ -44,6 +44,11 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// On topics, a database and an authority of its own, with four partitions.
     pub(crate) async fn on(ground: &Ground) -> Self {
+        Self::of(ground, 4).await
+    }
+
+    /// The same with so many partitions.
+    pub(crate) async fn of(ground: &Ground, partitions: u32) -> Self {
         let name = format!("cluster_{}", Uuid::now_v7().simple());
         let database = database(&ground.postgres, &name).await;
         let first = Installation::new();
@@ -73,7 +78,7 @@ impl Cluster {
                 .with("CALLBOARD_HTTP_VISIBILITY_WAIT_MS", "30000")
         };
         let (first, second) = (with(first, 0), with(Installation::new(), 1));
-        first.run(&["kafka", "init", "--partitions", "4"]).text();
+        first.run(&["kafka", "init", "--partitions", &partitions.to_string()]).text();
         Self { first, second, peers, prefix, database, certificates }
     }
 
@@ -81,6 +86,11 @@ impl Cluster {
     pub(crate) fn with(self, name: &'static str, value: &str) -> Self {
         let (first, second) = (self.first.with(name, value), self.second.with(name, value));
         Self { first, second, ..self }
+    }
+
+    /// One more process, like the second.
+    pub(crate) fn third(&self) -> Installation {
+        self.second.like().with("CALLBOARD_CLUSTER_LISTEN", free_address().to_string())
     }
 
     /// What a process of the cluster proves with that it is one.

@@ -61,6 +61,11 @@ impl Installation {
         self
     }
 
+    /// Another one with the same settings and binary, and a folder and an address of its own.
+    pub(crate) fn like(&self) -> Self {
+        Self { settings: self.settings.clone(), binary: self.binary.clone(), ..Self::new() }
+    }
+
     /// Replaces the binary; what runs goes on as it is.
     pub(crate) fn put(&mut self, binary: &Path) {
         binary.clone_into(&mut self.binary);
