@@ -201,7 +201,7 @@ impl Commands {
 
     /// The API keys of `principal` that were not revoked, each with the actor it is.
     #[must_use]
-    pub fn api_keys(&self, principal: &Principal) -> Vec<(ActorId, ApiKey)> {
+    pub fn api_keys(&self, principal: &Principal) -> Vec<(ActorId, Arc<ApiKey>)> {
         let member = principal.member_id();
         member
             .map_or_else(Vec::new, |it| self.inner().views.access.api_keys(principal.tenant(), it))
@@ -222,8 +222,9 @@ impl Commands {
         let (tenant, actor) = (principal.tenant(), principal.actor());
         match (principal.means(), principal.member_id()) {
             (Means::ApiKey(key), Some(member)) => {
-                let scope = access.api_key(tenant, key).map(|it| it.1.scope).unwrap_or_default();
-                access.by_api_key(tenant, key, member, &scope)
+                let issued = access.api_key(tenant, key).map(|it| it.1);
+                let scope = issued.as_ref().map_or(&[][..], |it| &it.scope);
+                access.by_api_key(tenant, key, member, scope)
             }
             (Means::Session(session), _) => {
                 let lasts = access.has_session(tenant, actor, session);

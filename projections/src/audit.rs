@@ -2,8 +2,6 @@
 //!
 //! Bodies stay in the log; a row has the position to read them from.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use domain::id::{ActorId, CommandId, EventId};
 use domain::{Permission, Principal, Stream};
@@ -153,16 +151,8 @@ pub async fn find_many(
     principal: &Principal,
     ids: &[EventId],
 ) -> Result<Vec<Option<AuditRow>>, ReadError> {
-    let Some(mut sql) = scoped(principal, Read::Rows, &AuditFilter::default())? else {
-        return Ok(vec![None; ids.len()]);
-    };
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    sql.push(" AND id IN ").bind_list(ids.iter().map(|it| it.0));
-    let found = fetch(models, sql).await?;
-    let found: HashMap<_, _> = found.into_iter().map(|it| (it.id, it)).collect();
-    Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
+    let selected = scoped(principal, Read::Rows, &AuditFilter::default())?;
+    scope::find_many(selected, ids, |it| it.0, |sql| fetch(models, sql), |it| it.id).await
 }
 
 /// A page of the events of `filter`, newest first.

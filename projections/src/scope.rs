@@ -1,9 +1,11 @@
 //! How a scope narrows rows that are not entities.
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
 use domain::id::TenantId;
 use domain::{Permission, Principal, Scope};
+use uuid::Uuid;
 
 use crate::error::ReadError;
 use crate::store::Sql;
@@ -58,4 +60,28 @@ pub(crate) fn select(
         sql.push(" WHERE tenant = ").bind(tenant.0);
         Scoped { tenant, of: tenant, sql }
     }))
+}
+
+/// What is found under each of `ids`, in order and in one query. `selected` is what may be seen, none
+/// of it if none, of tables whose column `id` holds what `uuid` makes of one.
+pub(crate) async fn find_many<I, T, F>(
+    selected: Option<Scoped>,
+    ids: &[I],
+    uuid: impl Fn(&I) -> Uuid,
+    fetch: impl FnOnce(Scoped) -> F,
+    id: impl Fn(&T) -> I,
+) -> Result<Vec<Option<T>>, ReadError>
+where
+    I: Ord,
+    T: Clone,
+    F: Future<Output = Result<Vec<T>, ReadError>>,
+{
+    let Some(mut sql) = selected else { return Ok(vec![None; ids.len()]) };
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sql.push(" AND id IN ").bind_list(ids.iter().map(uuid));
+    let found = fetch(sql).await?;
+    let found: BTreeMap<_, _> = found.into_iter().map(|it| (id(&it), it)).collect();
+    Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
 }

@@ -26,7 +26,7 @@ pub(crate) struct Access {
 struct Company {
     members: HashMap<ActorId, Arc<[RoleRef]>>,
     /// The API keys that were not revoked, and whose each is.
-    keys: HashMap<ActorId, (ActorId, ApiKey)>,
+    keys: HashMap<ActorId, (ActorId, Arc<ApiKey>)>,
     /// Those that are somebody's, where there are any.
     keys_of: HashMap<ActorId, Vec<ActorId>>,
     /// The sessions of each member that were not ended, where there are any.
@@ -56,7 +56,7 @@ impl Access {
     }
 
     /// The API key that is the actor `key`, and whose it is.
-    pub(crate) fn api_key(&self, tenant: TenantId, key: ActorId) -> Option<(ActorId, ApiKey)> {
+    pub(crate) fn api_key(&self, tenant: TenantId, key: ActorId) -> Option<(ActorId, Arc<ApiKey>)> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         tenants.get(&tenant)?.keys.get(&key).cloned()
     }
@@ -74,7 +74,11 @@ impl Access {
     }
 
     /// The API keys of `member`, each with the actor it is, in order.
-    pub(crate) fn api_keys(&self, tenant: TenantId, member: ActorId) -> Vec<(ActorId, ApiKey)> {
+    pub(crate) fn api_keys(
+        &self,
+        tenant: TenantId,
+        member: ActorId,
+    ) -> Vec<(ActorId, Arc<ApiKey>)> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         let Some(company) = tenants.get(&tenant) else { return Vec::new() };
         let keys = company.keys_of.get(&member).into_iter().flatten();
@@ -208,7 +212,8 @@ impl Company {
         }
         let shown: Vec<_> = member.api_keys().map(|it| it.0).collect();
         if !shown.is_empty() {
-            self.keys.extend(member.api_keys().map(|(key, it)| (key, (actor, it.clone()))));
+            let keys = member.api_keys();
+            self.keys.extend(keys.map(|(key, it)| (key, (actor, Arc::new(it.clone())))));
             self.keys_of.insert(actor, shown);
         }
     }

@@ -129,14 +129,8 @@ pub async fn find_many(
     ids: &[SubscriptionId],
 ) -> Result<Vec<Option<Subscription>>, ReadError> {
     let select = format!("SELECT {COLUMNS} FROM subscriptions");
-    let Some(mut sql) = scoped(principal, &select)? else { return Ok(vec![None; ids.len()]) };
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    sql.push(" AND id IN ").bind_list(ids.iter().map(|it| it.0));
-    let found = fetch(models, sql).await?;
-    let found: BTreeMap<_, _> = found.into_iter().map(|it| (it.id, it)).collect();
-    Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
+    let selected = scoped(principal, &select)?;
+    scope::find_many(selected, ids, |it| it.0, |sql| fetch(models, sql), |it| it.id).await
 }
 
 /// A page of the subscriptions of `filter`, by identity: the oldest first.

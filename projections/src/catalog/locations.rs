@@ -1,7 +1,5 @@
 //! Locations: where entities come from.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use domain::id::LocationId;
 use domain::location::LocationKind;
@@ -40,14 +38,8 @@ pub async fn find_many(
     principal: &Principal,
     ids: &[LocationId],
 ) -> Result<Vec<Option<Location>>, ReadError> {
-    let Some(mut sql) = scoped(principal, SELECT)? else { return Ok(vec![None; ids.len()]) };
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    sql.push(" AND id IN ").bind_list(ids.iter().map(|it| it.0));
-    let found = fetch(models, sql).await?;
-    let found: HashMap<_, _> = found.into_iter().map(|it| (it.id, it)).collect();
-    Ok(ids.iter().map(|it| found.get(it).cloned()).collect())
+    let selected = scoped(principal, SELECT)?;
+    scope::find_many(selected, ids, |it| it.0, |sql| fetch(models, sql), |it| it.id).await
 }
 
 /// A page of the locations, by identity.

@@ -70,8 +70,8 @@ pub struct ApiKey {
     pub expires_at: DateTime<Utc>,
 }
 
-impl From<(ActorId, domain::member::ApiKey)> for ApiKey {
-    fn from((key, issued): (ActorId, domain::member::ApiKey)) -> Self {
+impl ApiKey {
+    fn of(key: ActorId, issued: &domain::member::ApiKey) -> Self {
         Self {
             key_id: key.to_string(),
             name: issued.name.to_string(),
@@ -92,7 +92,7 @@ pub struct GrantedPermission {
 
 fn own_keys(request: &RequestContext) -> Vec<ApiKey> {
     let keys = request.shared().commands().api_keys(request.principal());
-    keys.into_iter().map(ApiKey::from).collect()
+    keys.iter().map(|(key, it)| ApiKey::of(*key, it)).collect()
 }
 
 fn own_sessions(request: &RequestContext) -> Vec<Session> {
