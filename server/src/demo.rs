@@ -1,18 +1,21 @@
 //! `callboard up --demo`: three tenants with a believable organisation each.
 //!
 //! Everything but keys and tokens follows from one seed and today's date, so that two demos of
-//! a day are the same. [`organisation`] makes catalogs, [`usage`] makes 90 days of usage.
+//! a day are the same. [`organisation`] makes catalogs, [`usage`] makes 90 days of usage, [`members`]
+//! those who may do something.
 
+mod members;
 mod organisation;
 mod random;
 pub(crate) mod seed;
 mod usage;
 
 use chrono::NaiveDate;
-use domain::id::{CustomerId, PlanId, SubscriptionId, TenantId};
+use domain::id::{ActorId, CustomerId, PlanId, SubscriptionId, TenantId};
 use domain::operation::Operation;
 use uuid::Uuid;
 
+use members::Members;
 use random::Random;
 
 /// What the demo's data follows from.
@@ -26,8 +29,10 @@ pub(crate) struct Tenant {
     pub slug: &'static str,
     /// Its display name.
     pub name: &'static str,
-    /// What its members do.
+    /// What is done there, the last of it once everything else was.
     pub operations: Vec<Operation>,
+    /// The API key that one of its members issues.
+    pub key: (ActorId, Operation),
 }
 
 /// What the operator publishes and what the tenants do, for a demo begun on `today`.
@@ -51,10 +56,15 @@ impl Demo {
         let mut random = Random::new(SEED);
         let plans: Vec<PlanId> = (0..3).map(|_| PlanId(random.uuid())).collect();
         let catalogue = usage::catalogue(&plans);
+        // Of their own, so that everything else is as it was before there were members.
+        let mut others = Random::new(SEED + 1);
         let tenants = TENANTS
             .into_iter()
             .zip(plans)
-            .map(|((slug, name), plan)| tenant(slug, name, plan, today, &mut random))
+            .map(|((slug, name), plan)| {
+                let members = members::members(slug, today, &mut others);
+                tenant(slug, name, plan, today, &mut random, members)
+            })
             .collect();
         Self { catalogue, tenants }
     }
@@ -66,16 +76,17 @@ fn tenant(
     plan: PlanId,
     today: NaiveDate,
     random: &mut Random,
+    Members { mut operations, key }: Members,
 ) -> Tenant {
     let id = TenantId(random.uuid());
     let customer = CustomerId::of_tenant(id);
-    let mut operations = organisation::operations(slug, random);
+    operations.extend(organisation::operations(slug, random));
     operations.extend(usage::meters());
     let subscription = SubscriptionId(random.uuid());
     operations.extend(usage::history(slug, today, random));
     // Last, for it is the same on every day: whether it was done tells whether all was.
     operations.push(Operation::StartSubscription { subscription, customer, plan, version: None });
-    Tenant { id, slug, name, operations }
+    Tenant { id, slug, name, operations, key }
 }
 
 impl Random {

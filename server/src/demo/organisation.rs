@@ -67,6 +67,11 @@ pub(super) fn reference(system: &str, component: &str) -> String {
     format!("component:default/{system}-{component}")
 }
 
+/// What somebody is called.
+pub(super) fn person(random: &mut Random) -> String {
+    format!("{} {}", random.pick(&GIVEN), random.pick(&FAMILY))
+}
+
 /// Everything that puts the tenant's catalog in place.
 pub(crate) fn operations(slug: &str, random: &mut Random) -> Vec<Operation> {
     let entities = entities(slug, business(slug), random);

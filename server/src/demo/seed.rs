@@ -55,10 +55,16 @@ pub(crate) async fn seed(node: &Node, demo: &Demo) -> Result<()> {
 
 /// Submits everything the tenant does. Keys make an interrupted seeding continue where it was.
 async fn fill(node: &Node, tenant: &Tenant) -> Result<()> {
-    let member = Principal::system(tenant.id);
+    let callboard = Principal::system(tenant.id);
+    let (member, issue) = &tenant.key;
     for (index, operation) in tenant.operations.iter().enumerate() {
+        if index + 1 == tenant.operations.len() {
+            // Nobody issues a key for somebody else.
+            let member = node.commands.principal(tenant.id, *member).await?;
+            ask(node, &member, issue.clone(), None).await?;
+        }
         let key = format!("demo-{index}").parse().context("the key is well formed")?;
-        ask(node, &member, operation.clone(), Some(key)).await?;
+        ask(node, &callboard, operation.clone(), Some(key)).await?;
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ fn two_demos_of_a_day_are_the_same() {
     assert_eq!(one.catalogue, other.catalogue);
     for (one, other) in one.tenants.iter().zip(&other.tenants) {
         assert_eq!((one.id, &one.operations), (other.id, &other.operations));
+        assert_eq!(one.key, other.key);
     }
 }
 
@@ -91,5 +92,28 @@ fn whatever_the_demo_uses_is_used_on_behalf_of_one_of_its_components() {
             }
         }
         assert_eq!(unused, BTreeSet::new(), "every component has usage");
+    }
+}
+
+#[test]
+fn every_tenant_of_the_demo_has_members_of_several_roles_one_of_which_reaches_some_entities_only() {
+    for tenant in Demo::new(today()).tenants {
+        let (mut roles, mut members, mut own) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for operation in &tenant.operations {
+            match operation {
+                Operation::AddMember { member, name, roles: given, .. } => {
+                    assert!(name.is_some() && members.insert(*member), "{operation:?}");
+                    roles.extend(given.iter().cloned());
+                }
+                Operation::DefineRole { role, permits } => {
+                    assert!(permits.iter().any(|it| it.condition.is_some()), "{permits:?}");
+                    own.insert(role.clone());
+                }
+                _ => {}
+            }
+        }
+        assert!(members.len() >= 5 && roles.len() == members.len(), "{roles:?}");
+        assert!(!own.is_empty() && own.is_subset(&roles), "{own:?}");
+        assert!(members.contains(&tenant.key.0), "a member issues the key");
     }
 }
