@@ -1,9 +1,18 @@
 //! The command line: what can be typed, with help and examples. It does nothing itself.
 
+mod access;
+mod cluster;
+mod usage;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use domain::id::ActorId;
 use query_api::auth::token::LIFETIME_MAX;
+
+pub(crate) use access::{ApiKey, Member, Role, RolePermits};
+pub(crate) use cluster::{Cluster, ClusterLevel, Kafka};
+pub(crate) use usage::{Events, Usage};
 
 /// Exit codes, for scripts.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
@@ -53,6 +62,7 @@ What a file no longer describes stays in the catalog: remove it with the mutatio
     /// Print a short-lived token of the built-in issuer.
     #[command(after_help = "Examples:
   callboard token --tenant acme
+  callboard token --tenant acme --member usr_01981234567870008000000000000007
   curl -H \"Authorization: Bearer $(callboard token --tenant acme)\" …")]
     Token(Token),
     /// Create, list, suspend and reactivate tenants.
@@ -65,6 +75,30 @@ What a file no longer describes stays in the catalog: remove it with the mutatio
   callboard tenant reactivate acme"
     )]
     Tenant(Tenant),
+    /// Say who belongs to a tenant.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard member add --tenant acme --role developer --name 'Ada Lovelace'
+  callboard member list --tenant acme"
+    )]
+    Member(Member),
+    /// Say what a role of a tenant permits.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard role define payments --permission tenant.read --file permits.json --tenant acme
+  callboard role list --tenant acme"
+    )]
+    Role(Role),
+    /// Issue, list and revoke the keys of machines.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard api-key issue nightly-import --scope entity.write --days 90 --tenant acme
+  callboard api-key list --tenant acme"
+    )]
+    ApiKey(ApiKey),
     /// Record and show usage.
     #[command(
         subcommand,
@@ -198,6 +232,10 @@ pub(crate) struct Token {
     /// Whom it is for.
     #[command(flatten)]
     pub tenant: ForTenant,
+    /// For which member, `usr_…`, to try what they may do; for the command line itself if not given.
+    /// Whoever holds the root key may speak for anybody: what is done so is recorded as theirs.
+    #[arg(long)]
+    pub member: Option<ActorId>,
     /// How long it is good for, in seconds, at most a day; the setting `tokens.lifetime_seconds` if
     /// not given.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=LIFETIME_MAX.as_secs()))]
@@ -239,59 +277,6 @@ pub(crate) enum Tenant {
     },
 }
 
-/// What can be done with usage.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Usage {
-    /// Record usage from a file of JSON entries, or `-` for standard input.
-    #[command(
-        after_help = "An entry names its source, an id that is unique there, a meter that is \
-defined and a value; when it was used (now, if not given), whose customer's it is and dimensions
-may be added. An entry that was recorded before counts once.
-
-  [{\"source\": \"gateway\", \"id\": \"request-1\", \"meter\": \"api.calls\", \"value\": \"12\",
-    \"at\": \"2026-11-30T08:00:00Z\", \"dimensions\": {\"region\": \"eu\"}}]
-
-Examples:
-  callboard usage record entries.json --tenant acme
-  collect-usage | callboard usage record - --tenant acme"
-    )]
-    Record {
-        /// The file.
-        file: PathBuf,
-        /// Whose usage.
-        #[command(flatten)]
-        tenant: ForTenant,
-    },
-    /// Show the usage of a meter in the last 30 days.
-    #[command(after_help = "Examples:
-  callboard usage show api.calls --tenant acme
-  callboard usage show api.calls --tenant acme --json")]
-    Show {
-        /// The meter's key.
-        meter: String,
-        /// Whose usage.
-        #[command(flatten)]
-        tenant: ForTenant,
-    },
-}
-
-/// What can be done with events.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Events {
-    /// Print events as they happen, one a line.
-    #[command(after_help = "Examples:
-  callboard events tail --tenant acme
-  callboard events tail --tenant acme --after 0 | head -100")]
-    Tail {
-        /// Whose events.
-        #[command(flatten)]
-        tenant: ForTenant,
-        /// Begin after this sequence; the end if not given.
-        #[arg(long)]
-        after: Option<u64>,
-    },
-}
-
 /// What can be done with read models.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Projections {
@@ -317,64 +302,6 @@ pub(crate) enum Projections {
         #[command(flatten)]
         tenant: ForTenant,
     },
-}
-
-/// What can be done with a Kafka cluster.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Kafka {
-    /// Make the topics that are missing, and check all of them: nothing that is there is changed.
-    #[command(after_help = "Examples:
-  callboard kafka init
-  callboard kafka init --partitions 4 --replication 1
-  callboard kafka init --check")]
-    Init {
-        /// How many partitions the log has. Fixed once it exists.
-        #[arg(long, default_value_t = 64)]
-        partitions: u32,
-        /// On how many brokers every record is kept; the setting `log.kafka.replication` if not
-        /// given.
-        #[arg(long)]
-        replication: Option<u32>,
-        /// Make nothing.
-        #[arg(long, conflicts_with = "partitions")]
-        check: bool,
-    },
-}
-
-/// What can be done for several processes.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Cluster {
-    /// Make an authority and a certificate for each host, for development. In production, use an
-    /// authority of your own that signs for this installation and nothing else.
-    #[command(after_help = "Examples:
-  callboard cluster certificates certificates/ 127.0.0.1
-  callboard cluster certificates certificates/ node-1.internal node-2.internal")]
-    Certificates {
-        /// Where the files are made; none that is there is overwritten.
-        folder: PathBuf,
-        /// The host names or IP addresses of the processes.
-        #[arg(required = true)]
-        hosts: Vec<String>,
-    },
-    /// Show the level that events are written as of, and what each process that runs speaks.
-    #[command(after_help = "Examples:
-  callboard cluster level
-  callboard cluster level raise")]
-    Level {
-        /// What to do with it; nothing if not given.
-        #[command(subcommand)]
-        change: Option<ClusterLevel>,
-    },
-}
-
-/// What can be done with the level.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ClusterLevel {
-    /// Raise it by one, for good: no older binary can be put back then. A process that is stopped
-    /// is not seen; see that none is left that has yet to be replaced.
-    #[command(after_help = "Examples:
-  callboard cluster level raise")]
-    Raise,
 }
 
 /// Options of `bench`.

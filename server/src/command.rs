@@ -1,6 +1,7 @@
 //! What each command of the command line does. Those that talk to a server do so through its
 //! doors, like anybody else.
 
+pub(crate) mod api_key;
 pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod client;
@@ -9,7 +10,9 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod import;
 pub(crate) mod kafka;
+pub(crate) mod member;
 pub(crate) mod projections;
+pub(crate) mod role;
 pub(crate) mod tenant;
 pub(crate) mod token;
 pub(crate) mod up;

@@ -1,5 +1,6 @@
 //! What people do, from one end to the other: the real binary, its command line and its doors.
 
+mod access;
 mod apart;
 mod backup;
 mod cluster;

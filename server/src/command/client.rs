@@ -40,6 +40,8 @@ pub(crate) struct Api {
     client: Client,
     keyring: Keyring,
     lifetime: Duration,
+    /// For whom it asks; for the command line itself if none.
+    member: Option<ActorId>,
 }
 
 /// What a server answered to a GraphQL request.
@@ -61,6 +63,26 @@ impl GraphqlError {
     fn code(&self) -> Option<&str> {
         self.extensions["code"].as_str()
     }
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize)]
+struct Page<T> {
+    page: Nodes<T>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Nodes<T> {
+    nodes: Vec<T>,
+    page_info: PageInfo,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageInfo {
+    has_next_page: bool,
+    end_cursor: Option<String>,
 }
 
 /// A tenant as the directory names it.
@@ -100,6 +122,7 @@ impl Api {
             client: client(address.ip(), REQUEST_TIME_MAX),
             keyring: OpenVault::of(config, &folder).await?.keyring(&folder).await?,
             lifetime: Duration::from_secs(config.tokens.lifetime_seconds),
+            member: None,
         })
     }
 
@@ -108,7 +131,13 @@ impl Api {
         Self { client: client(self.address, REBUILD_TIME_MAX), ..self }
     }
 
-    /// A token for the operator of this data folder in `tenant`.
+    /// The same, which asks for `member` if there is one.
+    #[must_use]
+    pub(crate) fn on_behalf_of(self, member: Option<ActorId>) -> Self {
+        Self { member, ..self }
+    }
+
+    /// A token in `tenant` for whom this asks: the operator of this data folder, or a member.
     ///
     /// # Errors
     ///
@@ -118,7 +147,10 @@ impl Api {
         tenant: TenantId,
         lifetime: Option<Duration>,
     ) -> Result<String> {
-        let actor = actor(&self.keyring).await?;
+        let actor = match self.member {
+            Some(member) => member,
+            None => actor(&self.keyring).await?,
+        };
         let lifetime = lifetime.unwrap_or(self.lifetime);
         Ok(query_api::auth::mint(self.keyring.issuer(), tenant, actor, lifetime)?)
     }
@@ -144,38 +176,53 @@ impl Api {
     ///
     /// If the server does not answer.
     pub(crate) async fn tenants(&self, slug: Option<&str>) -> Result<Vec<TenantEntry>> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Page {
-            tenants: Tenants,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Tenants {
-            nodes: Vec<TenantEntry>,
-            page_info: PageInfo,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct PageInfo {
-            has_next_page: bool,
-            end_cursor: Option<String>,
-        }
         let query = "query($slug: String, $after: String) {
-            tenants(slug: $slug, first: 100, after: $after) {
+            page: tenants(slug: $slug, first: 100, after: $after) {
                 nodes { tenantId slug name standing { status } }
                 pageInfo { hasNextPage endCursor }
             }
         }";
-        let (mut all, mut after) = (Vec::new(), None);
+        self.all(TenantId::SYSTEM, query, json!({"slug": slug})).await
+    }
+
+    /// All nodes of the list that `query` calls `page` and asks for after `$after`, for `tenant`.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not answer, refuses, or answers with errors.
+    pub(crate) async fn all<T: DeserializeOwned>(
+        &self,
+        tenant: TenantId,
+        query: &str,
+        mut variables: Value,
+    ) -> Result<Vec<T>> {
+        let mut all = Vec::new();
         loop {
-            let variables = json!({"slug": slug, "after": after});
-            let page: Page = self.graphql(TenantId::SYSTEM, query, variables).await?;
-            all.extend(page.tenants.nodes);
-            after = page.tenants.page_info.end_cursor;
-            if !page.tenants.page_info.has_next_page {
+            let Page { page } = self.graphql(tenant, query, variables.clone()).await?;
+            all.extend(page.nodes);
+            if !page.page_info.has_next_page {
                 return Ok(all);
             }
+            variables["after"] = page.page_info.end_cursor.into();
+        }
+    }
+
+    /// Asks for the change that `query` calls `answer`, for `tenant`, and says what came of it.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not answer, refuses, answers with errors, or rejects the change.
+    pub(crate) async fn change(
+        &self,
+        tenant: TenantId,
+        query: &str,
+        variables: Value,
+    ) -> Result<Value> {
+        let mut data: Value = self.graphql(tenant, query, variables).await?;
+        let answer = data["answer"].take();
+        match answer["userErrors"][0]["message"].as_str() {
+            Some(message) => Err(Failure::Rejected(message.to_owned()).into()),
+            None => Ok(answer),
         }
     }
 

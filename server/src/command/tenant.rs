@@ -2,28 +2,13 @@
 
 use anyhow::Result;
 use domain::id::TenantId;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::client::{Api, TenantEntry};
 use crate::cli::Tenant;
 use crate::config::Config;
-use crate::failure::Failure;
 use crate::output::{self, Format};
-
-/// What a mutation answers beside its own fields.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Payload {
-    #[serde(default)]
-    tenant_id: Option<String>,
-    user_errors: Vec<UserError>,
-}
-
-#[derive(Debug, Deserialize)]
-struct UserError {
-    message: String,
-}
 
 /// A tenant of the list.
 #[derive(Debug, Serialize)]
@@ -54,8 +39,8 @@ pub(crate) async fn run(config: &Config, format: Format, command: &Tenant) -> Re
             let query = "mutation($input: RegisterTenantInput!) {
                 answer: registerTenant(input: $input) { tenantId userErrors { message } }
             }";
-            let payload = ask(&api, query, json!({"input": input})).await?;
-            let tenant = payload.tenant_id.unwrap_or_default();
+            let made = api.change(TenantId::SYSTEM, query, json!({"input": input})).await?;
+            let tenant = made["tenantId"].as_str().unwrap_or_default();
             let answer = json!({"tenantId": tenant, "slug": slug});
             output::result(format, &answer, |_| format!("created {slug} ({tenant})"))
         }
@@ -90,19 +75,7 @@ async fn list(api: &Api, format: Format) -> Result<()> {
 
 async fn change(api: &Api, format: Format, query: &str, tenant: &str, done: &str) -> Result<()> {
     let id = api.tenant(tenant).await?;
-    ask(api, query, json!({"tenant": id.to_string()})).await?;
+    api.change(TenantId::SYSTEM, query, json!({"tenant": id.to_string()})).await?;
     let answer = json!({"tenantId": id.to_string(), "done": done});
     output::result(format, &answer, |_| format!("{done} {tenant}"))
-}
-
-async fn ask(api: &Api, query: &str, variables: Value) -> Result<Payload> {
-    #[derive(Deserialize)]
-    struct Data {
-        answer: Payload,
-    }
-    let Data { answer } = api.graphql(TenantId::SYSTEM, query, variables).await?;
-    match answer.user_errors.first() {
-        Some(error) => Err(Failure::Rejected(error.message.clone()).into()),
-        None => Ok(answer),
-    }
 }

@@ -17,7 +17,9 @@ use crate::output::{self, Format};
 /// If there is no data folder or no such tenant.
 pub(crate) async fn run(config: &Config, format: Format, options: &Token) -> Result<()> {
     let api = Api::open(config).await?;
+    // Before: a member need not have access to the directory.
     let tenant = api.tenant(&options.tenant.tenant).await?;
+    let api = api.on_behalf_of(options.member);
     let token = api.token(tenant, options.lifetime.map(Duration::from_secs)).await?;
     let answer = json!({"token": token, "tenant": tenant.to_string()});
     output::result(format, &answer, |_| token)
