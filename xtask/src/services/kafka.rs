@@ -179,14 +179,12 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// If the brokers refuse, with what they said.
+    /// If the brokers refuse.
     pub fn remove(&self, topic: &str) -> Result<()> {
-        let mut command = self.broker(0).distribution.topics(&self.bootstrap());
-        let output = command.args(["--delete", "--topic", topic]).output()?;
-        if !output.status.success() {
-            bail!("Kafka does not remove `{topic}`:\n{}", String::from_utf8_lossy(&output.stdout));
+        match protocol::remove(self.broker(0).address, topic)? {
+            0 => Ok(()),
+            code => bail!("Kafka does not remove `{topic}`: error {code}"),
         }
-        Ok(())
     }
 
     /// Starts all brokers that are down, and waits until every broker serves and knows all others.

@@ -21,9 +21,6 @@ const BROKER: &str = "kafka.Kafka";
 /// The program that prepares a broker's folder.
 const FORMATTER: &str = "kafka.tools.StorageTool";
 
-/// The program that makes and removes topics.
-const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
-
 /// Kafka's jars in a folder of this machine.
 #[derive(Clone, Debug)]
 pub struct Distribution {
@@ -74,13 +71,6 @@ impl Distribution {
     pub(super) fn formatter(&self, properties: &Path, cluster: &str) -> Command {
         let mut command = self.java(Purpose::Tests, &[]);
         command.args([FORMATTER, "format", "--cluster-id", cluster, "--config"]).arg(properties);
-        command
-    }
-
-    /// Java about to do something with the topics of the cluster at `bootstrap`.
-    pub(super) fn topics(&self, bootstrap: &str) -> Command {
-        let mut command = self.java(Purpose::Tests, &[]);
-        command.args([TOPICS, "--bootstrap-server", bootstrap]);
         command
     }
 

@@ -1,4 +1,4 @@
-//! The one question of Kafka's protocol that is asked here: which brokers there are.
+//! What is asked of Kafka here in its own protocol: which brokers there are, and to remove a topic.
 //!
 //! No client: tests use the real one. Without it, that a broker serves is known within
 //! milliseconds and with nothing linked.
@@ -17,6 +17,9 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Metadata, version 1: the oldest that tells of no topics when none is named.
 const METADATA: [u8; 4] = [0, 3, 0, 1];
 
+/// The removal of topics, version 1: the oldest that there is.
+const REMOVAL: [u8; 4] = [0, 20, 0, 1];
+
 /// Comes back with the answer.
 const CORRELATION: i32 = 7;
 
@@ -26,10 +29,32 @@ const CORRELATION: i32 = 7;
 ///
 /// If it does not answer, or not in Kafka's protocol.
 pub(super) fn live_brokers(address: SocketAddr) -> io::Result<Vec<i32>> {
+    brokers(&ask(address, &question())?).ok_or_else(not_kafka)
+}
+
+/// Has the broker at `address` remove a topic, and returns Kafka's code for what was wrong with that:
+/// 0 if nothing was.
+///
+/// # Errors
+///
+/// If it does not answer, or not in Kafka's protocol.
+pub(super) fn remove(address: SocketAddr, topic: &str) -> io::Result<i16> {
+    // One topic, and how long that may take.
+    let mut asked = 1_i32.to_be_bytes().to_vec();
+    asked.extend(i16::try_from(topic.len()).map_err(|_| not_kafka())?.to_be_bytes());
+    asked.extend(topic.as_bytes());
+    asked.extend(i32::try_from(ANSWER.as_millis()).unwrap_or(i32::MAX).to_be_bytes());
+    let answer = ask(address, &request(REMOVAL, &asked))?;
+    let code = answer.last_chunk().map(|it| i16::from_be_bytes(*it));
+    code.filter(|_| answer.starts_with(&CORRELATION.to_be_bytes())).ok_or_else(not_kafka)
+}
+
+/// Sends a request and returns the answer without its length.
+fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.set_write_timeout(Some(ANSWER))?;
-    stream.write_all(&question())?;
+    stream.write_all(request)?;
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
@@ -38,22 +63,26 @@ pub(super) fn live_brokers(address: SocketAddr) -> io::Result<Vec<i32>> {
     }
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer)?;
-    brokers(&answer).ok_or_else(not_kafka)
+    Ok(answer)
 }
 
 fn not_kafka() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the answer is not Kafka's")
 }
 
-/// The request with its length before it.
+/// The question which brokers there are: about no topics.
 fn question() -> Vec<u8> {
+    request(METADATA, &0_i32.to_be_bytes())
+}
+
+/// A request of this kind with its length before it.
+fn request(kind: [u8; 4], asked: &[u8]) -> Vec<u8> {
     const CLIENT: &[u8; 5] = b"xtask";
-    let mut request = METADATA.to_vec();
+    let mut request = kind.to_vec();
     request.extend(CORRELATION.to_be_bytes());
     request.extend([0, 5]);
     request.extend(CLIENT);
-    // No topics.
-    request.extend(0_i32.to_be_bytes());
+    request.extend(asked);
     let length = u32::try_from(request.len()).expect("it is short");
     [length.to_be_bytes().to_vec(), request].concat()
 }
