@@ -164,8 +164,8 @@ impl Commands {
         Ok(Some((Principal::session(tenant, actor, session, grants), expires_at)))
     }
 
-    /// Whether `text` is what the member `actor` of `tenant` was invited by last, and that has not
-    /// ended. Whether it was used is not known here.
+    /// Whether `text` is what the member `actor` of `tenant` was invited by last, that has not ended, and
+    /// whoever made it out could still do so. Whether it was used is not known here.
     ///
     /// # Errors
     ///
@@ -178,7 +178,9 @@ impl Commands {
     ) -> Result<bool, CommandError> {
         let access = &self.inner().views.access;
         let digest = self.digest_of_secret(tenant, SecretOf::Invite, text).await?;
-        let is_it = |it: &Invite| it.secret == digest && Utc::now() < it.expires_at;
+        let holds =
+            |it: Option<ActorId>| it.is_none_or(|it| access.could_invite(tenant, it, actor));
+        let is_it = |it: &Invite| it.secret == digest && Utc::now() < it.expires_at && holds(it.by);
         let is_known = access.invite(tenant, actor).as_ref().is_some_and(is_it);
         self.hear(tenant, is_known).await?;
         Ok(access.invite(tenant, actor).as_ref().is_some_and(is_it))

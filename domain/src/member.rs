@@ -160,6 +160,8 @@ pub enum Command {
         secret: Digest,
         /// For how long.
         lifetime: Lifetime,
+        /// Fact: who asks; none for Callboard itself.
+        by: Option<ActorId>,
     },
     /// Begin a session, for they have proved who they are.
     SignIn {
@@ -352,8 +354,9 @@ impl Aggregate for Member {
             {
                 Ok(Vec::new())
             }
-            (Present { .. }, Command::Invite { secret, lifetime }) => {
-                let invite = Invite { secret: *secret, expires_at: lifetime.after(now) };
+            (Present { .. }, Command::Invite { secret, lifetime, by }) => {
+                let expires_at = lifetime.after(now);
+                let invite = Invite { secret: *secret, expires_at, by: *by };
                 Ok(vec![Event::Invited { invite }])
             }
             (Present { sessions, .. }, Command::SignIn { session, asked }) => {

@@ -119,7 +119,8 @@ fn of_member() -> [member::Event; 8] {
         secret: Digest([0x81; 16]),
         expires_at: february(15),
     };
-    let invite = member::Invite { secret: Digest([0x82; 16]), expires_at: february(8) };
+    let by = Some(ActorId::from_digest([0x85; 16]));
+    let invite = member::Invite { secret: Digest([0x82; 16]), expires_at: february(8), by };
     let session = SessionId::from_digest([0x83; 16]);
     let opened = member::Session {
         secret: Digest([0x84; 16]),

@@ -113,7 +113,10 @@ impl Decision<'_, '_> {
                 *owners = self.overlay.tally(self.tenant).owners;
             }
             Remove { owners } => *owners = self.overlay.tally(self.tenant).owners,
-            Invite { .. } => self.check_inviter(grantor)?,
+            Invite { by, .. } => {
+                self.check_inviter(grantor, member)?;
+                *by = grantor.map(|it| it.member);
+            }
             IssueApiKey { .. } | RevokeApiKey { .. } | SignIn { .. } | SignOut { .. } => {}
         }
         // Whose keys or sessions end loses nothing that was theirs alone, and who signs in gains
@@ -127,15 +130,22 @@ impl Decision<'_, '_> {
     }
 
     /// Fails if an API key invites: whoever it got to would sign in as somebody, and go on when the key
-    /// has ended.
-    fn check_inviter(&self, grantor: Option<Claim>) -> Result<(), Refusal> {
+    /// has ended. So if who has signed in invites themselves: whoever a session got to would set
+    /// their password without knowing the one before.
+    fn check_inviter(&self, grantor: Option<Claim>, member: ActorId) -> Result<(), Refusal> {
         #[cfg(test)]
         if self.around.sabotage == Some(Sabotage::DelegateAnything) {
             return Ok(());
         }
-        match grantor.map(|it| it.means) {
-            Some(Means::ApiKey(_)) => Err(rejected("BEYOND_GRANTOR", &"an API key invites nobody")),
-            Some(Means::Roles | Means::Session(_) | Means::Proof) | None => Ok(()),
+        match grantor.map(|it| (it.means, it.member == member)) {
+            Some((Means::ApiKey(_), _)) => {
+                Err(rejected("BEYOND_GRANTOR", &"an API key invites nobody"))
+            }
+            Some((Means::Session(_), true)) => {
+                let why = "who has signed in does not invite themselves; change your password";
+                Err(rejected("BEYOND_GRANTOR", &why))
+            }
+            Some((Means::Session(_) | Means::Roles | Means::Proof, _)) | None => Ok(()),
         }
     }
 

@@ -84,7 +84,8 @@ pub(super) fn shape(
             Ask::Member { member, command: member::Command::RevokeApiKey { key } }.into()
         }
         Operation::InviteMember { member, secret, lifetime } => {
-            Ask::Member { member, command: member::Command::Invite { secret, lifetime } }.into()
+            Ask::Member { member, command: member::Command::Invite { secret, lifetime, by: None } }
+                .into()
         }
         Operation::SignIn { session, asked } => {
             let command = member::Command::SignIn { session, asked };

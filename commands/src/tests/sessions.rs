@@ -232,6 +232,39 @@ async fn an_invite_is_good_until_the_next_one_or_the_end_of_its_member() {
 }
 
 #[tokio::test]
+async fn an_invite_is_good_only_as_long_as_who_made_it_out_could_do_so_again() {
+    let (installation, owner) = begin(None).await;
+    let admin = member(&installation, &owner, &["admin"]).await;
+    let other = member(&installation, &owner, &["admin"]).await;
+    let ada = member(&installation, &owner, &["developer"]).await;
+    for whom in [&ada, &other] {
+        let invite = invite(&installation, whom, "text").await;
+        installation.submit(&admin, invite).await.unwrap();
+        assert!(is_invited(&installation, whom, "text").await);
+    }
+    // More than the admin has.
+    installation.submit(&owner, give(ada.actor(), &["owner"])).await.unwrap();
+    assert!(!is_invited(&installation, &ada, "text").await);
+    // Somebody who was an admin.
+    installation.submit(&owner, remove(&admin)).await.unwrap();
+    assert!(!is_invited(&installation, &other, "text").await);
+    let again = invite(&installation, &other, "again").await;
+    installation.submit(&owner, again).await.unwrap();
+    assert!(is_invited(&installation, &other, "again").await, "the control");
+}
+
+#[tokio::test]
+async fn who_has_signed_in_does_not_invite_themselves() {
+    let (installation, owner) = begin(None).await;
+    let here = sign_in(&installation, &owner, "here").await;
+    let oneself = invite(&installation, &owner, "text").await;
+    assert_eq!(refusal(&installation, &here, oneself).await, "BEYOND_GRANTOR");
+    let ada = member(&installation, &owner, &["developer"]).await;
+    let somebody_else = invite(&installation, &ada, "text").await;
+    installation.submit(&here, somebody_else).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_has_ended_lets_nobody_in() {
     // The owner's clock stands still, long before the present.
     let (installation, owner) = access::begin(None).await;

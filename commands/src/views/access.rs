@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use domain::id::{ActorId, RoleId, SessionId, TenantId};
 use domain::member::{ApiKey, Invite, Member, Session};
 use domain::personal::Digest;
-use domain::role::{Definition, Permit, Role, RoleName, RoleRef};
+use domain::role::{BuiltIn, Definition, Permit, Role, RoleName, RoleRef};
 use domain::{Grants, Permission, Principal};
 use tokio::sync::watch;
 
@@ -122,6 +122,19 @@ impl Access {
     pub(crate) fn invite(&self, tenant: TenantId, member: ActorId) -> Option<Invite> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         tenants.get(&tenant)?.invites.get(&member).copied()
+    }
+
+    /// Whether `by` could invite `member` now: may invite, may whatever `member` may, and is an owner if
+    /// `member` is one.
+    pub(crate) fn could_invite(&self, tenant: TenantId, by: ActorId, member: ActorId) -> bool {
+        let (held, asked) = (self.grants(tenant, by), self.grants(tenant, member));
+        let may_invite = held.authorize(Permission::MemberWrite).is_ok();
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let is_owner = |it: ActorId| {
+            let roles = tenants.get(&tenant).and_then(|company| company.members.get(&it));
+            roles.is_some_and(|it| it.contains(&RoleRef::BuiltIn(BuiltIn::Owner)))
+        };
+        may_invite && held.cover(&asked).is_ok() && (is_owner(by) || !is_owner(member))
     }
 
     /// Which roles of `actor` in `tenant` give `permission`, each with how far; none if they are no

@@ -218,10 +218,10 @@ fn the_session_that_would_end_first_makes_room_for_the_one_too_many() {
 fn is_invited_by_one_thing_at_a_time() {
     let viewer = added(&[BuiltIn::Viewer]);
     let lifetime = Lifetime::INVITE_MAX;
-    let invite = |mark| Command::Invite { secret: Digest([mark; 16]), lifetime };
+    let invite = |mark| Command::Invite { secret: Digest([mark; 16]), lifetime, by: None };
     let invited = |mark| {
         let expires_at = NOW + TimeDelta::days(7);
-        Event::Invited { invite: Invite { secret: Digest([mark; 16]), expires_at } }
+        Event::Invited { invite: Invite { secret: Digest([mark; 16]), expires_at, by: None } }
     };
     check(&[], invite(1), Err(Rejection::NotAdded));
     check(from_ref(&viewer), invite(1), Ok(vec![invited(1)]));
@@ -247,6 +247,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         (1_u8..3).prop_map(|mark| Command::Invite {
             secret: Digest([mark; 16]),
             lifetime: Lifetime::hours(1),
+            by: None,
         }),
         (1_u8..3, 1_u8..3).prop_map(|(session, mark)| {
             sign_in(SessionId::from_digest([session; 16]), mark, 1)
