@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use chrono::{DateTime, Utc};
-use commands::{CommandError, Commands, SecretOf};
+use commands::{Away, CommandError, Commands, SecretOf};
 use domain::Principal;
 use domain::id::{ActorId, TenantId};
 use futures::FutureExt;
@@ -271,10 +271,15 @@ const UNKNOWN_RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 fn unavailable(error: &CommandError) -> Refusal {
     tracing::warn!(error = %error, "it is not known here who may do what");
+    let message = match error {
+        // To try again would not help.
+        CommandError::Unavailable(Away::Gone) => Away::Gone.to_string(),
+        _ => "it is not known at present who may do what; try again".to_owned(),
+    };
     Refusal {
         status: StatusCode::SERVICE_UNAVAILABLE,
         code: "UNAVAILABLE",
-        message: "it is not known at present who may do what; try again".to_owned(),
+        message,
         headers: vec![(header::RETRY_AFTER, UNKNOWN_RETRY_AFTER)],
     }
 }
