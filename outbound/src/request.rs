@@ -14,6 +14,8 @@ pub enum Method {
     Get,
     /// Send; never repeated by the client itself.
     Post,
+    /// Put in the place of what is there.
+    Put,
     /// Remove.
     Delete,
 }

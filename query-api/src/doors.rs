@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::bounded::Bounds;
+pub(crate) use self::connections::ClientAddress;
 pub use self::connections::Connections;
 use crate::auth::{GraphqlAuthenticator, Hosts, Verifier};
 use crate::context::Context;
@@ -70,7 +71,7 @@ impl Doors {
     /// The routes of every public door. `metrics` renders what `/metrics` answers.
     pub fn router(context: Context, settings: &Settings, metrics: rest::RenderMetrics) -> Router {
         let hosts = Hosts::new(context.commands().clone(), settings.host_suffix.clone());
-        let verifier = Verifier::new(context.keyring().clone(), hosts);
+        let verifier = Verifier::new(context.keyring().clone(), hosts.clone());
         let turns = context.turns().clone();
         let authenticator = GraphqlAuthenticator {
             verifier: verifier.clone(),
@@ -88,7 +89,7 @@ impl Doors {
         let schema = transport::prepare(schema::builder(), &settings.limits).finish();
         let graphql = transport::router(schema, Arc::new(authenticator), transport);
         let bounds = Bounds::new(verifier.clone(), turns);
-        let machines = rest::Doors::new(context, verifier, settings, metrics);
+        let machines = rest::Doors::new(context, (hosts, verifier), settings, metrics);
         machines
             .short()
             .merge(graphql)

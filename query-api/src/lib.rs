@@ -8,6 +8,7 @@
 //! [`rest`] the doors for machines, [`peers`] those between processes, [`auth`] the lock on all of
 //! them, and [`error`] the one place where errors become answers.
 
+pub mod accounts;
 pub mod auth;
 pub mod context;
 mod doors;

@@ -2,14 +2,17 @@
 //!
 //! Every answer is JSON; a refusal is a problem document (RFC 9457) that names the field, the
 //! value and the fix. `usage` is the hot path, `events` the feed and its live form,
-//! `operations` what operators ask and do, `health` what machines ask without a credential.
+//! `operations` what operators ask and do, `health` what machines ask without a credential. Those
+//! of `accounts`, `session` and `setup` are for browsers: there somebody comes in, and goes.
 
+mod accounts;
 mod events;
 mod health;
 mod open_api;
 mod operations;
 mod problem;
 mod session;
+mod setup;
 mod usage;
 
 use std::fmt;
@@ -20,9 +23,11 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
+use commands::SystemClock;
 
-use crate::auth::{Session, Verifier};
+use crate::accounts::Accounts;
+use crate::auth::{Hosts, Session, Verifier};
 use crate::context::{Asked, Context, RequestContext};
 use crate::doors::Settings;
 use crate::error::UNAVAILABLE_RETRY_AFTER;
@@ -52,6 +57,8 @@ const STREAMS_PER_PRINCIPAL_MAX: usize = 50;
 struct Door {
     context: Context,
     verifier: Verifier,
+    hosts: Hosts,
+    accounts: Accounts,
     metrics: RenderMetrics,
     ready_lag_max: Duration,
     shutdown: CancellationToken,
@@ -79,13 +86,14 @@ pub(crate) struct Doors(Door);
 impl Doors {
     pub(crate) fn new(
         context: Context,
-        verifier: Verifier,
+        (hosts, verifier): (Hosts, Verifier),
         settings: &Settings,
         metrics: RenderMetrics,
     ) -> Self {
         let (ready_lag_max, shutdown) = (settings.ready_lag_max, settings.shutdown.clone());
         let streams = Streams::new(STREAMS_PER_PRINCIPAL_MAX);
-        Self(Door { context, verifier, metrics, ready_lag_max, shutdown, streams })
+        let accounts = Accounts::new(context.keyring().clone(), Arc::new(SystemClock));
+        Self(Door { context, verifier, hosts, accounts, metrics, ready_lag_max, shutdown, streams })
     }
 
     /// Those that answer soon.
@@ -98,6 +106,18 @@ impl Doors {
             .route("/api/v1/projections/{model}/resume", resume)
             .route("/api/v1/session", delete(session::end))
             .route("/metrics", get(operations::metrics))
+            .with_state(self.0.clone())
+            .merge(self.of_accounts())
+    }
+
+    /// Those at which somebody proves who they are.
+    fn of_accounts(&self) -> Router {
+        Router::new()
+            .route("/api/v1/sign-in", post(accounts::enter))
+            .route("/api/v1/invites/accept", post(accounts::accept))
+            .route("/api/v1/account/password", put(accounts::change))
+            .route("/api/v1/setup", post(setup::set_up))
+            .layer(DefaultBodyLimit::max(accounts::BYTES_MAX))
             .with_state(self.0.clone())
     }
 

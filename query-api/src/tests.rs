@@ -1,6 +1,7 @@
 //! The doors as a whole, over real sockets, with both real sides behind them.
 
 mod access;
+mod accounts;
 mod api_keys;
 mod columns;
 mod conditions;

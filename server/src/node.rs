@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use commands::{Commands, SystemClock, Values};
+use domain::id::ActorId;
 use event_log::{EventLog, Partition, Position};
 use projections::Projections;
 use query_api::Context;
@@ -49,10 +50,8 @@ pub(crate) struct Node {
     background: Background,
     /// Where other processes connect, if there are any; for whoever opens the doors.
     pub listener: Option<PeerListener>,
-    /// Sees to it that the installation has an owner, where that is not certain from the start.
-    claiming: JoinHandle<()>,
-    /// Removes what has ended from the vault.
-    tidying: JoinHandle<()>,
+    /// What is seen to for ever.
+    kept: [JoinHandle<()>; 2],
 }
 
 impl Node {
@@ -101,7 +100,7 @@ impl Node {
         };
         let commands = waiting.until_there("the log", start).await?;
         let actor = client::actor(&keyring).await?;
-        let claiming = tokio::spawn(ownership::keep(commands.clone(), actor));
+        let kept = keep(&commands, &keyring, actor);
         ownership::known(&commands, log.as_ref()).await;
         let background = Background::start().context("no threads for the read side")?;
         let written = match config.storage.read_models {
@@ -130,18 +129,7 @@ impl Node {
             Some(sender) => context.with_peers(sender),
             None => context,
         };
-        let tidying = tokio::spawn(tidying::keep(keyring.records().clone()));
-        Ok(Self {
-            log,
-            commands,
-            projections,
-            context,
-            keyring,
-            background,
-            listener,
-            claiming,
-            tidying,
-        })
+        Ok(Self { log, commands, projections, context, keyring, background, listener, kept })
     }
 
     /// Waits until this process owns every partition of the log.
@@ -179,8 +167,7 @@ impl Node {
 
     /// Stops taking commands, lets the last ones end, and stops following the log.
     pub(crate) async fn stop(self) {
-        self.claiming.abort();
-        self.tidying.abort();
+        self.kept.iter().for_each(JoinHandle::abort);
         self.commands.stop().await;
         drop(self.context);
         if let Ok(projections) = Arc::try_unwrap(self.projections) {
@@ -188,6 +175,14 @@ impl Node {
         }
         drop(self.background);
     }
+}
+
+/// Sees to it for ever that the installation has an owner, and that nothing that has ended stays in
+/// the vault.
+fn keep(commands: &Commands, keyring: &Keyring, actor: ActorId) -> [JoinHandle<()>; 2] {
+    let claiming = ownership::keep(commands.clone(), actor);
+    let tidying = tidying::keep(keyring.records().clone());
+    [tokio::spawn(claiming), tokio::spawn(tidying)]
 }
 
 /// Begins to listen for other processes, before any of them can be told to ask this one.

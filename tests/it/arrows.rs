@@ -49,10 +49,12 @@ const OURS: &[&str] = &[
 /// within a crate use is their own affair.
 const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["server", "xtask"]),
+    ("argon2", &["query-api"]),
     ("async-graphql", &["query-api"]),
     ("axum", &["query-api", "server"]),
     ("rdkafka", &["event-log"]),
     ("sqlx", &["projections", "vault"]),
+    ("zxcvbn", &["query-api"]),
 ];
 
 /// Libraries that call other systems over HTTP. Only `outbound` does.

@@ -12,6 +12,7 @@ mod imports;
 mod kafka;
 mod readme;
 mod secured;
+mod sign_in;
 mod traces;
 mod usage;
 mod vaults;

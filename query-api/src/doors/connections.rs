@@ -10,14 +10,16 @@ mod addresses;
 mod patience;
 mod seat;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
@@ -42,6 +44,11 @@ const PEER_IDLE_TIME_MAX: Duration = Duration::from_secs(90);
 /// The longest head of a request. In bytes: 64 KiB, four times as much as the longest address. What
 /// is longer is answered with 431.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The address that a request has come from, as an extension of it: that of a proxy, where there is
+/// one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 /// How many connections a door has, and how long each may keep it waiting.
 #[derive(Clone, Copy, Debug)]
@@ -91,11 +98,15 @@ pub(super) async fn serve<L>(
     let addresses = Addresses::new(connections.most_per_address);
     let open = TaskTracker::new();
     loop {
-        let seat = tokio::select! {
+        let (seat, from) = tokio::select! {
             () = shutdown.cancelled() => break,
-            seat = next(&mut listener, &room, &addresses, connections.sent_time_max) => seat,
+            next = next(&mut listener, &room, &addresses, connections.sent_time_max) => next,
         };
-        let service = TowerToHyperService::new(router.clone());
+        let router = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(from);
+            router.call(request)
+        });
         let protocol = protocol(connections, &seat);
         let connection = protocol.serve_connection(TokioIo::new(seat), service).with_upgrades();
         let shutdown = shutdown.clone();
@@ -119,13 +130,13 @@ pub(super) async fn serve<L>(
     open.wait().await;
 }
 
-/// The next connection, once there is room for it.
+/// The next connection, once there is room for it, and where it comes from.
 async fn next<L>(
     listener: &mut L,
     room: &Arc<Semaphore>,
     addresses: &Addresses,
     sent_time_max: Duration,
-) -> Seat<L::Io>
+) -> (Seat<L::Io>, ClientAddress)
 where
     L: Listener<Addr = SocketAddr>,
 {
@@ -133,7 +144,8 @@ where
     loop {
         let (io, from) = listener.accept().await;
         if let Some(place) = addresses.enter(from.ip()) {
-            return Seat::new(io, (permit, place), sent_time_max);
+            let seat = Seat::new(io, (permit, place), sent_time_max);
+            return (seat, ClientAddress(from.ip()));
         }
     }
 }

@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{events, health, operations, problem, session, usage};
+use super::{accounts, events, health, operations, problem, session, setup, usage};
 use crate::auth::cookie;
 
 #[derive(OpenApi)]
@@ -19,6 +19,10 @@ use crate::auth::cookie;
         operations::rebuild,
         operations::resume,
         operations::metrics,
+        accounts::enter,
+        accounts::accept,
+        accounts::change,
+        setup::set_up,
         session::end,
         health::live,
         health::ready,

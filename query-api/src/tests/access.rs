@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::testing::{Member, Site, soon};
 
 /// Who is let in where: nobody, a forged token, a member, an operator.
-const ROUTES: [(&str, &str, [u16; 4]); 16] = [
+const ROUTES: [(&str, &str, [u16; 4]); 20] = [
     ("GET", "/healthz", [200, 200, 200, 200]),
     ("GET", "/readyz", [200, 200, 200, 200]),
     ("GET", "/api/v1/openapi.json", [200, 200, 200, 200]),
@@ -25,6 +25,10 @@ const ROUTES: [(&str, &str, [u16; 4]); 16] = [
     ),
     ("GET", "/api/v1/events", [401, 401, 200, 200]),
     ("DELETE", "/api/v1/session", [401, 401, 400, 400]),
+    ("POST", "/api/v1/sign-in", [415, 415, 415, 415]),
+    ("POST", "/api/v1/invites/accept", [415, 415, 415, 415]),
+    ("PUT", "/api/v1/account/password", [401, 401, 403, 403]),
+    ("POST", "/api/v1/setup", [415, 415, 415, 415]),
     ("GET", "/graphql?query={viewer{actor}}", [401, 401, 200, 200]),
     ("POST", "/graphql", [401, 401, 415, 415]),
     ("GET", "/nothing", [404, 404, 404, 404]),
@@ -44,6 +48,7 @@ async fn every_route_lets_in_whom_it_should() {
                 "DELETE" => {
                     Request { method: outbound::Method::Delete, ..Request::get(site.url(path)) }
                 }
+                "PUT" => Request { method: outbound::Method::Put, ..Request::get(site.url(path)) },
                 _ => Request { method: outbound::Method::Post, ..Request::get(site.url(path)) },
             };
             let reply = site.send(who, request).await;

@@ -25,14 +25,14 @@ const OUT: &str = "mutation($input: SignOutInput) {
     signOut(input: $input) { userErrors { code path } outcome { position events { type } } }
 }";
 
-const INVITE: &str = "mutation($input: InviteMemberInput!, $options: CommandOptions) {
+pub(super) const INVITE: &str = "mutation($input: InviteMemberInput!, $options: CommandOptions) {
     inviteMember(input: $input, options: $options) {
         invite { text expiresAt } userErrors { code message path } outcome { position }
     }
 }";
 
 /// Somebody's own id.
-async fn actor(site: &Site, who: &Member) -> ActorId {
+pub(super) async fn actor(site: &Site, who: &Member) -> ActorId {
     let viewer = site.data(who, "{ viewer { actor } }", json!({})).await;
     viewer["viewer"]["actor"].as_str().unwrap().parse().unwrap()
 }

@@ -52,7 +52,7 @@ pub(crate) use self::event_stream::response as event_stream_response;
 pub use self::prepare::prepare;
 pub use self::settings::{EventStreamSettings, Settings, WebSocketSettings};
 pub use self::status::Edition;
-pub(crate) use self::streams::Streams;
+pub(crate) use self::streams::{Permit as StreamPermit, Streams};
 
 /// Everything the handlers share.
 struct Door<E> {

@@ -383,7 +383,7 @@ fn refusal(message: &str, code: Option<&str>) -> anyhow::Error {
 ///
 /// If the keys cannot be read.
 pub(crate) async fn actor(keyring: &Keyring) -> Result<ActorId> {
-    Ok(keyring.tenant(TenantId::SYSTEM).await?.actor_id("callboard", "command-line"))
+    Ok(query_api::accounts::console(keyring).await?)
 }
 
 #[cfg(test)]

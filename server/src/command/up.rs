@@ -66,6 +66,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let render = RenderMetrics(Arc::new(move || metrics.render()));
     let router = Doors::router(node.context.clone(), &settings, render);
     announce(config, &node, demo.as_ref(), &format!("http://{address}")).await?;
+    offer_setup(&node).await?;
     let mut server = tokio::spawn(Doors::serve(listener, router, connections, shutdown.clone()));
     let closed_to_peers = CancellationToken::new();
     let between = node.listener.take().map(|listener| {
@@ -187,6 +188,24 @@ async fn announce(config: &Config, node: &Node, demo: Option<&Demo>, base: &str)
     let token = query_api::auth::mint(node.keyring.issuer(), *tenant, actor, lifetime)?;
     let minutes = lifetime.as_secs() / 60;
     output::line(&format!("\nA token for {}, good for {minutes} minutes:", slug.as_str()))?;
+    output::line(&format!("  {token}"))
+}
+
+/// Hands over what makes the first account, as long as no operator has one.
+async fn offer_setup(node: &Node) -> Result<()> {
+    let token = match query_api::accounts::offer_setup(&node.keyring).await {
+        Ok(Some(token)) => token,
+        Ok(None) => return Ok(()),
+        // It serves all the same; another start prints one.
+        Err(error) => {
+            tracing::warn!(error = ?error, "a setup token could not be made");
+            return Ok(());
+        }
+    };
+    let minutes = query_api::accounts::SETUP_LASTS.num_minutes();
+    output::line(&format!(
+        "\nNo operator has an account yet. A setup token, good once and for {minutes} minutes:"
+    ))?;
     output::line(&format!("  {token}"))
 }
 

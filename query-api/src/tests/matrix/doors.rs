@@ -2,6 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 
+use super::super::accounts::PASSWORD;
 use super::super::isolation::{BOTH, days};
 use super::super::seeded::Seeded;
 use super::Ground;
@@ -163,6 +164,14 @@ fn routes(ground: &Ground) -> Vec<Door> {
     let (rebuild, resume) =
         ("/api/v1/projections/{model}/rebuild", "/api/v1/projections/{model}/resume");
     let range = "?from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z";
+    let (accept, password) = ("/api/v1/invites/accept", "/api/v1/account/password");
+    // Whoever asks first is the first operator, and then everybody has their password.
+    let with = |begin: &str, login: &str| {
+        format!("{{{begin}\"login\": \"{login}\", \"password\": \"{PASSWORD}\"}}")
+    };
+    let setup = with(&format!("\"token\": \"{}\", ", ground.setup_token), "amber");
+    let invite = with(&format!("\"invite\": \"{}\", ", ground.invite), "amber-invited");
+    let change = format!("{{\"current\": \"{PASSWORD}\", \"new\": \"{PASSWORD}\"}}");
     let doors = [
         ("/api/v1/usage", "GET", format!("/api/v1/usage{range}"), None),
         ("/api/v1/usage", "POST", "/api/v1/usage".to_owned(), Some(entry.to_owned())),
@@ -170,6 +179,10 @@ fn routes(ground: &Ground) -> Vec<Door> {
         get("/api/v1/projections"),
         (rebuild, "POST", rebuild.replace("{model}", "analytics"), None),
         (resume, "POST", resume.replace("{model}", "analytics"), Some(tenant)),
+        ("/api/v1/setup", "POST", "/api/v1/setup".to_owned(), Some(setup)),
+        ("/api/v1/sign-in", "POST", "/api/v1/sign-in".to_owned(), Some(with("", "amber"))),
+        (accept, "POST", accept.to_owned(), Some(invite)),
+        (password, "PUT", password.to_owned(), Some(change)),
         get("/metrics"),
         get("/api/v1/openapi.json"),
         get("/healthz"),

@@ -13,17 +13,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use domain::Permission;
-use domain::id::ActorId;
+use domain::id::{ActorId, TenantId};
 use domain::role::BuiltIn;
 use outbound::{Method, Request};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::accounts::account;
 use super::api_keys::{REVOKE, issue};
 use super::isolation::staff;
 use super::roles::member;
 use super::seeded::{APPLY, OPEN, Seeded, component, put, seed};
-use super::sessions::signed_in;
+use super::sessions::{INVITE, actor, signed_in};
+use crate::accounts::{console, offer_setup};
 use crate::auth;
 use crate::testing::{Member, Site, soon};
 use doors::{Door, Way};
@@ -34,6 +36,9 @@ pub(super) struct Ground {
     a: Seeded,
     /// A billing account that buys nothing, and so can be closed.
     idle_customer: String,
+    /// Each is good for one who asks.
+    setup_token: String,
+    invite: String,
 }
 
 async fn ground() -> Ground {
@@ -42,8 +47,18 @@ async fn ground() -> Ground {
     let opened = site.mutate(&site.a, OPEN, json!({ "name": "amber" })).await;
     a.position = staff(&site, &site.a, "amber").await;
     site.seen(&site.a, &a.position, "{ members { totalCount } audit { totalCount } }").await;
+    // Whoever has a session asks at the host of its tenant, everybody else at the installation's.
+    account(&site, site.a.tenant, actor(&site, &site.a).await, "amber").await;
+    let (system, invited) = (TenantId::SYSTEM, ActorId(Uuid::now_v7()));
+    for owner in [console(&site.keyring).await.unwrap(), invited] {
+        site.make_owner(system, owner).await;
+    }
+    let setup_token = offer_setup(&site.keyring).await.unwrap().unwrap();
+    let variables = json!({ "input": { "memberId": invited.to_string() } });
+    let made = site.mutate(&site.operator, INVITE, variables).await;
+    let invite = made["invite"]["text"].as_str().unwrap().to_owned();
     let idle_customer = opened["created"].as_str().unwrap().to_owned();
-    Ground { site, a, idle_customer }
+    Ground { site, a, idle_customer, setup_token, invite }
 }
 
 /// Everybody who asks while the tenant is active, under the head of their column.
@@ -118,9 +133,10 @@ async fn ask(site: &Site, who: &Member, way: &Way) -> String {
             let request = match (*method, body) {
                 ("GET", _) => Request::get(site.url(path)),
                 ("DELETE", _) => Request { method: Method::Delete, ..Request::get(site.url(path)) },
-                (_, body) => {
+                (method, body) => {
                     let body = body.clone().unwrap_or_default();
-                    Request::post(site.url(path), "application/json", body)
+                    let method = if method == "PUT" { Method::Put } else { Method::Post };
+                    Request { method, ..Request::post(site.url(path), "application/json", body) }
                 }
             };
             match site.send(who, request).await.status {

@@ -1,0 +1,241 @@
+//! Local accounts: a login name and a password that prove that somebody is a member.
+//!
+//! An account is a record of the vault, and so are the attempts at it that have failed. What the
+//! member may do is *not* known here, nor whether it is one still: that is asked of the write side
+//! by whoever lets somebody in. Start at [`Accounts::prove`]; how a password is set is in `setting`, how
+//! the first one of an installation is in `setup`.
+
+mod attempts;
+mod delays;
+mod hashing;
+mod login;
+mod password;
+mod setting;
+mod setup;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use commands::Clock;
+use domain::id::{ActorId, TenantId};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use vault::{
+    Changes, Committed, Keyring, KeyringError, Known, RecordError, RecordKind, TenantKeys,
+};
+
+use self::attempts::Attempt;
+use self::hashing::Hashing;
+pub(crate) use self::login::{LoginName, NoLoginName};
+pub(crate) use self::password::{NoPassword, Password};
+pub(crate) use self::setting::{Grant, Once};
+pub use self::setup::{SETUP_LASTS, console, offer_setup};
+
+/// Whose accounts are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Those of a tenant that lets its members in.
+    Tenant(TenantId),
+    /// Nobody's: this host selects no such tenant. Whatever is tried there is wrong, after as much
+    /// work.
+    Nobody(String),
+}
+
+impl Whose {
+    /// A text that stands for it.
+    fn name(&self) -> String {
+        match self {
+            Self::Tenant(tenant) => tenant.to_string(),
+            // No tenant has a name with this character.
+            Self::Nobody(host) => format!("/{host}"),
+        }
+    }
+}
+
+/// Why nobody has proved anything.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unproved {
+    /// There is no such account, or its password is another.
+    #[error("the login name or the password is wrong")]
+    Wrong,
+    /// Others have failed before; try again then.
+    #[error("too many attempts have failed")]
+    Later(Duration),
+    /// Too many passwords are being looked at.
+    #[error("too many passwords are being looked at")]
+    Busy,
+    /// For the operator.
+    #[error(transparent)]
+    Fault(#[from] AccountFault),
+}
+
+/// Why a password was not set.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unset {
+    /// What it was set with was used before.
+    #[error("it was used before")]
+    Used,
+    /// Another member has this login name.
+    #[error("another member has this login name")]
+    Taken,
+    /// The password is none that is taken.
+    #[error(transparent)]
+    Password(#[from] NoPassword),
+    /// Too many passwords are being looked at.
+    #[error("too many passwords are being looked at")]
+    Busy,
+    /// For the operator.
+    #[error(transparent)]
+    Fault(#[from] AccountFault),
+}
+
+/// What is stored cannot be read, or not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountFault {
+    /// There are no keys.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// There are no records.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A record says nothing that is understood.
+    #[error("a stored record says what is not understood")]
+    Meaning(#[source] serde_json::Error),
+}
+
+/// An account, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredAccount {
+    member: ActorId,
+    hash: String,
+}
+
+/// Which account a member has, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredName {
+    login: String,
+}
+
+/// Somebody who has shown the password of an account.
+#[derive(Debug)]
+pub(crate) struct Proved {
+    /// Whose account it is.
+    pub(crate) member: ActorId,
+    attempt: Attempt,
+}
+
+/// The accounts of an installation. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Accounts {
+    keyring: Keyring,
+    clock: Arc<dyn Clock>,
+    hashing: Hashing,
+}
+
+impl Accounts {
+    pub(crate) fn new(keyring: Keyring, clock: Arc<dyn Clock>) -> Self {
+        Self { keyring, clock, hashing: Hashing::new() }
+    }
+
+    /// Whose account has this login name and this password. Whoever is let in for that says so
+    /// ([`Accounts::let_in`]); until then it counts as an attempt that has failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Unproved`]; which of them, and after how much work, does not depend on whether there is such
+    /// an account.
+    pub(crate) async fn prove(
+        &self,
+        whose: &Whose,
+        login: &LoginName,
+        password: Password,
+        from: IpAddr,
+    ) -> Result<Proved, Unproved> {
+        // Before anything counts: whoever finds no place has not tried.
+        let place = self.hashing.enter(&whose.name()).ok_or(Unproved::Busy)?;
+        let attempt = Attempt::of(&whose.name(), login, from);
+        attempt.begin(self).await?;
+        let account = self.account(whose, login).await?;
+        let (member, hash) = account.map(|(it, _)| (it.member, it.hash)).unzip();
+        match (place.verify(password, hash).await, member) {
+            (true, Some(member)) => Ok(Proved { member, attempt }),
+            _ => Err(Unproved::Wrong),
+        }
+    }
+
+    /// The attempt has not failed.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the vault; then it counts as if it had.
+    pub(crate) async fn let_in(&self, proved: &Proved) -> Result<(), AccountFault> {
+        proved.attempt.succeed(self).await
+    }
+
+    /// The login name of a member who has an account.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the vault.
+    pub(crate) async fn login_of(
+        &self,
+        tenant: TenantId,
+        member: ActorId,
+    ) -> Result<Option<LoginName>, AccountFault> {
+        let keys = self.keys(&Whose::Tenant(tenant)).await?;
+        let known = self.get(&keys, (RecordKind::AccountOf, &member.to_string())).await?;
+        let Some(known) = known else { return Ok(None) };
+        Ok(LoginName::new(&read::<StoredName>(&known)?.login).ok())
+    }
+
+    /// The account of this login name, and its record.
+    async fn account(
+        &self,
+        whose: &Whose,
+        login: &LoginName,
+    ) -> Result<Option<(StoredAccount, Known)>, AccountFault> {
+        let keys = self.keys(whose).await?;
+        let known = match whose {
+            Whose::Tenant(_) => self.get(&keys, (RecordKind::Account, login.as_str())).await?,
+            // No login name has this character, so there is none of this name.
+            Whose::Nobody(_) => {
+                let name = format!("\n{}", login.as_str());
+                self.get(&keys, (RecordKind::Account, &name)).await?
+            }
+        };
+        known.map(|it| Ok((read(&it)?, it))).transpose()
+    }
+
+    async fn keys(&self, whose: &Whose) -> Result<TenantKeys, AccountFault> {
+        let tenant = match whose {
+            Whose::Tenant(tenant) => *tenant,
+            Whose::Nobody(_) => TenantId::SYSTEM,
+        };
+        Ok(self.keyring.tenant(tenant).await?)
+    }
+
+    async fn get(
+        &self,
+        keys: &TenantKeys,
+        name: (RecordKind, &str),
+    ) -> Result<Option<Known>, AccountFault> {
+        Ok(self.keyring.records().get(keys, name, self.clock.now()).await?)
+    }
+
+    async fn commit(&self, changes: &Changes) -> Result<Committed, AccountFault> {
+        Ok(self.keyring.records().commit(changes, self.clock.now()).await?)
+    }
+}
+
+/// What a record says.
+fn read<T: DeserializeOwned>(known: &Known) -> Result<T, AccountFault> {
+    serde_json::from_slice(&known.value).map_err(AccountFault::Meaning)
+}
+
+fn written(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("it is plain data")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The hashes of passwords: argon2id, so many at a time, for it is meant to take time and memory.
+//!
+//! What does not fit is refused at once: whoever floods this door waits for nothing, and no tenant
+//! has more than a part of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+
+use super::password::Password;
+use crate::transport::{StreamPermit, Streams};
+
+/// How many passwords are hashed at a time: 2, some 40 MiB.
+const RUNNING_MAX: usize = 2;
+
+/// How many may wait for that or be hashed: 32, a second's work or two.
+const PLACES_MAX: usize = 32;
+
+/// How many of them one tenant may have: 16, half of all.
+const TENANT_PLACES_MAX: usize = 16;
+
+/// What a hash costs: 19 MiB, two passes, one lane, as OWASP recommends at least. Each stored hash says
+/// what it took, so this may grow.
+const PARAMETERS: Params = Params::DEFAULT;
+
+/// Hashes passwords. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Hashing {
+    running: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    shares: Streams,
+    /// A hash of what nobody knows.
+    nobodys: Arc<str>,
+}
+
+impl fmt::Debug for Hashing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hashing").finish_non_exhaustive()
+    }
+}
+
+/// A place among those whose passwords are hashed.
+#[derive(Debug)]
+pub(super) struct Place {
+    running: Arc<Semaphore>,
+    nobodys: Arc<str>,
+    held: (OwnedSemaphorePermit, StreamPermit),
+}
+
+impl Hashing {
+    pub(super) fn new() -> Self {
+        Self {
+            running: Arc::new(Semaphore::new(RUNNING_MAX)),
+            places: Arc::new(Semaphore::new(PLACES_MAX)),
+            shares: Streams::new(TENANT_PLACES_MAX),
+            nobodys: hash(&vault::random_bytes::<32>()).into(),
+        }
+    }
+
+    /// Lets nobody hash until it is dropped.
+    #[cfg(test)]
+    pub(super) async fn held(&self) -> OwnedSemaphorePermit {
+        let all = u32::try_from(RUNNING_MAX).unwrap();
+        Arc::clone(&self.running).acquire_many_owned(all).await.unwrap()
+    }
+
+    /// A place for one more of whom `tenant` names; none if all are taken.
+    pub(super) fn enter(&self, tenant: &str) -> Option<Place> {
+        let share = self.shares.open(tenant)?;
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let (running, nobodys) = (self.running.clone(), self.nobodys.clone());
+        Some(Place { running, nobodys, held: (place, share) })
+    }
+}
+
+impl Place {
+    /// Whether a password has this hash; it never has none, and that takes as long to say.
+    pub(super) async fn verify(self, password: Password, stored: Option<String>) -> bool {
+        let nobodys = self.nobodys.clone();
+        self.run(move || {
+            let is_known = stored.is_some();
+            let stored = stored.as_deref().unwrap_or(&nobodys);
+            hasher().verify_password(password.as_bytes(), stored).is_ok() && is_known
+        })
+        .await
+    }
+
+    /// What `work` says of a password, and its hash if that is nothing.
+    pub(super) async fn hash<E>(
+        self,
+        password: Password,
+        work: impl FnOnce(&Password) -> Result<(), E> + Send + 'static,
+    ) -> Result<String, E>
+    where
+        E: Send + 'static,
+    {
+        self.run(move || work(&password).map(|()| hash(password.as_bytes()))).await
+    }
+
+    /// Does `work` when it is its turn, on a thread that may be kept busy.
+    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let running = self.running.acquire_owned().await.expect("the semaphore is never closed");
+        let held = self.held;
+        // It goes on to its end, and counts until then, even if nobody waits for it any more.
+        let done = spawn_blocking(move || {
+            let _held = (running, held);
+            work()
+        });
+        done.await.expect("hashing neither panics nor is ended")
+    }
+}
+
+fn hasher() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, PARAMETERS)
+}
+
+/// The hash of a password with a new salt, as a PHC string.
+fn hash(password: &[u8]) -> String {
+    let salt = vault::random_bytes::<16>();
+    let hashed = hasher().hash_password_with_salt(password, &salt);
+    hashed.expect("there is memory, and the salt is as long as it should be").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_has_its_hash_and_no_other() {
+        let hashing = Hashing::new();
+        let hashed = async || {
+            let place = hashing.enter("a").unwrap();
+            place.hash(Password::from("uvlhqktmrozc"), |_| Ok::<_, ()>(())).await.unwrap()
+        };
+        let (one, other) = (hashed().await, hashed().await);
+        assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+        assert_ne!(one, other, "each has a salt of its own");
+        for (password, stored, expected) in [
+            ("uvlhqktmrozc", Some(one.clone()), true),
+            ("uvlhqktmrozc", Some(other), true),
+            ("uvlhqktmrozC", Some(one.clone()), false),
+            ("uvlhqktmrozc ", Some(one), false),
+            ("uvlhqktmrozc", Some("$argon2id$damaged".to_owned()), false),
+            ("uvlhqktmrozc", None, false),
+        ] {
+            let place = hashing.enter("a").unwrap();
+            assert_eq!(place.verify(Password::from(password), stored).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_taken_is_not_hashed() {
+        let place = Hashing::new().enter("a").unwrap();
+        let refused = place.hash(Password::from("x"), |_| Err("too short")).await;
+        assert_eq!(refused, Err("too short"));
+    }
+
+    #[test]
+    fn no_tenant_has_all_places_and_who_leaves_makes_room() {
+        let hashing = Hashing::new();
+        let mut a: Vec<_> = (0..TENANT_PLACES_MAX).map(|_| hashing.enter("a").unwrap()).collect();
+        assert!(hashing.enter("a").is_none());
+        let b: Vec<_> = std::iter::from_fn(|| hashing.enter("b")).collect();
+        assert_eq!(a.len() + b.len(), PLACES_MAX);
+        assert!(hashing.enter("c").is_none());
+        a.pop();
+        assert!(hashing.enter("c").is_some());
+        assert!(hashing.enter("a").is_some());
+    }
+}

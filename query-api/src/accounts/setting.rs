@@ -1,0 +1,172 @@
+//! How a password is set: with something that may be used once, or with the one that is good.
+//!
+//! What may be used once is used by the transaction of the vault that writes the account. So of
+//! two who use it at the same time one is refused, and whoever is refused has used nothing.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::id::{ActorId, TenantId};
+use vault::{Changes, Committed, RecordKind, TenantKeys, Version};
+
+use super::attempts::TRIES_MAX;
+use super::{
+    AccountFault, Accounts, LoginName, Password, StoredAccount, StoredName, Unset, Whose, read,
+    written,
+};
+
+/// How long the mark that an invite was used outlasts it, for clocks that differ. In hours: 1.
+const USED_MARK_OUTLASTS: TimeDelta = TimeDelta::hours(1);
+
+/// Words that are known about every account, beside those of its tenant.
+const KNOWN_WORDS: [&str; 2] = ["callboard", "operator"];
+
+/// What sets a password for a member.
+#[derive(Clone, Debug)]
+pub(crate) struct Grant<'a> {
+    /// In which tenant.
+    pub(crate) tenant: TenantId,
+    /// Whose password it is.
+    pub(crate) member: ActorId,
+    /// What is used for it.
+    pub(crate) once: Once<'a>,
+}
+
+/// What may be used once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Once<'a> {
+    /// An invite, by its text, and until when it might be good.
+    Invite(&'a str, DateTime<Utc>),
+    /// The setup token, by the state of its record in which it was found to be good.
+    Setup(Version),
+}
+
+/// A password that is taken, hashed, and the login name that it goes with.
+pub(crate) struct Hashed {
+    login: LoginName,
+    hash: String,
+}
+
+impl Accounts {
+    /// The hash of a password, if it is one that is taken for this login name, by who knows `names`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unset`].
+    pub(crate) async fn hash(
+        &self,
+        tenant: TenantId,
+        login: LoginName,
+        password: Password,
+        names: Vec<String>,
+    ) -> Result<Hashed, Unset> {
+        password.check_length()?;
+        let place = self.hashing.enter(&Whose::Tenant(tenant).name()).ok_or(Unset::Busy)?;
+        let names: Vec<_> = names.into_iter().chain(KNOWN_WORDS.map(str::to_owned)).collect();
+        let known = login.clone();
+        let hash = place.hash(password, move |it| it.check(&known, &names)).await?;
+        Ok(Hashed { login, hash })
+    }
+
+    /// Whether an invite was used.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the vault.
+    pub(crate) async fn is_used(
+        &self,
+        tenant: TenantId,
+        invite: &str,
+    ) -> Result<bool, AccountFault> {
+        let keys = self.keyring.tenant(tenant).await?;
+        Ok(self.get(&keys, (RecordKind::UsedInvite, invite)).await?.is_some())
+    }
+
+    /// Sets the login name and the password of a member. Whatever account they had before is no
+    /// more.
+    ///
+    /// # Errors
+    ///
+    /// [`Unset`]; then nothing was set, and nothing used.
+    pub(crate) async fn set(&self, grant: &Grant<'_>, hashed: &Hashed) -> Result<(), Unset> {
+        let whose = Whose::Tenant(grant.tenant);
+        let keys = self.keys(&whose).await?;
+        let member = grant.member.to_string();
+        let of_member = (RecordKind::AccountOf, member.as_str());
+        let login = hashed.login.as_str();
+        for _ in 0..TRIES_MAX {
+            let mut changes = self.once(Changes::of(&keys), &keys, grant).await?;
+            let before = self.get(&keys, of_member).await?;
+            if let Some(before) = &before {
+                let former = read::<StoredName>(before)?.login;
+                let former = (RecordKind::Account, former.as_str());
+                let known = self.get(&keys, former).await?.filter(|_| former.1 != login);
+                if let Some(known) = known {
+                    changes = changes.remove(former, known.version);
+                }
+            }
+            let there = self.account(&whose, &hashed.login).await?;
+            if there.as_ref().is_some_and(|(it, _)| it.member != grant.member) {
+                return Err(Unset::Taken);
+            }
+            let account = StoredAccount { member: grant.member, hash: hashed.hash.clone() };
+            let name = StoredName { login: login.to_owned() };
+            let (account, name) = (written(&account), written(&name));
+            let place = (RecordKind::Account, login);
+            changes = changes.put(place, there.map(|(_, it)| it.version), &account, None).put(
+                of_member,
+                before.map(|it| it.version),
+                &name,
+                None,
+            );
+            if self.commit(&changes).await? == Committed::Whole {
+                return Ok(());
+            }
+        }
+        Err(Unset::Busy)
+    }
+
+    /// And what may be used once is used, if it is good still. Whoever has an account in the system
+    /// tenant needs no setup token any more.
+    async fn once(
+        &self,
+        changes: Changes,
+        keys: &TenantKeys,
+        grant: &Grant<'_>,
+    ) -> Result<Changes, Unset> {
+        let changes = match grant.once {
+            Once::Setup(version) => return self.close_setup(changes, keys, Some(version)).await,
+            Once::Invite(text, ends_at) => {
+                let used = (RecordKind::UsedInvite, text);
+                if self.get(keys, used).await?.is_some() {
+                    return Err(Unset::Used);
+                }
+                changes.put(used, None, b"", Some(ends_at + USED_MARK_OUTLASTS))
+            }
+        };
+        match grant.tenant {
+            TenantId::SYSTEM => self.close_setup(changes, keys, None).await,
+            _ => Ok(changes),
+        }
+    }
+
+    /// Replaces the password of who has just proved that they know it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unset`]; then the password is what it was.
+    pub(crate) async fn replace(&self, tenant: TenantId, hashed: &Hashed) -> Result<(), Unset> {
+        let whose = Whose::Tenant(tenant);
+        let Some((account, known)) = self.account(&whose, &hashed.login).await? else {
+            return Err(Unset::Used);
+        };
+        let account = StoredAccount { member: account.member, hash: hashed.hash.clone() };
+        let place = (RecordKind::Account, hashed.login.as_str());
+        let keys = self.keys(&whose).await?;
+        let account = written(&account);
+        let changes = Changes::of(&keys).put(place, Some(known.version), &account, None);
+        match self.commit(&changes).await? {
+            Committed::Whole => Ok(()),
+            // Somebody else has set it meanwhile.
+            Committed::Conflict => Err(Unset::Used),
+        }
+    }
+}

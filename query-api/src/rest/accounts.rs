@@ -1,0 +1,334 @@
+//! The doors for who has no credential yet: signing in with a password, and setting one.
+//!
+//! Which tenant is meant only the host says. What is refused here says the same, after as much
+//! work, whether there is no such tenant, no such account or another password. Neither login names
+//! nor passwords are repeated in an answer or written to the log.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::extract::{self, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::Utc;
+use commands::{CommandError, SecretOf};
+use domain::id::{ActorId, TenantId};
+use domain::member::{Lifetime, Method};
+use domain::principal::Means;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+use super::{Door, Problem};
+use crate::accounts::{
+    AccountFault, Grant, LoginName, NoLoginName, NoPassword, Once, Password, Proved, Unproved,
+    Unset, Whose,
+};
+use crate::auth::{Secret, cookie, sign_in};
+use crate::doors::ClientAddress;
+use crate::error::{ApiError, UNAVAILABLE_RETRY_AFTER};
+
+/// The most that a request may say, in bytes: 4,096, several times what it needs.
+pub(super) const BYTES_MAX: usize = 4_096;
+
+/// When to try again where too many passwords are looked at. In seconds: 1.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Who somebody says they are, and what they prove it with.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    /// The login name.
+    login: String,
+    /// The password.
+    #[schema(value_type = String)]
+    password: Password,
+}
+
+/// What somebody was invited with, and how they sign in from now on.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Acceptance {
+    /// The text of the invite, `cbi_…`.
+    invite: String,
+    /// The login name, 1 to 128 characters. Neither case nor how it is composed counts.
+    login: String,
+    /// The password, 12 to 128 characters of any kind, that is not easy to guess.
+    #[schema(value_type = String)]
+    password: Password,
+}
+
+/// Another password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// The one that is good now.
+    #[schema(value_type = String)]
+    current: Password,
+    /// The one that is good from now on, 12 to 128 characters of any kind, that is not easy to guess.
+    #[schema(value_type = String)]
+    new: Password,
+}
+
+/// Signs in with a login name and a password: sets the cookie of a session.
+#[utoipa::path(
+    post,
+    path = "/api/v1/sign-in",
+    request_body = Credentials,
+    responses(
+        (status = 204, description = "The session is in the cookie that is set."),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn enter(
+    State(door): State<Door>,
+    request: extract::Request,
+) -> Result<Response, Problem> {
+    let asked = Asked::<Credentials>::read(&door, request).await?;
+    let Credentials { login, password } = asked.body;
+    let login = login_name(&login)?;
+    let proved = door.accounts.prove(&asked.whose, &login, password, asked.from.0).await?;
+    let Whose::Tenant(tenant) = asked.whose else { return Err(Unproved::Wrong.into()) };
+    let entered = begin(&door, tenant, proved.member).await?;
+    let_in(&door, &proved).await;
+    Ok(entered)
+}
+
+/// Accepts an invite: sets how the member signs in from now on, and signs in.
+#[utoipa::path(
+    post,
+    path = "/api/v1/invites/accept",
+    request_body = Acceptance,
+    responses(
+        (status = 204, description = "The session is in the cookie that is set."),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn accept(
+    State(door): State<Door>,
+    request: extract::Request,
+) -> Result<Response, Problem> {
+    let asked = Asked::<Acceptance>::read(&door, request).await?;
+    let Acceptance { invite, login, password } = asked.body;
+    let login = login_name(&login)?;
+    let member = invited(&door, &asked.whose, &invite).await?;
+    let Whose::Tenant(tenant) = asked.whose else { return Err(no_invite()) };
+    if door.accounts.is_used(tenant, &invite).await? {
+        return Err(no_invite());
+    }
+    let hashed = door.accounts.hash(tenant, login, password, names(&door, tenant)).await;
+    let hashed = hashed.map_err(|it| unset(it, "password"))?;
+    let once = Once::Invite(&invite, Lifetime::INVITE_MAX.after(Utc::now()));
+    let set = door.accounts.set(&Grant { tenant, member, once }, &hashed).await;
+    set.map_err(|error| match error {
+        Unset::Used => no_invite(),
+        error => unset(error, "password"),
+    })?;
+    begin(&door, tenant, member).await
+}
+
+/// Changes one's own password, which needs the one that is good now.
+#[utoipa::path(
+    put,
+    path = "/api/v1/account/password",
+    security(("session" = [])),
+    request_body = Change,
+    responses(
+        (status = 204, description = "The new one is good from now on."),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn change(
+    State(door): State<Door>,
+    request: extract::Request,
+) -> Result<Response, Problem> {
+    let principal = door.session(request.headers()).await?.principal;
+    if !matches!(principal.means(), Means::Session(_)) {
+        let detail = "only who has signed in changes a password";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
+    }
+    let (tenant, member) = (principal.tenant(), principal.actor());
+    let Asked { body: Change { current, new }, from, .. } = Asked::read(&door, request).await?;
+    let login = door.accounts.login_of(tenant, member).await?;
+    let login = login.ok_or_else(|| {
+        let detail = "you sign in otherwise than with a password";
+        Problem::new(StatusCode::CONFLICT, "NO_PASSWORD", detail)
+    })?;
+    let whose = Whose::Tenant(tenant);
+    let proved = door.accounts.prove(&whose, &login, current, from.0).await?;
+    let_in(&door, &proved).await;
+    let hashed = door.accounts.hash(tenant, login, new, names(&door, tenant)).await;
+    let hashed = hashed.map_err(|it| unset(it, "new"))?;
+    door.accounts.replace(tenant, &hashed).await.map_err(|it| unset(it, "new"))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A request at one of these doors.
+pub(super) struct Asked<T> {
+    pub(super) whose: Whose,
+    from: ClientAddress,
+    pub(super) body: T,
+}
+
+impl<T: DeserializeOwned> Asked<T> {
+    /// Reads a request, which is JSON from a page of the host that it is for, if it is from a page.
+    pub(super) async fn read(door: &Door, request: extract::Request) -> Result<Self, Problem> {
+        let headers = request.headers();
+        if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+            cookie::check_origin(headers)?;
+        }
+        if !is_json(headers) {
+            let detail = "expected `Content-Type: application/json`";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "UNSUPPORTED_MEDIA_TYPE", detail));
+        }
+        let whose = match door.hosts.selected(headers)? {
+            Some(tenant) => Whose::Tenant(tenant),
+            None => Whose::Nobody(host(headers)),
+        };
+        let from = *request.extensions().get::<ClientAddress>().ok_or_else(internal)?;
+        let body = super::read_body(request).await?;
+        // What is wrong with it is not repeated: it may be a password.
+        let body = serde_json::from_slice(&body).map_err(|_| {
+            let fields = "expected a JSON object with the fields that are described, and no others";
+            Problem::bad_request(fields)
+        })?;
+        Ok(Self { whose, from, body })
+    }
+}
+
+/// Begins a session for who has proved who they are.
+pub(super) async fn begin(
+    door: &Door,
+    tenant: TenantId,
+    member: ActorId,
+) -> Result<Response, Problem> {
+    let methods = BTreeSet::from([Method::Pwd]);
+    let lifetime = Lifetime::SESSION_MAX;
+    match sign_in(&door.context, tenant, member, methods, lifetime).await {
+        Ok(entered) => {
+            let no_store = HeaderValue::from_static("no-store");
+            let headers = [(header::SET_COOKIE, entered.cookie), (header::CACHE_CONTROL, no_store)];
+            Ok((StatusCode::NO_CONTENT, headers).into_response())
+        }
+        // They are no member any more, or their tenant lets nobody in: that is nobody's business.
+        Err(CommandError::Rejected { .. } | CommandError::Denied(_)) => Err(Unproved::Wrong.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whoever is in does not wait for what is written about how they came in.
+async fn let_in(door: &Door, proved: &Proved) {
+    if let Err(error) = door.accounts.let_in(proved).await {
+        tracing::warn!(error = ?error, "an attempt to sign in counts as failed, but was none");
+    }
+}
+
+/// The member whom an invite is for, if it is good at this host.
+async fn invited(door: &Door, whose: &Whose, invite: &str) -> Result<ActorId, Problem> {
+    let keyring = door.context.keyring();
+    let made = Secret::read(keyring, SecretOf::Invite, invite).ok_or_else(no_invite)?;
+    if *whose != Whose::Tenant(made.tenant) {
+        return Err(no_invite());
+    }
+    match door.context.commands().is_invited(made.tenant, made.actor, invite).await? {
+        true => Ok(made.actor),
+        false => Err(no_invite()),
+    }
+}
+
+fn no_invite() -> Problem {
+    let detail = "the invite is not good here, or not any more; ask for another one";
+    Problem::new(StatusCode::FORBIDDEN, "INVITE_REFUSED", detail)
+}
+
+pub(super) fn login_name(text: &str) -> Result<LoginName, Problem> {
+    LoginName::new(text).map_err(|error: NoLoginName| Problem::bad_field("login", error))
+}
+
+/// What is known of a tenant, and so is in no good password.
+fn names(door: &Door, tenant: TenantId) -> Vec<String> {
+    let directory = door.context.commands().directory();
+    let entry = directory.entry(tenant);
+    entry.map_or_else(Vec::new, |it| vec![it.slug.as_str().to_owned(), it.name.as_str().to_owned()])
+}
+
+fn host(headers: &HeaderMap) -> String {
+    let host = headers.get(header::HOST).map(|it| String::from_utf8_lossy(it.as_bytes()));
+    host.unwrap_or_default().to_ascii_lowercase()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok());
+    let essence = said.and_then(|it| it.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+fn internal() -> Problem {
+    let detail = "internal fault; the operator's log says more";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", detail)
+}
+
+/// The same for whoever comes too often and who comes at a bad time.
+fn busy() -> Problem {
+    let detail = "too many passwords are being looked at; try again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUSY", detail)
+        .retry_after(Some(BUSY_RETRY_AFTER))
+}
+
+pub(super) fn unset(error: Unset, field: &'static str) -> Problem {
+    match error {
+        Unset::Password(error @ (NoPassword::Length | NoPassword::Guessable)) => {
+            Problem::bad_field(field, error)
+        }
+        Unset::Taken => {
+            let detail = "another member has this login name; choose another one";
+            Problem::new(StatusCode::CONFLICT, "LOGIN_TAKEN", detail)
+        }
+        Unset::Used => {
+            let detail = "the password was set by somebody else meanwhile";
+            Problem::new(StatusCode::CONFLICT, "CONFLICT", detail)
+        }
+        Unset::Busy => busy(),
+        Unset::Fault(error) => error.into(),
+    }
+}
+
+impl From<Unproved> for Problem {
+    fn from(error: Unproved) -> Self {
+        match error {
+            Unproved::Wrong => {
+                let detail = "the login name or the password is wrong, or nobody signs in here";
+                Self::new(StatusCode::FORBIDDEN, "SIGN_IN_REFUSED", detail)
+            }
+            Unproved::Later(wait) => {
+                let detail = "too many attempts have failed; try again later";
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS", detail)
+                    .retry_after(Some(wait))
+            }
+            Unproved::Busy => busy(),
+            Unproved::Fault(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccountFault> for Problem {
+    fn from(error: AccountFault) -> Self {
+        match error {
+            AccountFault::Keyring(error) => ApiError::from(error).into(),
+            AccountFault::Record(vault::RecordError::Vault(error)) if error.is_away() => {
+                tracing::error!(error = ?error, "accounts cannot be looked up");
+                let detail = "the vault does not answer at present; try again later";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
+                    .retry_after(Some(UNAVAILABLE_RETRY_AFTER))
+            }
+            error => {
+                tracing::error!(error = ?error, "an account cannot be read");
+                internal()
+            }
+        }
+    }
+}
