@@ -22,7 +22,7 @@ use domain::id::{ActorId, TenantId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vault::{
-    Changes, Committed, Keyring, KeyringError, Known, RecordError, RecordKind, TenantKeys,
+    Changes, Committed, Keyring, KeyringError, Known, RecordError, RecordKind, TenantKeys, Version,
 };
 
 use self::attempts::Attempt;
@@ -43,6 +43,15 @@ pub(crate) enum Whose {
 }
 
 impl Whose {
+    /// A text that stands for it, among those whose passwords are being looked at. Whoever invents hosts
+    /// has no more room for that.
+    fn share(&self) -> String {
+        match self {
+            Self::Tenant(_) => self.name(),
+            Self::Nobody(_) => "/".to_owned(),
+        }
+    }
+
     /// A text that stands for it.
     fn name(&self) -> String {
         match self {
@@ -122,6 +131,8 @@ struct StoredName {
 pub(crate) struct Proved {
     /// Whose account it is.
     pub(crate) member: ActorId,
+    /// The state of its record in which the password was good.
+    version: Version,
     attempt: Attempt,
 }
 
@@ -153,13 +164,13 @@ impl Accounts {
         from: IpAddr,
     ) -> Result<Proved, Unproved> {
         // Before anything counts: whoever finds no place has not tried.
-        let place = self.hashing.enter(&whose.name()).ok_or(Unproved::Busy)?;
+        let place = self.hashing.enter(&whose.share()).ok_or(Unproved::Busy)?;
         let attempt = Attempt::of(&whose.name(), login, from);
         attempt.begin(self).await?;
         let account = self.account(whose, login).await?;
-        let (member, hash) = account.map(|(it, _)| (it.member, it.hash)).unzip();
-        match (place.verify(password, hash).await, member) {
-            (true, Some(member)) => Ok(Proved { member, attempt }),
+        let whose = account.as_ref().map(|(it, known)| (it.member, known.version));
+        match (place.verify(password, account.map(|it| it.0.hash)).await, whose) {
+            (true, Some((member, version))) => Ok(Proved { member, version, attempt }),
             _ => Err(Unproved::Wrong),
         }
     }

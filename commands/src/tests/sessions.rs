@@ -39,7 +39,8 @@ async fn begin(sabotage: Option<Sabotage>) -> (Installation, Principal) {
 async fn asked(commands: &Commands, who: &Principal, text: &str) -> Operation {
     let secret = commands.digest_of_secret(who.tenant(), SecretOf::Session, text).await.unwrap();
     let methods = BTreeSet::from([Method::Pwd]);
-    let asked = SignIn { secret, methods, lifetime: Lifetime::SESSION_MAX };
+    let lifetime = Lifetime::SESSION_MAX;
+    let asked = SignIn { secret, methods, lifetime, ends_others: false };
     Operation::SignIn { session: SessionId(Uuid::now_v7()), asked }
 }
 

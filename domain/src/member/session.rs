@@ -116,6 +116,8 @@ pub struct SignIn {
     pub methods: BTreeSet<Method>,
     /// How long it is good for.
     pub lifetime: Lifetime,
+    /// Whether all others of its member end, as where they prove from now on otherwise who they are.
+    pub ends_others: bool,
 }
 
 /// Notes what is wrong with what is asked for.
@@ -124,7 +126,7 @@ pub(crate) fn note_violations(asked: &SignIn, violations: &mut Violations) {
     asked.lifetime.note_violations(Lifetime::SESSION_MAX, violations);
 }
 
-/// Begins a session. Those that have ended make room for it and, where there are as many as there
+/// Begins a session. All others end if that is asked; else those that have ended make room for it and, where there are as many as there
 /// may be, the one that would end first; of equals, the one with the lower id.
 pub(super) fn sign_in(
     sessions: &BTreeMap<SessionId, Session>,
@@ -141,7 +143,8 @@ pub(super) fn sign_in(
     by_end.sort_unstable();
     let ended = by_end.iter().filter(|(end, _)| *end <= now).count();
     let too_many = (by_end.len() + 1).saturating_sub(SESSIONS_MAX);
-    let leaving = by_end.iter().take(ended.max(too_many));
+    let leaving = if asked.ends_others { by_end.len() } else { ended.max(too_many) };
+    let leaving = by_end.iter().take(leaving);
     let left = leaving.map(|(_, session)| Event::SignedOut { session: *session });
     let opened = Session {
         secret: asked.secret,

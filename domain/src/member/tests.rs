@@ -153,7 +153,8 @@ const SESSION: SessionId = SessionId::from_digest([5; 16]);
 
 fn wanted(mark: u8, hours: u32) -> SignIn {
     let lifetime = Lifetime::hours(hours);
-    SignIn { secret: Digest([mark; 16]), methods: [Method::Pwd].into(), lifetime }
+    let (secret, methods) = (Digest([mark; 16]), [Method::Pwd].into());
+    SignIn { secret, methods, lifetime, ends_others: false }
 }
 
 fn sign_in(session: SessionId, mark: u8, hours: u32) -> Command {
@@ -189,6 +190,10 @@ fn is_signed_in_until_signed_out_or_removed() {
     let both = [viewer.clone(), signed_in(SESSION, 1), signed_in(other, 2)];
     check(&both, sign_in(SESSION, 1, 1), Ok(vec![]));
     check(&both, sign_in(SESSION, 2, 1), Err(Rejection::SessionExists));
+    let alone = SessionId::from_digest([7; 16]);
+    let asked = SignIn { ends_others: true, ..wanted(1, 1) };
+    let others_end = vec![signed_out(SESSION), signed_out(other), signed_in(alone, 1)];
+    check(&both, Command::SignIn { session: alone, asked }, Ok(others_end));
     check(&both, out(Some(other)), Ok(vec![signed_out(other)]));
     check(&both, out(None), Ok(vec![signed_out(SESSION), signed_out(other)]));
     let back = [viewer.clone(), signed_in(SESSION, 1), Event::Removed {}, viewer];

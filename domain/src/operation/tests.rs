@@ -133,7 +133,12 @@ fn nothing_that_lets_somebody_in_lasts_longer_than_it_may() {
     let invite = |lifetime| Operation::InviteMember { member, secret, lifetime };
     let sign_in = |methods: &[Method], lifetime| Operation::SignIn {
         session: SessionId::from_digest([7; 16]),
-        asked: SignIn { secret, methods: methods.iter().copied().collect(), lifetime },
+        asked: SignIn {
+            secret,
+            methods: methods.iter().copied().collect(),
+            lifetime,
+            ends_others: false,
+        },
     };
     check(&invite(Lifetime::hours(7 * 24)), &[]);
     check(

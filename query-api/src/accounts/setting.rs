@@ -9,8 +9,8 @@ use vault::{Changes, Committed, RecordKind, TenantKeys, Version};
 
 use super::attempts::TRIES_MAX;
 use super::{
-    AccountFault, Accounts, LoginName, Password, StoredAccount, StoredName, Unset, Whose, read,
-    written,
+    AccountFault, Accounts, LoginName, Password, Proved, StoredAccount, StoredName, Unset, Whose,
+    read, written,
 };
 
 /// How long the mark that an invite was used outlasts it, for clocks that differ. In hours: 1.
@@ -148,24 +148,23 @@ impl Accounts {
         }
     }
 
-    /// Replaces the password of who has just proved that they know it.
+    /// Replaces the password of who has proved that they know it, unless somebody else has set it since.
     ///
     /// # Errors
     ///
     /// [`Unset`]; then the password is what it was.
-    pub(crate) async fn replace(&self, tenant: TenantId, hashed: &Hashed) -> Result<(), Unset> {
-        let whose = Whose::Tenant(tenant);
-        let Some((account, known)) = self.account(&whose, &hashed.login).await? else {
-            return Err(Unset::Used);
-        };
-        let account = StoredAccount { member: account.member, hash: hashed.hash.clone() };
+    pub(crate) async fn replace(
+        &self,
+        tenant: TenantId,
+        proved: &Proved,
+        hashed: &Hashed,
+    ) -> Result<(), Unset> {
+        let account = StoredAccount { member: proved.member, hash: hashed.hash.clone() };
         let place = (RecordKind::Account, hashed.login.as_str());
-        let keys = self.keys(&whose).await?;
-        let account = written(&account);
-        let changes = Changes::of(&keys).put(place, Some(known.version), &account, None);
+        let keys = self.keys(&Whose::Tenant(tenant)).await?;
+        let changes = Changes::of(&keys).put(place, Some(proved.version), &written(&account), None);
         match self.commit(&changes).await? {
             Committed::Whole => Ok(()),
-            // Somebody else has set it meanwhile.
             Committed::Conflict => Err(Unset::Used),
         }
     }

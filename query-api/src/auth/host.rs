@@ -124,7 +124,7 @@ pub(super) fn authority(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 }
 
 /// The same without the port, and an address without its brackets.
-pub(super) fn name(authority: &str) -> &str {
+pub(crate) fn name(authority: &str) -> &str {
     if let Some((address, _port)) = authority.strip_prefix('[').and_then(|it| it.split_once(']')) {
         return address;
     }

@@ -19,6 +19,15 @@ use uuid::Uuid;
 use super::{Credential, Secret, Session, cookie, token};
 use crate::context::Context;
 
+/// What becomes of the other sessions of who signs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// They go on.
+    Stay,
+    /// They end, since their member proves from now on otherwise who they are.
+    End,
+}
+
 /// A session that has begun.
 pub struct SignedIn {
     /// Which.
@@ -50,12 +59,14 @@ pub async fn sign_in(
     actor: ActorId,
     methods: BTreeSet<Method>,
     lifetime: Lifetime,
+    others: Others,
 ) -> Result<SignedIn, CommandError> {
     let keyring = context.keyring();
     let text = Secret::draw(keyring, SecretOf::Session, tenant, actor);
     let secret = context.commands().digest_of_secret(tenant, SecretOf::Session, &text).await?;
     let session = SessionId(Uuid::now_v7());
-    let operation = Operation::SignIn { session, asked: SignIn { secret, methods, lifetime } };
+    let asked = SignIn { secret, methods, lifetime, ends_others: others == Others::End };
+    let operation = Operation::SignIn { session, asked };
     // Nobody else names a request like this, so it may be sent again if an answer is lost.
     let key = session.to_string().parse().expect("an id is visible ASCII");
     let request = Request { idempotency_key: Some(key), ..Request::new(operation) };

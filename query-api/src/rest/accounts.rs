@@ -24,7 +24,7 @@ use crate::accounts::{
     AccountFault, Grant, LoginName, NoLoginName, NoPassword, Once, Password, Proved, Unproved,
     Unset, Whose,
 };
-use crate::auth::{Secret, cookie, sign_in};
+use crate::auth::{Others, Secret, cookie, host, sign_in};
 use crate::doors::ClientAddress;
 use crate::error::{ApiError, UNAVAILABLE_RETRY_AFTER};
 
@@ -90,9 +90,12 @@ pub(super) async fn enter(
     let login = login_name(&login)?;
     let proved = door.accounts.prove(&asked.whose, &login, password, asked.from.0).await?;
     let Whose::Tenant(tenant) = asked.whose else { return Err(Unproved::Wrong.into()) };
-    let entered = begin(&door, tenant, proved.member).await?;
-    let_in(&door, &proved).await;
-    Ok(entered)
+    let entered = begin(&door, tenant, proved.member, Others::Stay).await;
+    // Nobody has failed because the log is away.
+    if entered.as_ref().err().is_none_or(|it| it.status.is_server_error()) {
+        let_in(&door, &proved).await;
+    }
+    entered
 }
 
 /// Accepts an invite: sets how the member signs in from now on, and signs in.
@@ -126,7 +129,7 @@ pub(super) async fn accept(
         Unset::Used => no_invite(),
         error => unset(error, "password"),
     })?;
-    begin(&door, tenant, member).await
+    begin(&door, tenant, member, Others::End).await
 }
 
 /// Changes one's own password, which needs the one that is good now.
@@ -136,7 +139,11 @@ pub(super) async fn accept(
     security(("session" = [])),
     request_body = Change,
     responses(
-        (status = 204, description = "The new one is good from now on."),
+        (
+            status = 204,
+            description = "The new one is good from now on, and all sessions have ended but the one in \
+                           the cookie that is set.",
+        ),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
@@ -151,19 +158,23 @@ pub(super) async fn change(
         return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
     }
     let (tenant, member) = (principal.tenant(), principal.actor());
-    let Asked { body: Change { current, new }, from, .. } = Asked::read(&door, request).await?;
+    let Asked { whose, body: Change { current, new }, from } = Asked::read(&door, request).await?;
+    if whose != Whose::Tenant(tenant) {
+        let detail = "nothing can be changed while the tenant is not active";
+        return Err(Problem::new(StatusCode::CONFLICT, "TENANT_NOT_ACTIVE", detail));
+    }
     let login = door.accounts.login_of(tenant, member).await?;
     let login = login.ok_or_else(|| {
         let detail = "you sign in otherwise than with a password";
         Problem::new(StatusCode::CONFLICT, "NO_PASSWORD", detail)
     })?;
-    let whose = Whose::Tenant(tenant);
     let proved = door.accounts.prove(&whose, &login, current, from.0).await?;
     let_in(&door, &proved).await;
     let hashed = door.accounts.hash(tenant, login, new, names(&door, tenant)).await;
     let hashed = hashed.map_err(|it| unset(it, "new"))?;
-    door.accounts.replace(tenant, &hashed).await.map_err(|it| unset(it, "new"))?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let replaced = door.accounts.replace(tenant, &proved, &hashed).await;
+    replaced.map_err(|it| unset(it, "new"))?;
+    begin(&door, tenant, member, Others::End).await
 }
 
 /// A request at one of these doors.
@@ -187,7 +198,7 @@ impl<T: DeserializeOwned> Asked<T> {
         }
         let whose = match door.hosts.selected(headers)? {
             Some(tenant) => Whose::Tenant(tenant),
-            None => Whose::Nobody(host(headers)),
+            None => Whose::Nobody(host_name(headers)),
         };
         let from = *request.extensions().get::<ClientAddress>().ok_or_else(internal)?;
         let body = super::read_body(request).await?;
@@ -205,10 +216,11 @@ pub(super) async fn begin(
     door: &Door,
     tenant: TenantId,
     member: ActorId,
+    others: Others,
 ) -> Result<Response, Problem> {
     let methods = BTreeSet::from([Method::Pwd]);
     let lifetime = Lifetime::SESSION_MAX;
-    match sign_in(&door.context, tenant, member, methods, lifetime).await {
+    match sign_in(&door.context, tenant, member, methods, lifetime, others).await {
         Ok(entered) => {
             let no_store = HeaderValue::from_static("no-store");
             let headers = [(header::SET_COOKIE, entered.cookie), (header::CACHE_CONTROL, no_store)];
@@ -256,9 +268,9 @@ fn names(door: &Door, tenant: TenantId) -> Vec<String> {
     entry.map_or_else(Vec::new, |it| vec![it.slug.as_str().to_owned(), it.name.as_str().to_owned()])
 }
 
-fn host(headers: &HeaderMap) -> String {
+fn host_name(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).map(|it| String::from_utf8_lossy(it.as_bytes()));
-    host.unwrap_or_default().to_ascii_lowercase()
+    host::name(&host.unwrap_or_default()).to_ascii_lowercase()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::accounts::{Asked, begin, login_name, unset};
 use super::{Door, Problem};
 use crate::accounts::{self, Grant, Once, Password, Unset, Whose};
-use crate::auth::{Credential, Session, mint};
+use crate::auth::{Credential, Others, Session, mint};
 use crate::error::ApiError;
 
 /// How long the console may take to say who the first operator is. In seconds: 60.
@@ -70,7 +70,7 @@ pub(super) async fn set_up(
         Unset::Used => refused(),
         error => unset(error, "password"),
     })?;
-    begin(&door, tenant, opening.member).await
+    begin(&door, tenant, opening.member, Others::End).await
 }
 
 /// Makes the member an owner of the system tenant, unless that was done before: whoever repeats

@@ -41,8 +41,15 @@ pub(super) async fn actor(site: &Site, who: &Member) -> ActorId {
 pub(super) async fn signed_in(site: &Site, who: &Member) -> Member {
     let actor = actor(site, who).await;
     let methods = [Method::Pwd].into();
-    let signed_in =
-        auth::sign_in(&site.context, who.tenant, actor, methods, Lifetime::SESSION_MAX).await;
+    let signed_in = auth::sign_in(
+        &site.context,
+        who.tenant,
+        actor,
+        methods,
+        Lifetime::SESSION_MAX,
+        auth::Others::Stay,
+    )
+    .await;
     let cookie = signed_in.unwrap().cookie;
     let text = cookie.to_str().unwrap().split([';', '=']).nth(1).unwrap();
     Member { tenant: who.tenant, token: text.to_owned() }
@@ -351,7 +358,10 @@ async fn a_session_ends_by_itself() {
     let ada = actor(&site, &site.a).await;
     let methods = [Method::Pwd].into();
     let lifetime = Lifetime::seconds(2);
-    let brief = auth::sign_in(&site.context, site.a.tenant, ada, methods, lifetime).await.unwrap();
+    let brief =
+        auth::sign_in(&site.context, site.a.tenant, ada, methods, lifetime, auth::Others::Stay)
+            .await
+            .unwrap();
     let text = brief.cookie.to_str().unwrap().split([';', '=']).nth(1).unwrap();
     let brief = Member { token: text.to_owned(), ..site.a.clone() };
     // On a busy machine it may have ended before.

@@ -27,7 +27,7 @@ const DIGEST: Digest = Digest([8; 16]);
 
 fn sign_in() -> SignIn {
     let methods = Method::ALL.into();
-    SignIn { secret: DIGEST, methods, lifetime: Lifetime::seconds(u32::MAX) }
+    SignIn { secret: DIGEST, methods, lifetime: Lifetime::seconds(u32::MAX), ends_others: false }
 }
 
 /// Every operation at least once, with and without what may be left out.

@@ -232,7 +232,10 @@ async fn signed_in(two: &Two, at: &Process) -> (SessionId, Session) {
     let (tenant, actor) = (two.session.principal.tenant(), two.session.principal.actor());
     let methods = [Method::Pwd].into();
     let lifetime = Lifetime::SESSION_MAX;
-    let signed_in = auth::sign_in(&at.context, tenant, actor, methods, lifetime).await.unwrap();
+    let signed_in =
+        auth::sign_in(&at.context, tenant, actor, methods, lifetime, auth::Others::Stay)
+            .await
+            .unwrap();
     let text = signed_in.cookie.to_str().unwrap().split([';', '=']).nth(1).unwrap().to_owned();
     (signed_in.session, at.enter(&two.keyring, &text).await)
 }
@@ -268,6 +271,7 @@ async fn who_passes_on_that_somebody_has_signed_in_needs_the_proof_and_can_do_no
         secret: Digest([1; 16]),
         methods: [Method::Pwd].into(),
         lifetime: Lifetime::SESSION_MAX,
+        ends_others: false,
     };
     let sign_in = || {
         let session = SessionId(Uuid::now_v7());

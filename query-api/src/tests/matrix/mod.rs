@@ -206,8 +206,14 @@ impl Table {
     async fn fill(&mut self, site: &Site, doors: &[Door], askers: &[(&'static str, Member)]) {
         for (head, who) in askers {
             self.heads.push(head);
+            let mut who = who.clone();
             for ((_, way), row) in doors.iter().zip(&mut self.rows) {
-                row.1.push(ask(site, who, way).await);
+                let cell = ask(site, &who, way).await;
+                if cell == "+" && matches!(way, Way::Route { method: "PUT", .. }) {
+                    // A password was changed, which has ended the session.
+                    who = signed_in(site, &site.a).await;
+                }
+                row.1.push(cell);
             }
         }
     }
