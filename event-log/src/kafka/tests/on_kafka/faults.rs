@@ -10,9 +10,12 @@ use crate::conformance::command;
 use crate::kafka::tests::cluster;
 use crate::kafka::tests::proxy::{END_TRANSACTION, INIT_PRODUCER, Proxy};
 use crate::kafka::{KafkaConfig, KafkaLog, init};
-use crate::port::{AppendError, ClaimError, EventLog, LogError, Partition, Position};
+use crate::port::{AppendError, EventLog, LogError, Partition, Position, Writer};
 
 const PARTITION: Partition = Partition(0);
+
+/// How long the client takes to notice that a connection has ended. In milliseconds: 500.
+const NOTICED: Duration = Duration::from_millis(500);
 
 /// A broker that is reached through a proxy only, and a log on it.
 pub(super) struct Behind {
@@ -39,6 +42,19 @@ impl Behind {
     pub(super) async fn open(&self) -> KafkaLog {
         KafkaLog::open(self.config.clone()).await.unwrap()
     }
+}
+
+/// The writer of a partition, from brokers that may have only just started.
+pub(super) async fn claimed(log: &KafkaLog, partition: Partition) -> Box<dyn Writer> {
+    let claiming = async {
+        loop {
+            match log.claim(partition).await {
+                Ok(writer) => return writer,
+                Err(_) => tokio::time::sleep(NOTICED).await,
+            }
+        }
+    };
+    tokio::time::timeout(cluster::PATIENCE_MAX, claiming).await.expect("it is to be had")
 }
 
 /// How many records there are.
@@ -84,9 +100,6 @@ async fn a_commit_whose_answer_is_lost_ends_well_with_another_producer_or_is_unk
     writer.append(command(13, 2)).await.unwrap();
     assert_eq!(count(&behind.open().await).await, 14);
 }
-
-/// How long the client takes to notice that a connection has ended. In milliseconds: 500.
-const NOTICED: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_connection_was_lost_at_rest_no_loss_goes_unseen() {
@@ -134,7 +147,7 @@ async fn a_partition_that_has_lost_its_end_is_damaged_to_who_knew_it() {
         copy(&home, kept.path());
         broker.restart().unwrap();
     });
-    let mut writer = log.claim(PARTITION).await.unwrap();
+    let mut writer = claimed(&log, PARTITION).await;
     writer.append(command(3, 2)).await.unwrap();
     assert_eq!(count(&log).await, 4);
     tokio::task::block_in_place(|| {
@@ -143,11 +156,19 @@ async fn a_partition_that_has_lost_its_end_is_damaged_to_who_knew_it() {
         copy(kept.path(), &home);
         broker.restart().unwrap();
     });
-    let end = log.end(PARTITION).await;
-    assert!(matches!(end, Err(LogError::Damaged { .. })), "{end:?}");
-    let claimed = log.claim(PARTITION).await.map(drop).unwrap_err();
-    let ClaimError::Log(LogError::Damaged { reason, .. }) = claimed else { panic!("{claimed:?}") };
+    let noticed = async {
+        loop {
+            match log.end(PARTITION).await {
+                Err(LogError::Damaged { reason, .. }) => return reason,
+                // The broker has only just started.
+                Err(_) => tokio::time::sleep(NOTICED).await,
+                Ok(end) => panic!("it ends at {end:?}, as if nothing were lost"),
+            }
+        }
+    };
+    let reason = tokio::time::timeout(cluster::PATIENCE_MAX, noticed).await.expect("it is told");
     assert!(reason.contains("have lost it"), "{reason}");
+    assert!(log.claim(PARTITION).await.is_err(), "nobody may write after what is gone");
     let late = writer.append(command(100, 2)).await;
     assert!(late.is_err(), "{late:?}");
     // The control: who never knew more sees nothing wrong.
@@ -185,13 +206,13 @@ async fn a_broker_that_goes_and_comes_back_leaves_a_log_that_goes_on() {
     // With its connection went what may have been under way: it asks for another producer in vain.
     let lost = writer.append(command(100, 2)).await;
     assert!(matches!(lost, Err(AppendError::Fenced)), "{lost:?}");
-    let claimed = log.claim(PARTITION).await.map(drop).unwrap_err().to_string();
-    assert!(claimed.contains("claiming `"), "{claimed}");
+    let refused = log.claim(PARTITION).await.map(drop).unwrap_err().to_string();
+    assert!(refused.contains("claiming `"), "{refused}");
     let end = log.end(PARTITION).await.unwrap_err().to_string();
     assert!(end.contains("asking where"), "{end}");
 
     tokio::task::block_in_place(|| behind.cluster.broker(0).restart().unwrap());
-    let mut writer = log.claim(PARTITION).await.unwrap();
+    let mut writer = claimed(&log, PARTITION).await;
     writer.append(command(3, 2)).await.unwrap();
     // The same reader, over the same consumer.
     assert_eq!(follower.next(10).await.unwrap()[0].record, command(3, 2)[0]);

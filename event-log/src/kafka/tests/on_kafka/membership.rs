@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::faults::Behind;
+use super::faults::{Behind, claimed};
 use crate::kafka::logging::Logging;
 use crate::kafka::tests::cluster;
 use crate::kafka::tests::proxy::{JOIN_GROUP, Proxy};
@@ -309,7 +309,7 @@ async fn members_and_announcements_go_on_when_the_brokers_come_back() {
     let two = group.join(&second, 2, Manner::Polite).await;
     tokio::task::block_in_place(|| behind.cluster.broker(0).restart().unwrap());
     group.until(|it| it.counts() == [2, 2]).await;
-    let mut writer = first.claim(Partition(0)).await.unwrap();
+    let mut writer = claimed(&first, Partition(0)).await;
     writer.announce("after:1").await.unwrap();
     let mut owners = second.owners();
     let told = owners.wait_for(|it| it[0].as_deref() == Some("after:1"));
