@@ -51,6 +51,25 @@ pub(crate) enum Member {
         #[arg(long = "role", required = true, value_name = "ROLE")]
         roles: Vec<String>,
     },
+    /// Make out an invite, with which a member chooses how they sign in, once.
+    #[command(
+        after_help = "Whoever has the invite is that member, so hand it over where nobody else \
+reads it. It is sent with a login name and a password to `POST /api/v1/invites/accept`.
+
+Examples:
+  callboard member invite usr_01981234567870008000000000000007 --tenant acme
+  callboard member invite usr_01981234567870008000000000000007 --hours 24 --tenant acme"
+    )]
+    Invite {
+        /// Whose member.
+        #[command(flatten)]
+        tenant: ForTenant,
+        /// Who, `usr_…`: a member already.
+        member: ActorId,
+        /// For how long, in hours: 168 at most, which are seven days.
+        #[arg(long, default_value_t = 168)]
+        hours: u32,
+    },
     /// Let somebody belong to a tenant no longer.
     #[command(after_help = "Examples:
   callboard member remove usr_01981234567870008000000000000007 --tenant acme")]

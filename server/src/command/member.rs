@@ -25,7 +25,15 @@ struct Named {
     name: String,
 }
 
-/// Adds, lists or removes members, or gives them other roles.
+/// An invite that was made out.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Invite {
+    text: String,
+    expires_at: String,
+}
+
+/// Adds, lists, invites or removes members, or gives them other roles.
 ///
 /// # Errors
 ///
@@ -69,6 +77,22 @@ pub(crate) async fn run(config: &Config, format: Format, command: &Member) -> Re
             api.change(tenant, query, variables).await?;
             let answer = json!({"memberId": member.to_string(), "roles": roles});
             output::result(format, &answer, |_| format!("{member} has {}", roles.join(", ")))
+        }
+        Member::Invite { tenant, member, hours } => {
+            let tenant = api.tenant(&tenant.tenant).await?;
+            let query = "mutation($input: InviteMemberInput!) {
+                answer: inviteMember(input: $input) {
+                    invite { text expiresAt } userErrors { message }
+                }
+            }";
+            let input = json!({"memberId": member.to_string(), "hours": hours});
+            let mut made = api.change(tenant, query, json!({"input": input})).await?;
+            let invite: Invite = serde_json::from_value(made["invite"].take())?;
+            output::result(format, &invite, |Invite { text, expires_at }| {
+                format!(
+                    "{text}\n\nThis is for {member}, once, until {expires_at}. It is not shown again."
+                )
+            })
         }
         Member::Remove { tenant, member } => {
             let tenant = api.tenant(&tenant.tenant).await?;

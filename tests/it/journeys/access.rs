@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::sign_in::ask;
 use crate::harness::{Installation, Ran, Server, eventually};
 
 /// What a role permits in a file: what one group owns, and what has a tag.
@@ -51,6 +52,14 @@ async fn members_and_their_roles_are_looked_after_from_the_command_line() {
     let add = ["member", "add", "--role", "payments", "--name", "Ada Lovelace"];
     let member = json_of(&installation, &add, "")["memberId"].clone();
     let member = member.as_str().expect("an identity");
+
+    let invite = json_of(&installation, &["member", "invite", member, "--hours", "1"], "");
+    let body =
+        json!({"invite": invite["text"], "login": "ada", "password": "quiet herons in rain"});
+    let address = installation.address();
+    let host = format!("acme.localhost:{}", address.port());
+    let accepted = || ask(address, "POST /api/v1/invites/accept", &host, &[], &body).status;
+    assert_eq!([accepted(), accepted()], [204, 403], "once");
 
     let token = run(&installation, &["token", "--member", member], "").text();
     let said = permissions(&server, token.trim()).await;

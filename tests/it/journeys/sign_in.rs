@@ -14,8 +14,8 @@ const PASSWORD: &str = "correct zebra window asterisk";
 const SECRETS: [&str; 4] = ["grace.hopper", "Grace.Hopper", "zebra window", "cbs_"];
 
 /// What a page of this host is answered.
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
     body: String,
 }
@@ -33,7 +33,13 @@ impl Answer {
 }
 
 /// Asks as a page of this host does, with these further lines in the head.
-fn ask(address: SocketAddr, begin: &str, host: &str, lines: &[String], body: &Value) -> Answer {
+pub(super) fn ask(
+    address: SocketAddr,
+    begin: &str,
+    host: &str,
+    lines: &[String],
+    body: &Value,
+) -> Answer {
     let mut stream = TcpStream::connect(address).expect("the server listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket can be bounded");
     let body = body.to_string();
