@@ -107,12 +107,17 @@ impl Shared {
         if let Some(gone) = self.topics.gone() {
             return Err(gone);
         }
-        let found = self.ends.find(&self.scanner, &self.events, partition);
+        let (replicas, number) = (&self.replicas, number(partition));
+        let is_short = || {
+            let known = replicas.known(&self.events, number);
+            known.or_else(|| replicas.look(&self.events, number)).is_some()
+        };
+        let found = self.ends.find(&self.scanner, &self.events, partition, is_short);
         found.map_err(|error| {
             if !error.is_away() {
                 return error;
             }
-            let short = || self.replicas.look(&self.events, number(partition)).map(Shortage::error);
+            let short = || replicas.look(&self.events, number).map(Shortage::error);
             self.topics.look().or_else(short).unwrap_or(error)
         })
     }

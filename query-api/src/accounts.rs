@@ -2,7 +2,7 @@
 //!
 //! An account is a record of the vault, and so are the attempts at it that have failed. What the
 //! member may do is *not* known here, nor whether it is one still: that is asked of the write side
-//! by whoever lets somebody in. Start at [`Accounts::prove`]; how a password is set is in `setting`, how
+//! by whoever lets somebody in. Start at `Accounts::prove`; how a password is set is in `setting`, how
 //! the first one of an installation is in `setup`.
 
 mod attempts;

@@ -62,8 +62,9 @@ impl Ends {
         scanner: &Scanner,
         topic: &str,
         partition: Partition,
+        is_short: impl Fn() -> bool,
     ) -> Result<Position, LogError> {
-        let high = self.high(scanner, topic, partition)?;
+        let high = self.high(scanner, topic, partition, is_short)?;
         let mut patience = Patience::new();
         while self.get(partition).searched < high {
             let Extent { low, stable } = scanner.extent(topic, number(partition))?;
@@ -80,12 +81,19 @@ impl Ends {
     }
 
     /// After everything that enough replicas have. That is no less than what was committed, unless
-    /// the brokers have lost it, or a new leader has not caught up yet.
-    fn high(&self, scanner: &Scanner, topic: &str, partition: Partition) -> Result<i64, LogError> {
+    /// the brokers have lost it, a new leader has not caught up yet, or it cannot since too few
+    /// replicas are in sync (KIP-966): then nobody commits anything either.
+    fn high(
+        &self,
+        scanner: &Scanner,
+        topic: &str,
+        partition: Partition,
+        is_short: impl Fn() -> bool,
+    ) -> Result<i64, LogError> {
         let (known, mut patience) = (self.get(partition).end, Patience::new());
         loop {
             let high = scanner.high(topic, number(partition))?;
-            if high >= known {
+            if high >= known || is_short() {
                 return Ok(high);
             }
             if patience.wait(topic, number(partition), high, known).is_err() {

@@ -44,7 +44,10 @@ mod on_kafka {
             let server = installation.up().await;
             let tenant = installation.create_tenant("acme");
             let api = server.api(&installation.token(&tenant));
-            assert_eq!(registering(&api, "before", 1).await, "OK");
+            eventually("it records", async || {
+                (registering(&api, "before", 1).await == "OK").then_some(())
+            })
+            .await;
 
             let name = format!("{prefix}{topic}");
             tokio::task::block_in_place(|| brokers.remove(&name)).expect("it can be removed");

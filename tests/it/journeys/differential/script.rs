@@ -78,7 +78,7 @@ struct Known {
 type Action = fn(&mut Script, usize) -> Ask;
 
 /// What members do, and how often.
-const ACTIONS: [(u64, Action); 39] = [
+const ACTIONS: [(u64, Action); 41] = [
     (120, catalog::apply),
     (14, catalog::register_location),
     (10, catalog::deregister_location),
@@ -107,6 +107,8 @@ const ACTIONS: [(u64, Action); 39] = [
     (8, access::retire_role),
     (20, access::issue_api_key),
     (14, access::revoke_api_key),
+    (10, access::invite_member),
+    (10, access::sign_out),
     (30, access::lists),
     (90, reading::entities),
     (60, reading::entity),

@@ -62,6 +62,20 @@ pub(super) fn revoke_api_key(script: &mut Script, tenant: usize) -> Ask {
     script.mutation("revokeApiKey(keyId: $key, options: $options)", "", "$key: String!", variables)
 }
 
+/// The text of an invite is another one each time, so it is not asked for.
+pub(super) fn invite_member(script: &mut Script, _: usize) -> Ask {
+    let hours = script.pick_of(&[1, 168, 1_000]);
+    let input = json!({"memberId": member(script), "hours": hours});
+    let call = "inviteMember(input: $input, options: $options)";
+    script.mutation(call, "", "$input: InviteMemberInput!", json!({"input": input}))
+}
+
+pub(super) fn sign_out(script: &mut Script, _: usize) -> Ask {
+    let input = json!({"memberId": member(script), "everywhere": true});
+    let call = "signOut(input: $input, options: $options)";
+    script.mutation(call, "", "$input: SignOutInput!", json!({"input": input}))
+}
+
 /// All members and roles.
 pub(super) fn lists(script: &mut Script, _: usize) -> Ask {
     let members = "members(first: 100) { totalCount nodes { memberId name addedAt revision \
