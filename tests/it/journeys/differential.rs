@@ -277,7 +277,8 @@ mod on_kafka {
             }
             assert!(remembered > 0, "no key was met again");
             // Rare ones take longer to come about.
-            let undone: Vec<_> = all.difference(&done).collect();
+            // Nobody signs in by a mutation, so nobody is signed out.
+            let undone: Vec<_> = all.difference(&done).filter(|it| **it != "signOut").collect();
             assert!(undone.len() <= if seeds > 1 { 0 } else { 4 }, "never done: {undone:?}");
         }
     }
