@@ -13,7 +13,6 @@ mod password;
 mod setting;
 mod setup;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +24,13 @@ use vault::{
     Changes, Committed, Keyring, KeyringError, Known, RecordError, RecordKind, TenantKeys, Version,
 };
 
-use self::attempts::Attempt;
+use self::attempts::{Attempt, Ended};
 use self::hashing::Hashing;
 pub(crate) use self::login::{LoginName, NoLoginName};
 pub(crate) use self::password::{NoPassword, Password};
 pub(crate) use self::setting::{Grant, Once};
 pub use self::setup::{SETUP_LASTS, console, offer_setup};
+use crate::doors::ClientAddress;
 
 /// Whose accounts are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,16 +161,22 @@ impl Accounts {
         whose: &Whose,
         login: &LoginName,
         password: Password,
-        from: IpAddr,
+        from: ClientAddress,
     ) -> Result<Proved, Unproved> {
         // Before anything counts: whoever finds no place has not tried.
-        let place = self.hashing.enter(&whose.share()).ok_or(Unproved::Busy)?;
+        let place = self.hashing.enter(&whose.share(), from).ok_or(Unproved::Busy)?;
         let attempt = Attempt::of(&whose.name(), login, from);
-        attempt.begin(self).await?;
+        let paced = attempt.begin(self).await?;
         let account = self.account(whose, login).await?;
         let whose = account.as_ref().map(|(it, known)| (it.member, known.version));
         match (place.verify(password, account.map(|it| it.0.hash)).await, whose) {
-            (true, Some((member, version))) => Ok(Proved { member, version, attempt }),
+            (true, Some((member, version))) => match paced {
+                None => Ok(Proved { member, version, attempt }),
+                Some(delay) => {
+                    attempt.end(self, Ended::Paced).await?;
+                    Err(Unproved::Later(delay))
+                }
+            },
             _ => Err(Unproved::Wrong),
         }
     }
@@ -181,7 +187,7 @@ impl Accounts {
     ///
     /// A fault of the vault; then it counts as if it had.
     pub(crate) async fn let_in(&self, proved: &Proved) -> Result<(), AccountFault> {
-        proved.attempt.succeed(self).await
+        proved.attempt.end(self, Ended::In).await
     }
 
     /// The login name of a member who has an account.

@@ -1,6 +1,7 @@
 //! All doors of one node, put together.
 
 pub(crate) mod bounded;
+mod clients;
 mod connections;
 pub(crate) mod observed;
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::bounded::Bounds;
 pub(crate) use self::connections::ClientAddress;
-pub use self::connections::Connections;
+pub use self::connections::{Connections, NoProxies, Proxies};
 use crate::auth::{GraphqlAuthenticator, Hosts, Verifier};
 use crate::context::Context;
 use crate::limits::Limits;
@@ -98,6 +99,7 @@ impl Doors {
             .fallback(rest::no_such_route)
             .method_not_allowed_fallback(rest::no_such_method)
             .layer(DefaultBodyLimit::max(settings.body_bytes_max))
+            .layer(middleware::from_fn(clients::tell))
             .layer(middleware::from_fn(observed::observe))
     }
 }

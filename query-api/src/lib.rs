@@ -27,7 +27,7 @@ mod turns;
 mod within;
 
 pub use context::Context;
-pub use doors::{Connections, Doors, Settings};
+pub use doors::{Connections, Doors, NoProxies, Proxies, Settings};
 
 #[cfg(test)]
 mod testing;

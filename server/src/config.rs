@@ -8,8 +8,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use query_api::Proxies;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
 mod cluster;
@@ -85,6 +86,9 @@ pub(crate) struct Http {
     /// What the hosts end in that select a tenant.
     #[serde(deserialize_with = "host")]
     pub host_suffix: String,
+    /// The proxies that are trusted to say who asks.
+    #[serde(deserialize_with = "proxies", serialize_with = "as_text")]
+    pub trusted_proxies: Proxies,
     /// The largest request body, in bytes.
     pub body_bytes_max: usize,
     /// How many connections may be open at a time.
@@ -289,6 +293,16 @@ fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
         "expected `http.host_suffix` to be a host in lower case like `callboard.example.com`, got \
          `{text}`"
     )))
+}
+
+/// Proxies; an error names what was there instead.
+fn proxies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Proxies, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|error| D::Error::custom(format!("in `http.trusted_proxies`: {error}")))
+}
+
+fn as_text<S: Serializer>(proxies: &Proxies, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(proxies)
 }
 
 /// The settings among the environment's variables.

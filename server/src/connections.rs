@@ -27,6 +27,7 @@ pub(crate) fn of(http: &Http) -> Connections {
     Connections {
         most,
         most_per_address: part(http.connections_per_address_max.get(), asked, most),
+        proxies: http.trusted_proxies.clone(),
         head_time_max: Duration::from_millis(http.head_time_max_ms.get()),
         idle_time_max: Duration::from_millis(http.idle_time_max_ms.get()),
         sent_time_max: Connections::SENT_TIME_MAX,

@@ -1,14 +1,14 @@
 //! Attempts to sign in: remembered in the vault, so that it does not matter which process is asked.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::TenantId;
 use vault::{Changes, Committed, Known, RecordKind, TenantKeys, Version};
 
-use super::delays::{ANYWHERE, Attempts, FROM_ADDRESS, Pace};
+use super::delays::{ADDRESS, ANYWHERE, Attempts, FROM_ADDRESS, Pace, SUCCESSES};
 use super::{AccountFault, Accounts, LoginName, Unproved, read, written};
+use crate::doors::ClientAddress;
 
 /// How often something is tried anew that others have changed meanwhile.
 pub(super) const TRIES_MAX: usize = 8;
@@ -16,78 +16,113 @@ pub(super) const TRIES_MAX: usize = 8;
 /// When to try again where others try as often as they can. In seconds: 1.
 const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Attempts at one account from one address, and what they are called where they are remembered.
+/// An attempt at one account, and what it counts towards.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    here: String,
-    anywhere: String,
+    /// Those at the account from its address; none if that tells nobody from another.
+    here: Option<String>,
+    /// Those at the account, and those from the address.
+    others: Vec<(String, Pace)>,
+    /// Those at the account that have succeeded.
+    successes: String,
 }
 
-/// What is remembered, and in which states that is.
+/// How an attempt has ended that has not failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Somebody is in.
+    In,
+    /// Somebody may not come in yet, whose password was right.
+    Paced,
+}
+
+/// What is remembered of some attempts.
+struct Count {
+    name: String,
+    pace: Pace,
+    attempts: Attempts,
+    version: Option<Version>,
+}
+
+/// What is remembered for an attempt.
 struct Remembered {
     keys: TenantKeys,
-    here: (Attempts, Option<Version>),
-    anywhere: (Attempts, Option<Version>),
+    here: Option<Count>,
+    others: Vec<Count>,
+    successes: Count,
+}
+
+impl Remembered {
+    /// Whether the account has signed in from there lately. Then what others do does not delay it, and
+    /// it delays nobody.
+    fn is_known(&self, now: DateTime<Utc>) -> bool {
+        self.here.as_ref().is_some_and(|it| it.attempts.is_known(now))
+    }
+
+    /// What the attempt counts towards.
+    fn counting(self, now: DateTime<Utc>) -> Vec<Count> {
+        let others = if self.is_known(now) { Vec::new() } else { self.others };
+        self.here.into_iter().chain(others).collect()
+    }
 }
 
 impl Attempt {
     /// An attempt at an account that may not exist, which makes no difference.
-    pub(super) fn of(whose: &str, login: &LoginName, from: IpAddr) -> Self {
+    pub(super) fn of(whose: &str, login: &LoginName, from: ClientAddress) -> Self {
         // None of the parts has this character.
-        let anywhere = format!("{whose}\n{}", login.as_str());
-        Self { here: format!("{anywhere}\n{}", counted(from)), anywhere }
+        let account = format!("{whose}\n{}", login.as_str());
+        let here = from.0.map(|it| format!("{account}\n{it}"));
+        // No account is called like these.
+        let successes = format!("\n{account}");
+        let address = from.0.map(|it| (format!("\n\n{it}"), ADDRESS));
+        let others = std::iter::once((account, ANYWHERE)).chain(address).collect();
+        Self { here, others, successes }
     }
 
-    /// Counts it as one that has failed, if it is time for it.
+    /// Counts it as one that has failed, if it is time for it. How long somebody has to wait all the
+    /// same whose password is right, if they have to, since so many have come in.
     ///
     /// # Errors
     ///
     /// [`Unproved::Later`] if it is not.
-    pub(super) async fn begin(&self, accounts: &Accounts) -> Result<(), Unproved> {
+    pub(super) async fn begin(&self, accounts: &Accounts) -> Result<Option<Duration>, Unproved> {
         for _ in 0..TRIES_MAX {
             let now = accounts.clock.now();
-            let Remembered { keys, here, anywhere } = self.remembered(accounts).await?;
-            let is_known = here.0.is_known(now);
-            let mut delay = here.0.delay(FROM_ADDRESS, now);
-            if !is_known {
-                delay = delay.max(anywhere.0.delay(ANYWHERE, now));
-            }
-            if let Some(delay) = delay {
+            let remembered = self.remembered(accounts).await?;
+            let mut changes = Changes::of(&remembered.keys);
+            let paced = remembered.successes.attempts.delay(SUCCESSES, now).map(seconds);
+            let counting = remembered.counting(now);
+            let delays = counting.iter().filter_map(|it| it.attempts.delay(it.pace, now));
+            if let Some(delay) = delays.max() {
                 return Err(Unproved::Later(seconds(delay)));
             }
-            let mut changes = Changes::of(&keys);
-            changes = put(
-                changes,
-                &self.here,
-                (here.0.with_another(FROM_ADDRESS, now), here.1),
-                FROM_ADDRESS,
-            );
-            // Whoever tries elsewhere does not delay them, and they delay nobody.
-            if !is_known {
-                let another = anywhere.0.with_another(ANYWHERE, now);
-                changes = put(changes, &self.anywhere, (another, anywhere.1), ANYWHERE);
+            for count in counting {
+                let another = count.attempts.with_another(count.pace, now);
+                changes = count.put(changes, another);
             }
             if accounts.commit(&changes).await? == Committed::Whole {
-                return Ok(());
+                return Ok(paced);
             }
         }
         Err(Unproved::Later(CROWDED_RETRY_AFTER))
     }
 
     /// It has not failed: nothing delays who comes from there, and what others did counts as before.
-    pub(super) async fn succeed(&self, accounts: &Accounts) -> Result<(), AccountFault> {
+    pub(super) async fn end(&self, accounts: &Accounts, ended: Ended) -> Result<(), AccountFault> {
         for _ in 0..TRIES_MAX {
             let now = accounts.clock.now();
-            let Remembered { keys, here, anywhere } = self.remembered(accounts).await?;
-            let mut changes = Changes::of(&keys);
-            changes = put(changes, &self.here, (Attempts::succeeded(now), here.1), FROM_ADDRESS);
-            if !here.0.is_known(now) {
-                changes = put(
-                    changes,
-                    &self.anywhere,
-                    (anywhere.0.with_one_less(), anywhere.1),
-                    ANYWHERE,
-                );
+            let remembered = self.remembered(accounts).await?;
+            let (mut changes, is_known) = (Changes::of(&remembered.keys), remembered.is_known(now));
+            if let Some(here) = remembered.here {
+                changes = here.put(changes, Attempts::succeeded(now));
+            }
+            for count in remembered.others.into_iter().filter(|_| !is_known) {
+                let less = count.attempts.with_one_less();
+                changes = count.put(changes, less);
+            }
+            if ended == Ended::In {
+                let another = remembered.successes.attempts.with_another(SUCCESSES, now);
+                changes = remembered.successes.put(changes, another);
             }
             if accounts.commit(&changes).await? == Committed::Whole {
                 break;
@@ -99,63 +134,35 @@ impl Attempt {
     async fn remembered(&self, accounts: &Accounts) -> Result<Remembered, AccountFault> {
         // Those of the installation for all: a tenant that does not exist has none.
         let keys = accounts.keyring.tenant(TenantId::SYSTEM).await?;
-        let names = [&self.here, &self.anywhere].map(|it| (RecordKind::Attempts, it.as_str()));
-        let records = accounts.keyring.records();
-        let mut found = records.get_all(&keys, &names, accounts.clock.now()).await?.into_iter();
-        let mut next = || known(found.next().flatten());
-        Ok(Remembered { here: next()?, anywhere: next()?, keys })
+        let here = self.here.as_deref().map(|it| (it, FROM_ADDRESS));
+        let others = self.others.iter().map(|(name, pace)| (name.as_str(), *pace));
+        let asked = std::iter::once((self.successes.as_str(), SUCCESSES)).chain(here).chain(others);
+        let asked: Vec<_> = asked.collect();
+        let names: Vec<_> = asked.iter().map(|it| (RecordKind::Attempts, it.0)).collect();
+        let found = accounts.keyring.records().get_all(&keys, &names, accounts.clock.now()).await?;
+        let counts = asked.into_iter().zip(found);
+        let mut counts = counts.map(|((name, pace), found)| Count::of(name, pace, found));
+        let successes = counts.next().expect("they were asked for")?;
+        let here = counts.by_ref().take(here.iter().count()).next().transpose()?;
+        Ok(Remembered { here, others: counts.collect::<Result<_, _>>()?, successes, keys })
     }
 }
 
-fn known(found: Option<Known>) -> Result<(Attempts, Option<Version>), AccountFault> {
-    let Some(known) = found else { return Ok((Attempts::default(), None)) };
-    Ok((read(&known)?, Some(known.version)))
-}
+impl Count {
+    fn of(name: &str, pace: Pace, found: Option<Known>) -> Result<Self, AccountFault> {
+        let attempts = found.as_ref().map(read).transpose()?.unwrap_or_default();
+        Ok(Self { name: name.to_owned(), pace, attempts, version: found.map(|it| it.version) })
+    }
 
-fn put(
-    changes: Changes,
-    name: &str,
-    (attempts, before): (Attempts, Option<Version>),
-    pace: Pace,
-) -> Changes {
-    let (value, ends_at) = (written(&attempts), attempts.ends_at(pace));
-    changes.put((RecordKind::Attempts, name), before, &value, Some(ends_at))
+    /// And what is remembered is this.
+    fn put(&self, changes: Changes, attempts: Attempts) -> Changes {
+        let (value, ends_at) = (written(&attempts), attempts.ends_at(self.pace));
+        changes.put((RecordKind::Attempts, &self.name), self.version, &value, Some(ends_at))
+    }
 }
 
 /// Whole seconds, rounded up.
 fn seconds(delay: TimeDelta) -> Duration {
     let whole = delay.num_seconds() + i64::from(delay.subsec_nanos() > 0);
     Duration::from_secs(u64::try_from(whole).unwrap_or(0).max(1))
-}
-
-/// Whom an address is counted as: of an IPv6 address the first 64 bits, for one machine may have all
-/// behind them.
-fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(it) => it.into(),
-        IpAddr::V6(it) => {
-            let [first, second, third, fourth, ..] = it.segments();
-            Ipv6Addr::new(first, second, third, fourth, 0, 0, 0, 0).into()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(first: &str, second: &str, is_same: bool) {
-        let counted = |it: &str| counted(it.parse().unwrap());
-        assert_eq!(counted(first) == counted(second), is_same, "{first} and {second}");
-    }
-
-    #[test]
-    fn an_address_counts_by_itself_and_an_ipv6_address_by_its_first_half() {
-        check("192.0.2.1", "192.0.2.1", true);
-        check("192.0.2.1", "192.0.2.2", false);
-        check("192.0.2.1", "::ffff:192.0.2.1", true);
-        check("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true);
-        check("2001:db8:0:1::1", "2001:db8:0:2::1", false);
-    }
 }

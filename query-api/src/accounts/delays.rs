@@ -29,6 +29,16 @@ pub(super) const FROM_ADDRESS: Pace =
 pub(super) const ANYWHERE: Pace =
     Pace { free: 10, longest: TimeDelta::minutes(1), forgotten_after: TimeDelta::minutes(2) };
 
+/// Attempts from one address, at whatever accounts: one password may be common to many. The first
+/// twenty delay nothing, and no delay is longer than a minute, for an address may be a whole office's.
+pub(super) const ADDRESS: Pace =
+    Pace { free: 20, longest: TimeDelta::minutes(1), forgotten_after: TimeDelta::minutes(2) };
+
+/// Attempts at one account that have succeeded. Each ends a session where there are many, and is
+/// recorded for ever; nobody needs more than thirty an hour.
+pub(super) const SUCCESSES: Pace =
+    Pace { free: 30, longest: TimeDelta::minutes(2), forgotten_after: TimeDelta::minutes(2) };
+
 /// For how long an address counts as one that its account signs in from. In days: 30.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(30);
 

@@ -1,7 +1,7 @@
 //! The hashes of passwords: argon2id, so many at a time, for it is meant to take time and memory.
 //!
-//! What does not fit is refused at once: whoever floods this door waits for nothing, and no tenant
-//! has more than a part of it.
+//! What does not fit is refused at once: whoever floods this door waits for nothing, and neither a
+//! tenant nor an address has more than a part of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::password::Password;
+use crate::doors::ClientAddress;
 use crate::transport::{StreamPermit, Streams};
 
 /// How many passwords are hashed at a time: 2, some 40 MiB.
@@ -23,6 +24,9 @@ const PLACES_MAX: usize = 32;
 /// How many of them one tenant may have: 16, half of all.
 const TENANT_PLACES_MAX: usize = 16;
 
+/// How many of them one address may have: 4, for one password takes some 30 ms.
+const ADDRESS_PLACES_MAX: usize = 4;
+
 /// What a hash costs: 19 MiB, two passes, one lane, as OWASP recommends at least. Each stored hash says
 /// what it took, so this may grow.
 const PARAMETERS: Params = Params::DEFAULT;
@@ -33,6 +37,7 @@ pub(super) struct Hashing {
     running: Arc<Semaphore>,
     places: Arc<Semaphore>,
     shares: Streams,
+    by_address: Streams,
     /// A hash of what nobody knows.
     nobodys: Arc<str>,
 }
@@ -48,7 +53,7 @@ impl fmt::Debug for Hashing {
 pub(super) struct Place {
     running: Arc<Semaphore>,
     nobodys: Arc<str>,
-    held: (OwnedSemaphorePermit, StreamPermit),
+    held: (OwnedSemaphorePermit, StreamPermit, Option<StreamPermit>),
 }
 
 impl Hashing {
@@ -57,6 +62,7 @@ impl Hashing {
             running: Arc::new(Semaphore::new(RUNNING_MAX)),
             places: Arc::new(Semaphore::new(PLACES_MAX)),
             shares: Streams::new(TENANT_PLACES_MAX),
+            by_address: Streams::new(ADDRESS_PLACES_MAX),
             nobodys: hash(&vault::random_bytes::<32>()).into(),
         }
     }
@@ -68,12 +74,16 @@ impl Hashing {
         Arc::clone(&self.running).acquire_many_owned(all).await.unwrap()
     }
 
-    /// A place for one more of whom `tenant` names; none if all are taken.
-    pub(super) fn enter(&self, tenant: &str) -> Option<Place> {
+    /// A place for one more of whom `tenant` names, asked for from there; none if all are taken.
+    pub(super) fn enter(&self, tenant: &str, from: ClientAddress) -> Option<Place> {
+        let of_address = match from.0 {
+            Some(address) => Some(self.by_address.open(&address.to_string())?),
+            None => None,
+        };
         let share = self.shares.open(tenant)?;
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (running, nobodys) = (self.running.clone(), self.nobodys.clone());
-        Some(Place { running, nobodys, held: (place, share) })
+        Some(Place { running, nobodys, held: (place, share, of_address) })
     }
 }
 
@@ -129,11 +139,14 @@ fn hash(password: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// From where nobody is told from another.
+    const HERE: ClientAddress = ClientAddress(None);
+
     #[tokio::test]
     async fn a_password_has_its_hash_and_no_other() {
         let hashing = Hashing::new();
         let hashed = async || {
-            let place = hashing.enter("a").unwrap();
+            let place = hashing.enter("a", HERE).unwrap();
             place.hash(Password::from("uvlhqktmrozc"), |_| Ok::<_, ()>(())).await.unwrap()
         };
         let (one, other) = (hashed().await, hashed().await);
@@ -147,14 +160,14 @@ mod tests {
             ("uvlhqktmrozc", Some("$argon2id$damaged".to_owned()), false),
             ("uvlhqktmrozc", None, false),
         ] {
-            let place = hashing.enter("a").unwrap();
+            let place = hashing.enter("a", HERE).unwrap();
             assert_eq!(place.verify(Password::from(password), stored).await, expected);
         }
     }
 
     #[tokio::test]
     async fn what_is_not_taken_is_not_hashed() {
-        let place = Hashing::new().enter("a").unwrap();
+        let place = Hashing::new().enter("a", HERE).unwrap();
         let refused = place.hash(Password::from("x"), |_| Err("too short")).await;
         assert_eq!(refused, Err("too short"));
     }
@@ -162,13 +175,27 @@ mod tests {
     #[test]
     fn no_tenant_has_all_places_and_who_leaves_makes_room() {
         let hashing = Hashing::new();
-        let mut a: Vec<_> = (0..TENANT_PLACES_MAX).map(|_| hashing.enter("a").unwrap()).collect();
-        assert!(hashing.enter("a").is_none());
-        let b: Vec<_> = std::iter::from_fn(|| hashing.enter("b")).collect();
+        let enter = |it: &str| hashing.enter(it, HERE);
+        let mut a: Vec<_> = (0..TENANT_PLACES_MAX).map(|_| enter("a").unwrap()).collect();
+        assert!(enter("a").is_none());
+        let b: Vec<_> = std::iter::from_fn(|| enter("b")).collect();
         assert_eq!(a.len() + b.len(), PLACES_MAX);
-        assert!(hashing.enter("c").is_none());
+        assert!(enter("c").is_none());
         a.pop();
-        assert!(hashing.enter("c").is_some());
-        assert!(hashing.enter("a").is_some());
+        assert!(enter("c").is_some());
+        assert!(enter("a").is_some());
+    }
+
+    #[test]
+    fn an_address_has_few_places_whatever_tenants_it_asks_for() {
+        let hashing = Hashing::new();
+        let enter = |tenant: usize, from: &str| {
+            hashing.enter(&tenant.to_string(), ClientAddress::of(from.parse().unwrap()))
+        };
+        let held: Vec<_> = (0..).map_while(|it| enter(it, "192.0.2.1")).collect();
+        assert_eq!(held.len(), ADDRESS_PLACES_MAX);
+        assert!(enter(0, "192.0.2.2").is_some());
+        drop(held);
+        assert!(enter(0, "192.0.2.1").is_some());
     }
 }

@@ -12,6 +12,7 @@ use super::{
     AccountFault, Accounts, LoginName, Password, Proved, StoredAccount, StoredName, Unset, Whose,
     read, written,
 };
+use crate::doors::ClientAddress;
 
 /// How long the mark that an invite was used outlasts it, for clocks that differ. In hours: 1.
 const USED_MARK_OUTLASTS: TimeDelta = TimeDelta::hours(1);
@@ -57,9 +58,10 @@ impl Accounts {
         login: LoginName,
         password: Password,
         names: Vec<String>,
+        from: ClientAddress,
     ) -> Result<Hashed, Unset> {
         password.check_length()?;
-        let place = self.hashing.enter(&Whose::Tenant(tenant).name()).ok_or(Unset::Busy)?;
+        let place = self.hashing.enter(&Whose::Tenant(tenant).share(), from).ok_or(Unset::Busy)?;
         let names: Vec<_> = names.into_iter().chain(KNOWN_WORDS.map(str::to_owned)).collect();
         let known = login.clone();
         let hash = place.hash(password, move |it| it.check(&known, &names)).await?;

@@ -88,7 +88,7 @@ pub(super) async fn enter(
     let asked = Asked::<Credentials>::read(&door, request).await?;
     let Credentials { login, password } = asked.body;
     let login = login_name(&login)?;
-    let proved = door.accounts.prove(&asked.whose, &login, password, asked.from.0).await?;
+    let proved = door.accounts.prove(&asked.whose, &login, password, asked.from).await?;
     let Whose::Tenant(tenant) = asked.whose else { return Err(Unproved::Wrong.into()) };
     let entered = begin(&door, tenant, proved.member, Others::Stay).await;
     // Nobody has failed because the log is away.
@@ -121,7 +121,8 @@ pub(super) async fn accept(
     if door.accounts.is_used(tenant, &invite).await? {
         return Err(no_invite());
     }
-    let hashed = door.accounts.hash(tenant, login, password, names(&door, tenant)).await;
+    let hashed =
+        door.accounts.hash(tenant, login, password, names(&door, tenant), asked.from).await;
     let hashed = hashed.map_err(|it| unset(it, "password"))?;
     let once = Once::Invite(&invite, Lifetime::INVITE_MAX.after(Utc::now()));
     let set = door.accounts.set(&Grant { tenant, member, once }, &hashed).await;
@@ -168,9 +169,9 @@ pub(super) async fn change(
         let detail = "you sign in otherwise than with a password";
         Problem::new(StatusCode::CONFLICT, "NO_PASSWORD", detail)
     })?;
-    let proved = door.accounts.prove(&whose, &login, current, from.0).await?;
+    let proved = door.accounts.prove(&whose, &login, current, from).await?;
     let_in(&door, &proved).await;
-    let hashed = door.accounts.hash(tenant, login, new, names(&door, tenant)).await;
+    let hashed = door.accounts.hash(tenant, login, new, names(&door, tenant), from).await;
     let hashed = hashed.map_err(|it| unset(it, "new"))?;
     let replaced = door.accounts.replace(tenant, &proved, &hashed).await;
     replaced.map_err(|it| unset(it, "new"))?;
@@ -180,7 +181,7 @@ pub(super) async fn change(
 /// A request at one of these doors.
 pub(super) struct Asked<T> {
     pub(super) whose: Whose,
-    from: ClientAddress,
+    pub(super) from: ClientAddress,
     pub(super) body: T,
 }
 

@@ -62,7 +62,7 @@ pub(super) async fn set_up(
     }
     let opening = door.accounts.opening(&token).await?.ok_or_else(refused)?;
     let names = name.iter().cloned().collect();
-    let hashed = door.accounts.hash(tenant, login, password, names).await;
+    let hashed = door.accounts.hash(tenant, login, password, names, asked.from).await;
     let hashed = hashed.map_err(|it| unset(it, "password"))?;
     add(&door, opening.member, name).await?;
     let grant = Grant { tenant, member: opening.member, once: Once::Setup(opening.version) };

@@ -22,7 +22,8 @@ const OTHER: &str = "uvlhqktmrozc";
 pub(super) async fn account(site: &Site, tenant: TenantId, member: ActorId, login: &str) {
     let accounts = Accounts::new(site.keyring.clone(), std::sync::Arc::new(commands::SystemClock));
     let login = LoginName::new(login).unwrap();
-    let hashed = accounts.hash(tenant, login, PASSWORD.into(), Vec::new()).await.unwrap();
+    let hashed = accounts.hash(tenant, login, PASSWORD.into(), Vec::new(), ClientAddress(None));
+    let hashed = hashed.await.unwrap();
     let text = Uuid::now_v7().to_string();
     let once = Once::Invite(&text, chrono::Utc::now());
     accounts.set(&Grant { tenant, member, once }, &hashed).await.unwrap();
@@ -91,7 +92,7 @@ fn page(verb: Verb, host: &str, path: &str, body: String) -> Page {
     let request = http::Request::builder().method(verb).uri(path);
     let scheme = if host.contains("localhost") { "http" } else { "https" };
     let request = request.header("host", host).header("origin", format!("{scheme}://{host}"));
-    let request = request.extension(ClientAddress("192.0.2.7".parse().unwrap()));
+    let request = request.extension(ClientAddress::of("192.0.2.7".parse().unwrap()));
     Page(request.header("content-type", "application/json"), body)
 }
 

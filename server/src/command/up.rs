@@ -54,7 +54,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
     let mut told = pin!(interrupted());
     let waiting = Waiting::new(config);
     let connections = connections::of(&config.http);
-    let starting = Starting::open(&listener, &waiting, connections)?;
+    let starting = Starting::open(&listener, &waiting, connections.clone())?;
     let demo = (purpose == Purpose::Demo).then(|| Demo::new(Utc::now().date_naive()));
     let mut node = tokio::select! {
         started = start(config, demo.as_ref(), &folder, &waiting) => started?,

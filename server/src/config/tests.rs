@@ -77,6 +77,8 @@ fn a_setting_that_does_not_exist_or_fit_is_named_with_its_source() {
     refused(None, &[("CALLBOARD_HTTP_LISSEN", "x")], "`CALLBOARD_HTTP_LISSEN`: unknown setting");
     refused(None, &[("CALLBOARD_LOG_PARTITIONS", "x")], "expected a number, got `x`");
     let address = "expected `http.listen` to be an address and a port like `127.0.0.1:7420`";
+    let everybody = [("CALLBOARD_HTTP_TRUSTED_PROXIES", "10.0.0.7,0.0.0.0/0")];
+    refused(None, &everybody, "`http.trusted_proxies`: expected addresses or networks of proxies");
     let got = format!("{address}, got `nowhere`");
     refused(None, &[("CALLBOARD_HTTP_LISTEN", "nowhere")], &got);
 }

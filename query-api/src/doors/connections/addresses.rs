@@ -1,15 +1,36 @@
 //! How many connections each address has, so that none takes the places of all others.
 //!
 //! Loopback is not counted: whoever is on this machine has other means, and a proxy on it brings
-//! everybody. Of an IPv6 address the first 64 bits count, for one machine may have all behind them.
+//! everybody, unless it is trusted to say whom. Of an IPv6 address the first 64 bits count, for one
+//! machine may have all behind them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Where a request has come from, as an extension of it: an address by which it counts; none if it
+/// comes from this machine, which tells nobody from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientAddress(pub(crate) Option<IpAddr>);
+
+impl ClientAddress {
+    /// What counts of `address`.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let counted = match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(it) => {
+                let [first, second, third, fourth, ..] = it.segments();
+                Ipv6Addr::new(first, second, third, fourth, 0, 0, 0, 0).into()
+            }
+        };
+        Self((!address.is_loopback()).then_some(counted))
+    }
+}
+
 /// The connections of every address that has some.
 #[derive(Clone, Debug)]
-pub(super) struct Addresses {
+pub(in crate::doors) struct Addresses {
     most: usize,
     open: Arc<Mutex<HashMap<IpAddr, Open>>>,
 }
@@ -23,7 +44,7 @@ struct Open {
 
 /// A place among those of an address, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::doors) struct Place {
     /// Nobody's, where it is not counted.
     of: Option<(IpAddr, Addresses)>,
 }
@@ -35,8 +56,8 @@ impl Addresses {
     }
 
     /// A place for one more connection from `address`; none if it has as many as it may.
-    pub(super) fn enter(&self, address: IpAddr) -> Option<Place> {
-        let Some(address) = counted(address) else { return Some(Place { of: None }) };
+    pub(in crate::doors) fn enter(&self, address: ClientAddress) -> Option<Place> {
+        let Some(address) = address.0 else { return Some(Place { of: None }) };
         let mut all = self.lock();
         let open = all.entry(address).or_default();
         if open.count < self.most {
@@ -71,19 +92,6 @@ impl Drop for Place {
     }
 }
 
-/// What is counted for `address`: nothing for loopback.
-fn counted(address: IpAddr) -> Option<IpAddr> {
-    let address = address.to_canonical();
-    let counted = match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(it) => {
-            let [first, second, third, fourth, ..] = it.segments();
-            Ipv6Addr::new(first, second, third, fourth, 0, 0, 0, 0).into()
-        }
-    };
-    (!address.is_loopback()).then_some(counted)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,8 +99,8 @@ mod tests {
     #[track_caller]
     fn check(first: &str, second: &str, both_fit_in_one: bool) {
         let addresses = Addresses::new(1);
-        let _first = addresses.enter(first.parse().unwrap()).unwrap();
-        let second = addresses.enter(second.parse().unwrap());
+        let enter = |it: &str| addresses.enter(ClientAddress::of(it.parse().unwrap()));
+        let (_first, second) = (enter(first).unwrap(), enter(second));
         assert_eq!(second.is_some(), both_fit_in_one);
     }
 
@@ -111,7 +119,7 @@ mod tests {
     #[test]
     fn who_leaves_makes_room_and_nothing_is_kept_of_it() {
         let addresses = Addresses::new(2);
-        let address = "192.0.2.1".parse().unwrap();
+        let address = ClientAddress::of("192.0.2.1".parse().unwrap());
         let first = addresses.enter(address);
         let second = addresses.enter(address);
         assert!(addresses.enter(address).is_none());

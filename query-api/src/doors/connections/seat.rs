@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,13 +23,13 @@ pub(super) struct Seat<I> {
     patience: Pin<Box<Sleep>>,
     waiting: bool,
     heard: Heard,
-    _places: (OwnedSemaphorePermit, Place),
+    _places: (OwnedSemaphorePermit, Arc<OnceLock<Place>>),
 }
 
 impl<I> Seat<I> {
     pub(super) fn new(
         io: I,
-        places: (OwnedSemaphorePermit, Place),
+        places: (OwnedSemaphorePermit, Arc<OnceLock<Place>>),
         sent_time_max: Duration,
     ) -> Self {
         let patience = Box::pin(tokio::time::sleep(sent_time_max));

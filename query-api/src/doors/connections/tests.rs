@@ -33,6 +33,7 @@ fn at_most(most: usize, head_time_max: Duration) -> Connections {
     Connections {
         most,
         most_per_address: most,
+        proxies: Proxies::default(),
         head_time_max,
         idle_time_max: HOUR,
         sent_time_max: Connections::SENT_TIME_MAX,
