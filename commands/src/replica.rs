@@ -78,7 +78,7 @@ pub(crate) struct Handle {
     /// How far its committed state has come.
     applied: watch::Receiver<Position>,
     heard: Arc<Heard>,
-    #[cfg(test)]
+    #[cfg(any(test, feature = "sabotage"))]
     sabotage: Option<crate::settings::Sabotage>,
 }
 
@@ -118,7 +118,7 @@ impl Replica {
             log: self.parts.log.clone(),
             applied: self.applied.subscribe(),
             heard: self.heard.clone(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "sabotage"))]
             sabotage: self.parts.settings.sabotage,
         }
     }
@@ -188,7 +188,7 @@ impl Handle {
             tracing::warn!(partition, error, "the log does not say where it ends");
             CommandError::Unavailable(away)
         })?;
-        #[cfg(test)]
+        #[cfg(any(test, feature = "sabotage"))]
         let end = match self.sabotage {
             Some(crate::settings::Sabotage::ReadAtOnce) => Position::START,
             _ => end,

@@ -46,17 +46,17 @@ pub struct Settings {
     /// `domain::level`. Only tests have a reason to change them.
     pub speaks: RangeInclusive<Level>,
     /// A step that is left out, to show that a test would notice.
-    #[cfg(test)]
-    pub(crate) sabotage: Option<Sabotage>,
+    #[cfg(any(test, feature = "sabotage"))]
+    pub sabotage: Option<Sabotage>,
     /// How often following panics from now on.
     #[cfg(test)]
     pub(crate) panics: Arc<std::sync::atomic::AtomicU32>,
 }
 
 /// Steps that tests leave out.
-#[cfg(test)]
+#[cfg(any(test, feature = "sabotage"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sabotage {
+pub enum Sabotage {
     /// The owner does not ask whether who asks may.
     AuthorizeNobody,
     /// The owner does not ask whether who repeats a request still may.
@@ -146,7 +146,7 @@ impl Settings {
             address: None,
             peers: None,
             speaks: Level::LOWEST..=Level::SPOKEN,
-            #[cfg(test)]
+            #[cfg(any(test, feature = "sabotage"))]
             sabotage: None,
             #[cfg(test)]
             panics: Arc::default(),

@@ -42,6 +42,8 @@ mod producer;
 mod reader;
 mod readers;
 mod replicas;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
 mod scan;
 mod setup;
 mod snapshots;

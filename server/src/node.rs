@@ -81,17 +81,9 @@ impl Node {
         let keyring = waiting.until_there("the vault", open).await?;
         let settings = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),
-            waiting_requests_max: config.commands.waiting_per_tenant_max,
-            remembered_in_common_max: config.commands.remembered_in_common_max,
-            large_bytes_max: config.commands.large_bytes_max,
-            snapshot_every: config.commands.snapshot_every_events,
-            values: match config.environment {
-                Environment::Development => Values::Plain,
-                Environment::Production => Values::Sealed,
-            },
             address: membership.map(|it| it.address),
             peers: sender.clone().map(|it| Arc::new(it) as Arc<dyn commands::Peers>),
-            ..commands::Settings::new(folder.identities())
+            ..writing(config, folder)
         };
         let start = async || {
             let (clock, settings) = (Arc::new(SystemClock), settings.clone());
@@ -256,5 +248,22 @@ mod tests {
         let models = projections::Model::ALL.len();
         assert!(patient_database_threads() >= models, "{}", patient_database_threads());
         node.stop().await;
+    }
+}
+
+/// How the write side is configured, but for what only a process that runs knows of itself.
+fn writing(config: &Config, folder: &Folder) -> commands::Settings {
+    commands::Settings {
+        waiting_requests_max: config.commands.waiting_per_tenant_max,
+        remembered_in_common_max: config.commands.remembered_in_common_max,
+        large_bytes_max: config.commands.large_bytes_max,
+        snapshot_every: config.commands.snapshot_every_events,
+        values: match config.environment {
+            Environment::Development => Values::Plain,
+            Environment::Production => Values::Sealed,
+        },
+        #[cfg(feature = "sabotage")]
+        sabotage: crate::sabotage::given(),
+        ..commands::Settings::new(folder.identities())
     }
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask next`: the binary as its next version would be, for the rehearsal of an upgrade.
 //!
 //! It is the same program with the feature `next`, which has one level, one version of an event and
-//! one version of the fold more, and other tables in one model. It lies beside the binary, as
+//! one version of the fold more, and other tables in one model; and with the feature `sabotage`, which
+//! lets fault tests leave out what keeps a cluster safe. It lies beside the binary, as
 //! `callboard-next`, once the binary itself is built again: both have one name as long as cargo knows
 //! them.
 
@@ -13,7 +14,8 @@ use anyhow::{Context, Result};
 use crate::{cargo, step};
 
 /// What cargo is asked for the next version.
-pub(crate) const NEXT: &[&str] = &["build", "--workspace", "--bins", "--features", "server/next"];
+pub(crate) const NEXT: &[&str] =
+    &["build", "--workspace", "--bins", "--features", "server/next,server/sabotage"];
 
 /// What cargo is asked for this one.
 pub(crate) const THIS: &[&str] = &["build", "--workspace", "--bins"];

@@ -17,7 +17,7 @@ use super::recovery::{Fate, held_until, said_until};
 use super::term::Ended;
 use crate::away::Away;
 use crate::request::CommandError;
-#[cfg(test)]
+#[cfg(any(test, feature = "sabotage"))]
 use crate::settings::Sabotage;
 #[cfg(test)]
 use crate::state::Changes;
@@ -126,7 +126,7 @@ impl Owner {
     /// Answers where nothing is recorded, once it is certain that no other owner has recorded
     /// anything since: one that was paused may have missed that.
     async fn answer_from_memory(&mut self, open: Vec<Open>, now: DateTime<Utc>) {
-        #[cfg(test)]
+        #[cfg(any(test, feature = "sabotage"))]
         if self.replica.parts.settings.sabotage == Some(Sabotage::AnswerAtOnce) {
             return self.acknowledge(open, &[], now);
         }

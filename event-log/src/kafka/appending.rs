@@ -339,6 +339,8 @@ fn produce(shared: &Shared, partition: Partition) -> Result<Producer, LogError> 
         return Err(short.error());
     }
     let transactional_id = format!("{}-{partition}", shared.events);
+    #[cfg(feature = "sabotage")]
+    let transactional_id = super::sabotage::of_this_process(transactional_id);
     // A claim waits until the transaction before is ended, in the partition and in its own topic.
     let hopeless = || {
         let replicas = &shared.replicas;

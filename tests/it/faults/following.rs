@@ -19,11 +19,16 @@ pub(crate) struct Follower {
 impl Follower {
     /// Reads what is new, and checks chain and sequence of every tenant on the way.
     pub(crate) async fn read(&mut self, log: &dyn EventLog) -> Vec<Record> {
+        self.try_read(log).await.unwrap_or_else(|broken| panic!("{broken}"))
+    }
+
+    /// The same; an error says where a chain breaks.
+    pub(crate) async fn try_read(&mut self, log: &dyn EventLog) -> Result<Vec<Record>, String> {
         let mut new = Vec::new();
         for partition in (0..log.partitions()).map(Partition) {
-            self.read_partition(log, partition, &mut new).await;
+            self.read_partition(log, partition, &mut new).await?;
         }
-        new
+        Ok(new)
     }
 
     async fn read_partition(
@@ -31,7 +36,7 @@ impl Follower {
         log: &dyn EventLog,
         partition: Partition,
         new: &mut Vec<Record>,
-    ) {
+    ) -> Result<(), String> {
         let next = self.next.entry(partition).or_default();
         let end = log.end(partition).await.expect("the log has an end");
         assert!(*next <= end, "partition {partition} ended at {next} and now does at {end}");
@@ -39,11 +44,12 @@ impl Follower {
         while *next < end {
             for recorded in reader.next(4096).await.expect("the log can be read") {
                 let followed = self.chains.follow(&recorded.record);
-                followed.unwrap_or_else(|it| panic!("{partition} at {}: {it}", recorded.position));
+                followed.map_err(|it| format!("{partition} at {}: {it}", recorded.position))?;
                 *next = recorded.position.next();
                 new.push(recorded.record);
             }
         }
+        Ok(())
     }
 }
 

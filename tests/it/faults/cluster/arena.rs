@@ -25,7 +25,9 @@ use crate::faults::dump::{self, MODELS};
 use crate::faults::following::{Follower, found};
 use crate::faults::history::History;
 use crate::faults::tables;
-use crate::harness::{Api, Cluster, Ground, Installation, Profile, Random, Server, eventually};
+use crate::harness::{
+    Api, Cluster, Ground, Installation, Profile, Random, Server, callboard_next, eventually,
+};
 
 /// How many clients ask at the same time.
 const CLIENTS: usize = 24;
@@ -39,9 +41,13 @@ const GOES_ON: u64 = 12;
 /// How often a process is started again at most.
 const STARTS_MAX: usize = 5;
 
-/// How long a tenant may stay unserved before a test gives up. In seconds: 180, for faults that
-/// last longer than a session of 10 s and processes that start beside them.
+/// How long a tenant may stay unserved. In seconds: 180, for faults that last longer than a session
+/// of 10 s and processes that start beside them.
 const SERVED_MAX: Duration = Duration::from_secs(180);
+
+/// The same where something is left out that keeps a cluster safe. In seconds: 40, longer than the
+/// transaction of a paused owner stands open and a session lasts.
+const SERVED_WITHOUT_MAX: Duration = Duration::from_secs(40);
 
 /// How long a client waits for an answer. In seconds: 60, longer than a process is paused.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -60,28 +66,44 @@ pub(crate) struct Arena {
     history: History,
     /// The longest time that a tenant's changes, and its reads, were not served, for each fault.
     gaps: Vec<[Duration; 2]>,
+    /// How long a process may be silent before its partitions go to others.
+    pub(crate) session: Duration,
+    served_max: Duration,
+    /// What was not served in time, in words, since that was last judged.
+    unserved: Vec<String>,
     began: Instant,
 }
 
-/// How long a process may be silent in these tests before its partitions go to others: what is
-/// shipped in full runs, and 3 s in others, which have less time.
-pub(crate) fn session() -> Duration {
+/// How long a process may be silent in tests that have less time than a full run. In seconds: 3.
+const SHORT_SESSION: Duration = Duration::from_secs(3);
+
+/// What is shipped in full runs, and less in others.
+fn session() -> Duration {
     match Profile::of_this_run() {
         Profile::Full => SESSION_TIMEOUT,
-        Profile::Ci | Profile::Fast => Duration::from_secs(3),
+        Profile::Ci | Profile::Fast => SHORT_SESSION,
     }
 }
 
 impl Arena {
     /// Starts both processes on `ground` and makes the tenants.
     pub(crate) async fn open(ground: &Ground) -> Self {
-        let session = session().as_millis().to_string();
-        let cluster = Cluster::on(ground)
-            .await
-            .with("CALLBOARD_LOG_KAFKA_SESSION_TIMEOUT_MS", &session)
-            .with("CALLBOARD_COMMANDS_SNAPSHOT_EVERY_EVENTS", "500")
-            .with("CALLBOARD_HTTP_VISIBILITY_WAIT_MS", "5000")
-            .with("CALLBOARD_TELEMETRY_FILTER", "info,sqlx=error");
+        Self::start(ground, cluster(ground).await, session()).await
+    }
+
+    /// The same with processes that leave out what keeps a cluster safe; see the feature `sabotage`
+    /// of the server.
+    pub(crate) async fn without(ground: &Ground, left_out: &str) -> Self {
+        let mut cluster = cluster(ground).await.with("SABOTAGE", left_out);
+        cluster.first.put(&callboard_next());
+        cluster.second.put(&callboard_next());
+        let started = Self::start(ground, cluster, SHORT_SESSION).await;
+        Self { served_max: SERVED_WITHOUT_MAX, ..started }
+    }
+
+    async fn start(ground: &Ground, cluster: Cluster, session: Duration) -> Self {
+        let silent_max = session.as_millis().to_string();
+        let cluster = cluster.with("CALLBOARD_LOG_KAFKA_SESSION_TIMEOUT_MS", &silent_max);
         let servers = [Some(cluster.first.up().await), Some(cluster.second.up().await)];
         let tenants = tenants(&cluster).await;
         let config = KafkaConfig {
@@ -116,6 +138,9 @@ impl Arena {
             follower,
             history,
             gaps: Vec::new(),
+            session,
+            served_max: SERVED_MAX,
+            unserved: Vec::new(),
             began: Instant::now(),
         }
     }
@@ -154,9 +179,16 @@ impl Arena {
         .await
     }
 
-    /// Lets everybody write while `fault` breaks something and mends it, and judges what comes of
-    /// it.
+    /// Lets everybody write while `fault` breaks something and mends it, and sees that nothing is
+    /// wrong with what comes of it.
     pub(crate) async fn round(&mut self, what: &str, fault: impl AsyncFnOnce(&mut Self)) {
+        let mut wrong = self.wrong_after(fault).await;
+        wrong.append(&mut self.unserved);
+        self.assert_right(what, &wrong);
+    }
+
+    /// The same, and says what the judges find wrong.
+    pub(crate) async fn wrong_after(&mut self, fault: impl AsyncFnOnce(&mut Self)) -> Vec<String> {
         let enough = Arc::<AtomicBool>::default();
         for tenant in &self.tenants {
             tenant.longest_gaps();
@@ -177,11 +209,11 @@ impl Arena {
             notes.asked.extend(its.asked);
             notes.wrong.extend(its.wrong);
         }
-        self.judge(what, &notes).await;
+        self.judge(&notes).await
     }
 
     /// Waits until some more changes of every tenant have been acknowledged.
-    pub(crate) async fn goes_on(&self) {
+    pub(crate) async fn goes_on(&mut self) {
         let enough: Vec<u64> = self.tenants.iter().map(|it| it.acknowledged() + GOES_ON).collect();
         let waiting = async {
             for (tenant, enough) in self.tenants.iter().zip(&enough) {
@@ -190,14 +222,17 @@ impl Arena {
                 }
             }
         };
-        if tokio::time::timeout(SERVED_MAX, waiting).await.is_err() {
+        if tokio::time::timeout(self.served_max, waiting).await.is_err() {
             let said = self.figures.said().join("\n");
-            panic!("not every tenant was served again; what was said:\n{said}{}", self.logs());
+            self.unserved.push(format!("not every tenant was served again; was said:\n{said}"));
         }
     }
 
-    async fn judge(&mut self, what: &str, notes: &Notes) {
-        let records = self.follower.read(&self.log).await;
+    async fn judge(&mut self, notes: &Notes) -> Vec<String> {
+        let records = match self.follower.try_read(&self.log).await {
+            Ok(records) => records,
+            Err(broken) => return vec![broken],
+        };
         let of_tenants = |it: &str| self.tenants.iter().any(|tenant| tenant.id == it);
         let found: Vec<_> = records
             .iter()
@@ -207,13 +242,12 @@ impl Arena {
         let faults = self.history.judge(&notes.asked, &found);
         let mut all: Vec<String> = faults.iter().map(ToString::to_string).collect();
         all.extend(notes.wrong.iter().map(ToString::to_string));
-        assert!(
-            all.is_empty(),
-            "{what}, round {}:\n{}{}",
-            self.gaps.len(),
-            all.join("\n"),
-            self.logs()
-        );
+        all
+    }
+
+    fn assert_right(&self, what: &str, wrong: &[String]) {
+        let (round, wrong) = (self.gaps.len(), wrong.join("\n"));
+        assert!(wrong.is_empty(), "{what}, round {round}:\n{wrong}{}", self.logs());
     }
 
     /// The end of what both processes said, for a failed test.
@@ -255,7 +289,8 @@ impl Arena {
         for client in std::mem::take(&mut self.clients) {
             client.look_at_everything(&mut notes).await;
         }
-        self.judge(what, &notes).await;
+        let wrong = self.judge(&notes).await;
+        self.assert_right(what, &wrong);
         self.report(what);
         self.models_equal_a_rebuild().await;
         for server in self.servers.into_iter().flatten() {
@@ -328,6 +363,15 @@ impl Arena {
         ));
         self.figures.said().iter().for_each(|it| print(&format!("  said: {it}")));
     }
+}
+
+/// Two processes on `ground`, not started yet.
+async fn cluster(ground: &Ground) -> Cluster {
+    Cluster::on(ground)
+        .await
+        .with("CALLBOARD_COMMANDS_SNAPSHOT_EVERY_EVENTS", "500")
+        .with("CALLBOARD_HTTP_VISIBILITY_WAIT_MS", "5000")
+        .with("CALLBOARD_TELEMETRY_FILTER", "info,sqlx=error")
 }
 
 /// The operators' client of the first process.

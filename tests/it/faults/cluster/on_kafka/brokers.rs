@@ -5,7 +5,7 @@ use std::time::Duration;
 use xtask::services::kafka::{Broker, Cluster as Brokers, Plan};
 
 use super::{count, turn};
-use crate::faults::cluster::arena::{Arena, session};
+use crate::faults::cluster::arena::Arena;
 use crate::faults::cluster::print;
 use crate::faults::cluster::proxy::Proxy;
 use crate::harness::{Ground, given_postgres, kafka_distribution};
@@ -84,7 +84,7 @@ async fn owners_do_not_take_partitions_from_each_other_while_a_broker_hangs() {
             .round("broker paused", async |arena| {
                 drop(arena.servers[starting].take());
                 let begins = Duration::from_millis(arena.random.below(STARTING_MAX));
-                let away = session() + Duration::from_millis(arena.random.below(BEYOND_MAX));
+                let away = arena.session + Duration::from_millis(arena.random.below(BEYOND_MAX));
                 let broker = brokers.broker(number % BROKERS);
                 // Partitions are shared anew about when it hangs.
                 let hanging = async {
@@ -130,7 +130,7 @@ async fn everybody_goes_on_when_all_brokers_come_back() {
                 let kill = || brokers.brokers().iter().try_for_each(Broker::kill);
                 tokio::task::block_in_place(kill).expect("they can be killed");
                 let away = match number % 2 {
-                    0 => session() + Duration::from_millis(arena.random.below(BEYOND_MAX)),
+                    0 => arena.session + Duration::from_millis(arena.random.below(BEYOND_MAX)),
                     _ => Duration::from_millis(arena.random.below(DOWN_MAX)),
                 };
                 tokio::time::sleep(away).await;
@@ -164,7 +164,7 @@ async fn a_process_that_is_cut_off_from_its_brokers_says_nothing_of_the_past() {
                 proxy.cut();
                 match number % 2 {
                     0 => {
-                        tokio::time::sleep(session()).await;
+                        tokio::time::sleep(arena.session).await;
                         arena.goes_on().await;
                     }
                     _ => {
