@@ -215,6 +215,23 @@ pub(crate) async fn owns_all(commands: &Commands, partitions: u32) -> Result<()>
     }
 }
 
+/// How the write side is configured, but for what only a process that runs knows of itself.
+fn writing(config: &Config, folder: &Folder) -> commands::Settings {
+    commands::Settings {
+        waiting_requests_max: config.commands.waiting_per_tenant_max,
+        remembered_in_common_max: config.commands.remembered_in_common_max,
+        large_bytes_max: config.commands.large_bytes_max,
+        snapshot_every: config.commands.snapshot_every_events,
+        values: match config.environment {
+            Environment::Development => Values::Plain,
+            Environment::Production => Values::Sealed,
+        },
+        #[cfg(feature = "sabotage")]
+        sabotage: crate::sabotage::given(),
+        ..commands::Settings::new(folder.identities())
+    }
+}
+
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
@@ -248,22 +265,5 @@ mod tests {
         let models = projections::Model::ALL.len();
         assert!(patient_database_threads() >= models, "{}", patient_database_threads());
         node.stop().await;
-    }
-}
-
-/// How the write side is configured, but for what only a process that runs knows of itself.
-fn writing(config: &Config, folder: &Folder) -> commands::Settings {
-    commands::Settings {
-        waiting_requests_max: config.commands.waiting_per_tenant_max,
-        remembered_in_common_max: config.commands.remembered_in_common_max,
-        large_bytes_max: config.commands.large_bytes_max,
-        snapshot_every: config.commands.snapshot_every_events,
-        values: match config.environment {
-            Environment::Development => Values::Plain,
-            Environment::Production => Values::Sealed,
-        },
-        #[cfg(feature = "sabotage")]
-        sabotage: crate::sabotage::given(),
-        ..commands::Settings::new(folder.identities())
     }
 }
