@@ -1,13 +1,15 @@
 //! The newest records of each partition, read once for everybody who follows it.
 //!
 //! A partition that anybody follows has one task that reads its log from the end on and keeps
-//! the newest records, up to a number of bytes. Followers take them from there by position: each
+//! the newest records, up to a number of bytes, of which there is one for all partitions together: with
+//! more that are followed each keeps less. Followers take them from there by position: each
 //! remembers a place and nothing else, so however slow it is, it costs no memory and holds up
 //! nobody. What has fallen out is still in the log, where [`super::records`] goes on reading.
 //! The task ends with the last follower.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use domain::id::TenantId;
@@ -23,6 +25,9 @@ pub(super) const RECORDS_MAX: usize = 64;
 /// The bytes of newest records that are kept for the followers of a partition: 16 MiB, as much
 /// as the largest step. Half a minute at 1,000 events of 500 bytes a second.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The same for all partitions together: 128 MiB, of which each of 64 has 2 MiB.
+const BYTES_ALL_MAX: usize = 128 * 1024 * 1024;
 
 /// A record with whose it is.
 #[derive(Clone, Debug)]
@@ -46,19 +51,37 @@ impl Owned {
 #[derive(Clone)]
 pub(crate) struct Tails {
     followed: Arc<Mutex<HashMap<Partition, Weak<Tail>>>>,
-    bytes_max: usize,
+    room: Arc<Room>,
+}
+
+/// How much the tails of one node may keep.
+struct Room {
+    /// One of them.
+    each_max: usize,
+    /// All together.
+    all_max: usize,
+    /// How many there are.
+    tails: AtomicUsize,
+}
+
+impl Room {
+    /// What each may keep now.
+    fn share(&self) -> usize {
+        self.each_max.min(self.all_max / self.tails.load(Ordering::SeqCst).max(1))
+    }
 }
 
 impl Default for Tails {
     fn default() -> Self {
-        Self::keeping(BYTES_MAX)
+        Self::keeping(BYTES_MAX, BYTES_ALL_MAX)
     }
 }
 
 impl Tails {
-    /// Each keeps so many bytes.
-    pub(super) fn keeping(bytes_max: usize) -> Self {
-        Self { followed: Arc::default(), bytes_max }
+    /// Each keeps so many bytes at most, and all together so many.
+    pub(super) fn keeping(each_max: usize, all_max: usize) -> Self {
+        let room = Room { each_max, all_max, tails: AtomicUsize::new(0) };
+        Self { followed: Arc::default(), room: Arc::new(room) }
     }
 
     /// The tail of `partition`. It begins at the end of the log if nobody followed it so far.
@@ -77,8 +100,13 @@ impl Tails {
         if let Some(tail) = running(&tails, partition) {
             return Ok(tail);
         }
-        let tail = Arc::new(Tail::start(reader, end, self.bytes_max));
+        let tail = Arc::new(Tail::start(reader, end, self.room.clone()));
         tails.insert(partition, Arc::downgrade(&tail));
+        // The others make room for it, also those to which nothing is added any more.
+        tails.retain(|_, it| it.strong_count() > 0);
+        for other in tails.values().filter_map(Weak::upgrade) {
+            lock(&other.kept).shrink();
+        }
         Ok(tail)
     }
 
@@ -101,6 +129,7 @@ pub(super) struct Tail {
     /// How far it has read; none once its reader failed.
     reached: watch::Receiver<Option<Position>>,
     task: AbortHandle,
+    room: Arc<Room>,
 }
 
 impl fmt::Debug for Tail {
@@ -112,6 +141,7 @@ impl fmt::Debug for Tail {
 impl Drop for Tail {
     fn drop(&mut self) {
         self.task.abort();
+        self.room.tails.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -128,12 +158,13 @@ pub(super) enum Found {
 }
 
 impl Tail {
-    fn start(reader: Box<dyn Reader>, from: Position, bytes_max: usize) -> Self {
-        let kept = Kept { start: from, batches: VecDeque::new(), bytes: 0, bytes_max };
+    fn start(reader: Box<dyn Reader>, from: Position, room: Arc<Room>) -> Self {
+        room.tails.fetch_add(1, Ordering::SeqCst);
+        let kept = Kept { start: from, batches: VecDeque::new(), bytes: 0, room: room.clone() };
         let kept = Arc::new(Mutex::new(kept));
         let (sender, reached) = watch::channel(Some(from));
         let task = tokio::spawn(follow(reader, kept.clone(), sender)).abort_handle();
-        Self { kept, reached, task }
+        Self { kept, reached, task, room }
     }
 
     /// Its task says so when its reader fails; one that panicked only lets go of its end.
@@ -189,7 +220,7 @@ struct Kept {
     /// Each with the place after it.
     batches: VecDeque<(Position, Arc<[Owned]>)>,
     bytes: usize,
-    bytes_max: usize,
+    room: Arc<Room>,
 }
 
 impl Kept {
@@ -197,7 +228,13 @@ impl Kept {
     fn push(&mut self, batch: Arc<[Owned]>, end: Position) {
         self.bytes += size(&batch);
         self.batches.push_back((end, batch));
-        while self.bytes > self.bytes_max {
+        self.shrink();
+    }
+
+    /// Lets go of the oldest beyond the bound.
+    fn shrink(&mut self) {
+        let bytes_max = self.room.share();
+        while self.bytes > bytes_max {
             let Some((end, oldest)) = self.batches.pop_front() else { return };
             self.bytes -= size(&oldest);
             self.start = end;

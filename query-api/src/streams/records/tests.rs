@@ -97,9 +97,14 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let (log, readers) = (MemoryLog::new(1), AtomicUsize::new(0));
+        Self::of(1, PARTITION).await
+    }
+
+    /// With so many partitions, and the writer of one of them.
+    async fn of(partitions: u32, partition: Partition) -> Self {
+        let (log, readers) = (MemoryLog::new(partitions), AtomicUsize::new(0));
         let watched = Arc::new(Watched { log, readers, faults: Mutex::default() });
-        let writer = watched.claim(PARTITION).await.unwrap();
+        let writer = watched.claim(partition).await.unwrap();
         Self { watched, writer, count: 0, link: Link::GENESIS, positions: Vec::new() }
     }
 
@@ -192,7 +197,7 @@ async fn nothing_is_missed_and_nothing_comes_twice_at_any_seam() {
         let mut random = Random(seed);
         let mut world = World::new().await;
         // Room for three records or so: whoever pauses falls out of it.
-        let tails = Tails::keeping(4_000);
+        let tails = Tails::keeping(4_000, usize::MAX);
         for _ in 0..random.below(20) {
             world.append(1 + random.below(4)).await;
         }
@@ -309,7 +314,7 @@ async fn who_only_reads_what_is_recorded_starts_no_tail() {
 #[tokio::test]
 async fn a_follower_that_sleeps_holds_up_nobody_and_keeps_nothing() {
     let mut world = World::new().await;
-    let tails = Tails::keeping(10_000);
+    let tails = Tails::keeping(10_000, usize::MAX);
     let open = || Records::open(world.log(), tails.clone(), PARTITION, None);
     let (mut asleep, mut awake) = (open().await.unwrap(), open().await.unwrap());
     for _ in 0..2 {
@@ -381,4 +386,36 @@ async fn a_log_that_fails_for_all_says_so_to_each() {
     let mut records = Records::open(world.log(), Tails::default(), PARTITION, None).await.unwrap();
     world.watched.faults.lock().unwrap().extend([Fault::Fails; 2]);
     assert!(matches!(soon(records.next()).await.map(drop), Err(LogError::Closed)));
+}
+
+#[tokio::test]
+async fn all_tails_of_a_node_together_keep_no_more_than_one_bound() {
+    const EACH_MAX: usize = 10_000;
+    const ALL_MAX: usize = 20_000;
+    let tails = Tails::keeping(EACH_MAX, ALL_MAX);
+    let mut following = Vec::new();
+    for number in 0..8 {
+        let mut world = World::of(8, Partition(number)).await;
+        let log = world.log();
+        let mut records = Records::open(log, tails.clone(), Partition(number), None).await.unwrap();
+        for _ in 0..20 {
+            world.append(1).await;
+            assert_eq!(soon(records.next()).await.unwrap().new_ones().count(), 1);
+        }
+        following.push((world, records));
+        let kept: Vec<_> =
+            following.iter().map(|(_, it)| it.tail.as_ref().unwrap().bytes()).collect();
+        // The control: alone one keeps what it may, and only beside others less.
+        assert!(number > 0 || kept[0] > EACH_MAX / 2, "{kept:?}");
+        assert!(kept.iter().sum::<usize>() <= ALL_MAX, "{kept:?}");
+        assert!(kept.iter().all(|it| *it > 0), "{kept:?}");
+    }
+    // Who is left has all of it again.
+    let (mut world, mut records) = following.swap_remove(0);
+    drop(following);
+    for _ in 0..20 {
+        world.append(1).await;
+        soon(records.next()).await.unwrap();
+    }
+    assert!(records.tail.as_ref().unwrap().bytes() > EACH_MAX / 2);
 }
