@@ -1,6 +1,7 @@
 //! What other processes may ask, and what they cannot.
 
 mod alone;
+mod asserted;
 mod authority;
 mod bounds;
 mod processes;
