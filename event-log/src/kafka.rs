@@ -161,7 +161,7 @@ impl KafkaLog {
             barriers: config.barriers(),
             owners: config.owners(),
             scanner,
-            readers: Readers::start(config.clone())?,
+            readers: Readers::start(config.clone(), partitions)?,
             ends: Ends::new(partitions),
             replicas: Replicas::new(config.clone()),
             topics,

@@ -35,9 +35,9 @@ const HEARTBEAT: Duration = Duration::from_millis(200);
 /// 20.
 const JOINED_MAX: Duration = Duration::from_secs(20);
 
-/// How much of one partition is fetched ahead of its reader, at most. In KiB: 1 MiB, and what one
-/// fetch brings on top.
-const AHEAD_KIB: usize = 1024;
+/// How much of one partition is fetched ahead of whoever reads it alone, at most. In KiB: 1 MiB, and
+/// what one fetch brings on top.
+pub(super) const AHEAD_KIB: usize = 1024;
 
 /// How much of one partition a fetch brings, packed as it is stored. In bytes: 256 KiB; a batch
 /// that is larger comes whole, and by itself.
@@ -191,10 +191,13 @@ impl KafkaConfig {
         config
     }
 
-    /// What a consumer that follows partitions is made with.
-    pub(super) fn follower(&self) -> ClientConfig {
+    /// What a consumer that follows partitions is made with, each of them so many KiB ahead of its
+    /// reader at most.
+    pub(super) fn follower(&self, ahead_kib: usize) -> ClientConfig {
         let mut config = self.consumer();
-        config.set("fetch.wait.max.ms", FETCH_WAIT_MS.to_string());
+        config
+            .set("fetch.wait.max.ms", FETCH_WAIT_MS.to_string())
+            .set("queued.max.messages.kbytes", ahead_kib.to_string());
         config
     }
 

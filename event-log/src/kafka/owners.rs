@@ -24,7 +24,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
-use super::config::KafkaConfig;
+use super::config::{AHEAD_KIB, KafkaConfig};
 use super::failure::is_passing;
 use super::logging::Logging;
 use super::scan::Scanner;
@@ -168,7 +168,7 @@ impl Tail {
     /// Reads until the log is closed, or a failure that the client does not get over by itself.
     fn read(&mut self) -> Result<(), KafkaError> {
         let consumer: BaseConsumer<Logging> =
-            self.config.follower().create_with_context(Logging)?;
+            self.config.follower(AHEAD_KIB).create_with_context(Logging)?;
         let mut assigned = TopicPartitionList::new();
         assigned.add_partition_offset(&self.config.owners(), 0, self.from)?;
         consumer.assign(&assigned)?;

@@ -25,10 +25,17 @@ use crate::port::{LogError, Partition, Position};
 /// How many readers one partition can have at a time in one process.
 const CONSUMERS_MAX: usize = 32;
 
-/// How many readers there can be at a time in one process. With what `config` lets each of them
-/// fetch ahead, all of them together hold 512 MiB at most if all are behind at once, and on top of
-/// that what the last fetch of each unpacks to.
-const READERS_MAX: usize = 512;
+/// How many readers there can be at a time in one process for each partition of the log: five read
+/// models, five more that are to take their place, the write side's state, what live streams share
+/// and reactions are 13, and the rest is for those who look something up.
+const READERS_EACH_MAX: usize = 16;
+
+/// The same for a log of few partitions, in all.
+const READERS_FEW_MAX: usize = 512;
+
+/// What all readers of a process together fetch ahead if all are behind at once, beside what the last
+/// fetch of each unpacks to. In KiB: 512 MiB.
+const AHEAD_ALL_MAX_KIB: usize = 512 * 1024;
 
 /// How many consumers without any partition are kept.
 const IDLE_MAX: usize = 4;
@@ -42,8 +49,15 @@ type Consumer = BaseConsumer<Logging>;
 pub(super) struct Readers {
     config: KafkaConfig,
     topic: String,
+    /// How many there can be at a time.
+    readers_max: usize,
     consumers: Arc<Mutex<Vec<Arc<Pooled>>>>,
     released: mpsc::Sender<Released>,
+}
+
+/// How many readers there can be of a log with so many partitions.
+fn readers_max(partitions: u32) -> usize {
+    (partitions as usize * READERS_EACH_MAX).max(READERS_FEW_MAX)
 }
 
 /// A consumer and the partitions it holds.
@@ -62,9 +76,9 @@ impl std::fmt::Debug for Readers {
 }
 
 impl Readers {
-    /// Starts the thread that looks after the consumers; it ends once this and all leases are
-    /// gone.
-    pub(super) fn start(config: KafkaConfig) -> Result<Self, LogError> {
+    /// Starts the thread that looks after the consumers of a log with so many partitions; it ends
+    /// once this and all leases are gone.
+    pub(super) fn start(config: KafkaConfig, partitions: u32) -> Result<Self, LogError> {
         let topic = config.events();
         let consumers = Arc::new(Mutex::new(Vec::new()));
         let (released, returned) = mpsc::channel();
@@ -76,7 +90,7 @@ impl Readers {
                 doing: "starting a thread".to_owned(),
                 source,
             })?;
-        Ok(Self { config, topic, consumers, released })
+        Ok(Self { config, topic, readers_max: readers_max(partitions), consumers, released })
     }
 
     /// Begins to fetch `partition` from `from` on. Blocks for a moment.
@@ -87,8 +101,9 @@ impl Readers {
             None => trouble(
                 doing(),
                 format!(
-                    "there are {CONSUMERS_MAX} readers of it or {READERS_MAX} in all already; \
-                     let fewer things follow it, or spread them over more processes"
+                    "there are {CONSUMERS_MAX} readers of it or {} in all already; \
+                     let fewer things follow it, or spread them over more processes",
+                    self.readers_max
                 ),
             ),
         })?;
@@ -118,7 +133,7 @@ impl Readers {
     /// A consumer that does not hold `partition`, and holds it from now on.
     fn pooled(&self, partition: Partition) -> Result<Arc<Pooled>, Option<KafkaError>> {
         let mut consumers = lock(&self.consumers);
-        if consumers.iter().map(|it| lock(&it.held).len()).sum::<usize>() >= READERS_MAX {
+        if consumers.iter().map(|it| lock(&it.held).len()).sum::<usize>() >= self.readers_max {
             return Err(None);
         }
         if let Some(free) = consumers.iter().find(|it| lock(&it.held).insert(partition)) {
@@ -127,7 +142,8 @@ impl Readers {
         if consumers.len() >= CONSUMERS_MAX {
             return Err(None);
         }
-        let consumer: Consumer = self.config.follower().create_with_context(Logging)?;
+        let ahead_kib = AHEAD_ALL_MAX_KIB / self.readers_max;
+        let consumer: Consumer = self.config.follower(ahead_kib).create_with_context(Logging)?;
         let held = Mutex::new(HashSet::from([partition]));
         let pooled = Arc::new(Pooled { consumer: Arc::new(consumer), held });
         consumers.push(pooled.clone());

@@ -3,8 +3,10 @@
 //!
 //! Everything here blocks. Aborted records are never seen.
 
+use std::error::Error;
+use std::io;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -33,17 +35,20 @@ const VISIBLE_MAX: Duration = Duration::from_secs(10);
 /// How long to wait before it is asked again whether a transaction is visible. In milliseconds: 2.
 const VISIBLE_PAUSE: Duration = Duration::from_millis(2);
 
-/// How many consumers are kept for later scans.
-const IDLE_MAX: usize = 2;
+/// How many partitions are read at a time. Those that are to be read beside them wait: a process
+/// that starts looks at all of a log at once, and each consumer costs threads and connections.
+const SCANS_MAX: usize = 4;
 
 type Consumer = BaseConsumer<Logging>;
 
-/// Reads partitions from one place to another.
+/// Reads partitions from one place to another, and asks where they end.
 pub(super) struct Scanner {
-    /// Consumers that see what is committed.
-    visible: Pool,
-    /// Consumers that see everything; only asked where partitions end.
-    everything: Pool,
+    /// Consumers that see what is committed, to read with.
+    readers: Pool,
+    /// Sees what is committed; only asked where partitions end.
+    visible: Asked,
+    /// Sees everything; only asked where partitions end.
+    everything: Asked,
 }
 
 impl std::fmt::Debug for Scanner {
@@ -65,19 +70,23 @@ impl Scanner {
     pub(super) fn new(config: &KafkaConfig) -> Self {
         let mut everything = config.scanner();
         everything.set("isolation.level", "read_uncommitted");
-        Self { visible: Pool::new(config.scanner()), everything: Pool::new(everything) }
+        Self {
+            readers: Pool::new(config.scanner()),
+            visible: Asked::new(config.scanner()),
+            everything: Asked::new(everything),
+        }
     }
 
     /// Where `partition` of `topic` begins and ends at present.
     pub(super) fn extent(&self, topic: &str, partition: i32) -> Result<Extent, LogError> {
-        let found = self.visible.with(|consumer| watermarks(consumer, topic, partition));
-        found.map(|(low, stable)| Extent { low, stable })
+        let (low, stable) = watermarks(&*self.visible.consumer()?, topic, partition)?;
+        Ok(Extent { low, stable })
     }
 
     /// After everything that enough replicas have, be it committed or not. What is told of this
     /// is as true as the broker is the partition's leader.
     pub(super) fn high(&self, topic: &str, partition: i32) -> Result<i64, LogError> {
-        Ok(self.everything.with(|consumer| watermarks(consumer, topic, partition))?.1)
+        Ok(watermarks(&*self.everything.consumer()?, topic, partition)?.1)
     }
 
     /// The same, once everything before `known`, which has been committed, is visible.
@@ -105,17 +114,14 @@ impl Scanner {
         from: i64,
         each: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
     ) -> Result<(), LogError> {
-        self.visible.with(|consumer| {
+        self.readers.with(|consumer| {
             let doing = format!("reading `{topic}` {partition} from {from}");
             let mut assigned = TopicPartitionList::new();
             assigned
                 .add_partition_offset(topic, partition, Offset::Offset(from))
                 .and_then(|()| consumer.assign(&assigned))
                 .map_err(|it| storage(&doing, it))?;
-            let read = read(consumer, each).map_err(|it| match it {
-                Some(error) => storage(&doing, error),
-                None => trouble(&doing, "no broker answers"),
-            });
+            let read = read(consumer, &doing, each);
             consumer.unassign().map_err(|it| storage(&doing, it))?;
             read
         })
@@ -148,40 +154,91 @@ impl Patience {
     }
 }
 
-/// Consumers with the same settings, kept for later.
+/// A consumer that anybody may ask something while others do. It is made for the first question and
+/// kept, also where no broker answers: it goes on trying to connect by itself.
+struct Asked {
+    settings: ClientConfig,
+    consumer: Mutex<Option<Arc<Consumer>>>,
+}
+
+impl Asked {
+    const fn new(settings: ClientConfig) -> Self {
+        Self { settings, consumer: Mutex::new(None) }
+    }
+
+    fn consumer(&self) -> Result<Arc<Consumer>, LogError> {
+        let mut made = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
+        let consumer = match &*made {
+            Some(consumer) => consumer.clone(),
+            None => made.insert(Arc::new(make(&self.settings)?)).clone(),
+        };
+        listen(&consumer);
+        Ok(consumer)
+    }
+}
+
+/// Consumers with the same settings, of which each reads one partition at a time.
 struct Pool {
     settings: ClientConfig,
-    idle: Mutex<Vec<Consumer>>,
+    lent: Mutex<Lent>,
+    given_back: Condvar,
+}
+
+#[derive(Default)]
+struct Lent {
+    /// How many are in use.
+    count: usize,
+    /// Those that are not.
+    idle: Vec<Consumer>,
+    /// How often one was of no use, since no broker answered.
+    silences: u64,
 }
 
 impl Pool {
-    const fn new(settings: ClientConfig) -> Self {
-        Self { settings, idle: Mutex::new(Vec::new()) }
+    fn new(settings: ClientConfig) -> Self {
+        Self { settings, lent: Mutex::default(), given_back: Condvar::new() }
     }
 
-    /// Lends a consumer, which is only kept if nothing went wrong with it.
+    /// Lends a consumer, which is only kept if nothing went wrong with it. Who waits for one while
+    /// no broker answers those who have one does not wait for that after them.
     fn with<T>(&self, work: impl FnOnce(&Consumer) -> Result<T, LogError>) -> Result<T, LogError> {
-        let idle = self.idle().pop();
-        let consumer = match idle {
-            Some(consumer) => consumer,
-            None => self
-                .settings
-                .create_with_context(Logging)
-                .map_err(|it| storage("connecting to Kafka", it))?,
-        };
-        let done = work(&consumer)?;
-        // Serves what the client has to say, which would gather otherwise.
-        while consumer.poll(Duration::ZERO).is_some() {}
-        let mut idle = self.idle();
-        if idle.len() < IDLE_MAX {
-            idle.push(consumer);
+        let silences = self.lent().silences;
+        let is_full = |it: &mut Lent| it.count >= SCANS_MAX && it.silences == silences;
+        let waited = self.given_back.wait_while(self.lent(), is_full);
+        let mut lent = waited.unwrap_or_else(PoisonError::into_inner);
+        if lent.silences != silences {
+            return Err(silence("waiting until a topic can be read", "no broker answers"));
         }
-        Ok(done)
+        lent.count += 1;
+        let idle = lent.idle.pop();
+        drop(lent);
+        let made = idle.map_or_else(|| make(&self.settings), Ok);
+        let done = made.and_then(|it| Ok((work(&it)?, it)));
+        let mut lent = self.lent();
+        lent.count -= 1;
+        let done = done.map(|(done, consumer)| {
+            listen(&consumer);
+            lent.idle.push(consumer);
+            done
+        });
+        lent.silences += u64::from(done.as_ref().is_err_and(is_silence));
+        self.given_back.notify_all();
+        done
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Consumer>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lent(&self) -> MutexGuard<'_, Lent> {
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn make(settings: &ClientConfig) -> Result<Consumer, LogError> {
+    let made = settings.create_with_context(Logging);
+    made.map_err(|it| storage("connecting to Kafka", it))
+}
+
+/// Serves what the client has to say, which would gather otherwise.
+fn listen(consumer: &Consumer) {
+    while consumer.poll(Duration::ZERO).is_some() {}
 }
 
 /// Where a partition begins, and ends as far as `consumer` may see it.
@@ -219,11 +276,12 @@ fn is_moving(error: &KafkaError) -> bool {
     )
 }
 
-/// Reads until the end of the one partition that is assigned. The error is none for a silence.
+/// Reads until the end of the one partition that is assigned.
 fn read(
     consumer: &Consumer,
+    doing: &str,
     mut each: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
-) -> Result<(), Option<KafkaError>> {
+) -> Result<(), LogError> {
     let mut heard = Instant::now();
     loop {
         match consumer.poll(Duration::from_millis(100)) {
@@ -236,14 +294,26 @@ fn read(
             // The client as a whole is in trouble and goes on trying; so do we, for a while.
             Some(Err(error)) if is_passing(&error) => {
                 if heard.elapsed() >= SILENCE_MAX {
-                    return Err(Some(error));
+                    return Err(silence(doing, error));
                 }
                 continue;
             }
-            Some(Err(error)) => return Err(Some(error)),
-            None if heard.elapsed() >= SILENCE_MAX => return Err(None),
+            Some(Err(error)) => return Err(storage(doing, error)),
+            None if heard.elapsed() >= SILENCE_MAX => {
+                return Err(silence(doing, "no broker answers"));
+            }
             None => continue,
         }
         heard = Instant::now();
     }
+}
+
+/// That nobody has answered for a while, which is told apart from every other failure.
+fn silence(doing: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> LogError {
+    let source = io::Error::new(io::ErrorKind::TimedOut, cause);
+    LogError::Storage { doing: doing.to_owned(), source }
+}
+
+fn is_silence(error: &LogError) -> bool {
+    matches!(error, LogError::Storage { source, .. } if source.kind() == io::ErrorKind::TimedOut)
 }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode;
@@ -12,6 +13,7 @@ use crate::conformance::command;
 use crate::kafka::logging::Logging;
 use crate::kafka::scan::Scanner;
 use crate::kafka::tests::cluster;
+use crate::kafka::tests::on_kafka::faults::Behind;
 use crate::kafka::{KafkaLog, position};
 use crate::port::{EventLog, Partition, Position};
 
@@ -105,4 +107,43 @@ async fn a_partition_that_no_broker_knows_yet_is_asked_for_again() {
     let more = [NewPartitions::new(&events, 2)];
     admin.create_partitions(&more, &AdminOptions::new()).await.unwrap();
     assert_eq!(asking.await.unwrap().unwrap(), 0);
+}
+
+/// How many connections those take at most who ask where partitions end, and read them: each of two
+/// clients that are asked and four that read has one to whom it was told of, and one to the broker.
+const CONNECTIONS_MAX: usize = 12;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_ask_for_all_partitions_at_once_share_a_few_connections_also_in_vain() {
+    const PARTITIONS: u32 = 32;
+    let Some(behind) = Behind::start(PARTITIONS).await else { return };
+    let (log, proxy) = (behind.open().await, &behind.proxy);
+    let ends = async || join_all((0..PARTITIONS).map(|it| log.end(Partition(it)))).await;
+    let before = proxy.connections();
+    for _ in 0..3 {
+        for end in ends().await {
+            assert_eq!(end.unwrap(), Position::START);
+        }
+        for none in join_all((0..PARTITIONS).map(|it| log.snapshot(Partition(it), 1))).await {
+            assert!(none.unwrap().is_none());
+        }
+    }
+    let made = proxy.connections() - before;
+    assert!(made <= CONNECTIONS_MAX, "{made} connections were made");
+
+    // Nobody is answered, on no connection. Each client goes on trying: what is bounded is how many.
+    let before = proxy.connections();
+    proxy.cut_first(before);
+    for _ in 0..2 {
+        for end in ends().await {
+            let error = end.unwrap_err();
+            assert!(error.is_away(), "{error:?}");
+        }
+    }
+    let made = proxy.connections() - before;
+    proxy.mend();
+    assert!(made <= PARTITIONS as usize, "{made} connections were made in vain");
+    for end in ends().await {
+        assert_eq!(end.unwrap(), Position::START, "afterwards everybody is answered");
+    }
 }

@@ -124,3 +124,33 @@ async fn readers_share_as_many_consumers_as_one_partition_has_readers() {
     }
     assert_eq!((readers.len(), log.shared.readers.consumers()), (24, 3));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_partition_of_a_wide_log_has_as_many_readers_as_it_needs_and_no_more_than_that() {
+    const PARTITIONS: u32 = 64;
+    /// Two sets of five read models, the write side, live streams, a reaction and somebody who looks
+    /// something up.
+    const NEEDED: u32 = 14;
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(PARTITIONS).await;
+    let log = topics.open().await;
+    let shared = &log.shared;
+    let mut leases = Vec::new();
+    for _ in 0..NEEDED {
+        for partition in (0..PARTITIONS).map(Partition) {
+            leases.push(shared.readers.lease(partition, Position::START).unwrap());
+        }
+    }
+    let refused = loop {
+        let next = Partition(u32::try_from(leases.len()).unwrap() % PARTITIONS);
+        match shared.readers.lease(next, Position::START) {
+            Ok(lease) => leases.push(lease),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(leases.len(), 16 * PARTITIONS as usize);
+    let cause = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(cause.contains("or 1024 in all already"), "{cause}");
+}
