@@ -85,11 +85,13 @@ pub(crate) struct Extent {
     pub stops: usize,
     /// How often one is killed.
     pub kills: usize,
+    /// How many partitions a log on Kafka has.
+    pub partitions: u32,
 }
 
 impl Extent {
     fn of(options: &Bench) -> Self {
-        let seconds = Duration::from_secs(options.seconds);
+        let (seconds, partitions) = (Duration::from_secs(options.seconds), options.partitions);
         if options.thorough {
             let ingest = Duration::from_secs(600);
             return Self {
@@ -99,6 +101,7 @@ impl Extent {
                 identities: 100_000_000,
                 stops: 50,
                 kills: 25,
+                partitions,
             };
         }
         Self {
@@ -108,6 +111,7 @@ impl Extent {
             identities: 2_000_000,
             stops: 10,
             kills: 5,
+            partitions,
         }
     }
 }

@@ -179,7 +179,8 @@ Examples:
     #[command(after_help = "Examples:
   callboard bench
   callboard bench --seconds 30 --json
-  CALLBOARD_LOG_KAFKA_REPLICATION=1 callboard bench --kafka")]
+  CALLBOARD_LOG_KAFKA_REPLICATION=1 callboard bench --kafka
+  CALLBOARD_LOG_KAFKA_REPLICATION=1 callboard bench --kafka --partitions 64")]
     Bench(Bench),
     /// Print the settings in force, without secrets.
     #[command(after_help = "Examples:
@@ -320,6 +321,10 @@ pub(crate) struct Bench {
     /// that database, two processes are started, stopped and killed too, which takes some minutes.
     #[arg(long)]
     pub kafka: bool,
+    /// How many partitions the log on Kafka has from which read models are rebuilt, and which
+    /// processes share.
+    #[arg(long, default_value_t = 4, requires = "kafka", value_parser = clap::value_parser!(u32).range(2..=1024))]
+    pub partitions: u32,
     /// Where the data of the run is kept while it runs; the system's temporary folder if not
     /// given.
     #[arg(long)]

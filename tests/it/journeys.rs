@@ -16,3 +16,4 @@ mod sign_in;
 mod traces;
 mod usage;
 mod vaults;
+mod wide;

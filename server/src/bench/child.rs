@@ -144,15 +144,25 @@ impl Server {
     }
 
     /// How much memory it holds. In MiB.
+    fn memory_mib(&self) -> Result<u64> {
+        Ok(self.status("VmRSS:")? / 1024)
+    }
+
+    /// How many threads it has.
     ///
     /// # Errors
     ///
     /// If the system does not say.
-    fn memory_mib(&self) -> Result<u64> {
+    pub(crate) fn threads(&self) -> Result<u64> {
+        self.status("Threads:")
+    }
+
+    /// What the system says of it under this name.
+    fn status(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|it| it.split_whitespace().next()).and_then(|it| it.parse().ok());
-        kib.map(|it: u64| it / 1024).context("the system says something else")
+        let line = status.lines().find_map(|it| it.strip_prefix(name));
+        let first = line.and_then(|it| it.split_whitespace().next());
+        first.and_then(|it| it.parse().ok()).context("the system says something else")
     }
 }
 

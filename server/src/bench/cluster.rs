@@ -20,9 +20,6 @@ use super::{Extent, Row, Verdict, handover, percent, rate};
 use crate::config::{Config, StorageKind};
 use crate::folder::{Folder, Purpose};
 
-/// How many partitions the read models are rebuilt from. Several workers follow them at a time.
-const PARTITIONS: u32 = 4;
-
 /// How often the log and the baseline take turns.
 const TURNS: u32 = 4;
 
@@ -41,7 +38,7 @@ pub(crate) async fn rows(config: &Config, scratch: &Path, extent: &Extent) -> Re
     let records = sample(log.as_ref()).await?;
     rows.push(appended(config, &cluster, records, extent.seconds).await?);
 
-    let (log, _) = made(config, "mixed", PARTITIONS).await?;
+    let (log, _) = made(config, "mixed", extent.partitions).await?;
     let folder = Folder::open(&scratch.join("mixed"), Purpose::Serve)?;
     let tables = config.storage.tables(folder.models())?;
     let write_side = InProcess::with(folder, log).await?;
@@ -52,7 +49,7 @@ pub(crate) async fn rows(config: &Config, scratch: &Path, extent: &Extent) -> Re
     };
     rows.push(mixed::rebuilt_in(write_side, tables, extent.events, &target).await?);
     if config.storage.read_models == StorageKind::Postgresql {
-        let (log, cluster) = made(config, "handover", PARTITIONS).await?;
+        let (log, cluster) = made(config, "handover", extent.partitions).await?;
         let folder = scratch.join("handover");
         rows.extend(handover::rows(config, log, cluster.prefix, &folder, extent).await?);
     }

@@ -27,8 +27,9 @@ use crate::config::{Config, LogKind, StorageKind};
 use crate::folder::Folder;
 use crate::stores::OpenVault;
 
-/// The tenants that write: twice as many as there are partitions, so that each has one.
-const TENANTS: usize = 8;
+/// How many tenants write at most; as long as there are fewer, twice as many as there are
+/// partitions, so that each has one.
+const TENANTS_MAX: usize = 64;
 
 /// How long a client rests after an answer that is no acknowledgement. In milliseconds: 2.
 const REST: Duration = Duration::from_millis(2);
@@ -45,7 +46,7 @@ const HANDOVER_MAX: Duration = Duration::from_secs(1);
 /// The most that a death may cost beyond a session. In seconds: 5.
 const FAILOVER_MAX: Duration = Duration::from_secs(5);
 
-/// Measures both rows on `log`, whose topics begin with `prefix`.
+/// Measures all rows on `log`, whose topics begin with `prefix`.
 ///
 /// # Errors
 ///
@@ -58,7 +59,9 @@ pub(super) async fn rows(
     extent: &Extent,
 ) -> Result<Vec<Row>> {
     let pair = Pair::new(config, log, prefix, folder)?;
-    let mut servers = [pair.start(0).await?, pair.start(1).await?].map(Some);
+    let first = pair.start(0).await?;
+    let alone = alone(&first, extent.partitions).await?;
+    let mut servers = [first, pair.start(1).await?].map(Some);
     pair.is_shared().await?;
     let tenants = pair.tenants().await?;
     let quiet = pair.round(&tenants, async || {
@@ -98,6 +101,7 @@ pub(super) async fn rows(
         }
     };
     Ok(vec![
+        alone,
         row("a partition unserved, its owner stops", stops, "p99 <= 1 s", HANDOVER_MAX),
         row(
             "a partition unserved, its owner is killed",
@@ -106,6 +110,27 @@ pub(super) async fn rows(
             session + FAILOVER_MAX,
         ),
     ])
+}
+
+/// What it costs a process to own every partition of an empty log.
+async fn alone(server: &Server, partitions: u32) -> Result<Row> {
+    let (memory, cpu) = (server.memory_at_rest_mib().await?, server.cpu()?);
+    tokio::time::sleep(QUIET).await;
+    let busy = u64::try_from((server.cpu()? - cpu).as_micros())?;
+    let permille = busy * 1_000 / u64::try_from(QUIET.as_micros())?;
+    Ok(Row {
+        what: "a process that owns all partitions: start, and at rest",
+        measured: format!(
+            "{partitions} partitions: {} ms, then {memory} MiB, {} threads, {}.{} % of a processor",
+            server.started_in.as_millis(),
+            server.threads()?,
+            permille / 10,
+            permille % 10
+        ),
+        baseline: "-".to_owned(),
+        target: "-",
+        verdict: Verdict::None,
+    })
 }
 
 /// What so many of a hundred do not exceed; of few that is the longest.
@@ -192,7 +217,7 @@ impl Pair {
         };
         let operator = doors(TenantId::SYSTEM)?;
         let mut tenants = Vec::new();
-        for number in 0..TENANTS {
+        for number in 0..TENANTS_MAX.min(2 * self.log.partitions() as usize) {
             let id = tenant(&operator[0], &format!("tenant-{number}")).await?;
             tenants.push(Arc::new(Tenant { doors: doors(id)?, ..Tenant::default() }));
         }

@@ -109,6 +109,24 @@ impl Server {
         assert!(set.expect("`prlimit` is there").success());
     }
 
+    /// How much memory it holds. In MiB.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        self.status("VmRSS:") / 1024
+    }
+
+    /// How many threads it has.
+    pub(crate) fn threads(&self) -> u64 {
+        self.status("Threads:")
+    }
+
+    /// What the system says of it under this name.
+    fn status(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|it| it.strip_prefix(name)).expect("it is told");
+        line.split_whitespace().next().and_then(|it| it.parse().ok()).expect("a number")
+    }
+
     fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
         let told = std::process::Command::new("kill").args([signal, &id]).status();
