@@ -25,6 +25,12 @@ pub enum Away {
     /// The vault.
     #[error("the vault does not answer")]
     Vault,
+    /// The key under which the tenant stores everything.
+    #[error(
+        "the key of the tenant is missing in the vault, is damaged or does not open what the tenant \
+         has recorded; the operator has to put it back and to start Callboard again"
+    )]
+    Key,
     /// The index of usage identities.
     #[error("the index of what was used cannot be read")]
     Identities,

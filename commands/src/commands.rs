@@ -96,6 +96,9 @@ impl Commands {
         let replicas = (0..log.partitions()).map(|it| Replica::start(Partition(it), parts.clone()));
         let replicas: Vec<_> =
             stream::iter(replicas).buffered(STARTED_AT_ONCE).try_collect().await?;
+        if let Some(replica) = replicas.get(SYSTEM_PARTITION) {
+            replica.check_system_key().await?;
+        }
         // Nothing is owned before this process knows what is recorded.
         let says = Process::own(&parts.settings).to_string();
         let membership = log.join(&says).await.map_err(StartError::Join)?;
@@ -192,11 +195,15 @@ impl Commands {
         if owner.is_elsewhere() {
             return Err(CommandError::NotOwner(owner.partition));
         }
+        if self.0.views.is_unread(principal.tenant()) {
+            return Err(CommandError::Unavailable(Away::Key));
+        }
         let kinds = self.0.views.kinds(principal.tenant());
         let fingerprinter = &self.0.fingerprinter;
         let context = Context { keyring: &self.0.keyring, fingerprinter, kinds, within };
         let key = request.idempotency_key.clone();
-        let (mut prepared, large) = prepare::prepare(&context, principal, request).await?;
+        let keys = self.keys_in_time(principal.tenant()).await?;
+        let (mut prepared, large) = prepare::prepare(&context, principal, request, keys).await?;
         self.find_terms(owner, &mut prepared).await?;
         self.find_spoken(&mut prepared).await?;
         #[cfg(test)]
@@ -295,6 +302,9 @@ impl Commands {
             let mut applied = owner.applied();
             loop {
                 applied.mark_unchanged();
+                if self.0.views.is_unread(tenant) {
+                    return Err(CommandError::Unavailable(Away::Key));
+                }
                 let standing = owner.peek(move |state| {
                     state.aggregate::<Tenant>(tenant, tenant).map(Tenant::standing)
                 });

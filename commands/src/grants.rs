@@ -13,8 +13,8 @@ use domain::tenant::Standing;
 use domain::{Permission, Principal, tenant};
 use tokio::time::Instant;
 
+use crate::away::Away;
 use crate::commands::Commands;
-use crate::prepare;
 use crate::request::CommandError;
 
 /// How often somebody whose stream is open is looked at although nothing has changed, where others
@@ -101,6 +101,9 @@ impl Commands {
     /// Sees to it that what is known here of who may do what in `tenant` is recent: of this moment,
     /// unless whom it is about `is_known`.
     async fn hear(&self, tenant: TenantId, is_known: bool) -> Result<(), CommandError> {
+        if self.inner().views.is_unread(tenant) {
+            return Err(CommandError::Unavailable(Away::Key));
+        }
         if !self.inner().is_shared {
             return Ok(());
         }
@@ -197,7 +200,7 @@ impl Commands {
         of: SecretOf,
         text: &str,
     ) -> Result<Digest, CommandError> {
-        let keys = prepare::in_time(self.inner().keyring.tenant(tenant)).await?;
+        let keys = self.keys_in_time(tenant).await?;
         Ok(keys.digest(of.name(), text))
     }
 

@@ -16,6 +16,7 @@ pub mod grants;
 mod handlers;
 mod idempotency;
 pub mod identities;
+mod keys;
 mod large;
 pub mod level;
 mod owner;

@@ -40,6 +40,7 @@ use vault::KeyringError;
 
 use crate::away::Away;
 use crate::commands::Commands;
+use crate::keys::KeysError;
 use crate::owner::Triggers;
 use crate::peers::Cause;
 use crate::record::ReadError;
@@ -72,6 +73,15 @@ enum FollowError {
     Panicked,
     #[error("the write side is stopping")]
     Stopping,
+}
+
+impl From<KeysError> for FollowError {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Keyring(error) => error.into(),
+            KeysError::State(error) => error.into(),
+        }
+    }
 }
 
 /// Reacts to what is recorded in a partition whenever it is owned here.

@@ -221,6 +221,19 @@ pub enum ReadError {
     Keyring(#[from] KeyringError),
 }
 
+impl ReadError {
+    /// Whether nobody but the tenant whose record it is lacks anything: its key is missing, damaged or
+    /// another one. Without that of the system tenant nothing works.
+    pub(crate) fn is_of_one(&self, tenant: TenantId) -> bool {
+        let is_of_key = match self {
+            Self::Forged(_) => true,
+            Self::Keyring(error) => error.is_of_one(),
+            Self::Attribute { .. } | Self::Event(_) => false,
+        };
+        is_of_key && tenant != TenantId::SYSTEM
+    }
+}
+
 /// What a record says beside its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {

@@ -9,6 +9,7 @@ mod following;
 mod heard;
 mod inherited;
 mod replay;
+mod unread;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

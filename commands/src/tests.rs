@@ -10,6 +10,7 @@ mod faults;
 mod handover;
 mod hearing;
 pub(crate) mod installation;
+mod keyless;
 mod large;
 mod leaving;
 mod levels;

@@ -4,8 +4,8 @@
 
 mod access;
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use domain::Stream;
 use domain::catalog::KindSet;
@@ -25,6 +25,10 @@ pub(crate) struct Views {
     kinds: RwLock<HashMap<TenantId, KindSet>>,
     /// How tenants stand that are not active.
     idle: RwLock<HashMap<TenantId, Standing>>,
+    /// Tenants of which nothing is known here, since what they recorded could not be read.
+    unread: RwLock<HashSet<TenantId>>,
+    /// Tenants that lack a key, as the operator was told.
+    keyless: Mutex<HashSet<TenantId>>,
     pub(crate) access: Access,
 }
 
@@ -62,6 +66,24 @@ impl Views {
     pub(crate) fn standing(&self, tenant: TenantId) -> Standing {
         let idle = self.idle.read().unwrap_or_else(PoisonError::into_inner);
         idle.get(&tenant).copied().unwrap_or(Standing::Active)
+    }
+
+    /// Shows that what a tenant recorded could not be read, so that nothing is known of it any more.
+    pub(crate) fn leave_unread(&self, tenant: TenantId) {
+        self.unread.write().unwrap_or_else(PoisonError::into_inner).insert(tenant);
+        self.show_kinds(tenant, KindSet::default());
+        self.show_standing(tenant, Standing::Active);
+        self.access.forget(tenant);
+    }
+
+    /// Whether what a tenant recorded could not be read here.
+    pub(crate) fn is_unread(&self, tenant: TenantId) -> bool {
+        self.unread.read().unwrap_or_else(PoisonError::into_inner).contains(&tenant)
+    }
+
+    /// Notes that a tenant lacks its key; whether that is new.
+    pub(crate) fn lacks_key(&self, tenant: TenantId) -> bool {
+        self.keyless.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant)
     }
 
     fn show_standing(&self, tenant: TenantId, standing: Standing) {

@@ -31,7 +31,7 @@ pub(crate) async fn read(
     if names.is_empty() {
         return Ok(contents);
     }
-    let keys = match keyring.tenant(tenant).await {
+    let keys = match keyring.existing(tenant).await {
         Ok(keys) => keys,
         Err(KeyringError::TenantErased(_)) => return Ok(vec![None; names.len()]),
         Err(error) => return Err(error.into()),

@@ -229,7 +229,7 @@ impl Accounts {
             Whose::Tenant(tenant) => *tenant,
             Whose::Nobody(_) => TenantId::SYSTEM,
         };
-        Ok(self.keyring.tenant(tenant).await?)
+        Ok(self.keyring.existing(tenant).await?)
     }
 
     async fn get(

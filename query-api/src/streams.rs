@@ -80,7 +80,7 @@ pub async fn bodies(
     places: &[(Partition, Position)],
 ) -> Result<Vec<Option<Value>>, ApiError> {
     let tenant = authorized(request)?;
-    let keys = request.keyring().tenant(tenant).await?;
+    let keys = request.keyring().existing(tenant).await?;
     let wanted: BTreeSet<_> = places.iter().copied().collect();
     let mut found = HashMap::new();
     for run in runs(wanted.into_iter().collect()) {
@@ -172,7 +172,7 @@ impl TenantStream {
             let message = format!("expected a sequence of at most {SEQUENCE_MAX}, got {after}");
             return Err(ApiError::argument(message));
         }
-        let keys = request.keyring().tenant(tenant).await?;
+        let keys = request.keyring().existing(tenant).await?;
         let log = request.shared().log().clone();
         let Some(partition) = request.shared().commands().partition_of(tenant) else {
             return Err(ApiError::argument("the tenant is not in the directory"));

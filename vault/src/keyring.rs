@@ -61,6 +61,12 @@ impl KeyringError {
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Vault(error) if error.is_away())
     }
+
+    /// Whether it is about the key that was asked for alone, and stays so until that is put back.
+    #[must_use]
+    pub fn is_of_one(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Missing(_))
+    }
 }
 
 /// Every key of an installation. Cheap to clone.
@@ -149,7 +155,8 @@ impl Keyring {
         self.0.tenants.get(&tenant)
     }
 
-    /// The keys of a tenant, made on first use.
+    /// The keys of a tenant, made on first use: for who knows that it has stored nothing yet, or that
+    /// nobody could have lost them meanwhile. [`Keyring::existing`] is for all others.
     ///
     /// # Errors
     ///

@@ -10,6 +10,7 @@ use domain::{Event, Level};
 use super::decisions::{Accepted, Decided, Decisions, NoRoom, Open};
 use super::envelope::Envelope;
 use super::room::{Excess, Room};
+use crate::away::Away;
 use crate::handlers::{self, Decision, Refusal, Surroundings};
 use crate::idempotency::{Claims, is_note};
 use crate::identities::{Fingerprint, Identities, Pending};
@@ -90,7 +91,9 @@ impl<'s> Batch<'s> {
     ///
     /// [`NoRoom`] with the request, as it came, if the batch is full.
     pub(crate) fn decide(&mut self, mut envelope: Envelope) -> Result<(), NoRoom> {
+        let is_unread = self.overlay.base().unread.contains_key(&envelope.prepared.tenant);
         let known = match self.authorize(&envelope.prepared) {
+            _ if is_unread => Some(Decided::Refused(CommandError::Unavailable(Away::Key))),
             Ok(()) => self.known(&envelope.prepared),
             Err(denied) => Some(Decided::Refused(denied)),
         };

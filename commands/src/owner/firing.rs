@@ -139,7 +139,7 @@ async fn keys_of(keyring: &Keyring, tenant: TenantId, until: Instant) -> Option<
     }
     let asking = keyring.clone();
     let asked =
-        tokio::spawn(async move { asking.tenant(tenant).await.map_err(|it| keyring_error(&it)) });
+        tokio::spawn(async move { asking.existing(tenant).await.map_err(|it| keyring_error(&it)) });
     match tokio::time::timeout_at(until, asked).await {
         Ok(keys) => keys.ok()?.ok(),
         Err(_elapsed) => {

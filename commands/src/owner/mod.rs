@@ -67,8 +67,9 @@ pub enum StartError {
         #[source]
         source: ReadError,
     },
-    /// The key of a tenant, under which its rows in the snapshot are stored, could not be asked for.
-    #[error("the snapshot of partition {partition} cannot be opened at present")]
+    /// A key without which nothing can be done for any tenant of the partition, or whether a tenant has
+    /// its key, could not be found out.
+    #[error("a key that partition {partition} needs cannot be had")]
     Keys {
         /// The partition.
         partition: Partition,

@@ -3,8 +3,6 @@
 //! The loop freezes what changed and looks, between two batches, whether the snapshot is there:
 //! all encoding and writing happens beside it, slice by slice.
 
-use std::collections::HashMap;
-
 use event_log::{AppendError, Partition, Position, SnapshotWriter};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use vault::{Keyring, KeyringError};
@@ -14,7 +12,7 @@ use super::envelope::Read;
 use super::recovery::Fate;
 use crate::settings::Values;
 use crate::snapshot::cover::Cover;
-use crate::snapshot::{Frozen, Step};
+use crate::snapshot::{Frozen, Step, Written};
 
 /// What an owner knows about its snapshots.
 #[derive(Debug, Default)]
@@ -31,11 +29,8 @@ struct Saving {
     /// Under which claim it was begun.
     claim: u64,
     /// One task, which ends with the owner.
-    task: JoinSet<Result<Parts, SaveError>>,
+    task: JoinSet<Result<Written, SaveError>>,
 }
-
-/// How many chunks each piece takes, if more than one.
-type Parts = HashMap<String, usize>;
 
 /// Why a snapshot was not saved.
 #[derive(Debug, thiserror::Error)]
@@ -119,14 +114,14 @@ impl Owner {
     }
 
     /// Notes what became of the snapshot that was being written.
-    async fn saved(&mut self, ended: Result<Result<Parts, SaveError>, JoinError>) {
+    async fn saved(&mut self, ended: Result<Result<Written, SaveError>, JoinError>) {
         let Some(Saving { upto, claim, .. }) = self.snapshotting.saving.take() else {
             return;
         };
         let (partition, upto) = (self.replica.partition.0, upto.0);
         let error = match ended.map_err(SaveError::from).flatten() {
-            Ok(parts) => {
-                self.replica.snapshots.saved(parts);
+            Ok(written) => {
+                self.replica.snapshots.saved(written);
                 return tracing::debug!(partition, upto, "snapshot");
             }
             Err(error) => error,
@@ -150,7 +145,7 @@ impl Owner {
 }
 
 /// Encodes and writes a snapshot, one slice after the other.
-async fn save(frozen: Frozen, means: Means) -> Result<Parts, SaveError> {
+async fn save(frozen: Frozen, means: Means) -> Result<Written, SaveError> {
     let Means { partition, values, keyring, mut writer } = means;
     let mut slices = frozen.slices(partition, values);
     loop {
@@ -162,10 +157,22 @@ async fn save(frozen: Frozen, means: Means) -> Result<Parts, SaveError> {
         slices = rest;
         match step {
             Step::Slice(slice) => writer.stage(slice).await?,
-            Step::Cover(tenant) => slices.cover(tenant, Cover::of(tenant, &keyring).await?),
+            Step::Cover(tenant) => {
+                let cover = Cover::of(tenant, &keyring).await?;
+                if cover.is_none() {
+                    let partition = partition.0;
+                    tracing::error!(
+                        partition,
+                        %tenant,
+                        "the key of a tenant is missing in the vault or damaged, so a snapshot is \
+                         without it; put the key back before this process ends"
+                    );
+                }
+                slices.cover(tenant, cover);
+            }
             Step::Done => break,
         }
     }
     writer.finish().await?;
-    Ok(slices.into_parts())
+    Ok(slices.into_written())
 }

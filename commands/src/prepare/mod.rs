@@ -28,6 +28,7 @@ use domain::violation::Violation;
 use domain::{customer, directory, entity, location, member, meter, plan, role};
 use domain::{subscription, tenant, usage};
 use uuid::Uuid;
+use vault::port::KeyName;
 use vault::{Keyring, KeyringError, SubjectKeys, TenantKeys};
 
 use crate::away::Away;
@@ -285,7 +286,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// Prepares what `principal` asks, and takes apart what has to be stored beside the log before
-/// it is decided. The permission was checked.
+/// it is decided, under its tenant's `keys`. The permission was checked.
 ///
 /// # Errors
 ///
@@ -294,6 +295,7 @@ pub(crate) async fn prepare(
     context: &Context<'_>,
     principal: &Principal,
     mut request: Request,
+    keys: TenantKeys,
 ) -> Result<(Box<Prepared>, Vec<String>), CommandError> {
     name_oneself(&mut request.operation, principal);
     let claim = Claim::of(principal, request.operation.need());
@@ -302,7 +304,6 @@ pub(crate) async fn prepare(
         return Err(CommandError::Invalid(violations));
     }
     let tenant = principal.tenant();
-    let keys = in_time(context.keyring.tenant(tenant)).await?;
     let (command, hash) = match &request.idempotency_key {
         None => (CommandId(Uuid::now_v7()), None),
         Some(key) => {
@@ -348,15 +349,15 @@ pub(crate) async fn prepare(
     Ok((prepared, if is_named { large } else { Vec::new() }))
 }
 
-/// Prepares what Callboard asks of itself for `tenant`.
+/// Prepares what Callboard asks of itself for the tenant of these `keys`.
 pub(crate) async fn internal(
     keyring: &Keyring,
-    tenant: TenantId,
+    keys: TenantKeys,
     command: CommandId,
     causation: Option<EventId>,
     ask: Ask,
 ) -> Result<Box<Prepared>, KeyringError> {
-    let keys = keyring.tenant(tenant).await?;
+    let tenant = keys.tenant();
     let subject_keys = match &ask {
         Ask::React(React { effect: Effect::Create { account, .. }, .. }) => {
             Some(keyring.ensure_subjects(tenant, &[account.name.subject]).await?)
@@ -403,15 +404,17 @@ async fn take_keys(
     if subjects.is_empty() {
         return Ok(None);
     }
-    in_time(keyring.ensure_subjects(tenant, subjects)).await.map(Some)
+    let keys = keyring.ensure_subjects(tenant, subjects);
+    in_time(keys, |it| keyring_error(&it)).await.map(Some)
 }
 
 /// What the keyring answers in [`KEYS_TIME_MAX`].
-pub(crate) async fn in_time<T>(
-    asking: impl Future<Output = Result<T, KeyringError>>,
+pub(crate) async fn in_time<T, E>(
+    asking: impl Future<Output = Result<T, E>>,
+    meaning: impl FnOnce(E) -> CommandError,
 ) -> Result<T, CommandError> {
     match tokio::time::timeout(KEYS_TIME_MAX, asking).await {
-        Ok(answer) => answer.map_err(|it| keyring_error(&it)),
+        Ok(answer) => answer.map_err(meaning),
         Err(_elapsed) => {
             tracing::error!("the vault gave no keys in time");
             Err(CommandError::Unavailable(Away::Vault))
@@ -432,9 +435,12 @@ pub(crate) fn keyring_error(error: &KeyringError) -> CommandError {
         KeyringError::TenantErased(_) => {
             CommandError::Rejected { code: "TENANT_ERASED".into(), reason: error.to_string() }
         }
+        // The operator was told when it was missed first.
+        KeyringError::Damaged(KeyName::Tenant(_)) | KeyringError::Missing(_) => {
+            CommandError::Unavailable(Away::Key)
+        }
         KeyringError::WrongRoot
         | KeyringError::Damaged(_)
-        | KeyringError::Missing(_)
         | KeyringError::Seal(_)
         | KeyringError::Vault(_) => {
             tracing::error!(error = error as &dyn std::error::Error, "the vault failed");

@@ -9,6 +9,7 @@ use vault::KeyringError;
 
 use super::FollowError;
 use crate::commands::{Commands, ask};
+use crate::keys::KeysError;
 use crate::owner::envelope::Answer;
 use crate::peers;
 use crate::prepare::{Ask, Effect, OpenCustomer, React, internal};
@@ -241,8 +242,8 @@ pub(super) async fn carry_out(
         return ask_peer(commands, owner.partition, cause).await;
     }
     let keyring = &commands.inner().keyring;
-    let keys = match keyring.tenant(target).await {
-        Err(KeyringError::TenantErased(_)) => {
+    let keys = match commands.keys(target).await {
+        Err(KeysError::Keyring(KeyringError::TenantErased(_))) => {
             tracing::warn!(%target, ?reaction, "nothing follows for a tenant that was erased");
             return Ok(());
         }
@@ -255,7 +256,7 @@ pub(super) async fn carry_out(
         let name = format!("{reaction:?}/{source_tenant}/{source_sequence}/{part}");
         let command = keys.command_id(ActorId::SYSTEM, "reaction", &name);
         let ask_for = Ask::React(React { reaction, source_tenant, source_sequence, effect });
-        let prepared = internal(keyring, target, command, Some(cause.id), ask_for).await?;
+        let prepared = internal(keyring, keys.clone(), command, Some(cause.id), ask_for).await?;
         match ask(owner, prepared).await?.0 {
             Answer::Done(_) => {}
             Answer::Partly { resume } => {

@@ -5,13 +5,14 @@ use domain::id::{CommandId, TenantId};
 use domain::{Event, Level, usage};
 use event_log::{Attribute, LogError, Position, Recorded};
 
+use super::unread::Unread;
 use super::{Inherited, Replica, Trigger};
 use crate::idempotency::Remembered;
 use crate::identities::Fingerprint;
 use crate::level::NotSpoken;
 use crate::owner::StartError;
 use crate::reactions::effects_of;
-use crate::record::{Header, read_event};
+use crate::record::Header;
 use crate::snapshot::cover::CoverError;
 use crate::snapshot::{self, FOLD_VERSION, RestoreError, Restored, Restoring};
 use crate::state::Overlay;
@@ -70,6 +71,14 @@ impl Replica {
             Ok(Some(Restored { state, snapshots, followed })) => {
                 let directory = state.aggregate::<Directory>(TenantId::SYSTEM, ());
                 directory.map_or(Ok(()), |it| self.understands(it.level()))?;
+                for (tenant, first) in &state.unread {
+                    let Some(error) = self.why_unread(*tenant, *first).await? else {
+                        tracing::info!(partition = partition.0, %tenant, "its key is back");
+                        // Nothing of it is in the snapshot, so everything is read again.
+                        return Ok(Position::START);
+                    };
+                    self.tell_unread(*tenant, &error);
+                }
                 for (tenant, it) in &state.tenants {
                     it.streams.iter().for_each(|(stream, slot)| {
                         self.parts.views.show(*tenant, stream, slot);
@@ -103,13 +112,14 @@ impl Replica {
             return Ok(());
         }
         let mut reader = self.parts.log.read(partition, from).await.map_err(failed)?;
+        let mut unread = Unread::new();
         while from < self.state.next {
             for Recorded { position, record } in reader.next(RECORDS_MAX).await.map_err(failed)? {
                 from = position.next();
                 if record.attribute(Attribute::Subject) == USAGE && from <= self.state.next {
                     let failed = |source| StartError::Record { partition, position, source };
                     let header = Header::of(&record).map_err(failed)?;
-                    let event = read_event(&record, &header, &self.parts.keyring).await;
+                    let event = self.read(position, &record, &header, &mut unread).await;
                     let found = self.fingerprints(&header, event.map_err(failed)?.as_ref());
                     found.into_iter().for_each(|it| self.identities.insert(it));
                 }
@@ -119,6 +129,7 @@ impl Replica {
                 self.identities.seal(from.min(self.state.next));
             }
         }
+        self.leave_unread(unread);
         Ok(())
     }
 
@@ -179,11 +190,12 @@ impl Replica {
         let mut identities = Vec::new();
         let mut triggers = Vec::new();
         let mut taken = Vec::with_capacity(records.len());
+        let mut unread = Unread::new();
         for Recorded { position, record } in records {
             let position = *position;
             let failed = |source| StartError::Record { partition, position, source };
             let header = Header::of(record).map_err(failed)?;
-            let event = read_event(record, &header, &self.parts.keyring).await.map_err(failed)?;
+            let event = self.read(position, record, &header, &mut unread).await.map_err(failed)?;
             if let Some(Event::Directory(directory::Event::LevelRaised { to, .. })) = event {
                 // What comes after it may be of versions that cannot be read here.
                 self.understands(to)?;
@@ -221,6 +233,7 @@ impl Replica {
         let next = records.last().map_or(self.state.next, |it| it.position.next());
         let changes = overlay.into_changes();
         self.commit(changes, recorded, next);
+        self.leave_unread(unread);
         triggers.into_iter().for_each(|it| self.inherited.note(it));
         taken.into_iter().for_each(|(command, position)| found(command, position));
         for (tenant, command, remembered) in outcomes {

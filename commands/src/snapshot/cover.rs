@@ -42,6 +42,8 @@ pub(crate) enum Rows {
     Read(Values, Vec<u8>),
     /// The tenant's key was destroyed.
     Gone,
+    /// The tenant's key is missing or damaged.
+    Unread,
 }
 
 /// Why a piece gives no rows.
@@ -54,11 +56,15 @@ pub(crate) enum CoverError {
 }
 
 impl Cover {
-    /// The key of `tenant`.
-    pub(crate) async fn of(tenant: TenantId, keyring: &Keyring) -> Result<Self, KeyringError> {
-        match keyring.tenant(tenant).await {
-            Ok(keys) => Ok(Self::Sealed(keys)),
-            Err(KeyringError::TenantErased(_)) => Ok(Self::Erased),
+    /// The key of `tenant`; none if it alone has lost it.
+    pub(crate) async fn of(
+        tenant: TenantId,
+        keyring: &Keyring,
+    ) -> Result<Option<Self>, KeyringError> {
+        match keyring.existing(tenant).await {
+            Ok(keys) => Ok(Some(Self::Sealed(keys))),
+            Err(KeyringError::TenantErased(_)) => Ok(Some(Self::Erased)),
+            Err(error) if error.is_of_one() && tenant != TenantId::SYSTEM => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -97,6 +103,7 @@ impl Place<'_> {
                     Ok(Rows::Read(Values::Sealed, rows.ok_or(CoverError::Forged)?))
                 }
                 Err(KeyringError::TenantErased(_)) => Ok(Rows::Gone),
+                Err(error) if error.is_of_one() && tenant != TenantId::SYSTEM => Ok(Rows::Unread),
                 Err(error) => Err(error.into()),
             },
             Some(_) | None => Err(CoverError::Forged),

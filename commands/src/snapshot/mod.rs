@@ -26,7 +26,7 @@ use crate::settings::Values;
 use crate::state::{Map, Slot, State, Tally};
 use cover::{CoverError, Place, Rows};
 use rows::{MetaV1, OutcomeV1, RowError, SlotV1, TallyV1};
-pub(crate) use slices::{Frozen, Step};
+pub(crate) use slices::{Frozen, Step, Written};
 
 /// The version of the fold. Raise it with every change of what replaying the log results in, or
 /// of [`rows`]: older snapshots are ignored then.
@@ -120,6 +120,10 @@ impl Snapshots {
         for tenant in self.dirty.drain() {
             let Some(changed) = state.tenants.get_mut(&tenant) else { continue };
             tallies.push((tenant, changed.tally));
+            if state.unread.contains_key(&tenant) {
+                // It has no rows, which must not be taken for what it stored.
+                continue;
+            }
             let dirty = changed.streams.take_dirty().into_iter();
             shards.extend(dirty.map(|(start, shard)| (tenant, start, shard)));
         }
@@ -135,15 +139,19 @@ impl Snapshots {
             meta: MetaV1 { recorded: state.recorded, followed: followed.0 },
             tallies,
             shards,
+            unread: state.unread.iter().map(|(tenant, first)| (*tenant, *first)).collect(),
             outcomes,
             forgotten: (first_before..first).collect(),
             parts: self.parts.clone(),
         }
     }
 
-    /// Notes that a frozen state was saved.
-    pub(crate) fn saved(&mut self, parts: HashMap<String, usize>) {
+    /// Notes that a frozen state was saved. If rows were left out, the next one has everything.
+    pub(crate) fn saved(&mut self, Written { parts, is_short }: Written) {
         self.parts = parts;
+        if is_short {
+            self.begin_anew();
+        }
     }
 
     /// The newest snapshot is no longer known: the next one has everything.
@@ -176,7 +184,8 @@ pub(crate) struct Restoring<'a> {
 }
 
 /// Takes a snapshot back. None if it was made by another version of the fold. Of a tenant whose
-/// key was destroyed there is left what replaying the log would leave: how far it had come.
+/// key was destroyed there is left what replaying the log would leave: how far it had come; so there is
+/// of one whose key cannot be had, or could not be when it was saved, which is unread then.
 pub(crate) async fn restore(
     snapshot: &Snapshot,
     restoring: Restoring<'_>,
@@ -190,7 +199,7 @@ pub(crate) async fn restore(
     let mut snapshots = Snapshots { series, ..Snapshots::default() };
     let mut meta: Option<MetaV1> = None;
     let mut pages = Vec::new();
-    let mut gone = HashSet::new();
+    let (mut gone, mut unread) = (HashSet::new(), HashMap::new());
     for Piece { key, content } in join(&snapshot.chunks, &mut snapshots.parts) {
         let mut words = key.split('/');
         match (words.next(), words.next(), words.next()) {
@@ -208,6 +217,7 @@ pub(crate) async fn restore(
                 let failed = |source| RestoreError::Cover { key: key.clone(), source };
                 match place.take(tenant, content, keyring).await.map_err(failed)? {
                     Rows::Gone => drop(gone.insert(tenant)),
+                    Rows::Unread => drop(unread.entry(tenant).or_insert(None)),
                     Rows::Read(stored, rows) => {
                         if stored != values {
                             snapshots.begin_anew();
@@ -215,6 +225,10 @@ pub(crate) async fn restore(
                         restore_shard(&mut state, tenant, start, &key, &rows)?;
                     }
                 }
+            }
+            (Some("unread"), Some(tenant), None) => {
+                let first: Option<u64> = decode(&key, &content)?;
+                unread.insert(tenant_of(&key, tenant)?, first.map(Position));
             }
             (Some("outcomes"), Some(number), None) => {
                 let number: u64 = number.parse().map_err(|_| RestoreError::Key(key.clone()))?;
@@ -226,6 +240,7 @@ pub(crate) async fn restore(
     for tenant in gone {
         state.tenants.entry(tenant).or_default().tally.entities = 0;
     }
+    unread.into_iter().for_each(|(tenant, first)| state.leave_unread(tenant, first));
     let meta = meta.ok_or(RestoreError::Missing("meta"))?;
     pages.sort_unstable_by_key(|it| it.0);
     state.outcomes.restore(pages);

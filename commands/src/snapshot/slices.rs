@@ -30,6 +30,8 @@ pub(crate) struct Frozen {
     pub(super) meta: MetaV1,
     pub(super) tallies: Vec<(TenantId, Tally)>,
     pub(super) shards: Vec<(TenantId, u64, Arc<Shard>)>,
+    /// The tenants of which nothing is known, as in the state.
+    pub(super) unread: Vec<(TenantId, Option<Position>)>,
     pub(super) outcomes: OutcomesFrozen,
     /// Pages of outcomes that are no longer.
     pub(super) forgotten: Vec<u64>,
@@ -54,15 +56,26 @@ pub(crate) struct Slices {
     pieces: Box<dyn Iterator<Item = Piece> + Send>,
     /// The next piece, if it waits for its tenant's cover.
     uncovered: Option<Piece>,
-    /// What the rows of the last tenant are stored under: all of a tenant's pieces follow one
-    /// another.
-    cover: Option<(TenantId, Cover)>,
+    /// What the rows of the last tenant are stored under, if its key is there: all of a tenant's
+    /// pieces follow one another.
+    cover: Option<(TenantId, Option<Cover>)>,
+    /// Whether rows were left out, for want of a key.
+    is_short: bool,
     /// Chunks of the slice that is being filled.
     slice: Vec<SnapshotChunk>,
     /// Chunks of pieces that are encoded and did not fit the last slice.
     waiting: VecDeque<SnapshotChunk>,
     /// How many chunks each piece took, if more than one.
     parts: HashMap<String, usize>,
+}
+
+/// What became of a frozen state.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// How many chunks each piece takes, if more than one.
+    pub(super) parts: HashMap<String, usize>,
+    /// Whether rows were left out, for want of a key.
+    pub(super) is_short: bool,
 }
 
 /// What comes next.
@@ -85,7 +98,7 @@ impl std::fmt::Debug for Slices {
 impl Frozen {
     /// Everything, to be encoded beside the loop.
     pub(crate) fn slices(self, partition: Partition, values: Values) -> Slices {
-        let Self { fold, meta, tallies, shards, outcomes, forgotten, parts, .. } = self;
+        let Self { fold, meta, tallies, shards, unread, outcomes, forgotten, parts, .. } = self;
         let open = |key, content| Piece { key, tenant: None, content };
         let meta = std::iter::once_with(move || open("meta".to_owned(), Some(encode(&meta))));
         let tallies = tallies.into_iter().map(move |(tenant, tally)| {
@@ -98,6 +111,9 @@ impl Frozen {
             let key = format!("shard/{}/{start:016x}", tenant.0.as_simple());
             Piece { key, tenant: Some(tenant), content: Some(encode(&content)) }
         });
+        let unread = unread
+            .into_iter()
+            .map(move |(tenant, first)| open(mark(tenant), Some(encode(&first.map(|it| it.0)))));
         let pages = outcomes.pages.into_iter();
         let pages = pages
             .map(move |(number, rows)| open(format!("outcomes/{number}"), Some(encode(&rows))));
@@ -106,9 +122,12 @@ impl Frozen {
             partition,
             values,
             fold,
-            pieces: Box::new(meta.chain(tallies).chain(shards).chain(pages).chain(gone)),
+            pieces: Box::new(
+                meta.chain(tallies).chain(shards).chain(unread).chain(pages).chain(gone),
+            ),
             uncovered: None,
             cover: None,
+            is_short: false,
             slice: Vec::new(),
             waiting: VecDeque::new(),
             parts,
@@ -142,8 +161,13 @@ impl Slices {
         }
     }
 
-    /// Gives what the rows of a tenant are to be stored under.
-    pub(crate) fn cover(&mut self, tenant: TenantId, cover: Cover) {
+    /// Gives what the rows of a tenant are to be stored under. Without it they are left out, and a mark
+    /// says so: whoever takes the snapshot back must not take the tenant for empty.
+    pub(crate) fn cover(&mut self, tenant: TenantId, cover: Option<Cover>) {
+        if cover.is_none() {
+            self.is_short = true;
+            self.split(&mark(tenant), encode(&None::<u64>));
+        }
         self.cover = Some((tenant, cover));
     }
 
@@ -160,6 +184,7 @@ impl Slices {
             (None, _, _) => rows,
             (Some(_), Values::Plain, _) => Cover::Plain.put(place, rows),
             (Some(tenant), Values::Sealed, Some((covered, cover))) if tenant == *covered => {
+                let Some(cover) = cover else { return None };
                 cover.put(place, rows)
             }
             (Some(tenant), Values::Sealed, _) => {
@@ -171,9 +196,9 @@ impl Slices {
         None
     }
 
-    /// How many chunks each piece takes, if more than one, once all slices were taken.
-    pub(crate) fn into_parts(self) -> HashMap<String, usize> {
-        self.parts
+    /// What was written, once all slices were taken.
+    pub(crate) fn into_written(self) -> Written {
+        Written { parts: self.parts, is_short: self.is_short }
     }
 
     /// Splits one piece into chunks of at most [`CHUNK_BYTES_MAX`], and removes those it no longer
@@ -195,6 +220,11 @@ impl Slices {
         let gone = (count..before.unwrap_or(1)).map(|it| chunk_key(key, it));
         self.waiting.extend(gone.map(|key| SnapshotChunk { key, bytes: None }));
     }
+}
+
+/// The key of the piece that says that nothing is known of a tenant.
+fn mark(tenant: TenantId) -> String {
+    format!("unread/{}", tenant.0.as_simple())
 }
 
 fn encode<T: Serialize>(content: &T) -> Vec<u8> {

@@ -3,7 +3,7 @@
 //! It changes only by merging an [`Overlay`], whether that was decided just now or read back
 //! from the log, so a live owner and a replayed one cannot differ.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use domain::Stream;
@@ -34,6 +34,10 @@ pub(crate) struct State {
     pub(crate) timers: Timers,
     /// What became of requests with an idempotency key.
     pub(crate) outcomes: Outcomes,
+    /// The tenants of which something that was recorded could not be read, since their key is
+    /// missing, damaged or another one, with the first such record where it is known. Of them there
+    /// is the tally and nothing else.
+    pub(crate) unread: BTreeMap<TenantId, Option<Position>>,
     /// The position after the last record that is part of this state.
     pub(crate) next: Position,
     /// The time of that record. Recorded time never decreases.
@@ -46,6 +50,7 @@ impl Default for State {
             tenants: Map::default(),
             timers: Timers::default(),
             outcomes: Outcomes::default(),
+            unread: BTreeMap::new(),
             next: Position::START,
             recorded: DateTime::UNIX_EPOCH,
         }
@@ -89,6 +94,20 @@ impl State {
             Held::Reactions(reactions) => Some(reactions),
             _ => None,
         }
+    }
+
+    /// Gives up what is known of a tenant but how far it has come: what was recorded at `first`, or
+    /// what is in a snapshot, cannot be read, so decisions on the rest would be wrong. It stays so
+    /// until everything is read again.
+    pub(crate) fn leave_unread(&mut self, tenant: TenantId, first: Option<Position>) {
+        let state = self.tenants.entry(tenant).or_default();
+        let Tally { sequence, link, .. } = state.tally;
+        state.tally = Tally { sequence, link, ..Tally::default() };
+        for (stream, slot) in std::mem::take(&mut state.streams).iter() {
+            self.timers.replace(tenant, *stream, slot.held.due(), None);
+        }
+        let known = self.unread.entry(tenant).or_default();
+        *known = known.or(first);
     }
 
     /// Takes in what became durable. `next` is the position after it.

@@ -117,7 +117,8 @@ async fn who_stops_between_two_things_that_follow_from_one_event_does_the_second
         effect: Effect::EndSubscriptions { from: 0 },
     });
     let command = CommandId(Uuid::now_v7());
-    let prepared = internal(&installation.keyring, acme.tenant(), command, None, ask_for).await;
+    let keys = installation.keyring.existing(acme.tenant()).await.unwrap();
+    let prepared = internal(&installation.keyring, keys, command, None, ask_for).await;
     let owner = installation.commands.owner(closed.partition);
     let (answer, _) = ask(owner, prepared.unwrap()).await.unwrap();
     assert!(matches!(answer, Answer::Done(_)), "{answer:?}");

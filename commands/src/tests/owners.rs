@@ -193,7 +193,8 @@ async fn traces_of_a_panic(sabotage: Option<Sabotage>) -> usize {
     }
     let command = domain::id::CommandId(uuid::Uuid::now_v7());
     let ask_for = Ask::Scripted(Scripted(Arc::new(registers_and_panics)));
-    let prepared = internal(&installation.keyring, acme.tenant(), command, None, ask_for);
+    let keys = installation.keyring.existing(acme.tenant()).await.unwrap();
+    let prepared = internal(&installation.keyring, keys, command, None, ask_for);
     let (envelope, answer) = Envelope::new(prepared.await.unwrap());
     owner.push(envelope).unwrap();
     let after = ask("b");

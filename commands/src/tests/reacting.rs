@@ -168,7 +168,8 @@ pub(super) async fn blocker(
     };
     let command = domain::id::CommandId(uuid::Uuid::now_v7());
     let ask_for = Ask::Scripted(Scripted(Arc::new(script)));
-    let prepared = internal(&installation.keyring, who.tenant(), command, None, ask_for);
+    let keys = installation.keyring.existing(who.tenant()).await.unwrap();
+    let prepared = internal(&installation.keyring, keys, command, None, ask_for);
     let (envelope, _) = Envelope::new(prepared.await.unwrap());
     installation.commands.owner_of(who.tenant()).unwrap().push(envelope).unwrap();
     (sender, begun)

@@ -38,7 +38,8 @@ async fn ask_for(
     };
     let ask = Ask::Scripted(Scripted(Arc::new(registers)));
     let command = CommandId(Uuid::now_v7());
-    let prepared = internal(&installation.keyring, who.tenant(), command, None, ask).await;
+    let keys = installation.keyring.existing(who.tenant()).await.unwrap();
+    let prepared = internal(&installation.keyring, keys, command, None, ask).await;
     let (envelope, answer) = Envelope::new(prepared.unwrap());
     installation.commands.owner(Partition(0)).push(envelope).unwrap();
     answer

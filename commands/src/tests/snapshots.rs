@@ -193,7 +193,7 @@ impl Stored {
             self.0.chunks.retain(|it| it.key != chunk.key);
             self.0.chunks.extend(chunk.bytes.is_some().then_some(chunk));
         }
-        snapshots.saved(slices.into_parts());
+        snapshots.saved(slices.into_written());
     }
 
     async fn restore(&self, keyring: &Keyring) -> Restored {

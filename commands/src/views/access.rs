@@ -205,6 +205,11 @@ impl Access {
         });
     }
 
+    /// Shows nobody of `tenant` any more.
+    pub(super) fn forget(&self, tenant: TenantId) {
+        self.change(tenant, |company| *company = Company::default());
+    }
+
     fn change(&self, tenant: TenantId, change: impl FnOnce(&mut Company)) {
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         change(tenants.entry(tenant).or_default());

@@ -178,7 +178,7 @@ async fn told_of(
         return Ok(HashMap::new());
     }
     if visible.is_everything() {
-        let keys = match models.keyring().tenant(visible.tenant).await {
+        let keys = match models.keyring().existing(visible.tenant).await {
             Ok(keys) => keys,
             Err(KeyringError::TenantErased(_)) => return Ok(HashMap::new()),
             Err(error) => return Err(ReadError::fault(Model::Catalog)(error)),

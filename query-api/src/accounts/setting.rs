@@ -78,7 +78,7 @@ impl Accounts {
         tenant: TenantId,
         invite: &str,
     ) -> Result<bool, AccountFault> {
-        let keys = self.keyring.tenant(tenant).await?;
+        let keys = self.keyring.existing(tenant).await?;
         Ok(self.get(&keys, (RecordKind::UsedInvite, invite)).await?.is_some())
     }
 

@@ -44,6 +44,10 @@ impl Office {
         let clock = Arc::new(Stopped(Mutex::new(start)));
         let root = Root::from_bytes(&[1; 32].into());
         let keyring = Keyring::open(Arc::new(MemoryVault::default()), root).await.unwrap();
+        for tenant in [ACME, GLOBEX] {
+            // Whoever has members has recorded them.
+            keyring.tenant(tenant).await.unwrap();
+        }
         Self { accounts: Accounts::new(keyring, clock.clone()), clock }
     }
 

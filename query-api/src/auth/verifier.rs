@@ -273,7 +273,7 @@ fn unavailable(error: &CommandError) -> Refusal {
     tracing::warn!(error = %error, "it is not known here who may do what");
     let message = match error {
         // To try again would not help.
-        CommandError::Unavailable(Away::Gone) => Away::Gone.to_string(),
+        CommandError::Unavailable(away @ (Away::Gone | Away::Key)) => away.to_string(),
         _ => "it is not known at present who may do what; try again".to_owned(),
     };
     Refusal {

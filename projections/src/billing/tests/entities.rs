@@ -103,6 +103,7 @@ async fn usage_belongs_to_the_entity_it_names_in_whatever_case(on: Kind) {
 
 async fn made_up_references_leave_no_more_rows_than_entries_and_no_names(on: Kind) {
     let mut world = World::new(on, 8_192).await;
+    world.history.keyring.tenant(tenant(1)).await.unwrap();
     let hostile = ["", "web", "a/b", ":", "api:default/", "api:pet store", "api:default/a/b"];
     let long = format!("component:default/{}", "x".repeat(64));
     let mut texts: Vec<String> = hostile.map(str::to_owned).to_vec();

@@ -204,7 +204,7 @@ impl<'a> Named<'a> {
 
     async fn keys_of(&mut self, tenant: TenantId) -> Result<Option<&TenantKeys>, KeyringError> {
         if !self.keys.contains_key(&tenant) {
-            let keys = match self.keyring.tenant(tenant).await {
+            let keys = match self.keyring.existing(tenant).await {
                 Ok(keys) => Some(keys),
                 Err(KeyringError::TenantErased(_)) => None,
                 Err(error) => return Err(error),

@@ -8,6 +8,7 @@ on_each_kind! {
 
 async fn foreign_and_missing_look_the_same_to_every_reader(on: Kind) {
     let mut world = World::new(on).await;
+    world.keyring.tenant(tenant(2)).await.unwrap();
     zoo(&mut world.history).await;
     let (projections, models) = world.read().await;
     let own = entities::find(&models, &member(), "component:default/web").await.unwrap().unwrap();

@@ -60,6 +60,7 @@ async fn all_of_it_is_shown_now_and_of_then_also_after_a_rebuild(on: Kind) {
 
 async fn content_that_is_lost_or_of_another_tenant_parks_its_tenant_and_nobody_else(on: Kind) {
     let mut world = World::new(on).await;
+    world.keyring.tenant(tenant(2)).await.unwrap();
     let large = api(300_000, "it");
     world.history.register(tenant(1), &large, None).await;
     world.keyring.blobs().remove_tenant(tenant(1)).await.unwrap();

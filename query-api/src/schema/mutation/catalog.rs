@@ -120,8 +120,6 @@ impl CatalogMutation {
         options: Option<CommandOptions>,
     ) -> async_graphql::Result<Option<ApplyEntitiesPayload>> {
         let request = context.data::<RequestContext>()?;
-        let keys = request.keyring().tenant(request.principal().tenant()).await;
-        let keys = keys.map_err(ApiError::from)?;
         let mut changes = Vec::with_capacity(input.changes.len());
         let mut references = Vec::with_capacity(input.changes.len());
         for (index, change) in input.changes.into_iter().enumerate() {
@@ -140,6 +138,8 @@ impl CatalogMutation {
             }
         }
         let submitted = submit(context, Operation::ApplyEntities { changes }, options).await?;
+        let keys = request.keyring().existing(request.principal().tenant()).await;
+        let keys = keys.map_err(ApiError::from)?;
         let changes = match &submitted.accepted {
             Some(accepted) => references.iter().map(|it| effect(accepted, &keys, it)).collect(),
             None => Vec::new(),
@@ -157,11 +157,11 @@ impl CatalogMutation {
     ) -> async_graphql::Result<Option<RegisterLocationPayload>> {
         let request = context.data::<RequestContext>()?;
         let kind = domain::location::LocationKind::from(input.kind);
-        let keys = request.keyring().tenant(request.principal().tenant()).await;
-        let keys = keys.map_err(ApiError::from)?;
-        let id = keys.location_id(kind.name(), &input.target);
+        let target = input.target.clone();
         let operation = Operation::RegisterLocation { kind, target: input.target };
         let submitted = submit(context, operation, options).await?;
+        let keys = request.keyring().existing(request.principal().tenant()).await;
+        let id = keys.map_err(ApiError::from)?.location_id(kind.name(), &target);
         let accepted = submitted.accepted.as_ref();
         Ok(Some(RegisterLocationPayload {
             location: accepted.map(|_| NodeId::Location(id).seal(request)),
