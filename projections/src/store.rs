@@ -15,8 +15,8 @@ mod row;
 mod sql;
 
 pub(crate) use connection::{
-    Connection, Durability, begin, define, gather_statistics, has_column, has_table, hold,
-    make_durable, set_durability, sync_at_commit, take_turns, write_back,
+    Connection, Durability, Patience, begin, define, gather_statistics, has_column, has_table,
+    hold, make_durable, set_durability, set_patience, sync_at_commit, take_turns, write_back,
 };
 pub(crate) use meaning::Meaning;
 pub(crate) use place::{Access, Database, Place};

@@ -68,6 +68,36 @@ impl Temporary {
         }
     }
 
+    /// The same over another way to the same server, for tests of networks.
+    ///
+    /// # Panics
+    ///
+    /// If there is no server: a test cannot go on then.
+    #[cfg(test)]
+    pub(crate) fn tables_over(&self, way: &xtask::services::Way) -> Tables {
+        match self.tables() {
+            Tables::Postgres(it) => {
+                let url =
+                    it.url.replacen(&self.server().to_string(), &way.address().to_string(), 1);
+                Tables::Postgres(PostgresTables { url, ..it })
+            }
+            Tables::Folder(_) => panic!("there is no way to a folder"),
+        }
+    }
+
+    /// Where its server listens.
+    ///
+    /// # Panics
+    ///
+    /// If there is none: a test cannot go on then.
+    #[cfg(test)]
+    pub(crate) fn server(&self) -> std::net::SocketAddr {
+        let Kept::Database(database) = &self.0 else { panic!("a folder has no server") };
+        let (_, behind) = database.url().split_once('@').expect("it names its user");
+        let (server, _) = behind.split_once('/').expect("it names its database");
+        server.parse().expect("tests have their server on this machine")
+    }
+
     /// The usual settings for tables there.
     #[must_use]
     pub fn settings(&self) -> Settings {

@@ -27,8 +27,13 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Arrows that only the tests within a crate have: doors are tried with the real HTTP client, and
 /// whoever breaks services starts them as `cargo xtask` does.
-const TEST_ARROWS: &[(&str, &str)] =
-    &[("event-log", "xtask"), ("query-api", "outbound"), ("tests", "xtask"), ("vault", "xtask")];
+const TEST_ARROWS: &[(&str, &str)] = &[
+    ("event-log", "xtask"),
+    ("projections", "xtask"),
+    ("query-api", "outbound"),
+    ("tests", "xtask"),
+    ("vault", "xtask"),
+];
 
 /// Everything that is shipped.
 const OURS: &[&str] = &[

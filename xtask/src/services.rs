@@ -13,6 +13,7 @@ mod folder;
 mod ports;
 mod process;
 mod running;
+mod way;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use std::thread;
 use anyhow::{Result, anyhow};
 
 pub use running::Running;
+pub use way::Way;
 
 /// The variable with the bootstrap servers of a running Kafka: `host:port`, separated by commas.
 pub const KAFKA: &str = "CALLBOARD_TEST_KAFKA";

@@ -3,13 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_log::{Partition, Position};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::engine::table_set::TableSet;
 use crate::engine::worker::{Parting, Tools, Worker};
+
+/// How long a process that ends waits for what it is writing. In seconds: 25, longer than for a database
+/// that says nothing; what goes over whole tables takes longer, and is done again by whoever starts next.
+const STOP_TIME_MAX: Duration = Duration::from_secs(25);
 
 /// The workers of one table set.
 #[derive(Debug)]
@@ -78,8 +83,7 @@ impl Crew {
             }
             self.dismiss(relieved).await;
         }
-        let all = self.working.keys().copied().collect();
-        self.dismiss(all).await;
+        self.dismiss_all().await;
         upkeep.abort();
         // What it has open is closed before anybody else may come.
         if let Err(error) = upkeep.await
@@ -130,6 +134,18 @@ impl Crew {
             }
         });
         self.working.insert(partition, (stop, task));
+    }
+
+    /// Stops all after their running transactions, or within those that take too long: the database
+    /// undoes these, and nobody writes over their connection any more.
+    async fn dismiss_all(&mut self) {
+        let working = self.working.values().map(|(_, task)| task.abort_handle());
+        let working: Vec<_> = working.collect();
+        let all = self.working.keys().copied().collect();
+        if tokio::time::timeout(STOP_TIME_MAX, self.dismiss(all)).await.is_err() {
+            tracing::warn!(projection.model = %self.set.model, "stopped within a transaction");
+            working.iter().for_each(AbortHandle::abort);
+        }
     }
 
     /// Stops these after their running transactions.

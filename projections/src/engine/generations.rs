@@ -87,9 +87,7 @@ impl Generations {
     pub(crate) async fn stop(&self) {
         self.stopping.send_replace(true);
         let workers = std::mem::take(&mut self.state().workers);
-        for it in workers.into_values() {
-            it.stop().await;
-        }
+        futures::future::join_all(workers.into_values().map(Workers::stop)).await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

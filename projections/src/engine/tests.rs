@@ -428,6 +428,7 @@ mod opening;
 mod pausing;
 mod processes;
 mod refusals;
+mod silent;
 mod standing_in;
 mod taken_out;
 mod unfit;

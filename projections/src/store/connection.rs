@@ -104,6 +104,23 @@ pub(crate) async fn set_durability(
     }
 }
 
+/// What statements are about, by which it is known for how long to wait for a database that says
+/// nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Some rows.
+    Rows,
+    /// Whole tables: all that is in them is derived, sorted, looked at or removed.
+    Tables,
+}
+
+/// Chooses what statements are about from now on. Nothing where there is no network.
+pub(crate) fn set_patience(connection: &mut Connection, patience: Patience) {
+    if let Connection::Postgres(session) = connection {
+        session.set_patience(patience);
+    }
+}
+
 /// Makes everything that was committed survive a power cut. `last` is a transaction since which
 /// [`Durability::Ordered`] was chosen: by it the database has something to sync.
 pub(crate) async fn make_durable(connection: &mut Connection, last: Sql) -> Result<(), StoreError> {

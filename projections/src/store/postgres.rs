@@ -32,6 +32,10 @@ const CONNECTION_CHECK_MS: u32 = 20;
 /// How often whoever uses tables makes sure that the server knows. In seconds: 2.
 pub(crate) const HOLD_EVERY: Duration = Duration::from_secs(2);
 
+/// How often the server looks whether whoever writes still waits for an answer. In milliseconds: 1,000;
+/// what nobody waits for is given up, and its locks.
+const WRITER_CHECK_MS: u32 = 1_000;
+
 /// What stands for the making of schemas, tables and roles among advisory locks.
 pub(crate) const MAKING: i64 = 0x6361_6c6c_626f;
 
@@ -39,7 +43,8 @@ pub(crate) const MAKING: i64 = 0x6361_6c6c_626f;
 /// that start, or want to use those tables, wait for it meanwhile. In seconds: 5.
 const REST_MAX_S: u32 = 5;
 
-/// How long to wait for whoever makes tables. In seconds: 15, longer than one may rest who does.
+/// How long to wait for whoever makes tables, or writes to them. In seconds: 15, longer than one may rest
+/// who makes some, and less than its answer is waited for, so that it is told why.
 const MAKING_TIME_MAX_S: u32 = 15;
 
 /// What a connection is for.
@@ -69,6 +74,10 @@ impl Postgres {
         // What is compiled for a long query costs more than any of ours takes.
         let options = options.application_name("callboard").statement_cache_capacity(256);
         let options = options.options([("jit", "off")]).options(vault::postgres::SESSION_LIMITS);
+        let options = options.options([
+            ("client_connection_check_interval", WRITER_CHECK_MS.to_string()),
+            ("lock_timeout", format!("{MAKING_TIME_MAX_S}s")),
+        ]);
         fitness::check(&options, &settings.reader_role).await?;
         let reader_role = settings.reader_role.as_str().into();
         let caretaker = Mutex::new(Session::connect(options.clone(), None, &reader_role).await?);

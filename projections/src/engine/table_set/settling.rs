@@ -19,7 +19,7 @@ use crate::engine::fact::Unfit;
 use crate::engine::fold::Trouble;
 use crate::engine::live::Live;
 use crate::model::Model;
-use crate::store::{self, Connection, Durability, Sql, StoreError};
+use crate::store::{self, Connection, Durability, Patience, Sql, StoreError};
 
 /// How long the log may take to say which partition has an event, for which everybody waits who
 /// writes the tables. In seconds: 10; then it is tried again later.
@@ -86,20 +86,32 @@ impl TableSet {
         if self.stage() == Stage::Filled {
             return Ok(());
         }
+        store::set_patience(&mut writer, Patience::Tables);
+        let settled = self.settle_with(&mut writer, log, live).await;
+        store::set_patience(&mut writer, Patience::Rows);
+        settled
+    }
+
+    async fn settle_with(
+        &self,
+        writer: &mut Connection,
+        log: &dyn EventLog,
+        live: &Live,
+    ) -> Result<(), Trouble> {
         if self.tables.is_shared() {
-            let mut transaction = store::begin(&mut writer).await?;
+            let mut transaction = store::begin(writer).await?;
             // First, so that other processes wait, and see by the comparison that it is filled.
             if mark(&mut transaction, FILLED).await? {
                 self.complete(&mut transaction, log).await?;
             }
             transaction.commit().await?;
         } else {
-            self.complete(&mut writer, log).await?;
+            self.complete(writer, log).await?;
         }
-        store::set_durability(&mut writer, Durability::Ordered).await?;
+        store::set_durability(writer, Durability::Ordered).await?;
         let mut last = Sql::new("UPDATE checkpoints SET filled = ");
         last.bind(FILLED).push(" WHERE filled <= ").bind(FILLED);
-        store::make_durable(&mut writer, last).await?;
+        store::make_durable(writer, last).await?;
         if self.is_live() {
             live.choose(self.model, self.generation).await?;
         }

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{Postgres, REST_MAX_S, Session, schema};
-use crate::store::{Sql, StoreError};
+use crate::store::{Patience, Sql, StoreError};
 
 /// How often it is looked whether somebody uses a set. In milliseconds: 500.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -162,10 +162,12 @@ async fn drop_schema(
     seen_on: u64,
 ) -> Result<Seen, StoreError> {
     session.begin().await?;
+    session.set_patience(Patience::Tables);
     let mut seen = drop_within(session, schema, seen_on).await;
     if let Ok(Seen::Missing) = seen {
         seen = session.commit().await.map(|()| Seen::Missing);
     }
+    session.set_patience(Patience::Rows);
     if !matches!(seen, Ok(Seen::Missing)) {
         // Also where the connection was lost: else it would be taken for open, and not made again.
         session.start_rollback();

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::definition::TENANT;
 use super::{clean, run};
 use crate::store::sql::{IN, List, Sql, Value};
-use crate::store::{Durability, Row, StoreError};
+use crate::store::{Durability, Patience, Row, StoreError};
 
 /// How long a connection may rest before it is asked whether it is still there. In seconds: 1; a
 /// server that restarts has ended it, and nothing of its own accord says so.
@@ -31,14 +31,27 @@ pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// server ends one that rests in between after five, and large tables take a while to go.
 const HOLD_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// The longest that a statement which writes waits for its answer, which never comes if the network
-/// was cut meanwhile. In minutes: 30, several times what it takes to sort the largest tables.
-const WRITE_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+/// The longest that anything but a read waits for its answer, which never comes if the network was cut
+/// meanwhile. In seconds: 20, longer than the server lets anybody wait for a lock.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// The same for what goes over whole tables. In minutes: 30, several times what it takes to sort the
+/// largest ones.
+const TABLES_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// A text and what it binds.
 pub(crate) type Statement = (String, PgArguments);
 
 type Transactions = <Postgres as Database>::TransactionManager;
+
+/// When an answer has to be there.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    /// At the end of the read that the statement is part of.
+    At(Instant),
+    /// So long after it was asked for.
+    In(Duration),
+}
 
 /// One connection to PostgreSQL.
 pub(crate) struct Session {
@@ -56,6 +69,7 @@ pub(crate) struct Session {
     remade: u64,
     /// While it is used for a read, when that has to be over. A read is one transaction.
     deadline: Option<Instant>,
+    patience: Patience,
 }
 
 impl fmt::Debug for Session {
@@ -74,6 +88,7 @@ impl Session {
         let connection = connect(&options, holds.as_deref(), durability).await?;
         let reader_role = reader_role.clone();
         let (broken, remade, used, deadline) = (false, 0, Instant::now(), None);
+        let patience = Patience::Rows;
         Ok(Self {
             connection,
             options,
@@ -84,6 +99,7 @@ impl Session {
             remade,
             used,
             deadline,
+            patience,
         })
     }
 
@@ -93,6 +109,19 @@ impl Session {
 
     pub(super) fn reader_role(&self) -> &str {
         &self.reader_role
+    }
+
+    /// Chooses what statements are about from now on.
+    pub(in crate::store) fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    fn limit(&self) -> Limit {
+        match (self.deadline, self.patience) {
+            (Some(at), _) => Limit::At(at),
+            (None, Patience::Rows) => Limit::In(ANSWER_TIME_MAX),
+            (None, Patience::Tables) => Limit::In(TABLES_TIME_MAX),
+        }
     }
 
     /// Makes the connection again if it broke. What was going on in it is lost.
@@ -137,8 +166,9 @@ impl Session {
         statement: Statement,
     ) -> Result<Vec<Row>, StoreError> {
         self.ready().await?;
+        let limit = self.limit();
         let fetching = query(statement).fetch_all(&mut self.connection);
-        let rows = within(self.deadline, async { Ok(fetching.await?) }).await;
+        let rows = within(limit, async { Ok(fetching.await?) }).await;
         let rows = self.noted(rows)?;
         Ok(rows.into_iter().map(Row::of_postgres).collect())
     }
@@ -149,6 +179,7 @@ impl Session {
         mut take: impl FnMut(&Row) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         self.ready().await?;
+        let limit = self.limit();
         let mut rows = query(statement).fetch(&mut self.connection);
         let taking = async {
             while let Some(row) = rows.try_next().await? {
@@ -158,7 +189,7 @@ impl Session {
             }
             Ok(())
         };
-        let taken = within(self.deadline, taking).await;
+        let taken = within(limit, taking).await;
         drop(rows);
         self.noted(taken)
     }
@@ -168,8 +199,9 @@ impl Session {
         statement: Statement,
     ) -> Result<u64, StoreError> {
         self.ready().await?;
+        let limit = self.limit();
         let executing = query(statement).execute(&mut self.connection);
-        let done = within(self.deadline, async { Ok(executing.await?) }).await;
+        let done = within(limit, async { Ok(executing.await?) }).await;
         Ok(self.noted(done)?.rows_affected())
     }
 
@@ -177,8 +209,9 @@ impl Session {
     /// that a caller said is part of them.
     pub(super) async fn run_at_once(&mut self, text: String) -> Result<(), StoreError> {
         self.ready().await?;
+        let limit = self.limit();
         let running = run(&mut self.connection, text);
-        let done = within(None, async { Ok(running.await?) }).await;
+        let done = within(limit, async { Ok(running.await?) }).await;
         self.noted(done)
     }
 
@@ -200,8 +233,9 @@ impl Session {
     }
 
     async fn try_begin(&mut self) -> Result<(), StoreError> {
+        let limit = self.limit();
         let begun = Transactions::begin(&mut self.connection, None);
-        let begun = within(None, async { Ok(begun.await?) }).await;
+        let begun = within(limit, async { Ok(begun.await?) }).await;
         self.noted(begun)
     }
 
@@ -209,8 +243,9 @@ impl Session {
         if self.deadline.is_some() {
             return Ok(());
         }
+        let limit = self.limit();
         let committing = Transactions::commit(&mut self.connection);
-        let done = within(None, async { Ok(committing.await?) }).await;
+        let done = within(limit, async { Ok(committing.await?) }).await;
         self.noted(done)
     }
 
@@ -218,8 +253,9 @@ impl Session {
         if self.deadline.is_some() {
             return Ok(());
         }
+        let limit = self.limit();
         let undoing = Transactions::rollback(&mut self.connection);
-        let done = within(None, async { Ok(undoing.await?) }).await;
+        let done = within(limit, async { Ok(undoing.await?) }).await;
         self.noted(done)
     }
 
@@ -238,7 +274,7 @@ impl Session {
         );
         let text = AssertSqlSafe(text).into_sql_str();
         let begun = Transactions::begin(&mut self.connection, Some(text));
-        within(Some(deadline), async { Ok(begun.await?) }).await?;
+        within(Limit::At(deadline), async { Ok(begun.await?) }).await?;
         self.deadline = Some(deadline);
         Ok(())
     }
@@ -310,15 +346,15 @@ fn breaks(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Does `work` before `deadline`, if it is part of a read, else in the time that a statement which
-/// writes may take.
 async fn within<T>(
-    deadline: Option<Instant>,
+    limit: Limit,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match deadline {
-        None => in_time(WRITE_TIME_MAX, work).await,
-        Some(at) => tokio::time::timeout_at(at, work).await.unwrap_or(Err(StoreError::OutOfTime)),
+    match limit {
+        Limit::In(time_max) => in_time(time_max, work).await,
+        Limit::At(at) => {
+            tokio::time::timeout_at(at, work).await.unwrap_or(Err(StoreError::OutOfTime))
+        }
     }
 }
 

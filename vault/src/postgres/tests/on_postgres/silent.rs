@@ -1,6 +1,5 @@
 //! A server that is stopped: it has connections, takes new ones, and says nothing.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +8,9 @@ use domain::id::SubjectId;
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _, join_all};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use uuid::Uuid;
-use xtask::services::Purpose;
 use xtask::services::postgres::{Binaries, Server};
+use xtask::services::{Purpose, Way};
 
 use crate::conformance::{ACME, GLOBEX};
 use crate::port::{
@@ -132,27 +129,6 @@ async fn nobody_waits_for_ever_for_a_server_that_is_stopped() {
     everything_is_answered(&vault).await;
 }
 
-/// Passes connections on to `server`, until those that are there are cut: then both ends keep them
-/// and hear nothing any more. Those that come later are served again.
-async fn forwarder(server: SocketAddr) -> (SocketAddr, watch::Sender<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, cut) = (listener.local_addr().unwrap(), watch::Sender::default());
-    let cuts = cut.clone();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let mut is_cut = cuts.subscribe();
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(server).await.unwrap();
-                tokio::select! {
-                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => (),
-                    _ = is_cut.changed() => std::future::pending().await,
-                }
-            });
-        }
-    });
-    (address, cut)
-}
-
 #[tokio::test]
 async fn a_connection_that_was_cut_takes_no_room_from_those_that_come_after_it() {
     if !TemporaryDatabase::can_be_made() {
@@ -161,8 +137,8 @@ async fn a_connection_that_was_cut_takes_no_room_from_those_that_come_after_it()
     let database = TemporaryDatabase::make().await;
     let known: PgConnectOptions = database.url().parse().unwrap();
     let server = format!("{}:{}", known.get_host(), known.get_port());
-    let (address, cut) = forwarder(server.parse().unwrap()).await;
-    let url = database.url().replacen(&server, &address.to_string(), 1);
+    let way = Way::to(server.parse().unwrap()).unwrap();
+    let url = database.url().replacen(&server, &way.address().to_string(), 1);
     let vault = Arc::new(PostgresVault::open(&url, 1).await.unwrap());
     let fresh = keyring(&vault).await.unwrap();
     fresh.tenant(ACME).await.unwrap();
@@ -183,7 +159,7 @@ async fn a_connection_that_was_cut_takes_no_room_from_those_that_come_after_it()
         }
     })
     .await;
-    cut.send_replace(());
+    assert!(way.cut() > 0);
     let error = soon("a key", waiting).await.unwrap().unwrap_err();
     assert!(error.is_away(), "{error:?}");
     sqlx::raw_sql("rollback").execute(&mut holder).await.unwrap();
