@@ -218,3 +218,51 @@ async fn a_broker_that_goes_and_comes_back_leaves_a_log_that_goes_on() {
     assert_eq!(follower.next(10).await.unwrap()[0].record, command(3, 2)[0]);
     assert_eq!(count(&log).await, 4);
 }
+
+/// How long the coordinator remembers an id that writes nothing. In milliseconds: 4,000, enough for a
+/// transaction on a busy machine, where it is a week unless somebody says otherwise.
+const REMEMBERED_MS: u64 = 4_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_whose_id_the_brokers_have_forgotten_is_refused_once_and_still_fenced() {
+    let Some(distribution) = cluster::distribution() else { return };
+    let starting = tokio::task::spawn_blocking(move || {
+        let remembered = REMEMBERED_MS.to_string();
+        Plan::new(1)
+            .with("transactional.id.expiration.ms", &remembered)
+            .with("transaction.remove.expired.transaction.cleanup.interval.ms", "100")
+            .with("producer.id.expiration.ms", &remembered)
+            .with("producer.id.expiration.check.interval.ms", "100")
+            .start(&distribution)
+    });
+    let brokers = starting.await.unwrap().unwrap();
+    let config = cluster::somewhere(brokers.bootstrap());
+    init(&config, 1).await.unwrap();
+    let log = KafkaLog::open(config.clone()).await.unwrap();
+    let mut writer = claimed(&log, PARTITION).await;
+    let (mut written, mut rest) = (0, Duration::from_millis(2 * REMEMBERED_MS));
+    let forgotten = loop {
+        tokio::time::sleep(rest).await;
+        match writer.append(command(written + 1, 2)).await {
+            Ok(_) => written += 2,
+            Err(error) => break error,
+        }
+        rest *= 2;
+        assert!(rest < cluster::PATIENCE_MAX, "it is remembered for ever");
+    };
+    // Nothing was written, and nobody else has come: the producer takes its id again by itself.
+    assert!(matches!(forgotten, AppendError::Refused(_)), "{forgotten:?}");
+    writer.append(command(written + 1, 2)).await.unwrap();
+    written += 2;
+
+    // Who was forgotten and then succeeded does not take it again.
+    tokio::time::sleep(rest).await;
+    let other = KafkaLog::open(config).await.unwrap();
+    let mut next = claimed(&other, PARTITION).await;
+    next.append(command(written + 1, 2)).await.unwrap();
+    written += 2;
+    let late = writer.append(command(written + 1, 2)).await;
+    assert!(matches!(late, Err(AppendError::Fenced)), "{late:?}");
+    next.append(command(written + 1, 2)).await.unwrap();
+    assert_eq!(count(&log).await, usize::try_from(written + 2).unwrap());
+}
