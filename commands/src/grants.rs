@@ -223,34 +223,28 @@ impl Commands {
     /// Who was asked for a moment ago, with what they may do by now as far as is known here.
     #[must_use]
     pub fn renewed(&self, principal: &Principal) -> Principal {
+        self.renew(principal).0
+    }
+
+    /// The same, and whether that by which `principal` acts is still a part of the member whose it is.
+    fn renew(&self, principal: &Principal) -> (Principal, bool) {
         let access = &self.inner().views.access;
         let (tenant, actor) = (principal.tenant(), principal.actor());
         match (principal.means(), principal.member_id()) {
             (Means::ApiKey(key), Some(member)) => {
                 let issued = access.api_key(tenant, key).map(|it| it.1);
                 let scope = issued.as_ref().map_or(&[][..], |it| &it.scope);
-                access.by_api_key(tenant, key, member, scope)
+                (access.by_api_key(tenant, key, member, scope), issued.is_some())
             }
             (Means::Session(session), _) => {
                 let lasts = access.has_session(tenant, actor, session);
                 let grants = if lasts { access.grants(tenant, actor) } else { Arc::default() };
-                Principal::session(tenant, actor, session, grants)
+                (Principal::session(tenant, actor, session, grants), lasts)
             }
-            (Means::Proof, _) => principal.clone(),
+            (Means::Proof, _) => (principal.clone(), true),
             (Means::ApiKey(_) | Means::Roles, _) => {
-                Principal::member(tenant, actor, access.grants(tenant, actor))
+                (Principal::member(tenant, actor, access.grants(tenant, actor)), true)
             }
-        }
-    }
-
-    /// Whether that by which `principal` acts is still a part of the member whose it is.
-    fn lasts(&self, principal: &Principal) -> bool {
-        let access = &self.inner().views.access;
-        let (tenant, actor) = (principal.tenant(), principal.actor());
-        match principal.means() {
-            Means::Session(session) => access.has_session(tenant, actor, session),
-            Means::ApiKey(key) => access.api_key(tenant, key).is_some(),
-            Means::Roles | Means::Proof => true,
         }
     }
 
@@ -305,8 +299,8 @@ impl Commands {
                 let is_late = due.is_none_or(|it| it.elapsed() > LOOKED_AT_EVERY);
                 let patience = if is_late { LOOKED_AT_EVERY } else { Duration::ZERO };
                 let Some(again) = commands.look_again(tenant, patience).await else { return };
-                let lasts = commands.lasts(&principal);
-                if !lasts || !commands.renewed(&principal).covers(&principal) {
+                let (renewed, lasts) = commands.renew(&principal);
+                if !lasts || !renewed.covers(&principal) {
                     return;
                 }
                 let is_active = commands.check_active(tenant).is_ok();
