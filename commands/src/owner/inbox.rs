@@ -76,6 +76,8 @@ struct Queues<T, R> {
     turns: VecDeque<TenantId>,
     reads: Vec<R>,
     door: Door,
+    /// How often it was left to another process.
+    left: u64,
     /// How long the last full batch took; tells who is turned away when to come back.
     pace: Duration,
 }
@@ -115,6 +117,7 @@ impl<T: Waiting, R> Inbox<T, R> {
             turns: VecDeque::new(),
             reads: Vec::new(),
             door: Door::Elsewhere,
+            left: 0,
             pace: Duration::ZERO,
         };
         Self { queues: Mutex::new(queues), changed: Notify::new(), bounds }
@@ -217,12 +220,20 @@ impl<T: Waiting, R> Inbox<T, R> {
         self.lock().take_all()
     }
 
-    /// Turns new requests away, saying why, until [`Inbox::open`].
-    pub(crate) fn shut(&self, away: Away) {
+    /// How often it was left to another process.
+    pub(crate) fn times_left(&self) -> u64 {
+        self.lock().left
+    }
+
+    /// Turns new requests away, saying why, until [`Inbox::open`]; but if it was left to another process
+    /// more than so many times, it stays left. Returns whether another process is to decide.
+    pub(crate) fn shut(&self, away: Away, times_left: u64) -> bool {
         let mut queues = self.lock();
-        if !matches!(queues.door, Door::Closed) {
+        let is_left = queues.left > times_left;
+        if !is_left && !matches!(queues.door, Door::Closed) {
             queues.door = Door::Shut(away);
         }
+        is_left
     }
 
     /// The same for what waits too, in no particular order, until [`Inbox::let_in`]. Where
@@ -250,6 +261,7 @@ impl<T: Waiting, R> Inbox<T, R> {
         if !matches!(queues.door, Door::Closed) {
             queues.door = Door::Elsewhere;
         }
+        queues.left += 1;
         drop(queues);
         self.changed.notify_one();
     }

@@ -6,13 +6,15 @@ use std::pin::pin;
 use std::time::Duration;
 
 use domain::id::CommandId;
-use event_log::{AppendError, LogError, Position};
+use event_log::{AppendError, LogError, Partition, Position};
 use tokio::time::Instant;
 
 use super::decisions::{Accepted, Decided, Open};
-use super::envelope::Envelope;
+use super::envelope::{Envelope, Read};
+use super::inbox::Inbox;
 use super::{Owner, StartError};
 use crate::away::Away;
+use crate::replica::Replica;
 use crate::request::CommandError;
 
 /// How long to wait before claiming again, at first and at most.
@@ -122,6 +124,8 @@ impl Owner {
         }
         let (mut attempts, mut away) = (0, NO_OWNER);
         let until = held_until(&mut held).min(Instant::now() + CLAIMED_MAX);
+        // Before orders are looked at: what comes later is counted.
+        let times_left = self.replica.inbox.times_left();
         // What an attempt has taken into the state is not read again by the next one.
         let mut written = Written::awaited(&held);
         loop {
@@ -129,7 +133,8 @@ impl Owner {
                 self.replica.inbox.leave();
                 return self.leave_open(held, &written, fate);
             }
-            let claimed = self.claim_until(until, away, &mut written, &mut held, fate).await;
+            let claimed =
+                self.claim_until(until, (away, times_left), &mut written, &mut held, fate).await;
             let Err(error) = claimed else { break };
             tracing::error!(partition, error = &error as &dyn std::error::Error, "cannot claim");
             if error.is_fence() && self.steps_back().await {
@@ -138,11 +143,12 @@ impl Owner {
             if let Some(known) = Away::of_claim(&error) {
                 // Whoever comes need not wait to hear of it.
                 away = known;
-                self.replica.inbox.shut(away);
+                self.replica.inbox.shut(away, times_left);
             }
             if Instant::now() >= until {
-                self.replica.inbox.shut(away);
-                tell_what_is_known(&mut held, away, fate);
+                let Replica { inbox, partition, .. } = &*self.replica;
+                let turned = Turned::from(inbox, *partition, away, times_left);
+                tell_what_is_known(held.drain(..), turned, fate);
             }
             #[cfg(test)]
             if self.replica.parts.settings.sabotage == Some(crate::settings::Sabotage::ForgetRead) {
@@ -202,18 +208,18 @@ impl Owner {
     async fn claim_until(
         &mut self,
         until: Instant,
-        away: Away,
+        (away, times_left): (Away, u64),
         written: &mut Written,
         held: &mut Vec<Open>,
         fate: Fate,
     ) -> Result<(), StartError> {
-        let inbox = self.replica.inbox.clone();
+        let (inbox, partition) = (self.replica.inbox.clone(), self.replica.partition);
         let mut claim = pin!(self.claim(written));
         if let Ok(claimed) = tokio::time::timeout_at(until, &mut claim).await {
             return claimed;
         }
-        inbox.shut(away);
-        tell_what_is_known(held, away, fate);
+        let turned = Turned::from(&inbox, partition, away, times_left);
+        tell_what_is_known(held.drain(..), turned, fate);
         claim.await
     }
 
@@ -238,13 +244,8 @@ impl Owner {
     /// Acknowledges what is known to be written, and sends the rest to whoever owns the partition
     /// now, if it is certain that it was not.
     fn leave_open(&mut self, held: Vec<Open>, written: &Written, fate: Fate) {
-        let partition = self.replica.partition;
-        for Open { envelope, decided } in self.acknowledge_written(held, written) {
-            envelope.refuse(match may_be_written(&decided, fate) {
-                true => CommandError::Unknown,
-                false => CommandError::NotOwner(partition),
-            });
-        }
+        let elsewhere = Turned::Elsewhere(self.replica.partition);
+        tell_what_is_known(self.acknowledge_written(held, written), elsewhere, fate);
     }
 
     /// Acknowledges what was written, and returns the rest.
@@ -273,12 +274,35 @@ fn may_be_decided_anew(envelope: &Envelope) -> bool {
     envelope.attempts < DECISIONS_MAX && waited + LEFT_MIN <= HELD_MAX
 }
 
-/// Answers callers that do not wait any longer for a partition to be claimed.
-fn tell_what_is_known(held: &mut Vec<Open>, away: Away, fate: Fate) {
-    for Open { envelope, decided } in held.drain(..) {
-        envelope.refuse(match may_be_written(&decided, fate) {
-            true => CommandError::Unknown,
-            false => CommandError::Unavailable(away),
+/// What those are told of whom nothing was written.
+#[derive(Clone, Copy, Debug)]
+enum Turned {
+    /// Nobody decides at present, for want of this.
+    Away(Away),
+    /// Another process is to decide.
+    Elsewhere(Partition),
+}
+
+impl Turned {
+    /// Turns whoever comes away from a partition that is not claimed in time, unless it was left to
+    /// another process meanwhile.
+    fn from(
+        inbox: &Inbox<Envelope, Read>,
+        partition: Partition,
+        away: Away,
+        times_left: u64,
+    ) -> Self {
+        if inbox.shut(away, times_left) { Self::Elsewhere(partition) } else { Self::Away(away) }
+    }
+}
+
+/// Answers callers that do not wait any longer for a partition to be claimed here.
+fn tell_what_is_known(held: impl IntoIterator<Item = Open>, turned: Turned, fate: Fate) {
+    for Open { envelope, decided } in held {
+        envelope.refuse(match (may_be_written(&decided, fate), turned) {
+            (true, _) => CommandError::Unknown,
+            (false, Turned::Away(away)) => CommandError::Unavailable(away),
+            (false, Turned::Elsewhere(partition)) => CommandError::NotOwner(partition),
         });
     }
 }

@@ -1,14 +1,14 @@
 //! How an owner lets go of a partition, and one that is not told that there are others.
 
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use event_log::memory::Fault;
 use event_log::{
-    AppendError, Batch, EventLog, LogError, Membership, MemoryLog, Partition, Position,
-    SnapshotWriter, Turn, Writer,
+    AppendError, Batch, EventLog, LogError, Membership, MemoryLog, Partition, Position, Reader,
+    Recorded, SnapshotWriter, Turn, Writer,
 };
 
 use super::cluster::Cluster;
@@ -132,6 +132,53 @@ async fn who_stops_does_not_wait_for_ever_until_others_have_what_it_had() {
     assert!(matches!(refused, Err(CommandError::NotOwner(_))), "{refused:?}");
     // What it had goes to the one that is left.
     cluster.submit(&acme, put("web")).await.unwrap();
+}
+
+/// A reader that says nothing once it is told to.
+#[derive(Debug)]
+struct Silent {
+    reader: Box<dyn Reader>,
+    is_silent: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Reader for Silent {
+    async fn next(&mut self, records_max: usize) -> Result<Vec<Recorded>, LogError> {
+        if self.is_silent.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.reader.next(records_max).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_let_go_while_it_claims_sends_callers_to_the_owner() {
+    for is_told in [true, false] {
+        let mut cluster = Cluster::new(1, 1, None).await;
+        cluster.hand_over(0, 0).await;
+        let acme = cluster.tenant("acme").await;
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let told = is_silent.clone();
+        let log = WrappedLog::new(cluster.log.clone(), move |reader| {
+            Box::new(Silent { reader, is_silent: told.clone() })
+        });
+        cluster.join_on(Arc::new(log)).await;
+        is_silent.store(true, SeqCst);
+        cluster.submit(&acme, put("web")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // What it has to read to claim it does not come.
+        cluster.submit(&acme, put("other")).await.unwrap();
+        cluster.group.seize(Partition(0), 1);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        if is_told {
+            cluster.group.tell_lost(Partition(0), 1);
+        }
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let refused = cluster.nodes[1].submit(&acme, Request::new(put("web"))).await;
+        let is_sent_on = matches!(&refused, Err(CommandError::NotOwner(_)));
+        let is_away = matches!(&refused, Err(CommandError::Unavailable(_)));
+        assert!(if is_told { is_sent_on } else { is_away }, "{refused:?}");
+    }
 }
 
 /// For how long two owners are watched that are not told of each other. In seconds: 60.

@@ -149,7 +149,7 @@ async fn a_closed_inbox_hands_out_what_waits_and_ends() {
 #[test]
 fn a_shut_inbox_opens_again_and_serves_reads_meanwhile() {
     let inbox = inbox(10);
-    inbox.shut(Away::Owner);
+    inbox.shut(Away::Owner, 0);
     assert!(matches!(inbox.push(item(1, 0, 10)), Err(Refused::Shut(_, Away::Owner))));
     inbox.push_read(()).unwrap();
     assert_eq!(inbox.try_next().reads.len(), 1);
