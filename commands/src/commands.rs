@@ -41,6 +41,10 @@ const SYSTEM_PARTITION: usize = 0;
 /// How many partitions are brought back side by side: 8.
 const STARTED_AT_ONCE: usize = 8;
 
+/// How long owners may take to end. In seconds: 30, in which every request is answered that they have
+/// taken in; who waits for longer waits for a log that is away.
+const ENDED_MAX: Duration = Duration::from_secs(30);
+
 /// When to ask again after the catalog's settings changed while a request was waiting. In
 /// milliseconds: 1.
 const AFTER_SETTINGS: Duration = Duration::from_millis(1);
@@ -352,11 +356,18 @@ impl Commands {
             owner.close();
         }
         let mut running = take(&self.0.running);
-        while let Some(ended) = running.join_next().await {
-            if let Err(error) = ended {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "an owner did not end well");
+        let all = async {
+            while let Some(ended) = running.join_next().await {
+                if let Err(error) = ended {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "an owner did not end well");
+                }
             }
+        };
+        if tokio::time::timeout(ENDED_MAX, all).await.is_err() {
+            let partitions = running.len();
+            tracing::warn!(partitions, "some wait for the log or the vault, and end all the same");
+            running.shutdown().await;
         }
     }
 

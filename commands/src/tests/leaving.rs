@@ -181,6 +181,27 @@ async fn who_is_told_to_let_go_while_it_claims_sends_callers_to_the_owner() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_process_ends_although_an_owner_waits_for_a_log_that_says_nothing() {
+    let mut cluster = Cluster::new(1, 1, None).await;
+    cluster.hand_over(0, 0).await;
+    let acme = cluster.tenant("acme").await;
+    let is_silent = Arc::new(AtomicBool::new(false));
+    let told = is_silent.clone();
+    let log = WrappedLog::new(cluster.log.clone(), move |reader| {
+        Box::new(Silent { reader, is_silent: told.clone() })
+    });
+    cluster.join_on(Arc::new(log)).await;
+    is_silent.store(true, SeqCst);
+    cluster.submit(&acme, put("web")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.submit(&acme, put("other")).await.unwrap();
+    cluster.group.seize(Partition(0), 1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stopped = tokio::time::timeout(Duration::from_secs(60), cluster.nodes[1].stop()).await;
+    stopped.expect("it does not wait for ever");
+}
+
 /// For how long two owners are watched that are not told of each other. In seconds: 60.
 const WATCHED: Duration = Duration::from_secs(60);
 
