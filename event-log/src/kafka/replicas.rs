@@ -179,6 +179,14 @@ impl Replicas {
         })
     }
 
+    /// Takes a partition of the events for one that has too few.
+    #[cfg(test)]
+    pub(super) fn pretend(&self, topic: &str, partition: i32) {
+        let place = (topic.to_owned(), partition);
+        let shortage = Shortage { place: place.clone(), in_sync: 1, needed: 2 };
+        self.note(place, Said::Short(shortage));
+    }
+
     fn admin(&self) -> Result<Arc<AdminClient<Logging>>, KafkaError> {
         let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(admin) = &*admin {

@@ -147,3 +147,41 @@ async fn too_few_replicas_in_sync_are_named_and_come_back() {
     }
     assert_eq!(found, [command(1, 2), command(3, 2)].concat(), "nothing is between");
 }
+
+/// How often an append is tried: more than once, since an answer is good for 500 ms only.
+const TRIES: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_to_be_short_is_refused_before_the_brokers_are_asked_and_the_writer_stays() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(1).await;
+    let log = topics.open().await;
+    let mut writer = log.claim(PARTITION).await.unwrap();
+    writer.append(command(1, 2)).await.unwrap();
+    let mut recorded = 2;
+    let mut refused = None;
+    for _ in 0..TRIES {
+        log.shared.replicas.pretend(&topics.config.events(), 0);
+        match writer.append(command(1 + recorded, 2)).await {
+            Ok(_) => recorded += 2,
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    // These brokers would take it.
+    let is_named = matches!(
+        refused,
+        Some(AppendError::Refused(LogError::TooFewReplicas { in_sync: 1, needed: 2, .. }))
+    );
+    assert!(is_named, "{refused:?}");
+    let goes_on = async {
+        while writer.append(command(1 + recorded, 2)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE_MAX, goes_on).await.expect("it was no more than that");
+}
