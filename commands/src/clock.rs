@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub(crate) mod outside;
 #[cfg(test)]
 pub(crate) mod testing;
 

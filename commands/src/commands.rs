@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::directory::{Directory, Host, Slug};
-use domain::id::{CustomerId, PlanId, TenantId};
-use domain::plan::Plan;
+use domain::id::TenantId;
 use domain::principal::Principal;
-use domain::subscription::{Sold, Subscription};
 use domain::tenant::{Standing, Tenant};
 use event_log::{EventLog, Partition};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -18,15 +16,16 @@ use tracing::Instrument as _;
 use vault::Keyring;
 
 use crate::away::Away;
-use crate::clock::Clock;
+use crate::clock::{Clock, outside};
+use crate::excluded::{self, Excluded};
 use crate::identities::Fingerprinter;
 use crate::large::Underway;
-use crate::level::{NotSpoken, Process};
+use crate::level::Process;
 use crate::owner::envelope::{Answer, Envelope, Reply};
 use crate::owner::inbox::Refused;
 use crate::owner::{Desk, Owner, Role, StartError, live};
 use crate::peers::Cause;
-use crate::prepare::{self, Ask, Context, NoTerms, Prepared, TermsSource};
+use crate::prepare::{self, Context, Prepared};
 use crate::replica::{Handle, Parts, Replica};
 use crate::request::{CommandError, IdempotencyKey, Outcome, Request};
 use crate::seats::{Attendance, Seat};
@@ -66,7 +65,7 @@ pub(crate) struct Inner {
     /// The partitions that are owned here.
     owned: watch::Sender<BTreeSet<Partition>>,
     /// Why this process can take part no longer, once it cannot.
-    pub(crate) outgrown: watch::Sender<Option<NotSpoken>>,
+    pub(crate) excluded: watch::Sender<Option<Excluded>>,
     /// Whether others can own partitions.
     pub(crate) is_shared: bool,
     /// This process's part in owning what others can own too.
@@ -92,10 +91,11 @@ impl Commands {
             log: log.clone(),
             keyring: keyring.clone(),
             clock,
+            clock_is_wrong: watch::Sender::default(),
             settings: Arc::new(settings),
             views: Arc::default(),
             owned: watch::Sender::default(),
-            outgrown: watch::Sender::default(),
+            excluded: watch::Sender::default(),
         };
         let replicas = (0..log.partitions()).map(|it| Replica::start(Partition(it), parts.clone()));
         let replicas: Vec<_> =
@@ -103,6 +103,8 @@ impl Commands {
         if let Some(replica) = replicas.get(SYSTEM_PARTITION) {
             replica.check_system_key().await?;
         }
+        let Parts { clock, clock_is_wrong, .. } = &parts;
+        let has_another_clock = outside::compare(&log, clock, clock_is_wrong).await;
         // Nothing is owned before this process knows what is recorded.
         let says = Process::own(&parts.settings).to_string();
         let membership = log.join(&says).await.map_err(StartError::Join)?;
@@ -127,7 +129,10 @@ impl Commands {
             owners.push(owner);
             seats.push(seat);
         }
-        let attendance = is_shared.then(|| Attendance::begin(log.clone(), says, membership, seats));
+        let mut followers = watchers(&parts, silence_max, has_another_clock);
+        let is_wrong = clock_is_wrong.subscribe();
+        let attendance =
+            is_shared.then(|| Attendance::begin(log.clone(), says, membership, seats, is_wrong));
         let commands = Self(Arc::new(Inner {
             log,
             fingerprinter: Fingerprinter::new(keyring.identity_key()),
@@ -137,13 +142,12 @@ impl Commands {
             views: parts.views,
             underway: Underway::default(),
             owned: parts.owned,
-            outgrown: parts.outgrown,
+            excluded: parts.excluded,
             is_shared,
             attendance: Mutex::new(attendance),
             followers: Mutex::default(),
             running: Mutex::new(running),
         }));
-        let mut followers = JoinSet::new();
         for (partition, begun) in terms {
             followers.spawn(reactions::serve(commands.clone(), partition, begun));
         }
@@ -411,6 +415,7 @@ impl Commands {
 
     #[cfg(test)]
     fn refuse_early(&self, prepared: &Prepared) -> Result<(), CommandError> {
+        use crate::prepare::{Ask, TermsSource};
         use crate::settings::Sabotage;
 
         match (&prepared.ask, self.0.settings.sabotage) {
@@ -425,55 +430,20 @@ impl Commands {
             _ => Ok(()),
         }
     }
+}
 
-    /// Looks up the terms of a sale to the tenant itself in the operator's catalogue.
-    ///
-    /// That there are none is for the owner to answer: a request that was decided before has
-    /// its outcome, whatever has become of the plan.
-    async fn find_terms(
-        &self,
-        owner: &Handle,
-        prepared: &mut Prepared,
-    ) -> Result<(), CommandError> {
-        let tenant = prepared.tenant;
-        let itself = CustomerId::of_tenant(tenant);
-        let (customer, source) = match &mut prepared.ask {
-            Ask::StartSubscription { customer, source, .. } => (Some(*customer), source),
-            Ask::ChangePlan { subscription, source } => {
-                let id = *subscription;
-                let customer = owner.read(move |state| {
-                    let state = state.aggregate::<Subscription>(tenant, id);
-                    state.and_then(Subscription::sale).map(|it| it.customer)
-                });
-                (customer.await?, source)
-            }
-            _ => return Ok(()),
-        };
-        if let TermsSource::Own { plan, version } = *source
-            && customer == Some(itself)
-            && tenant != TenantId::SYSTEM
-        {
-            *source = match self.operator_terms(plan, version).await {
-                Ok(sold) => TermsSource::Operator(Box::new(sold)),
-                Err(missing) => TermsSource::Missing(missing),
-            };
-        }
-        Ok(())
+/// What watches, for as long as this process runs, whether it may take part.
+fn watchers(parts: &Parts, silence: Option<Duration>, has_another_clock: bool) -> JoinSet<()> {
+    let Parts { log, clock, clock_is_wrong, settings, excluded, .. } = parts;
+    let mut watchers = JoinSet::new();
+    if has_another_clock {
+        watchers.spawn(outside::watch(log.clone(), clock.clone(), clock_is_wrong.clone()));
     }
-
-    /// What the operator sells.
-    async fn operator_terms(&self, plan: PlanId, version: Option<u32>) -> Result<Sold, NoTerms> {
-        let unavailable = |it| match it {
-            CommandError::Unavailable(away) => NoTerms::Unavailable(away),
-            _ => NoTerms::Unavailable(Away::Owner),
-        };
-        let sold = self.owner_of(TenantId::SYSTEM).map_err(unavailable)?.read(move |state| {
-            let state = state.aggregate::<Plan>(TenantId::SYSTEM, plan);
-            state.cloned().unwrap_or_default().sell(plan, version)
-        });
-        let sold = sold.await.map_err(unavailable)?;
-        sold.map_err(|it| NoTerms::Rejected { code: it.code(), reason: it.to_string() })
+    if let (Some(silence), Some(address)) = (silence, &settings.address) {
+        let (log, address, excluded) = (log.clone(), address.clone(), excluded.clone());
+        watchers.spawn(excluded::watch_address(log, address, silence, excluded));
     }
+    watchers
 }
 
 /// Asks an owner and waits for its answer.

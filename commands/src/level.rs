@@ -101,18 +101,6 @@ impl Commands {
         }
     }
 
-    /// Completes once this process can take part no longer, since what is recorded is written in
-    /// ways it does not know, and says why. It is to stop then.
-    pub async fn outgrown(&self) -> NotSpoken {
-        let mut outgrown = self.inner().outgrown.subscribe();
-        let found = outgrown.wait_for(Option::is_some).await.map(|it| *it);
-        match found {
-            Ok(Some(outgrown)) => outgrown,
-            // Whoever would say so is there for as long as this is.
-            Ok(None) | Err(_) => std::future::pending().await,
-        }
-    }
-
     /// Finds out what everybody understands, before the level is raised.
     pub(crate) async fn find_spoken(&self, prepared: &mut Prepared) -> Result<(), CommandError> {
         if let Ask::Directory(directory::Command::RaiseLevel { spoken, .. }) = &mut prepared.ask {

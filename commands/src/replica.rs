@@ -23,8 +23,8 @@ use vault::Keyring;
 
 use crate::away::Away;
 use crate::clock::Clock;
+use crate::excluded::Excluded;
 use crate::identities::{Fingerprinter, Identities};
-use crate::level::NotSpoken;
 use crate::owner::StartError;
 use crate::owner::envelope::{Envelope, Read};
 use crate::owner::inbox::{Bounds, Inbox, Refused};
@@ -46,12 +46,14 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whether the clock is known not to be right.
+    pub(crate) clock_is_wrong: watch::Sender<bool>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) views: Arc<Views>,
     /// The partitions that are owned here.
     pub(crate) owned: watch::Sender<BTreeSet<Partition>>,
     /// Why this process can take part no longer, once it cannot.
-    pub(crate) outgrown: watch::Sender<Option<NotSpoken>>,
+    pub(crate) excluded: watch::Sender<Option<Excluded>>,
 }
 
 /// One partition: runs as one task, as a follower or within its owner.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::{EventLog, Handover, LogError, Membership, Partition, Turn};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::owner::envelope::{Envelope, Read};
@@ -67,15 +67,17 @@ pub(crate) struct Attendance {
 
 impl Attendance {
     /// Tells each partition, in order of their numbers, what `membership` says from now on. Who has
-    /// to join again `says` the same of itself.
+    /// to join again `says` the same of itself; who has a clock that is wrong takes no part.
     pub(crate) fn begin(
         log: Arc<dyn EventLog>,
         says: String,
         membership: Box<dyn Membership>,
         seats: Vec<Seat>,
+        clock_is_wrong: watch::Receiver<bool>,
     ) -> Self {
         let (leave, leaving) = oneshot::channel();
-        Self { leave, task: tokio::spawn(attend(log, says, membership, seats, leaving)) }
+        let rejoining = Rejoining { log, says, clock_is_wrong };
+        Self { leave, task: tokio::spawn(attend(rejoining, membership, seats, leaving)) }
     }
 
     /// Has others take everything over, lets go of what is left, bounded, and leaves.
@@ -89,9 +91,15 @@ impl Attendance {
     }
 }
 
-async fn attend(
+/// What it takes to become a member again.
+struct Rejoining {
     log: Arc<dyn EventLog>,
     says: String,
+    clock_is_wrong: watch::Receiver<bool>,
+}
+
+async fn attend(
+    mut rejoining: Rejoining,
     mut membership: Box<dyn Membership>,
     seats: Vec<Seat>,
     mut leaving: oneshot::Receiver<()>,
@@ -99,6 +107,14 @@ async fn attend(
     loop {
         let turn = tokio::select! {
             _ = &mut leaving => break,
+            () = rejoining.has_clock(|is_wrong| is_wrong) => {
+                withdraw(membership, &seats).await;
+                membership = tokio::select! {
+                    _ = &mut leaving => return,
+                    joined = rejoining.join() => joined,
+                };
+                continue;
+            }
             turn = membership.next() => turn,
         };
         match turn {
@@ -112,21 +128,26 @@ async fn attend(
                 seats.iter().for_each(|it| it.tell(Order::Lost));
                 membership = tokio::select! {
                     _ = &mut leaving => return,
-                    joined = join_again(&log, &says) => joined,
+                    joined = rejoining.join() => joined,
                 };
             }
         }
     }
+    withdraw(membership, &seats).await;
+}
+
+/// Has others take everything over, lets go of what is left, bounded, and leaves.
+async fn withdraw(mut membership: Box<dyn Membership>, seats: &[Seat]) {
     membership.resign();
     let resigned = async {
         while let Ok(turn) = membership.next().await {
-            tell(&seats, turn);
+            tell(seats, turn);
         }
     };
     if tokio::time::timeout(RESIGNED_MAX, resigned).await.is_err() {
         tracing::warn!("what is owned here is let go of before others have it");
     }
-    give_all(&seats).await;
+    give_all(seats).await;
     membership.leave().await;
 }
 
@@ -143,15 +164,27 @@ fn tell(seats: &[Seat], turn: Turn) {
     }
 }
 
-async fn join_again(log: &Arc<dyn EventLog>, says: &str) -> Box<dyn Membership> {
-    loop {
-        tokio::time::sleep(JOIN_PAUSE).await;
-        match log.join(says).await {
-            Ok(membership) => return membership,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "cannot join the owners");
+impl Rejoining {
+    /// Joins, once the clock is right, for as long as that takes.
+    async fn join(&mut self) -> Box<dyn Membership> {
+        loop {
+            tokio::time::sleep(JOIN_PAUSE).await;
+            self.has_clock(|is_wrong| !is_wrong).await;
+            match self.log.join(&self.says).await {
+                Ok(membership) => return membership,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "cannot join the owners");
+                }
             }
+        }
+    }
+
+    /// Completes once the clock is as it is to be.
+    async fn has_clock(&mut self, is_it: fn(bool) -> bool) {
+        if self.clock_is_wrong.wait_for(|it| is_it(*it)).await.is_err() {
+            // Nobody will say anything any more.
+            std::future::pending::<()>().await;
         }
     }
 }

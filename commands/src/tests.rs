@@ -3,9 +3,11 @@
 mod access;
 mod api_keys;
 mod basics;
+mod clocks;
 mod closing;
 mod cluster;
 mod covered;
+mod excluded;
 mod faults;
 mod handover;
 mod hearing;

@@ -20,6 +20,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -31,6 +32,7 @@ use crate::port::{ClaimError, EventLog, LogError, Partition, Position, Reader, S
 mod appending;
 mod asking;
 mod bare;
+mod clock;
 mod config;
 mod ends;
 mod failure;
@@ -57,6 +59,7 @@ pub use config::{KafkaConfig, Mechanism, Password, SESSION_TIMEOUT, Security, Tl
 pub use setup::{BrokenPromise, Found, NotConnected, Outlook, SetupError, check, init};
 
 use asking::Asking;
+use clock::BrokerClock;
 use ends::{Ends, number};
 use owners::Directory;
 use reader::KafkaReader;
@@ -87,6 +90,7 @@ struct Shared {
     barriers: String,
     /// The topic of the owners.
     owners: String,
+    clock: BrokerClock,
     scanner: Scanner,
     readers: Readers,
     ends: Ends,
@@ -160,6 +164,7 @@ impl KafkaLog {
             snapshots: config.snapshots(),
             barriers: config.barriers(),
             owners: config.owners(),
+            clock: BrokerClock::new(config.clone()),
             scanner,
             readers: Readers::start(config.clone(), partitions)?,
             ends: Ends::new(partitions),
@@ -247,6 +252,11 @@ impl EventLog for KafkaLog {
     async fn members(&self) -> Result<Vec<String>, LogError> {
         let shared = self.shared.clone();
         blocking(move || group::members(&shared.config)).await
+    }
+
+    async fn time(&self) -> Result<Option<SystemTime>, LogError> {
+        let shared = self.shared.clone();
+        blocking(move || shared.clock.ask()).await
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -264,6 +265,15 @@ pub trait EventLog: fmt::Debug + Send + Sync {
     /// [`LogError`] if the log cannot tell.
     async fn members(&self) -> Result<Vec<String>, LogError> {
         Ok(Vec::new())
+    }
+
+    /// What time it is where the log is kept; none if that is nowhere else, or does not tell.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError`] if the log cannot be reached.
+    async fn time(&self) -> Result<Option<SystemTime>, LogError> {
+        Ok(None)
     }
 
     /// Where each partition is served, as far as this process has heard.

@@ -16,15 +16,13 @@ use super::patience::patiently;
 use super::recovery::{Fate, held_until, said_until};
 use super::term::Ended;
 use crate::away::Away;
+use crate::clock::outside::CLOCK_OFF_MAX;
 use crate::request::CommandError;
 #[cfg(any(test, feature = "sabotage"))]
 use crate::settings::Sabotage;
 #[cfg(test)]
 use crate::state::Changes;
 use crate::trace;
-
-/// How far a wall clock may be behind recorded time before its owner refuses to record: 5 s.
-const CLOCK_BEHIND_MAX: TimeDelta = TimeDelta::seconds(5);
 
 impl Owner {
     /// Runs until the process stops, and finishes what waits, or until it is to let go.
@@ -166,11 +164,15 @@ impl Owner {
 
     /// The time to be recorded: the clock's, but never before what was recorded last.
     fn time(&self) -> Result<DateTime<Utc>, Away> {
+        if *self.replica.parts.clock_is_wrong.borrow() {
+            // The operator was told.
+            return Err(Away::Clock);
+        }
         let now = self.replica.parts.clock.now();
         // Stored with microseconds, so decided with microseconds too.
         let now = now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now);
         let behind = self.replica.state.recorded - now;
-        if behind > CLOCK_BEHIND_MAX {
+        if behind > CLOCK_OFF_MAX {
             tracing::error!(
                 partition = self.replica.partition.0,
                 clock.behind_s = behind.num_seconds(),

@@ -41,7 +41,7 @@ impl Replica {
             return Ok(());
         }
         let outgrown = NotSpoken::TooOld { recorded: level, spoken };
-        self.parts.outgrown.send_replace(Some(outgrown));
+        self.parts.excluded.send_replace(Some(outgrown.into()));
         Err(outgrown)
     }
 

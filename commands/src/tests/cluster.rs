@@ -85,10 +85,15 @@ impl Cluster {
 
     /// The same as it sees the log through `log`.
     pub(super) async fn join_on(&mut self, log: Arc<dyn EventLog>) {
-        let number = self.nodes.len();
+        let address = format!("node-{}", self.nodes.len());
+        self.join_at(log, address).await;
+    }
+
+    /// The same, which says that it is reached at `address`.
+    pub(super) async fn join_at(&mut self, log: Arc<dyn EventLog>, address: String) {
         let mut settings = self.settings.clone();
         settings.identities = self.folder.path().join(Uuid::now_v7().to_string());
-        settings.address = Some(format!("node-{number}"));
+        settings.address = Some(address);
         let clock = Arc::new(self.clock.clone());
         let started = Commands::start(log, self.keyring.clone(), clock, settings);
         self.nodes.push(started.await.unwrap());
@@ -152,6 +157,11 @@ impl Cluster {
     /// What one of them knows of a partition, once it has read all of it.
     pub(super) async fn state(&self, node: usize, partition: u32) -> State {
         self.nodes[node].owner(Partition(partition)).read(State::clone).await.unwrap()
+    }
+
+    /// How many take part at present.
+    pub(super) async fn log_members(&self) -> usize {
+        self.log.members().await.unwrap().len()
     }
 
     /// Everything recorded in a partition.

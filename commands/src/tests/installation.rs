@@ -155,6 +155,13 @@ pub(crate) fn operator() -> Principal {
     Principal::unchecked(TenantId::SYSTEM, ActorId(Uuid::from_u128(1)))
 }
 
+/// Registers a new tenant.
+pub(crate) fn register(slug: &str) -> Operation {
+    let tenant = TenantId(Uuid::now_v7());
+    let (name, slug) = (slug.parse().unwrap(), slug.parse().unwrap());
+    Operation::RegisterTenant { tenant, slug, name, owner: None }
+}
+
 /// Puts a component of this name.
 pub(crate) fn put(name: &str) -> Operation {
     put_described(name, "as it is")

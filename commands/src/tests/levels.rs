@@ -111,10 +111,10 @@ async fn a_process_that_is_left_behind_says_so_and_reads_no_further() {
     let old = &cluster.nodes[0];
     cluster.group.hide(0);
     raise(&cluster, 2).await.unwrap();
-    let outgrown = tokio::time::timeout(SOON, old.outgrown()).await.expect("it hears of it soon");
-    assert_eq!(outgrown, NotSpoken::TooOld { recorded: Level(2), spoken: Level(1) });
+    let outgrown = tokio::time::timeout(SOON, old.excluded()).await.expect("it hears of it soon");
+    assert_eq!(outgrown, NotSpoken::TooOld { recorded: Level(2), spoken: Level(1) }.into());
     assert_eq!(old.directory().level(), Level(1), "it has not taken it in");
-    let new = tokio::time::timeout(SOON, cluster.nodes[1].outgrown()).await;
+    let new = tokio::time::timeout(SOON, cluster.nodes[1].excluded()).await;
     assert!(new.is_err(), "who speaks it goes on");
 }
 

@@ -1,9 +1,10 @@
 //! A log that is what it is but for its readers, writers and members, each of which a test may put
-//! another one around, for where it says that it ends, and of which a part may have been removed.
+//! another one around, for where it says that it ends and what time it is, and of which a part may have been removed.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use event_log::{
@@ -16,6 +17,8 @@ type Wrap<T> = Box<dyn Fn(Box<T>) -> Box<T> + Send + Sync>;
 
 type End = Box<dyn Fn(Position) -> Position + Send + Sync>;
 
+type Time = Box<dyn Fn() -> Option<SystemTime> + Send + Sync>;
+
 /// The log as whoever reads it sees it.
 pub(super) struct WrappedLog {
     log: MemoryLog,
@@ -23,6 +26,7 @@ pub(super) struct WrappedLog {
     writers: Wrap<dyn Writer>,
     members: Wrap<dyn Membership>,
     end: End,
+    time: Time,
     is_gone: Arc<AtomicBool>,
 }
 
@@ -33,8 +37,8 @@ impl WrappedLog {
         wrap: impl Fn(Box<dyn Reader>) -> Box<dyn Reader> + Send + Sync + 'static,
     ) -> Self {
         let (writers, members) = (Box::new(|it| it), Box::new(|it| it));
-        let (end, is_gone) = (Box::new(|it| it), Arc::default());
-        Self { log, readers: Box::new(wrap), writers, members, end, is_gone }
+        let (end, time, is_gone) = (Box::new(|it| it), Box::new(|| None), Arc::default());
+        Self { log, readers: Box::new(wrap), writers, members, end, time, is_gone }
     }
 
     /// The same, which ends where `end` says.
@@ -43,6 +47,11 @@ impl WrappedLog {
         end: impl Fn(Position) -> Position + Send + Sync + 'static,
     ) -> Self {
         Self { end: Box::new(end), ..self }
+    }
+
+    /// The same, where it is as late as `time` says.
+    pub(super) fn with_time(self, time: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self { time: Box::new(move || Some(time())), ..self }
     }
 
     /// The same, of which a part is removed once this says so.
@@ -109,6 +118,14 @@ impl EventLog for WrappedLog {
 
     async fn join(&self, says: &str) -> Result<Box<dyn Membership>, LogError> {
         Ok((self.members)(self.log.join(says).await?))
+    }
+
+    async fn members(&self) -> Result<Vec<String>, LogError> {
+        self.log.members().await
+    }
+
+    async fn time(&self) -> Result<Option<SystemTime>, LogError> {
+        Ok((self.time)())
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {

@@ -74,10 +74,10 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
         let (connections, closed) = (Connections::of_peers(), closed_to_peers.clone());
         tokio::spawn(Doors::serve(listener, router, connections, closed))
     });
-    let outgrown = tokio::select! {
+    let excluded = tokio::select! {
         ended = &mut server => ended.map(|()| None)?,
         told = &mut told => told.map(|()| None)?,
-        outgrown = node.commands.outgrown() => Some(outgrown),
+        excluded = node.commands.excluded() => Some(excluded),
     };
     tracing::info!("stopping");
     if between.is_some() {
@@ -91,7 +91,7 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
         drain(between).await;
     }
     node.stop().await;
-    outgrown.map_or(Ok(()), |it| Err(it.into()))
+    excluded.map_or(Ok(()), |it| Err(it.into()))
 }
 
 /// Starts the node, with what a demo shows where it is for that.

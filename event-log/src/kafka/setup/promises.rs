@@ -88,11 +88,13 @@ impl Promise {
         // Recorded time may be what a test or an import says it is.
         let free_time = ("message.timestamp.after.max.ms", "9223372036854775807");
         let compaction = [("min.compaction.lag.ms", "3600000"), ("segment.bytes", "134217728")];
+        // By it processes tell whether their clocks are right.
+        let stamped = [("message.timestamp.type", Need::Exactly("LogAppendTime"))];
         let passing = [("retention.ms", "3600000"), ("segment.bytes", "16777216")];
         vec![
             Self::new(config, config.events(), partitions, events, &[free_time]),
             Self::new(config, config.snapshots(), partitions, compacted(), &compaction),
-            Self::new(config, config.barriers(), partitions, [], &passing),
+            Self::new(config, config.barriers(), partitions, stamped, &passing),
             Self::new(config, config.owners(), 1, compacted(), &[]),
         ]
     }

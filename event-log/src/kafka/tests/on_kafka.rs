@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cluster;
 
 mod announcing;
+mod clock;
 mod ends;
 mod faults;
 mod letting_go;

@@ -52,6 +52,8 @@ async fn each_broken_promise_is_named_with_what_was_found_and_what_is_needed() {
     }
     check_refused(KafkaConfig::snapshots, ("cleanup.policy", "delete"), "compact").await;
     check_refused(KafkaConfig::owners, ("cleanup.policy", "delete"), "compact").await;
+    let stamped = ("message.timestamp.type", "CreateTime");
+    check_refused(KafkaConfig::barriers, stamped, "LogAppendTime").await;
 }
 
 #[tokio::test]

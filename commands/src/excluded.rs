@@ -1,0 +1,69 @@
+//! Why a process can take part no longer, once it cannot: it is to end then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_log::EventLog;
+use tokio::sync::watch;
+
+use crate::commands::Commands;
+use crate::level::{NotSpoken, Process};
+
+/// How much longer than a process that died may count as a member two are watched that say the same
+/// address. In seconds: 5.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// How long to wait before the log is asked again who takes part.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why this process cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Excluded {
+    /// What is recorded is not spoken here.
+    #[error(transparent)]
+    NotSpoken(#[from] NotSpoken),
+    /// Requests for one of two would come to the other.
+    #[error(
+        "another process that shares the log says, too, that it is reached at `{0}`: set \
+         `cluster.address` of each to its own address"
+    )]
+    SameAddress(String),
+}
+
+impl Commands {
+    /// Completes once this process can take part no longer, and says why. It is to stop then.
+    pub async fn excluded(&self) -> Excluded {
+        let mut excluded = self.inner().excluded.subscribe();
+        let found = excluded.wait_for(Option::is_some).await.map(|it| it.clone());
+        match found {
+            Ok(Some(excluded)) => excluded,
+            // Whoever would say so is there for as long as this is.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// Finds out, once after this process has joined, whether another one says that it is at the same
+/// `address`. One that has died may count as a member for as long as a `silence` may last.
+pub(crate) async fn watch_address(
+    log: Arc<dyn EventLog>,
+    address: String,
+    silence: Duration,
+    excluded: watch::Sender<Option<Excluded>>,
+) {
+    tokio::time::sleep(silence + MARGIN).await;
+    let said = loop {
+        match log.members().await {
+            Ok(said) => break said,
+            Err(error) => {
+                let error = error.to_string();
+                tracing::debug!(error, "the log does not say who takes part");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
+    let same = said.iter().filter(|it| Process::of(it).address.as_deref() == Some(&*address));
+    if same.count() > 1 {
+        excluded.send_replace(Some(Excluded::SameAddress(address)));
+    }
+}
