@@ -282,6 +282,17 @@ fn is_loss(facility: &str, text: &str, in_transaction: bool) -> bool {
     }
 }
 
+/// What the clients of all producers have said of losses.
+#[cfg(test)]
+static LOST: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// How many losses on the way to this broker producers have heard of.
+#[cfg(test)]
+pub(super) fn losses_at(address: &str) -> usize {
+    let lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
+    lost.iter().filter(|it| it.contains(address)).count()
+}
+
 /// The client's way to [`Watched`].
 struct Watch(Arc<Watched>);
 
@@ -289,6 +300,8 @@ impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         if is_loss(facility, text, self.0.open.load(Ordering::SeqCst)) {
             self.0.tainted.store(true, Ordering::SeqCst);
+            #[cfg(test)]
+            LOST.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
         }
         logging::line(level, facility, text);
     }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use xtask::services::kafka::{Cluster, Plan};
 
 use crate::conformance::command;
+use crate::kafka::producer::losses_at;
 use crate::kafka::tests::cluster;
 use crate::kafka::tests::proxy::{END_TRANSACTION, INIT_PRODUCER, Proxy};
 use crate::kafka::{KafkaConfig, KafkaLog, init};
@@ -14,8 +15,8 @@ use crate::port::{AppendError, EventLog, LogError, Partition, Position, Writer};
 
 const PARTITION: Partition = Partition(0);
 
-/// How long the client takes to notice that a connection has ended. In milliseconds: 500.
-const NOTICED: Duration = Duration::from_millis(500);
+/// How long to wait before it is asked again. In milliseconds: 500.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// A broker that is reached through a proxy only, and a log on it.
 pub(super) struct Behind {
@@ -50,11 +51,21 @@ pub(super) async fn claimed(log: &KafkaLog, partition: Partition) -> Box<dyn Wri
         loop {
             match log.claim(partition).await {
                 Ok(writer) => return writer,
-                Err(_) => tokio::time::sleep(NOTICED).await,
+                Err(_) => tokio::time::sleep(AGAIN).await,
             }
         }
     };
     tokio::time::timeout(cluster::PATIENCE_MAX, claiming).await.expect("it is to be had")
+}
+
+/// Waits until it is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(cluster::PATIENCE_MAX, waiting).await.expect(what);
 }
 
 /// How many records there are.
@@ -108,11 +119,12 @@ async fn after_a_connection_was_lost_at_rest_no_loss_goes_unseen() {
     let mut writer = log.claim(PARTITION).await.unwrap();
     writer.append(command(1, 2)).await.unwrap();
     let before = proxy.seen(INIT_PRODUCER);
-    // The client says nothing of the second one.
-    for _ in 0..2 {
-        proxy.end_all();
-        tokio::time::sleep(NOTICED).await;
-    }
+    let connections = proxy.connections();
+    proxy.end_all();
+    until("the client says so", || losses_at(&proxy.address()) > 0).await;
+    until("it connects again", || proxy.connections() > connections).await;
+    // It says nothing of the second one.
+    proxy.end_all();
     writer.append(command(3, 2)).await.unwrap();
     let renewed = proxy.seen(INIT_PRODUCER);
     assert!(renewed > before, "whose silence is over");
@@ -161,7 +173,7 @@ async fn a_partition_that_has_lost_its_end_is_damaged_to_who_knew_it() {
             match log.end(PARTITION).await {
                 Err(LogError::Damaged { reason, .. }) => return reason,
                 // The broker has only just started.
-                Err(_) => tokio::time::sleep(NOTICED).await,
+                Err(_) => tokio::time::sleep(AGAIN).await,
                 Ok(end) => panic!("it ends at {end:?}, as if nothing were lost"),
             }
         }
