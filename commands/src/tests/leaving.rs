@@ -100,7 +100,7 @@ async fn the_next_owner_is_told_once_the_last_batch_is_answered_and_not_of_what_
 
 /// A member that goes on with what it has when it is to leave.
 #[derive(Debug)]
-struct Endless(Box<dyn Membership>);
+pub(super) struct Endless(pub(super) Box<dyn Membership>);
 
 #[async_trait]
 impl Membership for Endless {
