@@ -4,6 +4,7 @@
 //! killed, paused and started again. The data of a cluster is temporary and goes with it.
 
 mod distribution;
+mod grants;
 mod protocol;
 mod secured;
 mod settings;
@@ -21,6 +22,7 @@ use super::{Purpose, folder, ports};
 use settings::{Addresses, Detour, properties};
 
 pub use distribution::Distribution;
+pub use grants::{Grant, Operation, Resource};
 pub use secured::Secured;
 
 /// What a cluster is to be like.
@@ -73,6 +75,17 @@ impl Plan {
     fn with_java(mut self, option: String) -> Self {
         self.java.push(option);
         self
+    }
+
+    /// The same with brokers that ask what everybody may do who proves to be somebody
+    /// ([`Cluster::grant`]): at first that is nothing. Who need not prove it may do everything.
+    #[must_use]
+    pub fn with_grants(self) -> Self {
+        self.with(
+            "authorizer.class.name",
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        )
+        .with("super.users", "User:ANONYMOUS")
     }
 
     /// Starts the cluster and waits until every broker serves and knows all others.
@@ -173,6 +186,30 @@ impl Cluster {
     #[must_use]
     pub fn brokers(&self) -> &[Broker] {
         &self.brokers
+    }
+
+    /// Lets `user` do something, on a cluster whose brokers ask who may.
+    ///
+    /// # Errors
+    ///
+    /// If the brokers refuse.
+    pub fn grant(&self, user: &str, grant: Grant<'_>) -> Result<()> {
+        match grants::grant(self.broker(0).address, user, grant)? {
+            0 => Ok(()),
+            code => bail!("Kafka does not let `{user}` do it: error {code}"),
+        }
+    }
+
+    /// Lets `user` do it no more.
+    ///
+    /// # Errors
+    ///
+    /// If the brokers refuse.
+    pub fn withdraw(&self, user: &str, grant: Grant<'_>) -> Result<()> {
+        match grants::withdraw(self.broker(0).address, user, grant)? {
+            0 => Ok(()),
+            code => bail!("Kafka still lets `{user}` do it: error {code}"),
+        }
     }
 
     /// Removes a topic, with everything that is in it.

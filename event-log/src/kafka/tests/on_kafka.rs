@@ -10,6 +10,7 @@ mod ends;
 mod faults;
 mod letting_go;
 mod membership;
+mod permitted;
 mod promises;
 mod reading;
 mod removed;

@@ -50,7 +50,7 @@ pub(super) fn remove(address: SocketAddr, topic: &str) -> io::Result<i16> {
 }
 
 /// Sends a request and returns the answer without its length.
-fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.set_write_timeout(Some(ANSWER))?;
@@ -66,7 +66,13 @@ fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-fn not_kafka() -> io::Error {
+/// The code that stands so many bytes behind the head of an answer to [`request`].
+pub(super) fn code_after(answer: &[u8], skipped: usize) -> Option<i16> {
+    let rest = answer.strip_prefix(&CORRELATION.to_be_bytes())?;
+    rest.get(skipped..)?.first_chunk().map(|it| i16::from_be_bytes(*it))
+}
+
+pub(super) fn not_kafka() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the answer is not Kafka's")
 }
 
@@ -76,7 +82,7 @@ fn question() -> Vec<u8> {
 }
 
 /// A request of this kind with its length before it.
-fn request(kind: [u8; 4], asked: &[u8]) -> Vec<u8> {
+pub(super) fn request(kind: [u8; 4], asked: &[u8]) -> Vec<u8> {
     const CLIENT: &[u8; 5] = b"xtask";
     let mut request = kind.to_vec();
     request.extend(CORRELATION.to_be_bytes());

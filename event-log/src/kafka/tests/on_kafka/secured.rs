@@ -14,6 +14,9 @@ use crate::port::{EventLog, Partition, Position};
 
 const PARTITION: Partition = Partition(0);
 
+/// Whom the brokers know.
+pub(super) const USER: &str = "callboard";
+
 /// An authority and its certificate in a file.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -38,28 +41,32 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let parameters = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap().pem();
-        let (user, password) = ("callboard".to_owned(), "opensesame".to_owned());
+        let (user, password) = (USER.to_owned(), "opensesame".to_owned());
         Secured { certificate, key: key.serialize_pem(), user, password }
     }
 }
 
 /// A cluster with an authority of its own, and another authority that nobody is of.
-struct Place {
-    cluster: Cluster,
+pub(super) struct Place {
+    pub(super) cluster: Cluster,
     own: Authority,
     other: Authority,
     _folder: TempDir,
 }
 
 impl Place {
-    fn start() -> Option<Self> {
+    pub(super) fn start(plan: Plan) -> Option<Self> {
         let distribution = cluster::distribution()?;
         let folder = TempDir::new().unwrap();
         let own = Authority::new(folder.path(), "own.pem");
         let other = Authority::new(folder.path(), "other.pem");
-        let plan = Plan::new(1).with_secured(own.secured());
-        let cluster = plan.start(&distribution).unwrap();
+        let cluster = plan.with_secured(own.secured()).start(&distribution).unwrap();
         Some(Self { cluster, own, other, _folder: folder })
+    }
+
+    /// As whom everything fits to.
+    pub(super) fn fitting(&self) -> KafkaConfig {
+        self.config(Mechanism::ScramSha512, &self.own, "opensesame")
     }
 
     fn config(&self, mechanism: Mechanism, authority: &Authority, password: &str) -> KafkaConfig {
@@ -67,7 +74,7 @@ impl Place {
         let security = Security::Sasl {
             tls: Some(tls),
             mechanism,
-            user: "callboard".to_owned(),
+            user: USER.to_owned(),
             password: Password::new(password.to_owned()),
         };
         KafkaConfig { security, ..cluster::somewhere(self.cluster.secured()) }
@@ -93,7 +100,7 @@ async fn works(config: KafkaConfig) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_kept_over_tls_with_a_password_and_what_does_not_fit_is_named() {
-    let Some(place) = Place::start() else { return };
+    let Some(place) = Place::start(Plan::new(1)) else { return };
     let (scram, plain) = (Mechanism::ScramSha512, Mechanism::Plain);
     for mechanism in [scram, plain] {
         works(place.config(mechanism, &place.own, "opensesame")).await;
