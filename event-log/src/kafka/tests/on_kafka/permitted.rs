@@ -21,14 +21,13 @@ const PARTITION: Partition = Partition(0);
 fn needed(prefix: &str) -> Vec<(Grant<'_>, &'static str)> {
     let all = [
         (Topics, prefix, Read, "TopicAuthorizationFailed"),
-        // Not by the error: the client ends a transaction that never began, and is told what one is
-        // told that was fenced. What names it is the client's own line in our log.
+        // This is wrong: it should be named. The producer is taken for one that was fenced.
         (Topics, prefix, Write, "Fenced"),
         (Topics, prefix, Describe, ""),
         (Topics, prefix, DescribeConfigs, "describe-configs"),
         (TransactionalIds, prefix, Write, "Transactional Id authorization failed"),
         (TransactionalIds, prefix, Describe, ""),
-        // No call of these fails without it: see the client's lines in our log.
+        // This is wrong, too: none of these calls fails without it.
         (Groups, prefix, Read, ""),
         (Groups, prefix, Describe, ""),
         (OneTopic, TRANSACTIONS, Describe, ""),
