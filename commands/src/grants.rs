@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::id::{ActorId, SessionId, TenantId};
-use domain::member::{ApiKey, Invite, Session};
+use domain::member::{ApiKey, Invite, Session, Term};
 use domain::personal::Digest;
 use domain::principal::Means;
 use domain::role::{Permit, RoleName};
@@ -167,18 +167,19 @@ impl Commands {
         Ok(Some((Principal::session(tenant, actor, session, grants), expires_at)))
     }
 
-    /// Whether `text` is what the member `actor` of `tenant` was invited by last, that has not ended, and
-    /// whoever made it out could still do so. Whether it was used is not known here.
+    /// For which time the member `actor` of `tenant` is one, if `text` is what they were invited by last,
+    /// that has not ended, and whoever made it out could still do so. Whether it was used is not
+    /// known here.
     ///
     /// # Errors
     ///
     /// As [`Self::principal_of_api_key`].
-    pub async fn is_invited(
+    pub async fn invited(
         &self,
         tenant: TenantId,
         actor: ActorId,
         text: &str,
-    ) -> Result<bool, CommandError> {
+    ) -> Result<Option<Term>, CommandError> {
         let access = &self.inner().views.access;
         let digest = self.digest_of_secret(tenant, SecretOf::Invite, text).await?;
         let holds =
@@ -186,7 +187,50 @@ impl Commands {
         let is_it = |it: &Invite| it.secret == digest && Utc::now() < it.expires_at && holds(it.by);
         let is_known = access.invite(tenant, actor).as_ref().is_some_and(is_it);
         self.hear(tenant, is_known).await?;
-        Ok(access.invite(tenant, actor).as_ref().is_some_and(is_it))
+        let is_invited = access.invite(tenant, actor).as_ref().is_some_and(is_it);
+        Ok(access.term(tenant, actor).filter(|_| is_invited))
+    }
+
+    /// The same at this moment, and not as it was a moment ago.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::invited`].
+    pub async fn invited_still(
+        &self,
+        tenant: TenantId,
+        actor: ActorId,
+        text: &str,
+    ) -> Result<Option<Term>, CommandError> {
+        self.hear(tenant, false).await?;
+        self.invited(tenant, actor, text).await
+    }
+
+    /// For which time `actor` is a member of `tenant` at this moment; none if they are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::principal`].
+    pub async fn term_now(
+        &self,
+        tenant: TenantId,
+        actor: ActorId,
+    ) -> Result<Option<Term>, CommandError> {
+        self.hear(tenant, false).await?;
+        Ok(self.term(tenant, actor))
+    }
+
+    /// The same as far as is known here.
+    #[must_use]
+    pub fn term(&self, tenant: TenantId, actor: ActorId) -> Option<Term> {
+        self.inner().views.access.term(tenant, actor)
+    }
+
+    /// Everybody who was a member of a tenant and is none as far as is known here, and up to which time
+    /// they were.
+    #[must_use]
+    pub fn former_members(&self) -> Vec<(TenantId, ActorId, Term)> {
+        self.inner().views.access.former()
     }
 
     /// By what a secret of `tenant` is known.
@@ -201,23 +245,36 @@ impl Commands {
         text: &str,
     ) -> Result<Digest, CommandError> {
         let keys = self.keys_in_time(tenant).await?;
-        Ok(keys.digest(of.name(), text))
+        let life = &self.inner().settings.life;
+        Ok(match of {
+            SecretOf::Session | SecretOf::Invite if !life.is_empty() => {
+                keys.digest(&format!("{} {life}", of.name()), text)
+            }
+            SecretOf::ApiKey | SecretOf::Session | SecretOf::Invite => keys.digest(of.name(), text),
+        })
     }
 
-    /// The API keys of `principal` that were not revoked, each with the actor it is.
+    /// The API keys of `principal` that were not revoked, each with the actor it is: of an API key, itself
+    /// alone.
     #[must_use]
     pub fn api_keys(&self, principal: &Principal) -> Vec<(ActorId, Arc<ApiKey>)> {
-        let member = principal.member_id();
-        member
-            .map_or_else(Vec::new, |it| self.inner().views.access.api_keys(principal.tenant(), it))
+        let Some(member) = principal.member_id() else { return Vec::new() };
+        let mut keys = self.inner().views.access.api_keys(principal.tenant(), member);
+        if let Means::ApiKey(own) = principal.means() {
+            keys.retain(|it| it.0 == own);
+        }
+        keys
     }
 
-    /// The sessions of `principal` that were not ended: of an API key, those of the member whose it is.
+    /// The sessions of `principal` that were not ended: an API key has none.
     #[must_use]
     pub fn sessions(&self, principal: &Principal) -> Vec<(SessionId, Session)> {
-        let member = principal.member_id();
-        member
-            .map_or_else(Vec::new, |it| self.inner().views.access.sessions(principal.tenant(), it))
+        match (principal.means(), principal.member_id()) {
+            (Means::ApiKey(_), _) | (_, None) => Vec::new(),
+            (Means::Roles | Means::Session(_) | Means::Proof, Some(member)) => {
+                self.inner().views.access.sessions(principal.tenant(), member)
+            }
+        }
     }
 
     /// Who was asked for a moment ago, with what they may do by now as far as is known here.

@@ -38,6 +38,9 @@ pub struct Settings {
     pub tenants: tenant::Settings,
     /// Whether values are stored encrypted under their tenant's key.
     pub values: Values,
+    /// Which life of the installation this is; another one after a restore. Sessions and invites of
+    /// another life are good for nothing, for nobody knows what has become of them.
+    pub life: String,
     /// Where other processes reach this one; announced for every partition that is owned here.
     pub address: Option<String>,
     /// The owners in other processes, if there are any.
@@ -143,6 +146,7 @@ impl Settings {
             remembered_in_common_max: 1 << 20,
             snapshot_every: NonZeroU64::new(50_000).expect("it is not zero"),
             values: Values::default(),
+            life: String::new(),
             address: None,
             peers: None,
             speaks: Level::LOWEST..=Level::SPOKEN,

@@ -7,6 +7,7 @@
 mod api_key;
 mod invite;
 mod session;
+mod term;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use self::api_key::{API_KEYS_MAX, ApiKey, ApiKeyName, ApiKeyNameError, LIFET
 pub use self::invite::Invite;
 pub(crate) use self::session::note_violations as note_sign_in_violations;
 pub use self::session::{Lifetime, Method, SESSIONS_MAX, Session, SignIn};
+pub use self::term::Term;
 use crate::aggregate::Aggregate;
 use crate::id::{ActorId, SessionId};
 use crate::personal::{Digest, Personal};
@@ -120,9 +122,11 @@ pub enum Member {
         sessions: BTreeMap<SessionId, Session>,
         /// By what they were invited last. It may have ended or been used.
         invite: Option<Invite>,
+        /// For which time.
+        term: Term,
     },
-    /// They belonged to it.
-    Removed,
+    /// They belonged to it, as often as this.
+    Removed(Term),
 }
 
 /// What can be asked.
@@ -238,7 +242,7 @@ impl Member {
     pub fn roles(&self) -> &[RoleRef] {
         match self {
             Self::Present { roles, .. } => roles,
-            Self::NotAdded | Self::Removed => &[],
+            Self::NotAdded | Self::Removed(_) => &[],
         }
     }
 
@@ -246,7 +250,7 @@ impl Member {
     pub fn api_keys(&self) -> impl Iterator<Item = (ActorId, &ApiKey)> {
         let keys = match self {
             Self::Present { keys, .. } => Some(keys),
-            Self::NotAdded | Self::Removed => None,
+            Self::NotAdded | Self::Removed(_) => None,
         };
         keys.into_iter().flatten().map(|(key, it)| (*key, it))
     }
@@ -256,7 +260,7 @@ impl Member {
     pub fn api_key(&self, key: ActorId) -> Option<&ApiKey> {
         match self {
             Self::Present { keys, .. } => keys.get(&key),
-            Self::NotAdded | Self::Removed => None,
+            Self::NotAdded | Self::Removed(_) => None,
         }
     }
 
@@ -264,7 +268,7 @@ impl Member {
     pub fn sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
         let sessions = match self {
             Self::Present { sessions, .. } => Some(sessions),
-            Self::NotAdded | Self::Removed => None,
+            Self::NotAdded | Self::Removed(_) => None,
         };
         sessions.into_iter().flatten().map(|(session, it)| (*session, it))
     }
@@ -274,7 +278,7 @@ impl Member {
     pub fn session(&self, session: SessionId) -> Option<&Session> {
         match self {
             Self::Present { sessions, .. } => sessions.get(&session),
-            Self::NotAdded | Self::Removed => None,
+            Self::NotAdded | Self::Removed(_) => None,
         }
     }
 
@@ -283,7 +287,24 @@ impl Member {
     pub fn invite(&self) -> Option<&Invite> {
         match self {
             Self::Present { invite, .. } => invite.as_ref(),
-            Self::NotAdded | Self::Removed => None,
+            Self::NotAdded | Self::Removed(_) => None,
+        }
+    }
+
+    /// The time for which they belong to the tenant, if they do.
+    #[must_use]
+    pub fn term(&self) -> Option<Term> {
+        match self {
+            Self::Present { term, .. } => Some(*term),
+            Self::NotAdded | Self::Removed(_) => None,
+        }
+    }
+
+    /// The last time for which they belonged to the tenant, or do.
+    fn last_term(&self) -> Term {
+        match self {
+            Self::Present { term, .. } | Self::Removed(term) => *term,
+            Self::NotAdded => Term::default(),
         }
     }
 
@@ -309,12 +330,12 @@ impl Aggregate for Member {
         use Member::{NotAdded, Present, Removed};
 
         match (self, command) {
-            (NotAdded | Removed, Command::Add { name, roles }) => {
+            (NotAdded | Removed(_), Command::Add { name, roles }) => {
                 Ok(vec![Event::Added { name: name.clone(), roles: roles.clone() }])
             }
             (NotAdded, Command::Remove { .. }) => Err(Rejection::NotAdded),
             (
-                NotAdded | Removed,
+                NotAdded | Removed(_),
                 Command::ChangeRoles { .. }
                 | Command::IssueApiKey { .. }
                 | Command::RevokeApiKey { .. }
@@ -359,6 +380,11 @@ impl Aggregate for Member {
                 let invite = Invite { secret: *secret, expires_at, by: *by };
                 Ok(vec![Event::Invited { invite }])
             }
+            (Present { term, .. }, Command::SignIn { asked, .. })
+                if asked.term.is_some_and(|it| it != *term) =>
+            {
+                Err(Rejection::NotAdded)
+            }
             (Present { sessions, .. }, Command::SignIn { session, asked }) => {
                 session::sign_in(sessions, *session, asked, now)
             }
@@ -369,7 +395,7 @@ impl Aggregate for Member {
                 leaves_an_owner(held, *owners)?;
                 Ok(vec![Event::Removed {}])
             }
-            (Removed, Command::Remove { .. }) => Ok(Vec::new()),
+            (Removed(_), Command::Remove { .. }) => Ok(Vec::new()),
         }
     }
 
@@ -379,7 +405,8 @@ impl Aggregate for Member {
                 let name = name.as_ref().map(|it| it.digest);
                 let roles = roles.iter().copied().collect();
                 let (keys, sessions) = (BTreeMap::new(), BTreeMap::new());
-                *self = Self::Present { name, roles, keys, sessions, invite: None };
+                let term = self.last_term().next();
+                *self = Self::Present { name, roles, keys, sessions, invite: None, term };
             }
             Event::RolesChanged { roles: new_roles } => {
                 if let Self::Present { roles, .. } = self {
@@ -411,7 +438,7 @@ impl Aggregate for Member {
                     sessions.remove(session);
                 }
             }
-            Event::Removed {} => *self = Self::Removed,
+            Event::Removed {} => *self = Self::Removed(self.last_term()),
         }
     }
 }

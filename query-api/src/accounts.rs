@@ -7,6 +7,7 @@
 
 mod attempts;
 mod delays;
+mod former;
 mod hashing;
 mod login;
 mod password;
@@ -18,14 +19,18 @@ use std::time::Duration;
 
 use commands::Clock;
 use domain::id::{ActorId, TenantId};
+use domain::member::Term;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinError;
+use uuid::Uuid;
 use vault::{
-    Changes, Committed, Keyring, KeyringError, Known, RecordError, RecordKind, TenantKeys, Version,
+    Changes, Committed, Keyring, KeyringError, Known, RecordError, RecordKind, TenantKeys,
 };
 
 use self::attempts::{Attempt, Ended};
-use self::hashing::Hashing;
+pub use self::former::forget_former;
+use self::hashing::{Hashing, Verdict};
 pub(crate) use self::login::{LoginName, NoLoginName};
 pub(crate) use self::password::{NoPassword, Password};
 pub(crate) use self::setting::{Grant, Once};
@@ -111,12 +116,19 @@ pub enum AccountFault {
     /// A record says nothing that is understood.
     #[error("a stored record says what is not understood")]
     Meaning(#[source] serde_json::Error),
+    /// A password could not be looked at.
+    #[error("looking at a password failed")]
+    Hashing(#[source] JoinError),
 }
 
 /// An account, as it is stored.
 #[derive(Serialize, Deserialize)]
 struct StoredAccount {
     member: ActorId,
+    /// For which time they are a member: it is good for no other.
+    term: Term,
+    /// Which password it is: another one for each that is set.
+    password: Uuid,
     hash: String,
 }
 
@@ -131,8 +143,11 @@ struct StoredName {
 pub(crate) struct Proved {
     /// Whose account it is.
     pub(crate) member: ActorId,
-    /// The state of its record in which the password was good.
-    version: Version,
+    /// For which time they are a member.
+    pub(crate) term: Term,
+    login: LoginName,
+    /// Which password they have shown.
+    password: Uuid,
     attempt: Attempt,
 }
 
@@ -168,17 +183,50 @@ impl Accounts {
         let attempt = Attempt::of(&whose.name(), login, from);
         let paced = attempt.begin(self).await?;
         let account = self.account(whose, login).await?;
-        let whose = account.as_ref().map(|(it, known)| (it.member, known.version));
-        match (place.verify(password, account.map(|it| it.0.hash)).await, whose) {
-            (true, Some((member, version))) => match paced {
-                None => Ok(Proved { member, version, attempt }),
-                Some(delay) => {
-                    attempt.end(self, Ended::Paced).await?;
-                    Err(Unproved::Later(delay))
-                }
-            },
-            _ => Err(Unproved::Wrong),
+        let stored = account.as_ref().map(|it| it.0.hash.clone());
+        let (Verdict::Right { anew }, Some((account, known))) =
+            (place.verify(password, stored).await?, account)
+        else {
+            return Err(Unproved::Wrong);
+        };
+        if let Some(delay) = paced {
+            attempt.end(self, Ended::Paced).await?;
+            return Err(Unproved::Later(delay));
         }
+        let StoredAccount { member, term, password, .. } = account;
+        if let Some(hash) = anew {
+            self.hash_anew(whose, login, (StoredAccount { hash, ..account }, known)).await?;
+        }
+        Ok(Proved { member, term, login: login.clone(), password, attempt })
+    }
+
+    /// Replaces the hash of a password by a stronger one of the same, unless the account is another by now.
+    async fn hash_anew(
+        &self,
+        whose: &Whose,
+        login: &LoginName,
+        (account, known): (StoredAccount, Known),
+    ) -> Result<(), AccountFault> {
+        let keys = self.keys(whose).await?;
+        let place = (RecordKind::Account, login.as_str());
+        let account = written(&account);
+        let changes = Changes::of(&keys).put(place, Some(known.version), &account, None);
+        let (Committed::Whole | Committed::Conflict) = self.commit(&changes).await?;
+        Ok(())
+    }
+
+    /// Whether the password that somebody has proved is the one of their account still.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the vault.
+    pub(crate) async fn holds(
+        &self,
+        tenant: TenantId,
+        proved: &Proved,
+    ) -> Result<bool, AccountFault> {
+        let account = self.account(&Whose::Tenant(tenant), &proved.login).await?;
+        Ok(account.is_some_and(|(it, _)| it.password == proved.password))
     }
 
     /// The attempt has not failed.

@@ -21,7 +21,7 @@ pub use credential::Credential;
 pub(crate) use graphql::GraphqlAuthenticator;
 pub use host::Hosts;
 pub use secret::Secret;
-pub use sign_in::{Others, SignedIn, sign_in};
+pub use sign_in::{Asking, Others, SignedIn, sign_in};
 pub use token::{Claims, TokenError, mint};
 pub(crate) use verifier::ended;
 pub use verifier::{Session, Verified, Verifier};

@@ -73,14 +73,11 @@ impl Node {
             }
             None => (None, None),
         };
-        let open = async || {
-            let vault = OpenVault::of(config, folder).await?;
-            vault.belongs_to(log.as_ref()).await?;
-            vault.keyring(folder).await
-        };
-        let keyring = waiting.until_there("the vault", open).await?;
+        let open = || open_vault(config, folder, log.as_ref());
+        let (keyring, life) = waiting.until_there("the vault", open).await?;
         let settings = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),
+            life,
             address: membership.map(|it| it.address),
             peers: sender.clone().map(|it| Arc::new(it) as Arc<dyn commands::Peers>),
             ..writing(config, folder)
@@ -173,8 +170,20 @@ impl Node {
 /// the vault.
 fn keep(commands: &Commands, keyring: &Keyring, actor: ActorId) -> [JoinHandle<()>; 2] {
     let claiming = ownership::keep(commands.clone(), actor);
-    let tidying = tidying::keep(keyring.records().clone());
+    let tidying = tidying::keep(commands.clone(), keyring.clone());
     [tokio::spawn(claiming), tokio::spawn(tidying)]
+}
+
+/// The keys in the vault, and which life of the installation it is.
+async fn open_vault(
+    config: &Config,
+    folder: &Folder,
+    log: &dyn EventLog,
+) -> Result<(Keyring, String)> {
+    let vault = OpenVault::of(config, folder).await?;
+    vault.belongs_to(log).await?;
+    let life = vault.life().await?;
+    Ok((vault.keyring(folder).await?, life))
 }
 
 /// Begins to listen for other processes, before any of them can be told to ask this one.

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use domain::id::TenantId;
 use event_log::embedded::{self, EmbeddedLog};
 use event_log::{EventLog, KafkaLog, Partition, Position};
+use uuid::Uuid;
 use vault::port::Moved;
 use vault::{Contents, CursorName, Cursors, Keyring, PostgresVault, Root, Row, SqliteVault};
 
@@ -207,13 +208,22 @@ impl OpenVault {
         self.mark(None, UNFINISHED).await
     }
 
-    /// Says that a restore has ended.
+    /// Says that a restore has ended: what follows is another life of the installation.
     ///
     /// # Errors
     ///
     /// If the vault fails.
     pub(crate) async fn end_restore(&self) -> Result<()> {
-        self.mark(Some(UNFINISHED), "finished").await
+        self.mark(Some(UNFINISHED), &Uuid::new_v4().to_string()).await
+    }
+
+    /// Which life of the installation this is: none for the first one, another text after each restore.
+    ///
+    /// # Errors
+    ///
+    /// If the vault fails.
+    pub(crate) async fn life(&self) -> Result<String> {
+        Ok(self.cursors().get(&installations(RESTORE)).await?.unwrap_or_default())
     }
 
     async fn mark(&self, before: Option<&str>, after: &str) -> Result<()> {

@@ -1,20 +1,28 @@
-//! Removes records of the vault that have ended: they count as absent, and only take room.
+//! Removes records of the vault that have ended: they count as absent, and only take room. And accounts of
+//! who is no member any more.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::Utc;
+use commands::Commands;
+use query_api::accounts::forget_former;
 use vault::port::PURGED_MAX;
-use vault::{RecordStore, VaultError};
+use vault::{Keyring, RecordStore, VaultError};
 
 /// How often to look for records that have ended. In seconds: 60.
 const LOOKED_FOR_EVERY: Duration = Duration::from_secs(60);
 
 /// Removes them now and then, for ever. Several processes may do so at the same time.
-pub(crate) async fn keep(records: RecordStore) {
+pub(crate) async fn keep(commands: Commands, keyring: Keyring) {
+    let mut forgotten = HashMap::new();
     loop {
         tokio::time::sleep(LOOKED_FOR_EVERY).await;
-        if let Err(error) = tidy(&records).await {
+        if let Err(error) = tidy(keyring.records()).await {
             tracing::warn!(error = ?error, "records that have ended stay in the vault");
+        }
+        if let Err(error) = forget_former(&commands, &keyring, &mut forgotten).await {
+            tracing::warn!(error = ?error, "accounts of former members stay in the vault");
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Keys are wrapped, blobs and records sealed as they are stored: without the root key nobody can
 //! read a copy. Who holds a blob for the time being is not part of it: a copy keeps every blob.
 
+use std::ops::ControlFlow;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -71,12 +73,24 @@ const BLOBS_MAX: i64 = 4;
 #[async_trait]
 pub trait Contents: std::fmt::Debug + Send + Sync {
     /// Some of the rows that come after `last`, or the first ones; nothing at the end. What was
-    /// stored before the first call is told; what comes meanwhile may be.
+    /// stored before the first call is told; what comes meanwhile may be. Records are not among
+    /// them.
     ///
     /// # Errors
     ///
     /// [`VaultError`] if the storage fails.
     async fn rows_after(&self, last: Option<&Row>) -> Result<Vec<Row>, VaultError>;
+
+    /// Hands all records to `take`, some at a time, until it breaks: as they were at one moment, for what
+    /// one of them says holds together with what another one does.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`] if the storage fails.
+    async fn each_record(
+        &self,
+        take: &mut (dyn FnMut(Vec<Row>) -> ControlFlow<()> + Send),
+    ) -> Result<(), VaultError>;
 
     /// Whether no key was ever stored in it.
     ///
@@ -141,7 +155,7 @@ fn records(found: Vec<RecordColumns>) -> Vec<Row> {
 
 /// The same on both databases: their statements are, and only the types of the client differ.
 macro_rules! contents {
-    ($vault:ty, $blobs:ident, $in_time:path) => {
+    ($vault:ty, $blobs:ident, $in_time:path, $snapshot:literal) => {
         impl $vault {
             async fn keys_after(
                 &self,
@@ -181,21 +195,25 @@ macro_rules! contents {
             ) -> Result<Vec<Row>, sqlx::Error> {
                 let query = sqlx::query_as(BLOBS).bind(tenant).bind(hash).bind(length);
                 let found: Vec<BlobColumns> = query.bind(BLOBS_MAX).fetch_all(&self.$blobs).await?;
-                match found.is_empty() {
-                    false => Ok(blobs(found)),
-                    true => self.records_after(BEFORE_ALL, "", &[]).await,
-                }
+                Ok(blobs(found))
             }
 
-            async fn records_after(
+            async fn records_in_one(
                 &self,
-                tenant: Uuid,
-                kind: &str,
-                name: &[u8],
-            ) -> Result<Vec<Row>, sqlx::Error> {
-                let query = sqlx::query_as(RECORDS).bind(tenant).bind(kind).bind(name);
-                let found: Vec<RecordColumns> = query.bind(ROWS_MAX).fetch_all(&self.pool).await?;
-                Ok(records(found))
+                take: &mut (dyn FnMut(Vec<Row>) -> ControlFlow<()> + Send),
+            ) -> Result<(), sqlx::Error> {
+                let mut moment = $in_time(self.pool.begin_with($snapshot)).await?;
+                let mut last = (BEFORE_ALL, String::new(), Vec::new());
+                loop {
+                    let query = sqlx::query_as(RECORDS).bind(last.0).bind(&last.1).bind(&last.2);
+                    let query = query.bind(ROWS_MAX).fetch_all(&mut *moment);
+                    let found: Vec<RecordColumns> = $in_time(query).await?;
+                    let Some((tenant, kind, name, ..)) = found.last() else { return Ok(()) };
+                    last = (*tenant, kind.clone(), name.clone());
+                    if take(records(found)).is_break() {
+                        return Ok(());
+                    }
+                }
             }
 
             async fn store(&self, rows: &[Row]) -> Result<(), sqlx::Error> {
@@ -250,12 +268,17 @@ macro_rules! contents {
                         Some(Row::Blob { tenant, hash, length, .. }) => {
                             self.blobs_after(*tenant, hash, *length).await
                         }
-                        Some(Row::Record { tenant, kind, name, .. }) => {
-                            self.records_after(*tenant, kind, name).await
-                        }
+                        Some(Row::Record { .. }) => Ok(Vec::new()),
                     }
                 });
                 found.await.map_err(failed("copying what it holds"))
+            }
+
+            async fn each_record(
+                &self,
+                take: &mut (dyn FnMut(Vec<Row>) -> ControlFlow<()> + Send),
+            ) -> Result<(), VaultError> {
+                self.records_in_one(take).await.map_err(failed("copying its records"))
             }
 
             async fn is_new(&self) -> Result<bool, VaultError> {
@@ -273,8 +296,8 @@ macro_rules! contents {
     };
 }
 
-contents!(SqliteVault, blobs, std::convert::identity);
-contents!(PostgresVault, pool, in_copy_time);
+contents!(SqliteVault, blobs, std::convert::identity, "begin");
+contents!(PostgresVault, pool, in_copy_time, "begin isolation level repeatable read, read only");
 
 #[cfg(test)]
 mod tests;

@@ -119,9 +119,20 @@ impl Decision<'_, '_> {
             }
             IssueApiKey { .. } | RevokeApiKey { .. } | SignIn { .. } | SignOut { .. } => {}
         }
-        // Whose keys or sessions end loses nothing that was theirs alone, and who signs in gains
-        // nothing that was not theirs before.
-        if !matches!(command, RevokeApiKey { .. } | SignIn { .. } | SignOut { .. }) {
+        // Whose keys or sessions end loses nothing that was theirs alone, but whoever an API key got to
+        // would keep everybody out who could revoke it.
+        let is_by_key = grantor.is_some_and(|it| matches!(it.means, Means::ApiKey(_)));
+        let is_checked = match command {
+            RevokeApiKey { .. } | SignOut { .. } => is_by_key,
+            // Who signs in gains nothing that was not theirs before.
+            SignIn { .. } => false,
+            Add { .. }
+            | ChangeRoles { .. }
+            | Remove { .. }
+            | Invite { .. }
+            | IssueApiKey { .. } => true,
+        };
+        if is_checked {
             let permits: Vec<_> = roles.iter().flat_map(|it| self.permits_of(*it)).collect();
             self.check_grantor(grantor, permits)?;
             self.check_owner(grantor, &roles)?;

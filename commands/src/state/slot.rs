@@ -187,7 +187,7 @@ impl Held {
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             Self::Tenant(it) => matches!(**it, Tenant::Closed { .. }),
-            Self::Member(it) => matches!(it, Member::Removed),
+            Self::Member(it) => matches!(it, Member::Removed(_)),
             Self::Role(it) => matches!(**it, Role::Retired(_)),
             Self::Customer(it) => matches!(it.customer, Customer::Closed(_)),
             Self::Entity(it) => matches!(it, Entity::Deregistered),

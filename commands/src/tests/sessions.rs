@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use domain::Principal;
 use domain::id::{ActorId, SessionId, TenantId};
-use domain::member::{Lifetime, Method, SignIn};
+use domain::member::{Lifetime, Method, SignIn, Term};
 use domain::operation::Operation;
 use domain::principal::{Means, Permission, Scope};
 use domain::role::Permit;
@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::clock::testing::TestClock;
 use crate::commands::Commands;
 use crate::grants::SecretOf;
+use crate::request::CommandError;
 use crate::settings::Sabotage;
 
 /// Has a clock show what the doors go by.
@@ -40,7 +41,7 @@ async fn asked(commands: &Commands, who: &Principal, text: &str) -> Operation {
     let secret = commands.digest_of_secret(who.tenant(), SecretOf::Session, text).await.unwrap();
     let methods = BTreeSet::from([Method::Pwd]);
     let lifetime = Lifetime::SESSION_MAX;
-    let asked = SignIn { secret, methods, lifetime, ends_others: false };
+    let asked = SignIn { secret, methods, lifetime, ends_others: false, term: None };
     Operation::SignIn { session: SessionId(Uuid::now_v7()), asked }
 }
 
@@ -180,7 +181,20 @@ async fn who_manages_members_ends_their_sessions_and_nobody_else_does() {
     installation.submit(&there, sign_out(None, None)).await.unwrap();
     assert_eq!(known(&installation.commands, &ada, "there").await, None);
 
-    // Those of an owner too, who may more: nothing is given to anybody.
+    // Whoever an API key got to could keep everybody out by it, so it ends what it covers.
+    let permits = vec![Permit::everywhere(Permission::MemberWrite)];
+    let define = Operation::DefineRole { role: "hr".parse().unwrap(), permits };
+    installation.submit(&owner, define).await.unwrap();
+    let by_key = issue(&installation, &owner, &[Permission::MemberWrite]).await;
+    let hr = member(&installation, &owner, &["hr"]).await;
+    for (whom, ends) in [(&ada, false), (&owner, false), (&hr, true)] {
+        sign_in(&installation, whom, "again").await;
+        let ended = installation.submit(&by_key, sign_out(Some(whom), None)).await;
+        assert_eq!(ended.is_ok(), ends, "{ended:?}");
+        assert_eq!(known(&installation.commands, whom, "again").await.is_none(), ends);
+    }
+
+    // A person ends those of an owner too, who may more: nothing is given to anybody.
     sign_in(&installation, &owner, "owners").await;
     installation.submit(&admin, sign_out(Some(&owner), None)).await.unwrap();
     assert_eq!(known(&installation.commands, &owner, "owners").await, None);
@@ -210,7 +224,10 @@ async fn invite(installation: &Installation, whom: &Principal, text: &str) -> Op
 }
 
 async fn is_invited(installation: &Installation, who: &Principal, text: &str) -> bool {
-    installation.commands.is_invited(who.tenant(), who.actor(), text).await.unwrap()
+    let (tenant, actor) = (who.tenant(), who.actor());
+    let invited = installation.commands.invited(tenant, actor, text).await.unwrap();
+    assert_eq!(installation.commands.invited_still(tenant, actor, text).await.unwrap(), invited);
+    invited.is_some()
 }
 
 #[tokio::test]
@@ -281,6 +298,56 @@ async fn what_has_ended_lets_nobody_in() {
         let out = sign_out(Some(&owner), None);
         installation.submit(&owner, out).await.unwrap();
         bring_to_present(&installation.clock);
+    }
+}
+
+/// What was restored has forgotten which of them were used, or ended.
+#[tokio::test]
+async fn sessions_and_invites_of_another_life_are_good_for_nothing() {
+    let (mut installation, owner) = begin(None).await;
+    let invite = invite(&installation, &owner, "text").await;
+    installation.submit(&owner, invite).await.unwrap();
+    sign_in(&installation, &owner, "here").await;
+    let key = issue(&installation, &owner, &[Permission::EntityRead]).await;
+    for (life, lasts) in [("", true), ("restored", false)] {
+        installation.settings.life = life.to_owned();
+        installation.restart().await;
+        assert_eq!(known(&installation.commands, &owner, "here").await.is_some(), lasts);
+        assert_eq!(is_invited(&installation, &owner, "text").await, lasts);
+        installation.submit(&key, sign_out(None, None)).await.unwrap_err();
+    }
+    sign_in(&installation, &owner, "anew").await;
+}
+
+/// What somebody has proved as a member for one time lets nobody in the next time.
+#[tokio::test]
+async fn who_was_removed_and_is_added_again_is_a_member_for_another_time() {
+    let (mut installation, owner) = begin(None).await;
+    let ada = member(&installation, &owner, &["developer"]).await;
+    let (tenant, actor) = (ada.tenant(), ada.actor());
+    assert_eq!(installation.commands.term(tenant, actor), Some(Term(1)));
+    installation.submit(&owner, remove(&ada)).await.unwrap();
+    assert_eq!(installation.commands.term_now(tenant, actor).await.unwrap(), None);
+    assert_eq!(installation.commands.former_members(), [(tenant, actor, Term(1))]);
+    // The snapshot has it, too.
+    installation.restart().await;
+    installation.submit(&owner, add(actor, &["developer"])).await.unwrap();
+    installation.restart().await;
+    assert_eq!(installation.commands.term_now(tenant, actor).await.unwrap(), Some(Term(2)));
+    assert_eq!(installation.commands.former_members(), []);
+    let proved = Principal::signing_in(tenant, actor);
+    for (term, expected) in
+        [(1, Some("MEMBER_NOT_FOUND")), (2, None), (3, Some("MEMBER_NOT_FOUND"))]
+    {
+        let asked = asked(&installation.commands, &ada, &term.to_string()).await;
+        let Operation::SignIn { session, asked } = asked else { unreachable!() };
+        let asked = SignIn { term: Some(Term(term)), ..asked };
+        let signed_in = installation.submit(&proved, Operation::SignIn { session, asked }).await;
+        let code = signed_in.err().map(|it| match it {
+            CommandError::Rejected { code, .. } => code.to_string(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(code.as_deref(), expected);
     }
 }
 

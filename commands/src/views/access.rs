@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use domain::id::{ActorId, RoleId, SessionId, TenantId};
-use domain::member::{ApiKey, Invite, Member, Session};
+use domain::member::{ApiKey, Invite, Member, Session, Term};
 use domain::personal::Digest;
 use domain::role::{BuiltIn, Definition, Permit, Role, RoleName, RoleRef};
 use domain::{Grants, Permission, Principal};
@@ -25,6 +25,10 @@ pub(crate) struct Access {
 #[derive(Debug, Default)]
 struct Company {
     members: HashMap<ActorId, Arc<[RoleRef]>>,
+    /// For which time each is one.
+    terms: HashMap<ActorId, Term>,
+    /// Who was a member, and up to which time.
+    former: HashMap<ActorId, Term>,
     /// The API keys that were not revoked, and whose each is.
     keys: HashMap<ActorId, (ActorId, Arc<ApiKey>)>,
     /// Those that are somebody's, where there are any.
@@ -124,6 +128,23 @@ impl Access {
         tenants.get(&tenant)?.invites.get(&member).copied()
     }
 
+    /// For which time `actor` is a member of `tenant`; none if they are none.
+    pub(crate) fn term(&self, tenant: TenantId, actor: ActorId) -> Option<Term> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(&tenant)?.terms.get(&actor).copied()
+    }
+
+    /// Everybody who was a member of a tenant and is none, and up to which time they were.
+    pub(crate) fn former(&self) -> Vec<(TenantId, ActorId, Term)> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        let former = |(tenant, company): (&TenantId, &Company)| {
+            let tenant = *tenant;
+            let former: Vec<_> = company.former.iter().map(|it| (tenant, *it.0, *it.1)).collect();
+            former
+        };
+        tenants.iter().flat_map(former).collect()
+    }
+
     /// Whether `by` could invite `member` now: may invite, may whatever `member` may, and is an owner if
     /// `member` is one.
     pub(crate) fn could_invite(&self, tenant: TenantId, by: ActorId, member: ActorId) -> bool {
@@ -183,9 +204,16 @@ impl Access {
             let before = match member {
                 Member::Present { roles, .. } => {
                     company.hold(tenant, roles);
+                    company.terms.extend(member.term().map(|it| (actor, it)));
+                    company.former.remove(&actor);
                     company.members.insert(actor, roles.clone())
                 }
-                Member::NotAdded | Member::Removed => company.members.remove(&actor),
+                Member::Removed(term) => {
+                    company.terms.remove(&actor);
+                    company.former.insert(actor, *term);
+                    company.members.remove(&actor)
+                }
+                Member::NotAdded => None,
             };
             before.iter().for_each(|it| company.release(it));
         });

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Rejection};
+use super::{Event, Rejection, Term};
 use crate::id::SessionId;
 use crate::personal::Digest;
 use crate::violation::Violations;
@@ -118,6 +118,9 @@ pub struct SignIn {
     pub lifetime: Lifetime,
     /// Whether all others of its member end, as where they prove from now on otherwise who they are.
     pub ends_others: bool,
+    /// For which time they must be a member, if what they have proved holds for one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<Term>,
 }
 
 /// Notes what is wrong with what is asked for.

@@ -154,7 +154,7 @@ const SESSION: SessionId = SessionId::from_digest([5; 16]);
 fn wanted(mark: u8, hours: u32) -> SignIn {
     let lifetime = Lifetime::hours(hours);
     let (secret, methods) = (Digest([mark; 16]), [Method::Pwd].into());
-    SignIn { secret, methods, lifetime, ends_others: false }
+    SignIn { secret, methods, lifetime, ends_others: false, term: None }
 }
 
 fn sign_in(session: SessionId, mark: u8, hours: u32) -> Command {

@@ -138,6 +138,7 @@ fn nothing_that_lets_somebody_in_lasts_longer_than_it_may() {
             methods: methods.iter().copied().collect(),
             lifetime,
             ends_others: false,
+            term: None,
         },
     };
     check(&invite(Lifetime::hours(7 * 24)), &[]);

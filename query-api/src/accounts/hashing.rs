@@ -11,7 +11,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
-use super::password::Password;
+use super::password::{NoPassword, Password};
+use super::{AccountFault, Unset};
 use crate::doors::ClientAddress;
 use crate::transport::{StreamPermit, Streams};
 
@@ -46,6 +47,18 @@ impl fmt::Debug for Hashing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hashing").finish_non_exhaustive()
     }
+}
+
+/// What became of looking at a password.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is another one.
+    Wrong,
+    /// It is this one.
+    Right {
+        /// Its hash, if the one that is stored took less than one takes now.
+        anew: Option<String>,
+    },
 }
 
 /// A place among those whose passwords are hashed.
@@ -89,30 +102,41 @@ impl Hashing {
 
 impl Place {
     /// Whether a password has this hash; it never has none, and that takes as long to say.
-    pub(super) async fn verify(self, password: Password, stored: Option<String>) -> bool {
+    pub(super) async fn verify(
+        self,
+        password: Password,
+        stored: Option<String>,
+    ) -> Result<Verdict, AccountFault> {
         let nobodys = self.nobodys.clone();
         self.run(move || {
             let is_known = stored.is_some();
             let stored = stored.as_deref().unwrap_or(&nobodys);
-            hasher().verify_password(password.as_bytes(), stored).is_ok() && is_known
+            let is_it = hasher().verify_password(password.as_bytes(), stored).is_ok();
+            match is_it && is_known {
+                true => Verdict::Right {
+                    anew: (!is_as_strong(stored)).then(|| hash(password.as_bytes())),
+                },
+                false => Verdict::Wrong,
+            }
         })
         .await
     }
 
-    /// What `work` says of a password, and its hash if that is nothing.
-    pub(super) async fn hash<E>(
+    /// The hash of a password that `work` has nothing to say against.
+    pub(super) async fn hash(
         self,
         password: Password,
-        work: impl FnOnce(&Password) -> Result<(), E> + Send + 'static,
-    ) -> Result<String, E>
-    where
-        E: Send + 'static,
-    {
-        self.run(move || work(&password).map(|()| hash(password.as_bytes()))).await
+        work: impl FnOnce(&Password) -> Result<(), NoPassword> + Send + 'static,
+    ) -> Result<String, Unset> {
+        let hashed = self.run(move || work(&password).map(|()| hash(password.as_bytes())));
+        Ok(hashed.await??)
     }
 
     /// Does `work` when it is its turn, on a thread that may be kept busy.
-    async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AccountFault> {
         let running = self.running.acquire_owned().await.expect("the semaphore is never closed");
         let held = self.held;
         // It goes on to its end, and counts until then, even if nobody waits for it any more.
@@ -120,12 +144,23 @@ impl Place {
             let _held = (running, held);
             work()
         });
-        done.await.expect("hashing neither panics nor is ended")
+        done.await.map_err(AccountFault::Hashing)
     }
 }
 
 fn hasher() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, PARAMETERS)
+}
+
+/// Whether a stored hash took what one takes now.
+fn is_as_strong(stored: &str) -> bool {
+    let expected = format!(
+        "$argon2id$v=19$m={},t={},p={}$",
+        PARAMETERS.m_cost(),
+        PARAMETERS.t_cost(),
+        PARAMETERS.p_cost()
+    );
+    stored.starts_with(&expected)
 }
 
 /// The hash of a password with a new salt, as a PHC string.
@@ -147,7 +182,7 @@ mod tests {
         let hashing = Hashing::new();
         let hashed = async || {
             let place = hashing.enter("a", HERE).unwrap();
-            place.hash(Password::from("uvlhqktmrozc"), |_| Ok::<_, ()>(())).await.unwrap()
+            place.hash(Password::from("uvlhqktmrozc"), |_| Ok(())).await.unwrap()
         };
         let (one, other) = (hashed().await, hashed().await);
         assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
@@ -161,15 +196,44 @@ mod tests {
             ("uvlhqktmrozc", None, false),
         ] {
             let place = hashing.enter("a", HERE).unwrap();
-            assert_eq!(place.verify(Password::from(password), stored).await, expected);
+            let verdict = place.verify(Password::from(password), stored).await.unwrap();
+            assert_eq!(matches!(verdict, Verdict::Right { anew: None }), expected, "{verdict:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_hashed_with_less_work_is_hashed_anew_once_it_is_known() {
+        let weak = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(8_192, 1, 1, None).unwrap(),
+        );
+        let weak = weak.hash_password_with_salt(b"uvlhqktmrozc", &[7; 16]).unwrap().to_string();
+        let place = || Hashing::new().enter("a", HERE).unwrap();
+        let wrong = place().verify(Password::from("another"), Some(weak.clone())).await.unwrap();
+        assert!(matches!(wrong, Verdict::Wrong));
+        let right = place().verify(Password::from("uvlhqktmrozc"), Some(weak)).await.unwrap();
+        let Verdict::Right { anew: Some(anew) } = right else { panic!("{right:?}") };
+        assert!(is_as_strong(&anew), "{anew}");
+        let again = place().verify(Password::from("uvlhqktmrozc"), Some(anew)).await.unwrap();
+        assert!(matches!(again, Verdict::Right { anew: None }), "{again:?}");
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_a_fault_and_its_place_is_free_again() {
+        let hashing = Hashing::new();
+        for _ in 0..PLACES_MAX {
+            let place = hashing.enter("a", HERE).unwrap();
+            let failed = place.run(|| panic!("on some text")).await;
+            assert!(matches!(failed, Err::<(), _>(AccountFault::Hashing(_))), "{failed:?}");
         }
     }
 
     #[tokio::test]
     async fn what_is_not_taken_is_not_hashed() {
         let place = Hashing::new().enter("a", HERE).unwrap();
-        let refused = place.hash(Password::from("x"), |_| Err("too short")).await;
-        assert_eq!(refused, Err("too short"));
+        let refused = place.hash(Password::from("x"), |_| Err(NoPassword::Length)).await;
+        assert!(matches!(refused, Err(Unset::Password(NoPassword::Length))), "{refused:?}");
     }
 
     #[test]

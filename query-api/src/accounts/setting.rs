@@ -3,8 +3,12 @@
 //! What may be used once is used by the transaction of the vault that writes the account. So of
 //! two who use it at the same time one is refused, and whoever is refused has used nothing.
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::{ActorId, TenantId};
+use domain::member::Term;
+use uuid::Uuid;
 use vault::{Changes, Committed, RecordKind, TenantKeys, Version};
 
 use super::attempts::TRIES_MAX;
@@ -20,6 +24,10 @@ const USED_MARK_OUTLASTS: TimeDelta = TimeDelta::hours(1);
 /// Words that are known about every account, beside those of its tenant.
 const KNOWN_WORDS: [&str; 2] = ["callboard", "operator"];
 
+/// How many login names may be tried with one invite: 10. Whoever has one could ask for any which others
+/// have.
+const TRIES_PER_INVITE_MAX: u32 = 10;
+
 /// What sets a password for a member.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant<'a> {
@@ -27,17 +35,28 @@ pub(crate) struct Grant<'a> {
     pub(crate) tenant: TenantId,
     /// Whose password it is.
     pub(crate) member: ActorId,
+    /// For which time they are a member.
+    pub(crate) term: Term,
     /// What is used for it.
     pub(crate) once: Once<'a>,
 }
 
-/// What may be used once.
-#[derive(Clone, Copy, Debug)]
+/// What may be used once. It has no text form for logs: whoever has an invite uses it.
+#[derive(Clone, Copy)]
 pub(crate) enum Once<'a> {
     /// An invite, by its text, and until when it might be good.
     Invite(&'a str, DateTime<Utc>),
     /// The setup token, by the state of its record in which it was found to be good.
     Setup(Version),
+}
+
+impl fmt::Debug for Once<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Invite(..) => "Invite(…)",
+            Self::Setup(_) => "Setup(…)",
+        })
+    }
 }
 
 /// A password that is taken, hashed, and the login name that it goes with.
@@ -68,6 +87,36 @@ impl Accounts {
         Ok(Hashed { login, hash })
     }
 
+    /// Counts a try to use an invite; whether there may be another. It ends with the invite, whose end
+    /// this is at the latest.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the vault.
+    pub(crate) async fn may_try(
+        &self,
+        tenant: TenantId,
+        invite: &str,
+        ends_at: DateTime<Utc>,
+    ) -> Result<bool, AccountFault> {
+        let keys = self.keyring.existing(tenant).await?;
+        let name = (RecordKind::Attempts, invite);
+        for _ in 0..TRIES_MAX {
+            let known = self.get(&keys, name).await?;
+            let tried: u32 = known.as_ref().map(read).transpose()?.unwrap_or_default();
+            if tried >= TRIES_PER_INVITE_MAX {
+                return Ok(false);
+            }
+            let before = known.map(|it| it.version);
+            let changes =
+                Changes::of(&keys).put(name, before, &written(&(tried + 1)), Some(ends_at));
+            if self.commit(&changes).await? == Committed::Whole {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether an invite was used.
     ///
     /// # Errors
@@ -83,12 +132,18 @@ impl Accounts {
     }
 
     /// Sets the login name and the password of a member. Whatever account they had before is no
-    /// more.
+    /// more, nor is that of somebody else under this login name who, as `belongs` says, is no
+    /// member for that time any more.
     ///
     /// # Errors
     ///
     /// [`Unset`]; then nothing was set, and nothing used.
-    pub(crate) async fn set(&self, grant: &Grant<'_>, hashed: &Hashed) -> Result<(), Unset> {
+    pub(crate) async fn set(
+        &self,
+        grant: &Grant<'_>,
+        hashed: &Hashed,
+        belongs: impl Fn(ActorId, Term) -> bool,
+    ) -> Result<(), Unset> {
         let whose = Whose::Tenant(grant.tenant);
         let keys = self.keys(&whose).await?;
         let member = grant.member.to_string();
@@ -106,10 +161,13 @@ impl Accounts {
                 }
             }
             let there = self.account(&whose, &hashed.login).await?;
-            if there.as_ref().is_some_and(|(it, _)| it.member != grant.member) {
-                return Err(Unset::Taken);
+            if let Some((theirs, _)) = there.as_ref().filter(|(it, _)| it.member != grant.member) {
+                if belongs(theirs.member, theirs.term) {
+                    return Err(Unset::Taken);
+                }
+                changes = self.without_name(changes, &keys, theirs.member).await?;
             }
-            let account = StoredAccount { member: grant.member, hash: hashed.hash.clone() };
+            let account = hashed.account(grant.member, grant.term);
             let name = StoredName { login: login.to_owned() };
             let (account, name) = (written(&account), written(&name));
             let place = (RecordKind::Account, login);
@@ -161,13 +219,42 @@ impl Accounts {
         proved: &Proved,
         hashed: &Hashed,
     ) -> Result<(), Unset> {
-        let account = StoredAccount { member: proved.member, hash: hashed.hash.clone() };
+        let account = written(&hashed.account(proved.member, proved.term));
+        let whose = Whose::Tenant(tenant);
         let place = (RecordKind::Account, hashed.login.as_str());
-        let keys = self.keys(&Whose::Tenant(tenant)).await?;
-        let changes = Changes::of(&keys).put(place, Some(proved.version), &written(&account), None);
-        match self.commit(&changes).await? {
-            Committed::Whole => Ok(()),
-            Committed::Conflict => Err(Unset::Used),
+        let keys = self.keys(&whose).await?;
+        for _ in 0..TRIES_MAX {
+            let there = self.account(&whose, &hashed.login).await?;
+            let there = there.filter(|(it, _)| it.password == proved.password);
+            let Some((_, known)) = there else { return Err(Unset::Used) };
+            let changes = Changes::of(&keys).put(place, Some(known.version), &account, None);
+            if self.commit(&changes).await? == Committed::Whole {
+                return Ok(());
+            }
         }
+        Err(Unset::Busy)
+    }
+
+    /// And nothing says any more which account `member` has.
+    async fn without_name(
+        &self,
+        changes: Changes,
+        keys: &TenantKeys,
+        member: ActorId,
+    ) -> Result<Changes, AccountFault> {
+        let member = member.to_string();
+        let name = (RecordKind::AccountOf, member.as_str());
+        let known = self.get(keys, name).await?;
+        Ok(match known {
+            Some(known) => changes.remove(name, known.version),
+            None => changes,
+        })
+    }
+}
+
+impl Hashed {
+    /// The account of `member` with this password.
+    fn account(&self, member: ActorId, term: Term) -> StoredAccount {
+        StoredAccount { member, term, password: Uuid::new_v4(), hash: self.hash.clone() }
     }
 }

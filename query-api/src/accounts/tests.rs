@@ -74,7 +74,8 @@ impl Office {
         let names = vec!["acme".to_owned()];
         let hashed = self.accounts.hash(tenant, login, password.into(), names, NOWHERE).await?;
         let once = Once::Invite(text, self.clock.now() + TimeDelta::days(7));
-        self.accounts.set(&Grant { tenant, member, once }, &hashed).await
+        let grant = Grant { tenant, member, term: Term(1), once };
+        self.accounts.set(&grant, &hashed, |_, _| true).await
     }
 
     async fn prove(
@@ -298,6 +299,49 @@ async fn an_invite_replaces_the_account_that_a_member_had() {
     assert_eq!(office.ada(BAD, address(4)).await.unwrap(), EVE);
 }
 
+/// Whoever was removed has no login name any more, whatever of it is stored still.
+#[tokio::test]
+async fn the_login_name_of_who_is_no_member_any_more_is_free() {
+    let office = Office::with_ada().await;
+    let login = || LoginName::new("ada").unwrap();
+    let hashed = office.accounts.hash(ACME, login(), BAD.into(), Vec::new(), HOME).await.unwrap();
+    let once = Once::Invite("second", office.clock.now() + TimeDelta::days(7));
+    let grant = Grant { tenant: ACME, member: EVE, term: Term(3), once };
+    let taken = office.accounts.set(&grant, &hashed, |it, term| it == ADA && term == Term(1)).await;
+    assert!(matches!(taken, Err(Unset::Taken)), "{taken:?}");
+    // She is a member again, for the second time.
+    office.accounts.set(&grant, &hashed, |it, term| it == ADA && term == Term(2)).await.unwrap();
+    let proved = office.prove(&Whose::Tenant(ACME), "ada", BAD, HOME).await.unwrap();
+    assert_eq!((proved.member, proved.term), (EVE, Term(3)));
+    assert_eq!(office.accounts.login_of(ACME, ADA).await.unwrap(), None);
+    assert_eq!(office.accounts.login_of(ACME, EVE).await.unwrap(), Some(login()));
+}
+
+#[tokio::test]
+async fn a_password_holds_until_another_one_is_set() {
+    let office = Office::with_ada().await;
+    let proved = office.prove(&Whose::Tenant(ACME), "ada", GOOD, HOME).await.unwrap();
+    assert!(office.accounts.holds(ACME, &proved).await.unwrap());
+    office.set(ACME, ADA, "second", "ada", GOOD).await.unwrap();
+    assert!(!office.accounts.holds(ACME, &proved).await.unwrap(), "even if it is the same");
+    office.accounts.let_in(&proved).await.unwrap();
+    let proved = office.prove(&Whose::Tenant(ACME), "ada", GOOD, HOME).await.unwrap();
+    office.set(ACME, ADA, "third", "lovelace", GOOD).await.unwrap();
+    assert!(!office.accounts.holds(ACME, &proved).await.unwrap(), "under another name");
+}
+
+#[tokio::test]
+async fn an_invite_is_tried_ten_times_whatever_is_asked_for_with_it() {
+    let office = Office::open().await;
+    let end = office.clock.now() + TimeDelta::days(7);
+    let may_try = async |tenant, text| office.accounts.may_try(tenant, text, end).await.unwrap();
+    for _ in 0..10 {
+        assert!(may_try(ACME, "invite").await);
+    }
+    assert!(!may_try(ACME, "invite").await);
+    assert!(may_try(ACME, "another").await && may_try(GLOBEX, "invite").await);
+}
+
 #[tokio::test]
 async fn a_password_that_is_not_taken_uses_no_invite() {
     let office = Office::open().await;
@@ -361,7 +405,8 @@ mod setup {
         let Opening { member, version } = opening;
         let (tenant, login) = (TenantId::SYSTEM, LoginName::new(login).unwrap());
         let hashed = office.accounts.hash(tenant, login, GOOD.into(), Vec::new(), HOME).await?;
-        office.accounts.set(&Grant { tenant, member, once: Once::Setup(version) }, &hashed).await
+        let grant = Grant { tenant, member, term: Term(1), once: Once::Setup(version) };
+        office.accounts.set(&grant, &hashed, |_, _| true).await
     }
 
     async fn opening(office: &Office, token: &str) -> Option<Opening> {

@@ -41,7 +41,7 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 /// # Errors
 ///
 /// [`Refusal`] with 403.
-pub(super) fn check(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), Refusal> {
     check_origin(headers)?;
     // No page can add a header to the handshake of a WebSocket.
     if is_handshake(headers) || headers.contains_key(REQUEST_HEADER) {

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::HeaderValue;
 use chrono::{DateTime, Utc};
 use commands::{CommandError, Outcome, Request, SecretOf};
 use domain::Principal;
 use domain::id::{ActorId, SessionId, TenantId};
-use domain::member::{Lifetime, Method, SignIn};
+use domain::member::{Lifetime, Method, SignIn, Term};
 use domain::operation::Operation;
 use uuid::Uuid;
 
@@ -28,10 +29,25 @@ pub enum Others {
     End,
 }
 
+/// How a session is to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// How somebody has proved who they are.
+    pub methods: BTreeSet<Method>,
+    /// How long it is good.
+    pub lifetime: Lifetime,
+    /// What becomes of their other sessions.
+    pub others: Others,
+    /// For which time they must be a member, if what they have proved holds for one only.
+    pub term: Option<Term>,
+}
+
 /// A session that has begun.
 pub struct SignedIn {
     /// Which.
     pub session: SessionId,
+    /// What stands for it.
+    credential: Credential,
     /// What hands it to the browser: the value of `Set-Cookie`.
     pub cookie: HeaderValue,
     /// When it ends.
@@ -46,8 +62,16 @@ impl fmt::Debug for SignedIn {
     }
 }
 
-/// Begins a session of the member `actor` of `tenant`, who has proved by `methods` who they are. That
-/// they have is for the caller to know.
+impl SignedIn {
+    /// The session itself, of the member `actor` of `tenant`, for who ends it.
+    pub(crate) fn as_session(&self, tenant: TenantId, actor: ActorId) -> Session {
+        let principal = Principal::session(tenant, actor, self.session, Arc::default());
+        Session { principal, expires_at: self.expires_at, credential: self.credential.clone() }
+    }
+}
+
+/// Begins a session of the member `actor` of `tenant`, who has proved who they are. That they have is
+/// for the caller to know.
 ///
 /// # Errors
 ///
@@ -57,15 +81,14 @@ pub async fn sign_in(
     context: &Context,
     tenant: TenantId,
     actor: ActorId,
-    methods: BTreeSet<Method>,
-    lifetime: Lifetime,
-    others: Others,
+    asking: Asking,
 ) -> Result<SignedIn, CommandError> {
+    let Asking { methods, lifetime, others, term } = asking;
     let keyring = context.keyring();
     let text = Secret::draw(keyring, SecretOf::Session, tenant, actor);
     let secret = context.commands().digest_of_secret(tenant, SecretOf::Session, &text).await?;
     let session = SessionId(Uuid::now_v7());
-    let asked = SignIn { secret, methods, lifetime, ends_others: others == Others::End };
+    let asked = SignIn { secret, methods, lifetime, ends_others: others == Others::End, term };
     let operation = Operation::SignIn { session, asked };
     // Nobody else names a request like this, so it may be sent again if an answer is lost.
     let key = session.to_string().parse().expect("an id is visible ASCII");
@@ -73,6 +96,7 @@ pub async fn sign_in(
     let outcome = context.submit(&proved(context, tenant, actor), request).await?;
     Ok(SignedIn {
         session,
+        credential: Credential::bearer(&text),
         cookie: cookie::set(&text, lifetime),
         expires_at: lifetime.after(outcome.at),
         outcome,

@@ -4,16 +4,16 @@
 //! work, whether there is no such tenant, no such account or another password. Neither login names
 //! nor passwords are repeated in an answer or written to the log.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::extract::{self, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
-use commands::{CommandError, SecretOf};
+use commands::{CommandError, Request, SecretOf};
 use domain::id::{ActorId, TenantId};
-use domain::member::{Lifetime, Method};
+use domain::member::{Lifetime, Method, Term};
+use domain::operation::Operation;
 use domain::principal::Means;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -24,7 +24,7 @@ use crate::accounts::{
     AccountFault, Grant, LoginName, NoLoginName, NoPassword, Once, Password, Proved, Unproved,
     Unset, Whose,
 };
-use crate::auth::{Others, Secret, cookie, host, sign_in};
+use crate::auth::{Asking, Others, Secret, Session, SignedIn, cookie, host, sign_in};
 use crate::doors::ClientAddress;
 use crate::error::{ApiError, UNAVAILABLE_RETRY_AFTER};
 
@@ -85,17 +85,28 @@ pub(super) async fn enter(
     State(door): State<Door>,
     request: extract::Request,
 ) -> Result<Response, Problem> {
+    let former = door.session(request.headers()).await.ok();
     let asked = Asked::<Credentials>::read(&door, request).await?;
     let Credentials { login, password } = asked.body;
     let login = login_name(&login)?;
     let proved = door.accounts.prove(&asked.whose, &login, password, asked.from).await?;
     let Whose::Tenant(tenant) = asked.whose else { return Err(Unproved::Wrong.into()) };
-    let entered = begin(&door, tenant, proved.member, Others::Stay).await;
-    // Nobody has failed because the log is away.
-    if entered.as_ref().err().is_none_or(|it| it.status.is_server_error()) {
+    let entered = begin(&door, tenant, (proved.member, proved.term), Others::Stay).await;
+    // Nobody has failed because the log is away or others ask for too much.
+    if entered.as_ref().err().is_none_or(|it| it.status != StatusCode::FORBIDDEN) {
         let_in(&door, &proved).await;
     }
-    entered
+    let entered = entered?;
+    // Whoever has set another password meanwhile has ended all sessions, and may have come before this one.
+    if !door.accounts.holds(tenant, &proved).await? {
+        leave(&door, &entered.as_session(tenant, proved.member)).await;
+        return Err(Unproved::Wrong.into());
+    }
+    // The browser has one session of a host, and forgets the one before.
+    if let Some(former) = former {
+        leave(&door, &former).await;
+    }
+    Ok(handed(entered))
 }
 
 /// Accepts an invite: sets how the member signs in from now on, and signs in.
@@ -113,24 +124,36 @@ pub(super) async fn accept(
     State(door): State<Door>,
     request: extract::Request,
 ) -> Result<Response, Problem> {
+    let former = door.session(request.headers()).await.ok();
     let asked = Asked::<Acceptance>::read(&door, request).await?;
     let Acceptance { invite, login, password } = asked.body;
     let login = login_name(&login)?;
-    let member = invited(&door, &asked.whose, &invite).await?;
-    let Whose::Tenant(tenant) = asked.whose else { return Err(no_invite()) };
+    let made = invited(&door, &asked.whose, &invite).await?;
+    let (tenant, member) = (made.tenant, made.actor);
     if door.accounts.is_used(tenant, &invite).await? {
         return Err(no_invite());
     }
     let hashed =
         door.accounts.hash(tenant, login, password, names(&door, tenant), asked.from).await;
     let hashed = hashed.map_err(|it| unset(it, "password"))?;
-    let once = Once::Invite(&invite, Lifetime::INVITE_MAX.after(Utc::now()));
-    let set = door.accounts.set(&Grant { tenant, member, once }, &hashed).await;
-    set.map_err(|error| match error {
+    // It took a while, in which another invite may have been made out, or the member removed.
+    let commands = door.context.commands();
+    let term = commands.invited_still(tenant, member, &invite).await?.ok_or_else(no_invite)?;
+    let ends_at = Lifetime::INVITE_MAX.after(Utc::now());
+    if !door.accounts.may_try(tenant, &invite, ends_at).await? {
+        return Err(no_invite());
+    }
+    let grant = Grant { tenant, member, term, once: Once::Invite(&invite, ends_at) };
+    let belongs = |member, term| commands.term(tenant, member) == Some(term);
+    door.accounts.set(&grant, &hashed, belongs).await.map_err(|error| match error {
         Unset::Used => no_invite(),
         error => unset(error, "password"),
     })?;
-    begin(&door, tenant, member, Others::End).await
+    let entered = begin(&door, tenant, (member, term), Others::End).await?;
+    if let Some(former) = former.filter(|it| it.principal.actor() != member) {
+        leave(&door, &former).await;
+    }
+    Ok(handed(entered))
 }
 
 /// Changes one's own password, which needs the one that is good now.
@@ -170,12 +193,16 @@ pub(super) async fn change(
         Problem::new(StatusCode::CONFLICT, "NO_PASSWORD", detail)
     })?;
     let proved = door.accounts.prove(&whose, &login, current, from).await?;
+    // The login name may be somebody else's since it was looked up.
+    if proved.member != member {
+        return Err(Unproved::Wrong.into());
+    }
     let_in(&door, &proved).await;
     let hashed = door.accounts.hash(tenant, login, new, names(&door, tenant), from).await;
     let hashed = hashed.map_err(|it| unset(it, "new"))?;
     let replaced = door.accounts.replace(tenant, &proved, &hashed).await;
     replaced.map_err(|it| unset(it, "new"))?;
-    begin(&door, tenant, member, Others::End).await
+    Ok(handed(begin(&door, tenant, (member, proved.term), Others::End).await?))
 }
 
 /// A request at one of these doors.
@@ -216,20 +243,32 @@ impl<T: DeserializeOwned> Asked<T> {
 pub(super) async fn begin(
     door: &Door,
     tenant: TenantId,
-    member: ActorId,
+    (member, term): (ActorId, Term),
     others: Others,
-) -> Result<Response, Problem> {
-    let methods = BTreeSet::from([Method::Pwd]);
+) -> Result<SignedIn, Problem> {
     let lifetime = Lifetime::SESSION_MAX;
-    match sign_in(&door.context, tenant, member, methods, lifetime, others).await {
-        Ok(entered) => {
-            let no_store = HeaderValue::from_static("no-store");
-            let headers = [(header::SET_COOKIE, entered.cookie), (header::CACHE_CONTROL, no_store)];
-            Ok((StatusCode::NO_CONTENT, headers).into_response())
-        }
+    let asked = Asking { methods: [Method::Pwd].into(), lifetime, others, term: Some(term) };
+    match sign_in(&door.context, tenant, member, asked).await {
+        Ok(entered) => Ok(entered),
         // They are no member any more, or their tenant lets nobody in: that is nobody's business.
         Err(CommandError::Rejected { .. } | CommandError::Denied(_)) => Err(Unproved::Wrong.into()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Hands a session to the browser.
+pub(super) fn handed(entered: SignedIn) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    let headers = [(header::SET_COOKIE, entered.cookie), (header::CACHE_CONTROL, no_store)];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// Ends a session, if it is one. Whoever has it no longer does not wait for it to end.
+async fn leave(door: &Door, session: &Session) {
+    let Means::Session(id) = session.principal.means() else { return };
+    let operation = Operation::SignOut { member: None, session: Some(id) };
+    if let Err(error) = door.context.submit(session, Request::new(operation)).await {
+        tracing::warn!(error = %error, "a session goes on that nobody has any more");
     }
 }
 
@@ -240,17 +279,15 @@ async fn let_in(door: &Door, proved: &Proved) {
     }
 }
 
-/// The member whom an invite is for, if it is good at this host.
-async fn invited(door: &Door, whose: &Whose, invite: &str) -> Result<ActorId, Problem> {
+/// Whom an invite is for, if it is good at this host.
+async fn invited(door: &Door, whose: &Whose, invite: &str) -> Result<Secret, Problem> {
     let keyring = door.context.keyring();
     let made = Secret::read(keyring, SecretOf::Invite, invite).ok_or_else(no_invite)?;
     if *whose != Whose::Tenant(made.tenant) {
         return Err(no_invite());
     }
-    match door.context.commands().is_invited(made.tenant, made.actor, invite).await? {
-        true => Ok(made.actor),
-        false => Err(no_invite()),
-    }
+    let invited = door.context.commands().invited(made.tenant, made.actor, invite).await?;
+    invited.map(|_| made).ok_or_else(no_invite)
 }
 
 fn no_invite() -> Problem {

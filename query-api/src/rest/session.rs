@@ -24,16 +24,28 @@ use crate::trace;
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn end(State(door): State<Door>, headers: HeaderMap) -> Result<Response, Problem> {
-    let session = door.session(&headers).await?;
+pub(super) async fn end(State(door): State<Door>, headers: HeaderMap) -> Response {
+    // Whatever becomes of it, it is in the browser no longer, if a page of this host wants it gone.
+    let is_own = cookie::check(&headers).is_ok();
+    let mut answer = match ended(&door, &headers).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(problem) => problem.into_response(),
+    };
+    if is_own {
+        answer.headers_mut().insert(header::SET_COOKIE, cookie::clear());
+    }
+    answer
+}
+
+async fn ended(door: &Door, headers: &HeaderMap) -> Result<(), Problem> {
+    let session = door.session(headers).await?;
     let Means::Session(id) = session.principal.means() else {
         let detail = "the request is in no session; its credential ends by itself or is revoked";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "NO_SESSION", detail));
     };
     let operation = Operation::SignOut { member: None, session: Some(id) };
-    let traceparent = trace::of(&headers);
+    let traceparent = trace::of(headers);
     let request = Request { traceparent, ..Request::new(operation) };
     door.context.submit(&session, request).await?;
-    let forget = [(header::SET_COOKIE, cookie::clear())];
-    Ok((StatusCode::NO_CONTENT, forget).into_response())
+    Ok(())
 }

@@ -14,7 +14,7 @@ use domain::role::{BuiltIn, RoleName};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::accounts::{Asked, begin, login_name, unset};
+use super::accounts::{Asked, begin, handed, login_name, unset};
 use super::{Door, Problem};
 use crate::accounts::{self, Grant, Once, Password, Unset, Whose};
 use crate::auth::{Credential, Others, Session, mint};
@@ -65,12 +65,15 @@ pub(super) async fn set_up(
     let hashed = door.accounts.hash(tenant, login, password, names, asked.from).await;
     let hashed = hashed.map_err(|it| unset(it, "password"))?;
     add(&door, opening.member, name).await?;
-    let grant = Grant { tenant, member: opening.member, once: Once::Setup(opening.version) };
-    door.accounts.set(&grant, &hashed).await.map_err(|error| match error {
+    let (member, commands) = (opening.member, door.context.commands());
+    let term = commands.term_now(tenant, member).await?.ok_or_else(refused)?;
+    let grant = Grant { tenant, member, term, once: Once::Setup(opening.version) };
+    let belongs = |member, term| commands.term(tenant, member) == Some(term);
+    door.accounts.set(&grant, &hashed, belongs).await.map_err(|error| match error {
         Unset::Used => refused(),
         error => unset(error, "password"),
     })?;
-    begin(&door, tenant, opening.member, Others::End).await
+    Ok(handed(begin(&door, tenant, (member, term), Others::End).await?))
 }
 
 /// Makes the member an owner of the system tenant, unless that was done before: whoever repeats

@@ -27,9 +27,9 @@ pub struct Viewer {
     pub tenant_id: String,
     /// What they may do at this moment: nothing, if they are no member.
     pub permissions: Vec<GrantedPermission>,
-    /// Their API keys that were not revoked; of an API key, those of the member whose it is.
+    /// Their API keys that were not revoked; of an API key, itself alone.
     pub api_keys: Vec<ApiKey>,
-    /// Their sessions that were not ended; of an API key, those of the member whose it is.
+    /// Their sessions that were not ended; an API key has none.
     pub sessions: Vec<Session>,
 }
 

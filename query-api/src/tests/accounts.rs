@@ -1,17 +1,20 @@
 //! Signing in with a password at the doors, accepting invites, and the first account of all.
 
+use std::collections::HashMap;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{self, Method as Verb};
 use domain::id::{ActorId, TenantId};
+use domain::member::Term;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::roles::member;
+use super::roles::{REMOVE, member};
 use super::sessions::INVITE;
-use crate::accounts::{Accounts, Grant, LoginName, Once, console, offer_setup};
+use crate::accounts::{Accounts, Grant, LoginName, Once, console, forget_former, offer_setup};
 use crate::doors::ClientAddress;
 use crate::testing::{Member, Site, doors, soon};
 
@@ -26,7 +29,8 @@ pub(super) async fn account(site: &Site, tenant: TenantId, member: ActorId, logi
     let hashed = hashed.await.unwrap();
     let text = Uuid::now_v7().to_string();
     let once = Once::Invite(&text, chrono::Utc::now());
-    accounts.set(&Grant { tenant, member, once }, &hashed).await.unwrap();
+    let grant = Grant { tenant, member, term: Term(1), once };
+    accounts.set(&grant, &hashed, |_, _| true).await.unwrap();
 }
 
 /// What a browser is answered.
@@ -355,6 +359,70 @@ async fn the_first_operator_is_made_by_whoever_has_the_setup_token() {
     assert_eq!(set_up("localhost", &token, "eve").await.code(), "SETUP_REFUSED");
     assert_eq!(offer_setup(&site.keyring).await.unwrap(), None);
     browser.sign_in("localhost", "grace", PASSWORD).await.session(tenant);
+}
+
+/// Who was removed and comes back begins anew, and what they had before goes.
+#[tokio::test]
+async fn what_a_former_member_signed_in_with_is_forgotten() {
+    let site = Site::start().await;
+    let ((ada, _), browser) = (member(&site, &["developer"]).await, Browser::of(&site));
+    account(&site, site.a.tenant, ada, "ada").await;
+    let add = "mutation($id: String!) { addMember(input: {memberId: $id, roles: [\"viewer\"]}) {
+        userErrors { code } } }";
+    site.mutate(&site.a, REMOVE, json!({ "member": ada.to_string() })).await;
+    site.mutate(&site.a, add, json!({ "id": ada.to_string() })).await;
+    let refused = browser.sign_in("alpha.localhost", "ada", PASSWORD).await;
+    assert_eq!(refused.code(), "SIGN_IN_REFUSED", "{refused:?}");
+    let accept = async |text: &str, login: &str| {
+        let body = json!({ "invite": text, "login": login, "password": OTHER });
+        browser.say("alpha.localhost", "/api/v1/invites/accept", &body).await
+    };
+    accept(&invite(&site, ada).await, "lovelace").await.session(site.a.tenant);
+
+    // The name is free at once for others, and what is stored of a former member goes.
+    let (eve, _) = member(&site, &["developer"]).await;
+    accept(&invite(&site, eve).await, "ada").await.session(site.a.tenant);
+    site.mutate(&site.a, REMOVE, json!({ "member": ada.to_string() })).await;
+    let accounts = Accounts::new(site.keyring.clone(), std::sync::Arc::new(commands::SystemClock));
+    let has_account = async |who| accounts.login_of(site.a.tenant, who).await.unwrap().is_some();
+    assert!(has_account(ada).await, "the control");
+    let mut done = HashMap::new();
+    forget_former(&site.commands, &site.keyring, &mut done).await.unwrap();
+    assert!(!has_account(ada).await && has_account(eve).await);
+    assert_eq!(done.len(), 1);
+}
+
+#[tokio::test]
+async fn a_browser_has_one_session_of_a_host_and_forgets_what_it_leaves() {
+    let site = Site::start().await;
+    let ((ada, _), browser) = (member(&site, &["developer"]).await, Browser::of(&site));
+    account(&site, site.a.tenant, ada, "ada").await;
+    let first = browser.sign_in("alpha.localhost", "ada", PASSWORD).await.session(site.a.tenant);
+    let elsewhere = browser.sign_in("alpha.localhost", "ada", PASSWORD).await;
+    let cookie = format!("__Host-callboard={}", first.token);
+    let body = json!({ "login": "ada", "password": PASSWORD }).to_string();
+    let path = "/api/v1/sign-in";
+    let again = page(Verb::POST, "alpha.localhost", path, body).with("cookie", &cookie);
+    let again = browser.send(again.with("callboard-request", "1").body()).await;
+    let again = again.session(site.a.tenant);
+    assert!(!is_in(&site, &first).await, "it was presented");
+    assert!(is_in(&site, &again).await && is_in(&site, &elsewhere.session(site.a.tenant)).await);
+
+    let leave = |cookie: &str| {
+        let path = "/api/v1/session";
+        let page =
+            page(Verb::DELETE, "alpha.localhost", path, String::new()).with("cookie", cookie);
+        page.with("callboard-request", "1")
+    };
+    let clears = |answer: &Answer| answer.headers.iter().any(|it| it.1.contains("Max-Age=0"));
+    // One that has ended leaves the browser, too; but no page of another site makes it.
+    let ended = browser.send(leave(&cookie).body()).await;
+    assert!(ended.status == 401 && clears(&ended), "{ended:?}");
+    let foreign = leave(&cookie).with("origin", "https://evil.example");
+    let foreign = browser.send(foreign.body()).await;
+    assert!(foreign.status == 403 && !clears(&foreign), "{foreign:?}");
+    let left = browser.send(leave(&format!("__Host-callboard={}", again.token)).body()).await;
+    assert!(left.status == 204 && clears(&left), "{left:?}");
 }
 
 /// Nothing that is recorded says what somebody signs in with.

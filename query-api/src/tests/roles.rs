@@ -24,7 +24,7 @@ const GIVE: &str = "mutation($member: String!, $roles: [String!]!) {
     }
 }";
 
-const REMOVE: &str = "mutation($member: String!) {
+pub(super) const REMOVE: &str = "mutation($member: String!) {
     removeMember(memberId: $member) { userErrors { code message } outcome { position } }
 }";
 

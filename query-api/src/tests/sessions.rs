@@ -37,19 +37,17 @@ pub(super) async fn actor(site: &Site, who: &Member) -> ActorId {
     viewer["viewer"]["actor"].as_str().unwrap().parse().unwrap()
 }
 
+/// A session as it is asked for by who knows a password.
+fn asking(lifetime: Lifetime) -> auth::Asking {
+    let methods = [Method::Pwd].into();
+    auth::Asking { methods, lifetime, others: auth::Others::Stay, term: None }
+}
+
 /// The same person in a new session.
 pub(super) async fn signed_in(site: &Site, who: &Member) -> Member {
     let actor = actor(site, who).await;
-    let methods = [Method::Pwd].into();
-    let signed_in = auth::sign_in(
-        &site.context,
-        who.tenant,
-        actor,
-        methods,
-        Lifetime::SESSION_MAX,
-        auth::Others::Stay,
-    )
-    .await;
+    let asking = asking(Lifetime::SESSION_MAX);
+    let signed_in = auth::sign_in(&site.context, who.tenant, actor, asking).await;
     let cookie = signed_in.unwrap().cookie;
     let text = cookie.to_str().unwrap().split([';', '=']).nth(1).unwrap();
     Member { tenant: who.tenant, token: text.to_owned() }
@@ -356,12 +354,8 @@ async fn status_of(site: &Site, who: &Member) -> u16 {
 async fn a_session_ends_by_itself() {
     let site = Site::start().await;
     let ada = actor(&site, &site.a).await;
-    let methods = [Method::Pwd].into();
-    let lifetime = Lifetime::seconds(2);
-    let brief =
-        auth::sign_in(&site.context, site.a.tenant, ada, methods, lifetime, auth::Others::Stay)
-            .await
-            .unwrap();
+    let asking = asking(Lifetime::seconds(2));
+    let brief = auth::sign_in(&site.context, site.a.tenant, ada, asking).await.unwrap();
     let text = brief.cookie.to_str().unwrap().split([';', '=']).nth(1).unwrap();
     let brief = Member { token: text.to_owned(), ..site.a.clone() };
     // On a busy machine it may have ended before.
@@ -414,7 +408,7 @@ async fn an_invite_is_shown_once_and_to_whoever_made_it_out() {
     let made = Secret::read(&site.keyring, SecretOf::Invite, &text).expect("it is ours");
     assert_eq!((made.tenant, made.actor.to_string()), (site.a.tenant, ada.to_string()));
     let is_invited = async |tenant: TenantId, actor, text: &str| {
-        site.commands.is_invited(tenant, actor, text).await.unwrap()
+        site.commands.invited(tenant, actor, text).await.unwrap().is_some()
     };
     assert!(is_invited(made.tenant, made.actor, &text).await);
     let forged = Secret::draw(&site.keyring, SecretOf::Invite, made.tenant, made.actor);

@@ -1,6 +1,7 @@
 //! Makes a backup.
 
 use std::fs::DirBuilder;
+use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -71,9 +72,20 @@ async fn copy_vault(vault: &dyn Contents, to: &Path) -> Result<u64> {
         }
         match rows.into_iter().next_back() {
             Some(row) => last = Some(row),
-            None => return writer.finish(),
+            None => break,
         }
     }
+    let mut pushed = Ok(());
+    let push = &mut |records: Vec<Row>| {
+        pushed = records.iter().try_for_each(|it| {
+            let (head, content) = super::restoring::split(it)?;
+            writer.push(&head, content)
+        });
+        if pushed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    vault.each_record(push).await?;
+    pushed?;
+    writer.finish()
 }
 
 async fn copy_partition(

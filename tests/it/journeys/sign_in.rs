@@ -135,6 +135,37 @@ async fn who_reads_the_console_makes_the_first_operator_who_signs_in_and_out() {
     assert!(!found(installation.home(), &["member.signed-in.v1"]).is_empty());
 }
 
+/// A backup has forgotten which sessions ended after it, so all have; passwords are good still.
+#[tokio::test]
+async fn what_was_restored_knows_no_session_of_before() {
+    let (from, to) = (Installation::new(), Installation::new());
+    let server = from.up().await;
+    let first = token(&console(&from)).expect("a start prints a setup token").to_owned();
+    let ask_at = |at: &Installation, begin: &str, lines: &[String], body: &Value| {
+        let host = format!("localhost:{}", at.address().port());
+        ask(at.address(), begin, &host, lines, body)
+    };
+    let body = json!({ "token": first, "login": LOGIN, "password": PASSWORD });
+    let made = ask_at(&from, "POST /api/v1/setup", &[], &body);
+    let with = [format!("cookie: {}", made.cookie()), "callboard-request: 1".to_owned()];
+    let query = json!({ "query": "{ viewer { actor } }" });
+    server.stop().await;
+
+    let path = from.home().join("backup").display().to_string();
+    from.run(&["backup", &path]).text();
+    std::fs::create_dir_all(to.folder()).expect("a folder");
+    let root_key = |it: &Installation| it.folder().join("root.key");
+    std::fs::copy(root_key(&from), root_key(&to)).expect("a copy");
+    to.run(&["restore", &path]).text();
+    for (installation, expected) in [(&from, 200), (&to, 401)] {
+        let server = installation.up().await;
+        assert_eq!(ask_at(installation, "POST /graphql", &with, &query).status, expected);
+        let body = json!({ "login": LOGIN, "password": PASSWORD });
+        assert_eq!(ask_at(installation, "POST /api/v1/sign-in", &[], &body).status, 204);
+        server.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn a_setup_token_is_good_until_the_next_start_prints_another() {
     let installation = Installation::new();

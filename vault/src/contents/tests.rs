@@ -63,10 +63,16 @@ async fn all(vault: &dyn Contents) -> Vec<Row> {
     loop {
         let next = vault.rows_after(rows.last()).await.unwrap();
         if next.is_empty() {
-            return rows;
+            break;
         }
         rows.extend(next);
     }
+    let take = &mut |records| {
+        rows.extend(records);
+        ControlFlow::Continue(())
+    };
+    vault.each_record(take).await.unwrap();
+    rows
 }
 
 async fn copy(from: &dyn Contents, to: &dyn Contents) {
@@ -99,8 +105,73 @@ async fn a_copy_holds_every_row_and_is_taken_once() {
     assert_has_records(&to).await;
 }
 
+/// How many records there are: more than are read at a time.
+const MANY: u32 = 1_201;
+
+/// What is copied of many records which are all replaced once the first of them were read.
+async fn copied_during_a_change(vault: &(impl Records + Contents + Clone + 'static)) -> Vec<i64> {
+    let name = |it: u32| RecordName {
+        tenant: ACME,
+        kind: RecordKind::Account,
+        digest: std::array::from_fn(|at| it.to_be_bytes().get(at).copied().unwrap_or_default()),
+    };
+    let stored = |version| {
+        let sealed = Bytes::from_static(b"sealed");
+        Record { version: Version(version), ends_at: None, sealed }
+    };
+    let made: Vec<_> = (0..MANY).map(|it| Change::Add(name(it), stored(1))).collect();
+    assert_eq!(vault.commit(&made, DateTime::UNIX_EPOCH).await.unwrap(), Committed::Whole);
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (changed, changes) = std::sync::mpsc::channel::<()>();
+    let (changing, runtime) = (vault.clone(), tokio::runtime::Handle::current());
+    // Elsewhere, for the copy keeps its thread until then.
+    let changing = std::thread::spawn(move || {
+        begins.recv().unwrap();
+        let anew = |it| Change::Replace(name(it), Version(1), stored(2));
+        let anew: Vec<_> = (0..MANY).map(anew).collect();
+        let done = runtime.block_on(changing.commit(&anew, DateTime::UNIX_EPOCH)).unwrap();
+        assert_eq!(done, Committed::Whole);
+        changed.send(()).unwrap();
+    });
+    let mut versions = Vec::new();
+    let found = &mut versions;
+    let take = &mut move |records: Vec<Row>| {
+        if found.is_empty() {
+            begun.send(()).unwrap();
+            changes.recv().unwrap();
+        }
+        found.extend(records.iter().map(|it| match it {
+            Row::Record { version, .. } => *version,
+            other => panic!("{other:?}"),
+        }));
+        ControlFlow::Continue(())
+    };
+    vault.each_record(take).await.unwrap();
+    changing.join().unwrap();
+    versions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_copied_as_they_were_at_one_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = sqlite(&folder, "vault.db").await;
+    let versions = copied_during_a_change(&vault).await;
+    assert_eq!((versions.len(), versions.iter().all(|it| *it == 1)), (MANY as usize, true));
+}
+
 mod on_postgres {
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn records_are_copied_as_they_were_at_one_moment() {
+        if !TemporaryDatabase::can_be_made() {
+            return;
+        }
+        let database = TemporaryDatabase::make().await;
+        let vault = PostgresVault::open(database.url(), 4).await.unwrap();
+        let versions = copied_during_a_change(&vault).await;
+        assert_eq!((versions.len(), versions.iter().all(|it| *it == 1)), (MANY as usize, true));
+    }
 
     #[tokio::test]
     async fn a_copy_moves_from_one_database_to_the_other() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::member::Member;
+use domain::member::{Member, Term};
 use domain::personal::Digest;
 use domain::role::{self, Role, RoleName, RoleRef};
 use serde::de::DeserializeOwned;
@@ -21,8 +21,9 @@ pub(super) enum MemberV1 {
         keys: String,
         sessions: String,
         invite: String,
+        term: Term,
     },
-    Removed,
+    Removed(Term),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,21 +41,22 @@ impl MemberV1 {
     pub(super) fn of(state: &Member) -> Self {
         match state {
             Member::NotAdded => Self::NotAdded,
-            Member::Present { name, roles, keys, sessions, invite } => Self::Present {
+            Member::Present { name, roles, keys, sessions, invite, term } => Self::Present {
                 name: name.map(|it| it.0),
                 roles: roles.to_vec(),
                 keys: list(keys),
                 sessions: list(sessions),
                 invite: invite.as_ref().map(json).unwrap_or_default(),
+                term: *term,
             },
-            Member::Removed => Self::Removed,
+            Member::Removed(term) => Self::Removed(*term),
         }
     }
 
     pub(super) fn restore(self) -> Result<Member, RowError> {
         Ok(match self {
             Self::NotAdded => Member::NotAdded,
-            Self::Present { name, roles, keys, sessions, invite } => Member::Present {
+            Self::Present { name, roles, keys, sessions, invite, term } => Member::Present {
                 name: name.map(Digest),
                 roles: roles.into(),
                 keys: read_list(&keys)?,
@@ -63,8 +65,9 @@ impl MemberV1 {
                     "" => None,
                     invite => Some(serde_json::from_str(invite)?),
                 },
+                term,
             },
-            Self::Removed => Member::Removed,
+            Self::Removed(term) => Member::Removed(term),
         })
     }
 }

@@ -33,7 +33,7 @@ fn what_a_member_may_follows_its_roles_at_once_and_in_its_tenant_only() {
     changes.mark_unchanged();
     assert_eq!((read(&access, TENANT), read(&access, OTHER)), (Scope::All, Scope::None));
     assert!(access.has_members(TENANT) && !access.has_members(OTHER));
-    access.show_member(TENANT, ADA, &Member::Removed);
+    access.show_member(TENANT, ADA, &Member::Removed(Term(1)));
     assert!(changes.has_changed().unwrap());
     assert_eq!(read(&access, TENANT), Scope::None);
 }
@@ -76,11 +76,11 @@ fn what_nobody_has_any_more_is_forgotten() {
         access.show_member(TENANT, ADA, &viewer);
         assert_eq!(known(), 1);
     }
-    access.show_member(TENANT, ADA, &Member::Removed);
+    access.show_member(TENANT, ADA, &Member::Removed(Term(1)));
     assert_eq!(
         (known(), access.grants(TENANT, bob).scope(Permission::EntityRead)),
         (1, &Scope::All)
     );
-    access.show_member(TENANT, bob, &Member::Removed);
+    access.show_member(TENANT, bob, &Member::Removed(Term(1)));
     assert_eq!(known(), 0);
 }

@@ -10,7 +10,7 @@ use super::{CUSTOMER, PLAN, SUBSCRIPTION, TENANT, entry, open};
 use crate::calendar::{Interval, Unit};
 use crate::catalog::KindSet;
 use crate::id::{ActorId, LocationId, SessionId};
-use crate::member::{ApiKey, Lifetime, Method, SignIn};
+use crate::member::{ApiKey, Lifetime, Method, SignIn, Term};
 use crate::operation::*;
 use crate::personal::Digest;
 use crate::plan::{Enforcement, Item, Price, Quota, QuotaOf, Tier};
@@ -27,7 +27,8 @@ const DIGEST: Digest = Digest([8; 16]);
 
 fn sign_in() -> SignIn {
     let methods = Method::ALL.into();
-    SignIn { secret: DIGEST, methods, lifetime: Lifetime::seconds(u32::MAX), ends_others: false }
+    let lifetime = Lifetime::seconds(u32::MAX);
+    SignIn { secret: DIGEST, methods, lifetime, ends_others: false, term: None }
 }
 
 /// Every operation at least once, with and without what may be left out.
@@ -50,6 +51,7 @@ fn samples() -> Vec<Operation> {
         Operation::RevokeApiKey { member: Some(ACTOR), key: ACTOR },
         Operation::InviteMember { member: ACTOR, secret: DIGEST, lifetime: Lifetime::hours(1) },
         Operation::SignIn { session: SESSION, asked: sign_in() },
+        Operation::SignIn { session: SESSION, asked: SignIn { term: Some(Term(2)), ..sign_in() } },
         Operation::SignOut { member: None, session: None },
         Operation::SignOut { member: Some(ACTOR), session: Some(SESSION) },
         Operation::DefineRole { role: "team".parse().unwrap(), permits: permits() },

@@ -231,11 +231,9 @@ async fn an_api_key_is_good_wherever_it_is_decided_and_until_it_is_revoked_there
 async fn signed_in(two: &Two, at: &Process) -> (SessionId, Session) {
     let (tenant, actor) = (two.session.principal.tenant(), two.session.principal.actor());
     let methods = [Method::Pwd].into();
-    let lifetime = Lifetime::SESSION_MAX;
-    let signed_in =
-        auth::sign_in(&at.context, tenant, actor, methods, lifetime, auth::Others::Stay)
-            .await
-            .unwrap();
+    let (lifetime, others) = (Lifetime::SESSION_MAX, auth::Others::Stay);
+    let asking = auth::Asking { methods, lifetime, others, term: None };
+    let signed_in = auth::sign_in(&at.context, tenant, actor, asking).await.unwrap();
     let text = signed_in.cookie.to_str().unwrap().split([';', '=']).nth(1).unwrap().to_owned();
     (signed_in.session, at.enter(&two.keyring, &text).await)
 }
@@ -272,6 +270,7 @@ async fn who_passes_on_that_somebody_has_signed_in_needs_the_proof_and_can_do_no
         methods: [Method::Pwd].into(),
         lifetime: Lifetime::SESSION_MAX,
         ends_others: false,
+        term: None,
     };
     let sign_in = || {
         let session = SessionId(Uuid::now_v7());

@@ -18,6 +18,29 @@ pub(super) enum Way {
     Route { method: &'static str, path: String, body: Option<String> },
 }
 
+/// What stands in a body for an invite: everybody has one of their own.
+const INVITE: &str = "<invite>";
+
+/// The doors that hand out a session.
+const IN: [&str; 3] = ["/api/v1/sign-in", "/api/v1/invites/accept", "/api/v1/account/password"];
+
+impl Way {
+    /// Whether who goes through has another session afterwards.
+    pub(super) fn begins_a_session(&self) -> bool {
+        matches!(self, Self::Route { path, .. } if IN.contains(&path.as_str()))
+    }
+
+    /// The same with this invite.
+    pub(super) fn with(&self, invite: &str) -> Self {
+        let mut way = self.clone();
+        if let Self::Route { body: Some(body), .. } = &mut way {
+            let login = invite.get(invite.len().saturating_sub(8)..).unwrap_or_default();
+            *body = body.replace("<login>", login).replace(INVITE, invite);
+        }
+        way
+    }
+}
+
 /// A door, by its name in the table, and a way through it.
 pub(super) type Door = (String, Way);
 
@@ -170,7 +193,7 @@ fn routes(ground: &Ground) -> Vec<Door> {
         format!("{{{begin}\"login\": \"{login}\", \"password\": \"{PASSWORD}\"}}")
     };
     let setup = with(&format!("\"token\": \"{}\", ", ground.setup_token), "amber");
-    let invite = with(&format!("\"invite\": \"{}\", ", ground.invite), "amber-invited");
+    let invite = with(&format!("\"invite\": \"{INVITE}\", "), "<login>");
     let change = format!("{{\"current\": \"{PASSWORD}\", \"new\": \"{PASSWORD}\"}}");
     let doors = [
         ("/api/v1/usage", "GET", format!("/api/v1/usage{range}"), None),

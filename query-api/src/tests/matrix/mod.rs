@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::accounts::account;
 use super::api_keys::{REVOKE, issue};
 use super::isolation::staff;
-use super::roles::member;
+use super::roles::{REMOVE, member};
 use super::seeded::{APPLY, OPEN, Seeded, component, put, seed};
 use super::sessions::{INVITE, actor, signed_in};
 use crate::accounts::{console, offer_setup};
@@ -36,9 +36,8 @@ pub(super) struct Ground {
     a: Seeded,
     /// A billing account that buys nothing, and so can be closed.
     idle_customer: String,
-    /// Each is good for one who asks.
+    /// Good for one who asks.
     setup_token: String,
-    invite: String,
 }
 
 async fn ground() -> Ground {
@@ -49,16 +48,38 @@ async fn ground() -> Ground {
     site.seen(&site.a, &a.position, "{ members { totalCount } audit { totalCount } }").await;
     // Whoever has a session asks at the host of its tenant, everybody else at the installation's.
     account(&site, site.a.tenant, actor(&site, &site.a).await, "amber").await;
-    let (system, invited) = (TenantId::SYSTEM, ActorId(Uuid::now_v7()));
-    for owner in [console(&site.keyring).await.unwrap(), invited] {
-        site.make_owner(system, owner).await;
-    }
+    site.make_owner(TenantId::SYSTEM, console(&site.keyring).await.unwrap()).await;
     let setup_token = offer_setup(&site.keyring).await.unwrap().unwrap();
-    let variables = json!({ "input": { "memberId": invited.to_string() } });
-    let made = site.mutate(&site.operator, INVITE, variables).await;
-    let invite = made["invite"]["text"].as_str().unwrap().to_owned();
     let idle_customer = opened["created"].as_str().unwrap().to_owned();
-    Ground { site, a, idle_customer, setup_token, invite }
+    Ground { site, a, idle_customer, setup_token }
+}
+
+/// Who asks, under which head, and with an invite that is good.
+type Asker = (&'static str, Member, String);
+
+async fn equipped(site: &Site, askers: Vec<(&'static str, Member)>) -> Vec<Asker> {
+    let mut equipped = Vec::new();
+    for (head, who) in askers {
+        let invite = invite(site, &who).await;
+        equipped.push((head, who, invite));
+    }
+    equipped
+}
+
+/// An invite of somebody new at the host where `who` asks: whoever has a session asks at that of its tenant,
+/// everybody else at the installation's.
+async fn invite(site: &Site, who: &Member) -> String {
+    let invited = ActorId(Uuid::now_v7());
+    let by = if who.token.starts_with("cbt_") {
+        let asks_at = [&site.a, &site.b].into_iter().find(|it| it.tenant == who.tenant);
+        asks_at.expect("it is one of them")
+    } else {
+        &site.operator
+    };
+    site.make_owner(by.tenant, invited).await;
+    let variables = json!({ "input": { "memberId": invited.to_string() } });
+    let made = site.mutate(by, INVITE, variables).await;
+    made["invite"]["text"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Everybody who asks while the tenant is active, under the head of their column.
@@ -78,6 +99,7 @@ async fn askers(site: &Site) -> Vec<(&'static str, Member)> {
     askers.push(("operator", site.operator.clone()));
     askers.extend(keys(site).await);
     askers.extend(sessions(site).await);
+    askers.extend(misused(site).await);
     askers
 }
 
@@ -98,6 +120,29 @@ async fn sessions(site: &Site) -> [(&'static str, Member); 2] {
     let (session, ended) = (signed_in(site, &site.a).await, signed_in(site, &site.a).await);
     site.mutate(&ended, "mutation { signOut { userErrors { code } } }", json!({})).await;
     [("session", session), ("ended-session", ended)]
+}
+
+/// What is good in another place, or was: an owner's session at another tenant's host, and in a header;
+/// what begins a session; a session and an API key of an owner who was removed.
+async fn misused(site: &Site) -> [(&'static str, Member); 5] {
+    let session = signed_in(site, &site.a).await;
+    let elsewhere = Member { tenant: site.b.tenant, ..session.clone() };
+    // As it is read, a blank more makes no difference.
+    let borne = Member { token: format!(" {}", session.token), ..session };
+    let owner = actor(site, &site.a).await;
+    let proof = auth::token::mint_proof(site.keyring.issuer(), site.a.tenant, owner).unwrap();
+    let proof = Member { token: proof, ..site.a.clone() };
+    let (removed, token) = member(site, &["owner"]).await;
+    let removed_session = signed_in(site, &token).await;
+    let (_, removed_key) = issue(site, &token, &["entity.read", "audit.read"]).await;
+    site.mutate(&site.a, REMOVE, json!({ "member": removed.to_string() })).await;
+    [
+        ("foreign-host", elsewhere),
+        ("borne-session", borne),
+        ("proof", proof),
+        ("removed-session", removed_session),
+        ("removed-key", removed_key),
+    ]
 }
 
 /// An owner of A whose token has ended.
@@ -203,14 +248,14 @@ struct Table {
 }
 
 impl Table {
-    async fn fill(&mut self, site: &Site, doors: &[Door], askers: &[(&'static str, Member)]) {
-        for (head, who) in askers {
+    async fn fill(&mut self, site: &Site, doors: &[Door], askers: &[Asker]) {
+        for (head, who, invite) in askers {
             self.heads.push(head);
             let mut who = who.clone();
             for ((_, way), row) in doors.iter().zip(&mut self.rows) {
-                let cell = ask(site, &who, way).await;
-                if cell == "+" && matches!(way, Way::Route { method: "PUT", .. }) {
-                    // A password was changed, which has ended the session.
+                let cell = ask(site, &who, &way.with(invite)).await;
+                if cell == "+" && *head == "session" && way.begins_a_session() {
+                    // Which has ended the one that came along.
                     who = signed_in(site, &site.a).await;
                 }
                 row.1.push(cell);
@@ -282,17 +327,20 @@ async fn every_door_is_open_to_whom_it_should_be_and_to_nobody_else() {
 
     let rows = doors.iter().map(|it| (it.0.clone(), Vec::new())).collect();
     let mut table = Table { heads: Vec::new(), rows };
-    table.fill(site, &doors, &askers(site).await).await;
+    table.fill(site, &doors, &equipped(site, askers(site).await).await).await;
     let suspend = format!(
         "mutation {{ suspendTenant(tenantId: \"{}\", reason: REQUESTED) {{
             userErrors {{ code }} }} }}",
         site.a.tenant
     );
+    let session = signed_in(site, &site.a).await;
+    let suspended = vec![("suspended", site.a.clone()), ("suspended-session", session)];
+    let suspended = equipped(site, suspended).await;
     site.mutate(&site.operator, &suspend, json!({})).await;
     while site.commands.check_active(site.a.tenant).is_ok() {
         tokio::task::yield_now().await;
     }
-    table.fill(site, &doors, &[("suspended", site.a.clone())]).await;
+    table.fill(site, &doors, &suspended).await;
 
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/tests/matrix/expected.txt");
     let text = table.text();

@@ -1,5 +1,6 @@
 //! A server that is stopped: it has connections, takes new ones, and says nothing.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,8 @@ async fn everything(vault: &PostgresVault) -> Vec<(&'static str, Result<(), Vaul
     let (names, now) = ([candidates[0].0], chrono::DateTime::UNIX_EPOCH);
     let records = [RecordName { tenant: ACME, kind: RecordKind::Account, digest: [7; 32] }];
     let changes = [Change::Remove(records[0], Version(1))];
-    let calls: [(_, BoxFuture<'_, Result<(), VaultError>>); 16] = [
+    let mut nothing = |_| ControlFlow::Continue(());
+    let calls: [(_, BoxFuture<'_, Result<(), VaultError>>); 17] = [
         ("reading keys", Keys::get(vault, &names).map_ok(drop).boxed()),
         ("making keys", vault.get_or_create(&candidates).map_ok(drop).boxed()),
         ("destroying a subject", vault.destroy_subject(ACME, subject)),
@@ -76,6 +78,7 @@ async fn everything(vault: &PostgresVault) -> Vec<(&'static str, Result<(), Vaul
         ("removing what ended", vault.purge(now).map_ok(drop).boxed()),
         ("removing records", Records::remove_tenant(vault, GLOBEX)),
         ("copying rows", vault.rows_after(None).map_ok(drop).boxed()),
+        ("copying records", vault.each_record(&mut nothing)),
     ];
     join_all(calls.map(async |(what, call)| (what, call.await))).await
 }
