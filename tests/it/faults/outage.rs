@@ -159,6 +159,30 @@ mod on_kafka {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_process_that_is_told_to_end_does_so_while_no_broker_is_there() {
+        if !has_time() {
+            return;
+        }
+        let Some((brokers, installation)) = on_a_broker() else { return };
+        installation.run(&["kafka", "init", "--partitions", "2"]).text();
+        for is_asked in [false, true] {
+            let server = installation.up().await;
+            let tenant = installation.create_tenant(if is_asked { "asked" } else { "idle" });
+            let api = server.api(&installation.token(&tenant));
+            assert_eq!(registering(&api, "before", 1).await, "OK");
+            brokers.broker(0).kill().expect("it can be killed");
+            if is_asked {
+                // So its owner does not know what became of that, and has to claim the partition.
+                let api = api.clone();
+                tokio::spawn(async move { api.ask(APPLY, &components("asked", 1)).await.is_ok() });
+                tokio::time::sleep(ALONE).await;
+            }
+            server.stop().await;
+            brokers.broker(0).restart().expect("it starts again");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_process_that_starts_before_its_broker_waits_for_it() {
         if !has_time() {
             return;
