@@ -106,8 +106,8 @@ fn compose_keeps_its_rules() {
 #[test]
 fn whatever_breaks_a_rule_of_compose_is_found() {
     for (good, bad, complaint) in [
-        ("apache/kafka:4.1.1", "apache/kafka:latest", "kafka has no version in its image"),
-        ("postgres:17.6-bookworm", "postgres", "postgresql has no version in its image"),
+        ("apache/kafka:4.4.0", "apache/kafka:latest", "kafka has no version in its image"),
+        ("postgres:15.18-bookworm", "postgres", "postgresql has no version in its image"),
         (
             "test: [\"CMD\", \"pg_isready\"",
             "tests: [\"CMD\", \"pg_isready\"",
