@@ -81,7 +81,7 @@ pub(crate) struct Handle {
     /// How far its committed state has come.
     applied: watch::Receiver<Position>,
     heard: Arc<Heard>,
-    #[cfg(any(test, feature = "sabotage"))]
+    #[cfg(test)]
     sabotage: Option<crate::settings::Sabotage>,
 }
 
@@ -121,7 +121,7 @@ impl Replica {
             log: self.parts.log.clone(),
             applied: self.applied.subscribe(),
             heard: self.heard.clone(),
-            #[cfg(any(test, feature = "sabotage"))]
+            #[cfg(test)]
             sabotage: self.parts.settings.sabotage,
         }
     }
@@ -191,7 +191,7 @@ impl Handle {
             tracing::warn!(partition, error, "the log does not say where it ends");
             CommandError::Unavailable(away)
         })?;
-        #[cfg(any(test, feature = "sabotage"))]
+        #[cfg(test)]
         let end = match self.sabotage {
             Some(crate::settings::Sabotage::ReadAtOnce) => Position::START,
             _ => end,

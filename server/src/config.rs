@@ -16,6 +16,8 @@ use toml::{Table, Value};
 mod cluster;
 mod kafka;
 mod ranges;
+#[cfg(feature = "sabotage")]
+pub(crate) mod sabotage;
 mod secret;
 mod storage;
 

@@ -19,8 +19,6 @@ mod node;
 mod output;
 mod ownership;
 mod peers;
-#[cfg(feature = "sabotage")]
-mod sabotage;
 mod stores;
 mod telemetry;
 mod tidying;

@@ -236,7 +236,7 @@ fn writing(config: &Config, folder: &Folder) -> commands::Settings {
             Environment::Production => Values::Sealed,
         },
         #[cfg(feature = "sabotage")]
-        sabotage: crate::sabotage::given(),
+        sabotage: crate::config::sabotage::given(),
         ..commands::Settings::new(folder.identities())
     }
 }

@@ -9,7 +9,6 @@ pub(crate) fn given() -> Option<Sabotage> {
     let given = std::env::var("SABOTAGE").ok()?;
     match given.as_str() {
         "answer-at-once" => Some(Sabotage::AnswerAtOnce),
-        "read-at-once" => Some(Sabotage::ReadAtOnce),
         "write-unfenced" => {
             event_log::kafka::sabotage::leave_out_fences();
             None
