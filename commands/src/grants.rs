@@ -100,7 +100,7 @@ impl Commands {
 
     /// Sees to it that what is known here of who may do what in `tenant` is recent: of this moment,
     /// unless whom it is about `is_known`.
-    async fn hear(&self, tenant: TenantId, is_known: bool) -> Result<(), CommandError> {
+    pub(crate) async fn hear(&self, tenant: TenantId, is_known: bool) -> Result<(), CommandError> {
         if self.inner().views.is_unread(tenant) {
             return Err(CommandError::Unavailable(Away::Key));
         }

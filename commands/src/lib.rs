@@ -23,6 +23,7 @@ pub mod level;
 mod owner;
 pub mod peers;
 mod prepare;
+mod providers;
 mod reactions;
 pub mod record;
 mod replica;
@@ -47,6 +48,7 @@ pub use owner::StartError;
 pub use peers::{Cause, Peers};
 pub use request::{CommandError, EventSummary, IdempotencyKey, Mode, Outcome, Request};
 pub use settings::{Settings, Values};
+pub use views::Providers;
 pub use within::{Sight, Within};
 
 #[cfg(test)]

@@ -4,18 +4,21 @@
 
 mod access;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::Stream;
 use domain::catalog::KindSet;
 use domain::directory::Directory;
-use domain::id::TenantId;
-use domain::tenant::{Standing, Tenant};
+use domain::id::{ProviderId, TenantId};
+use domain::tenant::{Provider, Standing, Tenant};
 use tokio::sync::watch;
 
 use self::access::Access;
 use crate::state::{Held, Slot};
+
+/// The providers of a tenant.
+pub type Providers = BTreeMap<ProviderId, Provider>;
 
 /// The directory, who may do what, and how tenants and their catalogs differ from the usual.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(crate) struct Views {
     directory: watch::Sender<Directory>,
     /// The kinds that tenants' catalogs accept, where that is not the usual.
     kinds: RwLock<HashMap<TenantId, KindSet>>,
+    /// Who says who the members of tenants are, where somebody does.
+    providers: RwLock<HashMap<TenantId, Arc<Providers>>>,
     /// How tenants stand that are not active.
     idle: RwLock<HashMap<TenantId, Standing>>,
     /// Tenants of which nothing is known here, since what they recorded could not be read.
@@ -42,6 +47,7 @@ impl Views {
             (Stream::Tenant(_), Held::Tenant(state)) => {
                 let profile = Tenant::profile(state);
                 self.show_kinds(tenant, profile.map(|it| it.settings.kinds).unwrap_or_default());
+                self.show_providers(tenant, profile.map(|it| &it.providers));
                 self.show_standing(tenant, state.standing());
             }
             (Stream::Member(actor), Held::Member(member)) => {
@@ -72,6 +78,7 @@ impl Views {
     pub(crate) fn leave_unread(&self, tenant: TenantId) {
         self.unread.write().unwrap_or_else(PoisonError::into_inner).insert(tenant);
         self.show_kinds(tenant, KindSet::default());
+        self.show_providers(tenant, Some(&Providers::new()));
         self.show_standing(tenant, Standing::Active);
         self.access.forget(tenant);
     }
@@ -84,6 +91,23 @@ impl Views {
     /// Notes that a tenant lacks its key; whether that is new.
     pub(crate) fn lacks_key(&self, tenant: TenantId) -> bool {
         self.keyless.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant)
+    }
+
+    /// The providers of a tenant, as far as is known here.
+    pub(crate) fn providers(&self, tenant: TenantId) -> Arc<Providers> {
+        let providers = self.providers.read().unwrap_or_else(PoisonError::into_inner);
+        providers.get(&tenant).cloned().unwrap_or_default()
+    }
+
+    fn show_providers(&self, tenant: TenantId, providers: Option<&Providers>) {
+        let known = self.providers(tenant);
+        let Some(providers) = providers.filter(|it| **it != *known) else { return };
+        let mut shown = self.providers.write().unwrap_or_else(PoisonError::into_inner);
+        if providers.is_empty() {
+            shown.remove(&tenant);
+        } else {
+            shown.insert(tenant, Arc::new(providers.clone()));
+        }
     }
 
     fn show_standing(&self, tenant: TenantId, standing: Standing) {

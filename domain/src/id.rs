@@ -124,6 +124,10 @@ id!(
     SessionId, "ses"
 );
 id!(
+    /// Another system that says of its tenant's members who they are.
+    ProviderId, "idp"
+);
+id!(
     /// One request to change something; its events name it.
     CommandId, "cmd"
 );

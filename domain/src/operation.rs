@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 pub use self::shape::{CONTACT_MAX, CUSTOMER_NAME_MAX};
 use crate::customer::Role;
 use crate::directory::{Host, Slug};
-use crate::id::{ActorId, CustomerId, LocationId, PlanId, SessionId, SubscriptionId, TenantId};
+use crate::id::{
+    ActorId, CustomerId, LocationId, PlanId, ProviderId, SessionId, SubscriptionId, TenantId,
+};
 use crate::level::Level;
 use crate::location::LocationKind;
 use crate::member::{ApiKey, Lifetime, SignIn};
@@ -26,7 +28,7 @@ use crate::plan::Terms;
 use crate::principal::{Need, Permission};
 use crate::quantity::{Currency, Quantity};
 use crate::role::{Permit, RoleName};
-use crate::tenant::{Name, Settings, SuspensionReason};
+use crate::tenant::{Name, Provider, Settings, SuspensionReason};
 use crate::violation::Violation;
 
 /// The most entity changes one [`Operation::ApplyEntities`] may hold: 500, so that it stays one
@@ -96,6 +98,18 @@ pub enum Operation {
     ConfigureTenant {
         /// All settings.
         settings: Settings,
+    },
+    /// Let one more system say who the members of one's own tenant are.
+    AddProvider {
+        /// Its identity, drawn by the caller's side.
+        provider: ProviderId,
+        /// What it is.
+        described: Provider,
+    },
+    /// Let what a system says of the members of one's own tenant count for nothing any more.
+    RemoveProvider {
+        /// Which.
+        provider: ProviderId,
     },
     /// Close one's own tenant.
     CloseTenant,
@@ -373,9 +387,11 @@ impl Operation {
             | Self::SuspendTenant { .. }
             | Self::ReactivateTenant { .. }
             | Self::RaiseClusterLevel { .. } => Permission::DirectoryWrite,
-            Self::RenameTenant { .. } | Self::ConfigureTenant { .. } | Self::CloseTenant => {
-                Permission::TenantWrite
-            }
+            Self::RenameTenant { .. }
+            | Self::ConfigureTenant { .. }
+            | Self::AddProvider { .. }
+            | Self::RemoveProvider { .. }
+            | Self::CloseTenant => Permission::TenantWrite,
             Self::AddMember { .. }
             | Self::ChangeMemberRoles { .. }
             | Self::RemoveMember { .. }
@@ -424,6 +440,8 @@ impl Operation {
             Self::RaiseClusterLevel { .. } => "raiseClusterLevel",
             Self::RenameTenant { .. } => "renameTenant",
             Self::ConfigureTenant { .. } => "configureTenant",
+            Self::AddProvider { .. } => "addProvider",
+            Self::RemoveProvider { .. } => "removeProvider",
             Self::CloseTenant => "closeTenant",
             Self::AddMember { .. } => "addMember",
             Self::ChangeMemberRoles { .. } => "changeMemberRoles",

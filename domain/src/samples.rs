@@ -11,7 +11,8 @@ use crate::catalog::{KindSet, StoredDescriptor};
 use crate::customer::Role;
 use crate::event::Event;
 use crate::id::{
-    ActorId, CustomerId, EntityUid, LocationId, PlanId, RoleId, SessionId, SubjectId, TenantId,
+    ActorId, CustomerId, EntityUid, LocationId, PlanId, ProviderId, RoleId, SessionId, SubjectId,
+    TenantId,
 };
 use crate::level::Level;
 use crate::location::LocationKind;
@@ -88,11 +89,18 @@ fn of_directory() -> [directory::Event; 8] {
     ]
 }
 
-fn of_tenant() -> [tenant::Event; 6] {
+fn of_tenant() -> [tenant::Event; 8] {
     use tenant::Event;
 
     let settings =
         |kinds| Settings { time_zone: chrono_tz::Europe::Berlin, currency: read("EUR"), kinds };
+    let provider = ProviderId::from_digest([0x90; 16]);
+    let described = tenant::Provider {
+        name: read("Acme Sign-in"),
+        issuer: "https://login.acme.example".to_owned(),
+        client_id: "callboard".to_owned(),
+        scopes: ["profile".to_owned()].into(),
+    };
     [
         Event::Created {
             slug: read("acme"),
@@ -102,6 +110,8 @@ fn of_tenant() -> [tenant::Event; 6] {
         },
         Event::Renamed { name: read("Acme Group") },
         Event::Configured { settings: settings(KindSet::Extended) },
+        Event::ProviderAdded { provider, described },
+        Event::ProviderRemoved { provider },
         Event::Suspended { reason: SuspensionReason::Security },
         Event::Reactivated {},
         Event::Closed { at: january(31) },

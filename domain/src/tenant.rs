@@ -1,13 +1,19 @@
 //! A tenant: an organisation whose data is invisible to every other.
 
 mod name;
+mod provider;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::name::{Name, NameError};
+pub(crate) use self::provider::note_violations as note_provider_violations;
+pub use self::provider::{PROVIDERS_MAX, Provider};
 use crate::aggregate::Aggregate;
 use crate::directory::Slug;
+use crate::id::ProviderId;
 use crate::quantity::Currency;
 
 /// What happened.
@@ -36,6 +42,20 @@ pub enum Event {
     Configured {
         /// All settings, not only what changed.
         settings: Settings,
+    },
+    /// One more system says who its members are.
+    #[serde(rename = "tenant.provider-added.v1")]
+    ProviderAdded {
+        /// Which.
+        provider: ProviderId,
+        /// What it is.
+        described: Provider,
+    },
+    /// What a system says of its members counts for nothing any more.
+    #[serde(rename = "tenant.provider-removed.v1")]
+    ProviderRemoved {
+        /// Which.
+        provider: ProviderId,
     },
     /// It may read but no longer change anything.
     #[serde(rename = "tenant.suspended.v1")]
@@ -112,6 +132,8 @@ pub struct Profile {
     pub name: Name,
     /// Its settings.
     pub settings: Settings,
+    /// Who says who its members are, beside itself.
+    pub providers: BTreeMap<ProviderId, Provider>,
 }
 
 /// Whether a tenant may act, for the decisions of others.
@@ -149,6 +171,18 @@ pub enum Command {
         /// All settings.
         settings: Settings,
     },
+    /// Let one more system say who its members are.
+    AddProvider {
+        /// Its identity.
+        provider: ProviderId,
+        /// What it is.
+        described: Provider,
+    },
+    /// Let what a system says of its members count for nothing any more.
+    RemoveProvider {
+        /// Which.
+        provider: ProviderId,
+    },
     /// Stop it from changing anything.
     Suspend {
         /// Why.
@@ -169,6 +203,15 @@ pub enum Rejection {
     /// It was created under another slug.
     #[error("the tenant was created under the slug `{}`", .0.as_str())]
     AlreadyCreated(Slug),
+    /// There is one like it.
+    #[error("there is such a provider already: remove it first, if something about it has changed")]
+    ProviderExists,
+    /// There is none of this id.
+    #[error("the tenant has no such provider")]
+    ProviderNotFound,
+    /// It has as many as it may.
+    #[error("the tenant has {PROVIDERS_MAX} providers, the most there may be; remove one first")]
+    TooManyProviders,
     /// It is suspended.
     #[error("the tenant is suspended")]
     Suspended,
@@ -184,6 +227,9 @@ impl Rejection {
         match self {
             Self::NotCreated => "TENANT_NOT_FOUND",
             Self::AlreadyCreated(_) => "TENANT_EXISTS",
+            Self::ProviderExists => "PROVIDER_EXISTS",
+            Self::ProviderNotFound => "PROVIDER_NOT_FOUND",
+            Self::TooManyProviders => "TOO_MANY_PROVIDERS",
             Self::Suspended => "TENANT_SUSPENDED",
             Self::Closed => "TENANT_CLOSED",
         }
@@ -242,6 +288,8 @@ impl Aggregate for Tenant {
                 NotCreated,
                 Command::Rename { .. }
                 | Command::Configure { .. }
+                | Command::AddProvider { .. }
+                | Command::RemoveProvider { .. }
                 | Command::Suspend { .. }
                 | Command::Reactivate
                 | Command::Close,
@@ -265,9 +313,19 @@ impl Aggregate for Tenant {
             (Active(_), Command::Configure { settings }) => {
                 Ok(vec![Event::Configured { settings: settings.clone() }])
             }
-            (Suspended { .. }, Command::Rename { .. } | Command::Configure { .. }) => {
-                Err(Rejection::Suspended)
+            (Active(profile), Command::AddProvider { provider, described }) => {
+                provider::add(&profile.providers, *provider, described)
             }
+            (Active(profile), Command::RemoveProvider { provider }) => {
+                provider::remove(&profile.providers, *provider)
+            }
+            (
+                Suspended { .. },
+                Command::Rename { .. }
+                | Command::Configure { .. }
+                | Command::AddProvider { .. }
+                | Command::RemoveProvider { .. },
+            ) => Err(Rejection::Suspended),
 
             (Suspended { reason: known, .. }, Command::Suspend { reason }) if known == reason => {
                 Ok(Vec::new())
@@ -286,6 +344,8 @@ impl Aggregate for Tenant {
                 Command::Create { .. }
                 | Command::Rename { .. }
                 | Command::Configure { .. }
+                | Command::AddProvider { .. }
+                | Command::RemoveProvider { .. }
                 | Command::Suspend { .. }
                 | Command::Reactivate,
             ) => Err(Rejection::Closed),
@@ -296,10 +356,17 @@ impl Aggregate for Tenant {
         match event {
             Event::Created { slug, name, settings, at: _ } => {
                 let (slug, name, settings) = (slug.clone(), name.clone(), settings.clone());
-                *self = Self::Active(Profile { slug, name, settings });
+                let providers = BTreeMap::new();
+                *self = Self::Active(Profile { slug, name, settings, providers });
             }
             Event::Renamed { name } => self.change(|it| it.name = name.clone()),
             Event::Configured { settings } => self.change(|it| it.settings = settings.clone()),
+            Event::ProviderAdded { provider, described } => self.change(|it| {
+                it.providers.insert(*provider, described.clone());
+            }),
+            Event::ProviderRemoved { provider } => self.change(|it| {
+                it.providers.remove(provider);
+            }),
             Event::Suspended { reason } => {
                 self.turn(|profile| Self::Suspended { profile, reason: *reason });
             }

@@ -198,6 +198,8 @@ fn evolve(
         Event::Created { .. } => (),
         Event::Renamed { name } => tenant.name = name.clone(),
         Event::Configured { settings } => tenant.settings = settings.clone(),
+        // The write side says who they are, to whoever may know.
+        Event::ProviderAdded { .. } | Event::ProviderRemoved { .. } => (),
         Event::Suspended { reason } => tenant.standing = Standing::Suspended(*reason),
         Event::Reactivated {} => tenant.standing = Standing::Active,
         Event::Closed { .. } => tenant.standing = Standing::Closed,

@@ -9,6 +9,7 @@ mod attempts;
 mod delays;
 mod former;
 mod hashing;
+mod identities;
 mod login;
 mod password;
 mod setting;
@@ -31,6 +32,7 @@ use vault::{
 use self::attempts::{Attempt, Ended};
 pub use self::former::forget_former;
 use self::hashing::{Hashing, Verdict};
+pub(crate) use self::identities::{Identity, Right, Unlinked};
 pub(crate) use self::login::{LoginName, NoLoginName};
 pub(crate) use self::password::{NoPassword, Password};
 pub(crate) use self::setting::{Grant, Once};

@@ -20,6 +20,7 @@ pub(crate) use self::connections::ClientAddress;
 pub use self::connections::{Connections, NoProxies, Proxies};
 use crate::auth::{GraphqlAuthenticator, Hosts, Verifier};
 use crate::context::Context;
+use crate::federation::Fetch;
 use crate::limits::Limits;
 use crate::{peers, rest, schema, transport};
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub graphiql: bool,
     /// How far a read model may lag for the node to call itself ready.
     pub ready_lag_max: Duration,
+    /// How identity providers are talked to.
+    pub providers: Arc<dyn Fetch>,
     /// When cancelled, streams end so that the server can stop.
     pub shutdown: CancellationToken,
 }

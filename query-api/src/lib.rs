@@ -13,6 +13,7 @@ pub mod auth;
 pub mod context;
 mod doors;
 pub mod error;
+pub mod federation;
 pub mod limits;
 pub mod loaders;
 pub mod opaque;

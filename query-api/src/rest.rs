@@ -3,11 +3,12 @@
 //! Every answer is JSON; a refusal is a problem document (RFC 9457) that names the field, the
 //! value and the fix. `usage` is the hot path, `events` the feed and its live form,
 //! `operations` what operators ask and do, `health` what machines ask without a credential. Those
-//! of `accounts`, `session` and `setup` are for browsers: there somebody comes in, and goes.
+//! of `accounts`, `oidc`, `session` and `setup` are for browsers: there somebody comes in, and goes.
 
 mod accounts;
 mod events;
 mod health;
+mod oidc;
 mod open_api;
 mod operations;
 mod problem;
@@ -31,6 +32,7 @@ use crate::auth::{Hosts, Session, Verifier};
 use crate::context::{Asked, Context, RequestContext};
 use crate::doors::Settings;
 use crate::error::UNAVAILABLE_RETRY_AFTER;
+use crate::federation::watch::Watch;
 use crate::transport::{BODY_WAIT_MAX, Streams};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +61,7 @@ struct Door {
     verifier: Verifier,
     hosts: Hosts,
     accounts: Accounts,
+    watch: Watch,
     metrics: RenderMetrics,
     ready_lag_max: Duration,
     shutdown: CancellationToken,
@@ -93,7 +96,18 @@ impl Doors {
         let (ready_lag_max, shutdown) = (settings.ready_lag_max, settings.shutdown.clone());
         let streams = Streams::new(STREAMS_PER_PRINCIPAL_MAX);
         let accounts = Accounts::new(context.keyring().clone(), Arc::new(SystemClock));
-        Self(Door { context, verifier, hosts, accounts, metrics, ready_lag_max, shutdown, streams })
+        let watch = Watch::new(settings.providers.clone());
+        Self(Door {
+            context,
+            verifier,
+            hosts,
+            accounts,
+            watch,
+            metrics,
+            ready_lag_max,
+            shutdown,
+            streams,
+        })
     }
 
     /// Those that answer soon.
@@ -117,6 +131,8 @@ impl Doors {
             .route("/api/v1/invites/accept", post(accounts::accept))
             .route("/api/v1/account/password", put(accounts::change))
             .route("/api/v1/setup", post(setup::set_up))
+            .route("/api/v1/sign-in/oidc/{provider}", get(oidc::leave).post(oidc::prepare))
+            .route("/api/v1/sign-in/oidc/{provider}/callback", get(oidc::come_back))
             .layer(DefaultBodyLimit::max(accounts::BYTES_MAX))
             .with_state(self.0.clone())
     }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use bytes::Bytes;
 use commands::{Commands, SystemClock};
@@ -27,6 +28,7 @@ use uuid::Uuid;
 use vault::{Keyring, MemoryVault, Root};
 
 use self::held::{HeldLog, Hold};
+use crate::federation::{Fetch, Fetched, Unfetched};
 use crate::limits::Limits;
 use crate::rest::RenderMetrics;
 use crate::{Connections, Context, Doors, Settings, auth};
@@ -338,6 +340,38 @@ impl Site {
     }
 }
 
+/// Talks to the providers of a test.
+#[derive(Debug)]
+pub(crate) struct Fetching(pub(crate) Client);
+
+impl Fetching {
+    async fn send(&self, request: Request) -> Result<Fetched, Unfetched> {
+        let answer = self.0.send(request).await.map_err(|it| Unfetched(it.into()))?;
+        Ok(Fetched { status: answer.status, body: answer.body })
+    }
+}
+
+#[async_trait]
+impl Fetch for Fetching {
+    async fn get(&self, url: &str) -> Result<Fetched, Unfetched> {
+        self.send(Request::get(Url::parse(url).unwrap())).await
+    }
+
+    async fn post(
+        &self,
+        url: &str,
+        form: String,
+        authorization: Option<String>,
+    ) -> Result<Fetched, Unfetched> {
+        let url = Url::parse(url).unwrap();
+        let mut request = Request::post(url, "application/x-www-form-urlencoded", form);
+        if let Some(authorization) = authorization {
+            request = request.with_header("authorization", &authorization);
+        }
+        self.send(request).await
+    }
+}
+
 /// The settings of the doors of a test.
 pub(crate) fn settings(shutdown: &CancellationToken) -> Settings {
     Settings {
@@ -347,6 +381,10 @@ pub(crate) fn settings(shutdown: &CancellationToken) -> Settings {
         body_bytes_max: 1024 * 1024,
         graphiql: true,
         ready_lag_max: Duration::from_secs(3600),
+        providers: Arc::new(Fetching(Client::new(
+            Reach::Loopback,
+            ClientLimits { redirects: 0, ..ClientLimits::default() },
+        ))),
         shutdown: shutdown.clone(),
     }
 }

@@ -14,6 +14,7 @@ mod live;
 mod matrix;
 mod mutations;
 mod pace;
+mod providers;
 mod ready;
 mod roles;
 mod seeded;

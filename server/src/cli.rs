@@ -2,6 +2,7 @@
 
 mod access;
 mod cluster;
+mod providers;
 mod usage;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use query_api::auth::token::LIFETIME_MAX;
 
 pub(crate) use access::{ApiKey, Member, Role, RolePermits};
 pub(crate) use cluster::{Cluster, ClusterLevel, Kafka};
+pub(crate) use providers::Provider;
 pub(crate) use usage::{Events, Usage};
 
 /// Exit codes, for scripts.
@@ -83,6 +85,15 @@ What a file no longer describes stays in the catalog: remove it with the mutatio
   callboard member list --tenant acme"
     )]
     Member(Member),
+    /// Say which other systems say who the members of a tenant are.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard provider add --tenant acme --name 'Acme' --issuer https://login.acme.example \\
+    --client-id callboard --secret-stdin < secret.txt
+  callboard provider list --tenant acme"
+    )]
+    Provider(Provider),
     /// Say what a role of a tenant permits.
     #[command(
         subcommand,

@@ -12,6 +12,7 @@ pub(crate) mod import;
 pub(crate) mod kafka;
 pub(crate) mod member;
 pub(crate) mod projections;
+pub(crate) mod provider;
 pub(crate) mod role;
 pub(crate) mod tenant;
 pub(crate) mod token;

@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub storage: Storage,
     /// The doors.
     pub http: Http,
+    /// The identity providers of tenants.
+    pub providers: Providers,
     /// Limits of the GraphQL door.
     pub graphql: Graphql,
     /// The log.
@@ -103,6 +105,24 @@ pub(crate) struct Http {
     pub idle_time_max_ms: NonZeroU64,
     /// How long a query waits for its position token, in milliseconds.
     pub visibility_wait_ms: u64,
+}
+
+/// The identity providers of tenants.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Providers {
+    /// Where they may be.
+    pub reach: ProviderReach,
+}
+
+/// Where identity providers may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProviderReach {
+    /// At public addresses.
+    Public,
+    /// On this machine.
+    Loopback,
 }
 
 /// Limits of the GraphQL door.

@@ -19,6 +19,7 @@ mod node;
 mod output;
 mod ownership;
 mod peers;
+mod providers;
 mod stores;
 mod telemetry;
 mod tidying;
@@ -86,6 +87,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Import(options) => command::import::run(&config, format, options).await,
         Command::Token(options) => command::token::run(&config, format, options).await,
         Command::Tenant(what) => command::tenant::run(&config, format, what).await,
+        Command::Provider(what) => command::provider::run(&config, format, what).await,
         Command::Member(what) => command::member::run(&config, format, what).await,
         Command::Role(what) => command::role::run(&config, format, what).await,
         Command::ApiKey(what) => command::api_key::run(&config, format, what).await,

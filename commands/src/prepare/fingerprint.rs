@@ -1,6 +1,6 @@
 //! What tells one request from another that carries the same idempotency key.
 
-use domain::id::{ActorId, CustomerId, PlanId, SubscriptionId, TenantId};
+use domain::id::{ActorId, CustomerId, PlanId, ProviderId, SubscriptionId, TenantId};
 use domain::operation::Operation;
 use domain::personal::Digest;
 use uuid::Uuid;
@@ -22,6 +22,7 @@ pub(super) fn of(keys: &TenantKeys, request: &Request) -> RequestHash {
             asked.secret = Digest([0; 16]);
         }
         Operation::InviteMember { secret, .. } => *secret = Digest([0; 16]),
+        Operation::AddProvider { provider, .. } => *provider = ProviderId(Uuid::nil()),
         Operation::OpenCustomer { customer, .. } => *customer = CustomerId(Uuid::nil()),
         Operation::StartSubscription { subscription, .. } => {
             *subscription = SubscriptionId(Uuid::nil());

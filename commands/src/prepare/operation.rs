@@ -65,6 +65,14 @@ pub(super) fn shape(
         Operation::ConfigureTenant { settings } => {
             Ask::Tenant(tenant::Command::Configure { settings }).into()
         }
+        Operation::AddProvider { provider, described } => {
+            let bytes = described.issuer.len() + described.client_id.len();
+            let command = tenant::Command::AddProvider { provider, described };
+            Shaped { bytes, ..Ask::Tenant(command).into() }
+        }
+        Operation::RemoveProvider { provider } => {
+            Ask::Tenant(tenant::Command::RemoveProvider { provider }).into()
+        }
         Operation::CloseTenant => Ask::Tenant(tenant::Command::Close).into(),
         Operation::AddMember { member, name, roles } => {
             access::add_member(keys, member, name, &roles)

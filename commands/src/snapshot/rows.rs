@@ -14,8 +14,8 @@ use domain::customer::{self, Customer, Role};
 use domain::directory::{self, Directory, Host, Slug};
 use domain::entity::Entity;
 use domain::id::{
-    ActorId, CustomerId, EntityId, EntityUid, LocationId, MeterId, PlanId, RoleId, SubscriptionId,
-    TenantId,
+    ActorId, CustomerId, EntityId, EntityUid, LocationId, MeterId, PlanId, ProviderId, RoleId,
+    SubscriptionId, TenantId,
 };
 use domain::location::Location;
 use domain::meter::{self, Meter};
@@ -120,6 +120,8 @@ struct ProfileV1 {
     time_zone: chrono_tz::Tz,
     currency: Currency,
     kinds: KindSet,
+    /// Each a [`tenant::Provider`] in JSON.
+    providers: Vec<(u128, String)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -214,7 +216,7 @@ impl SlotV1 {
                 (Stream::Directory, Held::Directory(Box::new(directory)))
             }
             HeldV1::Tenant(standing, profile, closed_at) => {
-                let state = restore_tenant(standing, profile, closed_at);
+                let state = restore_tenant(standing, profile, closed_at)?;
                 (Stream::Tenant(TenantId(id)), Held::Tenant(Box::new(state)))
             }
             HeldV1::Member(it) => (Stream::Member(ActorId(id)), Held::Member(it.restore()?)),
@@ -300,7 +302,10 @@ fn tenant(state: &Tenant) -> HeldV1 {
     };
     let profile = state.profile().map(|it| {
         let tenant::Settings { time_zone, currency, kinds } = it.settings;
-        ProfileV1 { slug: it.slug.clone(), name: it.name.clone(), time_zone, currency, kinds }
+        let (slug, name) = (it.slug.clone(), it.name.clone());
+        let providers = it.providers.iter().map(|(id, it)| (id.0.as_u128(), json(it)));
+        let providers = providers.collect();
+        ProfileV1 { slug, name, time_zone, currency, kinds, providers }
     });
     HeldV1::Tenant(standing, profile, state.closed_at())
 }
@@ -309,18 +314,22 @@ fn restore_tenant(
     standing: StandingV1,
     profile: Option<ProfileV1>,
     closed_at: Option<DateTime<Utc>>,
-) -> Tenant {
-    let Some(ProfileV1 { slug, name, time_zone, currency, kinds }) = profile else {
-        return Tenant::NotCreated;
+) -> Result<Tenant, RowError> {
+    let Some(ProfileV1 { slug, name, time_zone, currency, kinds, providers }) = profile else {
+        return Ok(Tenant::NotCreated);
     };
+    let provider = |(id, it): (u128, String)| {
+        Ok::<_, RowError>((ProviderId(Uuid::from_u128(id)), serde_json::from_str(&it)?))
+    };
+    let providers = providers.into_iter().map(provider).collect::<Result<_, _>>()?;
     let settings = tenant::Settings { time_zone, currency, kinds };
-    let profile = tenant::Profile { slug, name, settings };
-    match (standing, closed_at) {
+    let profile = tenant::Profile { slug, name, settings, providers };
+    Ok(match (standing, closed_at) {
         (_, Some(at)) => Tenant::Closed { profile, at },
         (StandingV1::NotBegun | StandingV1::Ended, None) => Tenant::NotCreated,
         (StandingV1::Active, None) => Tenant::Active(profile),
         (StandingV1::Suspended(reason), None) => Tenant::Suspended { profile, reason },
-    }
+    })
 }
 
 fn customer(state: &Account) -> HeldV1 {

@@ -16,7 +16,7 @@ use crate::violation::Violations;
 /// The most sessions a member may have at a time: 20, more than somebody has devices.
 pub const SESSIONS_MAX: usize = 20;
 
-/// How a member has proved who they are, by the names of RFC 8176 (`amr`).
+/// How a member has proved who they are, by the names of RFC 8176 (`amr`), and one that it lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
@@ -30,13 +30,15 @@ pub enum Method {
     Swk,
     /// With more than one factor.
     Mfa,
+    /// At a provider, which says so; RFC 8176 has no name for that.
+    Fed,
 }
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 5] = [Self::Pwd, Self::Otp, Self::Hwk, Self::Swk, Self::Mfa];
+    pub const ALL: [Self; 6] = [Self::Pwd, Self::Otp, Self::Hwk, Self::Swk, Self::Mfa, Self::Fed];
 
-    /// Its name in RFC 8176.
+    /// Its name in RFC 8176, or ours.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,6 +47,7 @@ impl Method {
             Self::Hwk => "hwk",
             Self::Swk => "swk",
             Self::Mfa => "mfa",
+            Self::Fed => "fed",
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::member::Lifetime;
 use crate::role::{self, RoleName};
 use crate::usage::{self, ENTRIES_MAX};
 use crate::violation::{Violation, Violations};
-use crate::{member, meter};
+use crate::{member, meter, tenant};
 
 /// The longest name of a billing account, in characters: 120, as for everything that has one.
 pub const CUSTOMER_NAME_MAX: usize = 120;
@@ -66,6 +66,9 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
             meter::violations(name, unit, aggregation, &mut violations);
         }
         Operation::RecordUsage { entries } => recorded(entries, &mut violations),
+        Operation::AddProvider { described, .. } => {
+            tenant::note_provider_violations(described, &mut violations);
+        }
         Operation::AddHost { host, .. } => {
             if let Some(why) = host.unfit() {
                 violations.note("host", why);
@@ -81,6 +84,7 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
         | Operation::RaiseClusterLevel { .. }
         | Operation::RenameTenant { .. }
         | Operation::ConfigureTenant { .. }
+        | Operation::RemoveProvider { .. }
         | Operation::CloseTenant
         | Operation::RemoveMember { .. }
         | Operation::RevokeApiKey { .. }

@@ -161,6 +161,51 @@ fn nothing_that_lets_somebody_in_lasts_longer_than_it_may() {
 }
 
 #[test]
+fn a_provider_has_an_address_that_nobody_else_can_answer_at() {
+    let add = |issuer: &str, client_id: &str, scopes: &[&str]| Operation::AddProvider {
+        provider: ProviderId::from_digest([1; 16]),
+        described: Provider {
+            name: "Login".parse().unwrap(),
+            issuer: issuer.to_owned(),
+            client_id: client_id.to_owned(),
+            scopes: scopes.iter().map(|it| (*it).to_owned()).collect(),
+        },
+    };
+    for issuer in [
+        "https://login.example.com",
+        "https://login.example.com:8443/realms/acme/",
+        "http://localhost:9000",
+        "http://127.0.0.1/a",
+        "http://[::1]:80",
+    ] {
+        check(&add(issuer, "callboard", &["profile"]), &[]);
+    }
+    let expected = "issuer: expected an address like `https://login.example.com/realm`, or one that \
+                    begins with `http://` and leads to this machine";
+    for issuer in [
+        "login.example.com",
+        "https://",
+        "http://login.example.com",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "https://login.example.com?a",
+        "https://login.example.com#a",
+        "https://login@example.com",
+        "https://login.exämple.com",
+        "ftp://localhost",
+    ] {
+        check(&add(issuer, "callboard", &[]), &[expected]);
+    }
+    check(
+        &add("https://a.example", "", &["a b"]),
+        &[
+            "clientId: expected 1 to 255 characters, got 0",
+            "scopes: expected scopes like `profile`, got `a b`",
+        ],
+    );
+}
+
+#[test]
 fn a_violation_is_found_at_its_path() {
     let entries = vec![entry("1"), entry("")];
     check(

@@ -52,6 +52,10 @@ const PLAIN: &[(&str, &[&str])] = &[
         "tenant.created.v1",
         &["name", "settings.currency", "settings.kinds", "settings.time_zone", "slug"],
     ),
+    (
+        "tenant.provider-added.v1",
+        &["described.client_id", "described.issuer", "described.name", "described.scopes[]"],
+    ),
     ("tenant.renamed.v1", &["name"]),
     ("tenant.suspended.v1", &["reason"]),
     (

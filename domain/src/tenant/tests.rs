@@ -80,6 +80,51 @@ fn is_renamed_and_configured_only_while_active() {
     }
 }
 
+fn provider(issuer: &str) -> Provider {
+    let (name, issuer, client_id) = (name("Login"), issuer.to_owned(), "callboard".to_owned());
+    Provider { name, issuer, client_id, scopes: [].into() }
+}
+
+fn added(number: u8) -> Event {
+    let described = provider(&format!("https://login{number}.example"));
+    Event::ProviderAdded { provider: ProviderId::from_digest([number; 16]), described }
+}
+
+#[test]
+fn has_providers_that_are_added_and_removed_and_never_changed() {
+    let (one, two) = (ProviderId::from_digest([1; 16]), ProviderId::from_digest([2; 16]));
+    let add = |provider, issuer: &str| {
+        let described = self::provider(issuer);
+        Command::AddProvider { provider, described }
+    };
+    let first = || add(one, "https://login1.example");
+    check(&[], first(), Err(Rejection::NotCreated));
+    check(&[created()], first(), Ok(vec![added(1)]));
+    check(&[created(), added(1)], first(), Ok(vec![]));
+    check(&[created(), added(1)], add(one, "https://evil.example"), Err(Rejection::ProviderExists));
+    check(
+        &[created(), added(1)],
+        add(two, "https://login1.example"),
+        Err(Rejection::ProviderExists),
+    );
+    check(&[created(), added(1)], add(two, "https://login2.example"), Ok(vec![added(2)]));
+    check(&[created(), suspended()], first(), Err(Rejection::Suspended));
+    check(&[created(), closed()], first(), Err(Rejection::Closed));
+    let most = u8::try_from(PROVIDERS_MAX).unwrap();
+    let full: Vec<_> = [created()].into_iter().chain((10..10 + most).map(added)).collect();
+    check(&full, first(), Err(Rejection::TooManyProviders));
+
+    let remove = || Command::RemoveProvider { provider: one };
+    let removed = || Event::ProviderRemoved { provider: one };
+    check(&[], remove(), Err(Rejection::NotCreated));
+    check(&[created()], remove(), Err(Rejection::ProviderNotFound));
+    check(&[created(), added(1)], remove(), Ok(vec![removed()]));
+    check(&[created(), added(1), removed()], remove(), Err(Rejection::ProviderNotFound));
+    check(&[created(), added(1), removed()], first(), Ok(vec![added(1)]));
+    check(&[created(), added(1), suspended()], remove(), Err(Rejection::Suspended));
+    check(&[created(), added(1), closed()], remove(), Err(Rejection::Closed));
+}
+
 #[test]
 fn is_suspended_for_a_reason_and_reactivated() {
     let suspend = |reason| Command::Suspend { reason };
@@ -133,6 +178,13 @@ fn any_command() -> impl Strategy<Value = Command> {
         prop::sample::select(vec!["EUR", "USD"])
             .prop_map(|it| Command::Configure { settings: settings(it) }),
         prop::sample::select(reasons.to_vec()).prop_map(|reason| Command::Suspend { reason }),
+        (0..3_u8, 0..2_u8).prop_map(|(id, issuer)| Command::AddProvider {
+            provider: ProviderId::from_digest([id; 16]),
+            described: provider(&format!("https://login{issuer}.example")),
+        }),
+        (0..3_u8).prop_map(|id| {
+            Command::RemoveProvider { provider: ProviderId::from_digest([id; 16]) }
+        }),
         Just(Command::Reactivate),
         Just(Command::Close),
     ]

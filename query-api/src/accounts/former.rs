@@ -1,5 +1,5 @@
-//! Accounts of who is no member any more: they let nobody in, and are what somebody was called and a hash
-//! of what they knew. So they are removed.
+//! Accounts of who is no member any more, here and at providers: they let nobody in, and are what somebody
+//! was called and a hash of what they knew. So they are removed.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use domain::id::{ActorId, TenantId};
 use domain::member::Term;
 use vault::{Changes, Committed, Keyring, KeyringError, RecordKind};
 
-use super::{AccountFault, StoredAccount, StoredName, read};
+use super::{AccountFault, StoredAccount, StoredName, identities, read};
 
 /// Removes the accounts of all who are no members any more, as far as is known here. Who was looked at
 /// before is in `done`, up to which time they were a member.
@@ -39,8 +39,19 @@ pub async fn forget_former(
     Ok(())
 }
 
-/// Removes the account that `member` had up to the time `term`, if they had one.
+/// Removes what `member` signed in with up to the time `term`.
 async fn forget(
+    keyring: &Keyring,
+    tenant: TenantId,
+    member: ActorId,
+    term: Term,
+) -> Result<(), AccountFault> {
+    identities::forget(keyring, tenant, member, term).await?;
+    forget_account(keyring, tenant, member, term).await
+}
+
+/// Removes the account that `member` had up to the time `term`, if they had one.
+async fn forget_account(
     keyring: &Keyring,
     tenant: TenantId,
     member: ActorId,

@@ -19,7 +19,7 @@ use super::{
 use crate::doors::ClientAddress;
 
 /// How long the mark that an invite was used outlasts it, for clocks that differ. In hours: 1.
-const USED_MARK_OUTLASTS: TimeDelta = TimeDelta::hours(1);
+pub(super) const USED_MARK_OUTLASTS: TimeDelta = TimeDelta::hours(1);
 
 /// Words that are known about every account, beside those of its tenant.
 const KNOWN_WORDS: [&str; 2] = ["callboard", "operator"];
@@ -133,7 +133,7 @@ impl Accounts {
 
     /// Sets the login name and the password of a member. Whatever account they had before is no
     /// more, nor is that of somebody else under this login name who, as `belongs` says, is no
-    /// member for that time any more.
+    /// member for that time any more. Nor is anybody of whom a provider speaks.
     ///
     /// # Errors
     ///
@@ -151,6 +151,7 @@ impl Accounts {
         let login = hashed.login.as_str();
         for _ in 0..TRIES_MAX {
             let mut changes = self.once(Changes::of(&keys), &keys, grant).await?;
+            changes = self.without_identities(changes, &keys, grant.member).await?;
             let before = self.get(&keys, of_member).await?;
             if let Some(before) = &before {
                 let former = read::<StoredName>(before)?.login;

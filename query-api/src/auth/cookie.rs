@@ -76,10 +76,19 @@ pub fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> Result<bool, Refusal> {
-    let Some(authority) = host::authority(headers)? else { return Ok(false) };
+    let own = own_origin(headers)?;
+    Ok(own.is_some_and(|own| origin.as_bytes().eq_ignore_ascii_case(own.as_bytes())))
+}
+
+/// What pages of the host that is asked come from, if it is named.
+///
+/// # Errors
+///
+/// [`Refusal`] if there is more than one host.
+pub(crate) fn own_origin(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(authority) = host::authority(headers)? else { return Ok(None) };
     let scheme = if is_loopback(host::name(authority)) { "http" } else { "https" };
-    let own = format!("{scheme}://{authority}");
-    Ok(origin.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
+    Ok(Some(format!("{scheme}://{authority}")))
 }
 
 /// Whether a host leads from a machine to itself.

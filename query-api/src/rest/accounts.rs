@@ -264,7 +264,7 @@ pub(super) fn handed(entered: SignedIn) -> Response {
 }
 
 /// Ends a session, if it is one. Whoever has it no longer does not wait for it to end.
-async fn leave(door: &Door, session: &Session) {
+pub(super) async fn leave(door: &Door, session: &Session) {
     let Means::Session(id) = session.principal.means() else { return };
     let operation = Operation::SignOut { member: None, session: Some(id) };
     if let Err(error) = door.context.submit(session, Request::new(operation)).await {
@@ -280,7 +280,7 @@ async fn let_in(door: &Door, proved: &Proved) {
 }
 
 /// Whom an invite is for, if it is good at this host.
-async fn invited(door: &Door, whose: &Whose, invite: &str) -> Result<Secret, Problem> {
+pub(super) async fn invited(door: &Door, whose: &Whose, invite: &str) -> Result<Secret, Problem> {
     let keyring = door.context.keyring();
     let made = Secret::read(keyring, SecretOf::Invite, invite).ok_or_else(no_invite)?;
     if *whose != Whose::Tenant(made.tenant) {
@@ -290,7 +290,7 @@ async fn invited(door: &Door, whose: &Whose, invite: &str) -> Result<Secret, Pro
     invited.map(|_| made).ok_or_else(no_invite)
 }
 
-fn no_invite() -> Problem {
+pub(super) fn no_invite() -> Problem {
     let detail = "the invite is not good here, or not any more; ask for another one";
     Problem::new(StatusCode::FORBIDDEN, "INVITE_REFUSED", detail)
 }

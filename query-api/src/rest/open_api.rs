@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{accounts, events, health, operations, problem, session, setup, usage};
+use super::{accounts, events, health, oidc, operations, problem, session, setup, usage};
 use crate::auth::cookie;
 
 #[derive(OpenApi)]
@@ -22,6 +22,9 @@ use crate::auth::cookie;
         accounts::enter,
         accounts::accept,
         accounts::change,
+        oidc::leave,
+        oidc::prepare,
+        oidc::come_back,
         setup::set_up,
         session::end,
         health::live,

@@ -8,6 +8,7 @@ pub mod api_keys;
 pub mod billing;
 pub mod catalog;
 pub mod organisation;
+pub mod providers;
 pub mod sessions;
 pub mod terms;
 pub mod usage;
@@ -28,6 +29,7 @@ use crate::opaque::Place;
 #[derive(Debug, Default, MergedObject)]
 pub struct Mutation(
     organisation::OrganisationMutation,
+    providers::ProviderMutation,
     access::AccessMutation,
     api_keys::ApiKeyMutation,
     sessions::SessionMutation,

@@ -4,7 +4,8 @@ use async_graphql::connection::Connection;
 use async_graphql::{Context, Description, Enum, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::catalog::KindSet;
-use domain::tenant::SuspensionReason;
+use domain::id::ProviderId;
+use domain::tenant::{self, SuspensionReason};
 use projections::Model;
 use projections::organisation::{self, Standing};
 use projections::page::{Edge, Page};
@@ -60,6 +61,14 @@ impl Tenant {
         self.0.standing.into()
     }
 
+    /// The other systems that say who its members are.
+    async fn providers(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Provider>> {
+        let request = context.data::<RequestContext>()?;
+        let known = request.shared().commands().providers(self.0.id).await;
+        let known = known.map_err(ApiError::from)?;
+        Ok(known.iter().map(|(id, it)| Provider::of(*id, it)).collect())
+    }
+
     /// When it was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
@@ -68,6 +77,33 @@ impl Tenant {
     /// The stream's revision, to be used as `expectedRevision`.
     async fn revision(&self) -> Long {
         Long(self.0.revision)
+    }
+}
+
+/// Another system that says who the members of a tenant are.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Provider {
+    /// Which, `idp_…`.
+    pub provider_id: String,
+    /// What it is called where people choose how they sign in.
+    pub name: String,
+    /// Its address, as it calls itself in what it signs.
+    pub issuer: String,
+    /// What it calls Callboard.
+    pub client_id: String,
+    /// What it is asked for beside `openid`.
+    pub scopes: Vec<String>,
+}
+
+impl Provider {
+    fn of(id: ProviderId, provider: &tenant::Provider) -> Self {
+        Self {
+            provider_id: id.to_string(),
+            name: provider.name.as_str().to_owned(),
+            issuer: provider.issuer.clone(),
+            client_id: provider.client_id.clone(),
+            scopes: provider.scopes.iter().cloned().collect(),
+        }
     }
 }
 

@@ -197,6 +197,12 @@ impl Steps<'_> {
         self.of(a, "renameTenant", "name: \"Alpha Ltd\"", "tenant.renamed.v1").await;
         let settings = "input: {timeZone: \"Europe/Berlin\", currency: \"USD\", kinds: EXTENDED}";
         self.of(a, "configureTenant", settings, "tenant.configured.v1").await;
+        let provider = "input: {name: \"Alpha\", issuer: \"https://login.alpha.example\",
+            clientId: \"callboard\", clientSecret: \"secret\", scopes: [\"profile\"]}";
+        let added = self.twice(a, "addProvider", provider, "providerId").await;
+        assert_eq!(added["outcome"]["events"][0]["type"], "tenant.provider-added.v1");
+        let provider = format!("providerId: {}", added["providerId"]);
+        self.of(a, "removeProvider", &provider, "tenant.provider-removed.v1").await;
         self.of(a, "closeTenant", "", "tenant.closed.v1").await;
     }
 }

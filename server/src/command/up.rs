@@ -24,6 +24,7 @@ use crate::demo::{self, Demo};
 use crate::folder::{Folder, Purpose};
 use crate::node::Node;
 use crate::output;
+use crate::providers::Outbound;
 use crate::waiting::Waiting;
 
 /// How long open requests may take to end once the node is told to stop. In seconds: 10.
@@ -164,6 +165,7 @@ fn settings(config: &Config, shutdown: &CancellationToken) -> Settings {
         body_bytes_max: config.http.body_bytes_max,
         graphiql: development,
         ready_lag_max: READY_LAG_MAX,
+        providers: Arc::new(Outbound::new(config.providers.reach)),
         shutdown: shutdown.clone(),
     }
 }

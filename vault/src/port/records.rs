@@ -27,12 +27,29 @@ pub enum RecordKind {
     UsedInvite,
     /// What makes the first account of an installation.
     Setup,
+    /// By what Callboard proves to a provider who it is.
+    ProviderSecret,
+    /// Which member somebody is of whom a provider speaks.
+    Identity,
+    /// As whom providers know a member.
+    IdentitiesOf,
+    /// A sign-in at a provider that has come back.
+    UsedLogin,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Account, Self::AccountOf, Self::Attempts, Self::UsedInvite, Self::Setup];
+    pub const ALL: [Self; 9] = [
+        Self::Account,
+        Self::AccountOf,
+        Self::Attempts,
+        Self::UsedInvite,
+        Self::Setup,
+        Self::ProviderSecret,
+        Self::Identity,
+        Self::IdentitiesOf,
+        Self::UsedLogin,
+    ];
 
     /// Its name as stored, and as bound to what is sealed.
     #[must_use]
@@ -43,6 +60,10 @@ impl RecordKind {
             Self::Attempts => "attempts",
             Self::UsedInvite => "used-invite",
             Self::Setup => "setup",
+            Self::ProviderSecret => "provider-secret",
+            Self::Identity => "identity",
+            Self::IdentitiesOf => "identities-of",
+            Self::UsedLogin => "used-login",
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{CUSTOMER, PLAN, SUBSCRIPTION, TENANT, entry, open};
 use crate::calendar::{Interval, Unit};
 use crate::catalog::KindSet;
-use crate::id::{ActorId, LocationId, SessionId};
+use crate::id::{ActorId, LocationId, ProviderId, SessionId};
 use crate::member::{ApiKey, Lifetime, Method, SignIn, Term};
 use crate::operation::*;
 use crate::personal::Digest;
@@ -24,6 +24,17 @@ const LOCATION: LocationId = LocationId::from_digest([5; 16]);
 const SESSION: SessionId = SessionId::from_digest([7; 16]);
 
 const DIGEST: Digest = Digest([8; 16]);
+
+const PROVIDER: ProviderId = ProviderId::from_digest([9; 16]);
+
+fn provider() -> Provider {
+    Provider {
+        name: "Acme „Anmeldung“".parse().unwrap(),
+        issuer: "https://login.acme.example/realm".into(),
+        client_id: "callboard \"1\"".into(),
+        scopes: ["profile", "groups"].map(str::to_owned).into(),
+    }
+}
 
 fn sign_in() -> SignIn {
     let methods = Method::ALL.into();
@@ -65,6 +76,8 @@ fn samples() -> Vec<Operation> {
         Operation::RaiseClusterLevel { to: Level(2) },
         Operation::RenameTenant { name },
         Operation::ConfigureTenant { settings: settings() },
+        Operation::AddProvider { provider: PROVIDER, described: provider() },
+        Operation::RemoveProvider { provider: PROVIDER },
         Operation::CloseTenant,
         open(Role::CostCentre, "Räder", None),
         Operation::ChangeCustomer { customer, name: "\u{0}\n".into(), contact: Some("a@b".into()) },

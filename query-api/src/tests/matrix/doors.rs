@@ -87,7 +87,7 @@ fn queries(a: &Seeded) -> Vec<Door> {
 
 fn mutations(ground: &Ground) -> Vec<Door> {
     let mut fields = of_directory(ground);
-    fields.extend(of_tenant());
+    fields.extend(of_tenant(ground));
     fields.extend(of_catalog(&ground.a));
     fields.extend(of_billing(ground));
     let door = |(field, arguments): (&'static str, String)| {
@@ -112,14 +112,18 @@ fn of_directory(ground: &Ground) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn of_tenant() -> Vec<(&'static str, String)> {
+fn of_tenant(ground: &Ground) -> Vec<(&'static str, String)> {
     let settings = "input: {timeZone: \"Europe/Berlin\", currency: \"EUR\", kinds: EXTENDED}";
+    let provider =
+        "name: \"Amber\", issuer: \"https://login.amber.example\", clientId: \"callboard\"";
     let new = "usr_0198000000007000800000000000000c";
     let ends = format!("expiresAt: \"{}\"", (Utc::now() + TimeDelta::hours(1)).to_rfc3339());
     let read = "permits: [{permission: \"entity.read\", when: {all: [{tag: \"amber\"}]}}]";
     vec![
         ("renameTenant", "name: \"Amber Ltd\"".to_owned()),
         ("configureTenant", settings.to_owned()),
+        ("addProvider", format!("input: {{{provider}}}")),
+        ("removeProvider", format!("providerId: \"{}\"", ground.provider)),
         ("closeTenant", String::new()),
         ("addMember", format!("input: {{memberId: \"{new}\", roles: [\"viewer\"]}}")),
         ("changeMemberRoles", format!("memberId: \"{BOTH}\", roles: [\"viewer\"]")),
@@ -188,6 +192,9 @@ fn routes(ground: &Ground) -> Vec<Door> {
         ("/api/v1/projections/{model}/rebuild", "/api/v1/projections/{model}/resume");
     let range = "?from=2026-01-01T00:00:00Z&to=2027-01-01T00:00:00Z";
     let (accept, password) = ("/api/v1/invites/accept", "/api/v1/account/password");
+    let (oidc, callback) =
+        ("/api/v1/sign-in/oidc/{provider}", "/api/v1/sign-in/oidc/{provider}/callback");
+    let at = |path: &str| path.replace("{provider}", &ground.provider);
     // Whoever asks first is the first operator, and then everybody has their password.
     let with = |begin: &str, login: &str| {
         format!("{{{begin}\"login\": \"{login}\", \"password\": \"{PASSWORD}\"}}")
@@ -205,6 +212,9 @@ fn routes(ground: &Ground) -> Vec<Door> {
         ("/api/v1/setup", "POST", "/api/v1/setup".to_owned(), Some(setup)),
         ("/api/v1/sign-in", "POST", "/api/v1/sign-in".to_owned(), Some(with("", "amber"))),
         (accept, "POST", accept.to_owned(), Some(invite)),
+        (oidc, "GET", at(oidc), None),
+        (oidc, "POST", at(oidc), Some("{}".to_owned())),
+        (callback, "GET", at(callback), None),
         (password, "PUT", password.to_owned(), Some(change)),
         get("/metrics"),
         get("/api/v1/openapi.json"),
