@@ -4,8 +4,8 @@
 //! has whose account it was linked with. A provider is never changed, so that an account stays linked
 //! with what it was linked with. The client's secret is *not* known here.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
