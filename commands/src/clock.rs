@@ -1,7 +1,7 @@
 //! What time it is, as a part that tests replace.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,6 +19,11 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The wall clock's time. May go backwards; the owner makes sure that recorded time does not.
     fn now(&self) -> DateTime<Utc>;
+
+    /// A moment on a clock that nobody can set, to tell how much time has passed.
+    fn steady(&self) -> Instant {
+        Instant::now()
+    }
 
     /// Returns at `at`, or earlier; who waits looks at the clock again.
     async fn wait_until(&self, at: DateTime<Utc>);

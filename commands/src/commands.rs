@@ -16,7 +16,8 @@ use tracing::Instrument as _;
 use vault::Keyring;
 
 use crate::away::Away;
-use crate::clock::{Clock, outside};
+use crate::clock::Clock;
+use crate::clock::outside::Comparison;
 use crate::excluded::{self, Excluded};
 use crate::identities::Fingerprinter;
 use crate::large::Underway;
@@ -91,7 +92,7 @@ impl Commands {
             log: log.clone(),
             keyring: keyring.clone(),
             clock,
-            clock_is_wrong: watch::Sender::default(),
+            comparison: Comparison::default(),
             settings: Arc::new(settings),
             views: Arc::default(),
             owned: watch::Sender::default(),
@@ -103,8 +104,8 @@ impl Commands {
         if let Some(replica) = replicas.get(SYSTEM_PARTITION) {
             replica.check_system_key().await?;
         }
-        let Parts { clock, clock_is_wrong, .. } = &parts;
-        let has_another_clock = outside::compare(&log, clock, clock_is_wrong).await;
+        let Parts { clock, comparison, .. } = &parts;
+        let has_another_clock = comparison.compare(log.as_ref(), clock.as_ref()).await;
         // Nothing is owned before this process knows what is recorded.
         let says = Process::own(&parts.settings).to_string();
         let membership = log.join(&says).await.map_err(StartError::Join)?;
@@ -130,7 +131,7 @@ impl Commands {
             seats.push(seat);
         }
         let mut followers = watchers(&parts, silence_max, has_another_clock);
-        let is_wrong = clock_is_wrong.subscribe();
+        let is_wrong = comparison.is_wrong();
         let attendance =
             is_shared.then(|| Attendance::begin(log.clone(), says, membership, seats, is_wrong));
         let commands = Self(Arc::new(Inner {
@@ -434,10 +435,10 @@ impl Commands {
 
 /// What watches, for as long as this process runs, whether it may take part.
 fn watchers(parts: &Parts, silence: Option<Duration>, has_another_clock: bool) -> JoinSet<()> {
-    let Parts { log, clock, clock_is_wrong, settings, excluded, .. } = parts;
+    let Parts { log, clock, comparison, settings, excluded, .. } = parts;
     let mut watchers = JoinSet::new();
     if has_another_clock {
-        watchers.spawn(outside::watch(log.clone(), clock.clone(), clock_is_wrong.clone()));
+        watchers.spawn(comparison.clone().watch(log.clone(), clock.clone()));
     }
     if let (Some(silence), Some(address)) = (silence, &settings.address) {
         let (log, address, excluded) = (log.clone(), address.clone(), excluded.clone());

@@ -23,6 +23,7 @@ use vault::Keyring;
 
 use crate::away::Away;
 use crate::clock::Clock;
+use crate::clock::outside::Comparison;
 use crate::excluded::Excluded;
 use crate::identities::{Fingerprinter, Identities};
 use crate::owner::StartError;
@@ -47,7 +48,7 @@ pub(crate) struct Parts {
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
     /// Whether the clock is known not to be right.
-    pub(crate) clock_is_wrong: watch::Sender<bool>,
+    pub(crate) comparison: Comparison,
     pub(crate) settings: Arc<Settings>,
     pub(crate) views: Arc<Views>,
     /// The partitions that are owned here.

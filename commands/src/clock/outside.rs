@@ -5,12 +5,12 @@
 //! owned the partition next, with a clock that is right, could record nothing until they have. So whoever
 //! disagrees decides nothing and owns nothing until it agrees again.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{EventLog, LogError};
-use tokio::sync::watch;
+use event_log::EventLog;
+use tokio::sync::{Notify, watch};
 
 use super::Clock;
 
@@ -20,54 +20,109 @@ pub(crate) const CLOCK_OFF_MAX: TimeDelta = TimeDelta::seconds(5);
 /// How long to wait before the clocks are compared again. In seconds: 10.
 const COMPARED_EVERY: Duration = Duration::from_secs(10);
 
-/// By how much `clock` is ahead of that of the log, less than 0 if it is behind; none if the log has none
-/// of its own. How long the answer takes makes no difference.
-async fn ahead(log: &dyn EventLog, clock: &dyn Clock) -> Result<Option<TimeDelta>, LogError> {
-    let before = clock.now();
-    let Some(there) = log.time().await? else { return Ok(None) };
-    let (there, after) = (DateTime::<Utc>::from(there), clock.now());
-    Ok(Some((before - there).max(TimeDelta::zero()) + (after - there).min(TimeDelta::zero())))
+/// How long to rest after a comparison, however many ask for another one. In seconds: 1.
+const COMPARED_REST: Duration = Duration::from_secs(1);
+
+/// What this process knows of its own clock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Comparison(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    is_wrong: watch::Sender<bool>,
+    /// What the clock showed when it was last found to be right, and when that was.
+    agreed: Mutex<Option<(DateTime<Utc>, Instant)>>,
+    suspected: Notify,
 }
 
-/// Compares the clocks once and notes whether this one is wrong. Returns whether there is anything to
-/// compare it with.
-pub(crate) async fn compare(
-    log: &Arc<dyn EventLog>,
-    clock: &Arc<dyn Clock>,
-    is_wrong: &watch::Sender<bool>,
-) -> bool {
-    let ahead = match ahead(log.as_ref(), clock.as_ref()).await {
-        Ok(Some(ahead)) => ahead,
-        Ok(None) => return false,
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(error, "the log does not say what time it is");
-            return true;
+/// Whether to go by a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Another clock has agreed with it, and it has not been set since.
+    Right,
+    /// Nothing is known of any other clock.
+    Alone,
+    Wrong,
+}
+
+impl Comparison {
+    /// Says whether the clock is wrong, as that changes.
+    pub(crate) fn is_wrong(&self) -> watch::Receiver<bool> {
+        self.0.is_wrong.subscribe()
+    }
+
+    /// Whether to go by `clock`, which shows `now`. One that has been set since it was compared is
+    /// compared again at once, and is wrong until then.
+    pub(crate) fn judge(&self, clock: &dyn Clock, now: DateTime<Utc>) -> Verdict {
+        if *self.0.is_wrong.borrow() {
+            return Verdict::Wrong;
         }
-    };
-    let wrong = ahead.abs() > CLOCK_OFF_MAX;
-    if is_wrong.send_if_modified(|it| std::mem::replace(it, wrong) != wrong) {
-        let ahead_ms = ahead.num_milliseconds();
-        if wrong {
-            tracing::error!(
-                clock.ahead_ms = ahead_ms,
-                "the clock of this process is not that of the log, so it owns nothing; set it right"
-            );
-        } else {
-            tracing::info!(clock.ahead_ms = ahead_ms, "the clock of this process is right again");
+        let agreed = *self.0.agreed.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((then, since)) = agreed else { return Verdict::Alone };
+        let passed = TimeDelta::from_std(clock.steady().saturating_duration_since(since));
+        if passed.is_ok_and(|it| (now - then - it).abs() <= CLOCK_OFF_MAX) {
+            return Verdict::Right;
+        }
+        self.0.suspected.notify_one();
+        Verdict::Wrong
+    }
+
+    /// Compares the clocks once and notes whether this one is wrong. Returns whether there is anything
+    /// to compare it with.
+    pub(crate) async fn compare(&self, log: &dyn EventLog, clock: &dyn Clock) -> bool {
+        let (since, before) = (clock.steady(), clock.now());
+        let there = match log.time().await {
+            Ok(Some(there)) => DateTime::<Utc>::from(there),
+            Ok(None) => return false,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "the log does not say what time it is");
+                return true;
+            }
+        };
+        let ahead = ahead(before, there, clock.now());
+        let wrong = ahead.abs() > CLOCK_OFF_MAX;
+        if !wrong {
+            // As it was before: if it has been set while it waited, that is seen.
+            let mut agreed = self.0.agreed.lock().unwrap_or_else(PoisonError::into_inner);
+            *agreed = Some((before, since));
+        }
+        if self.0.is_wrong.send_if_modified(|it| std::mem::replace(it, wrong) != wrong) {
+            tell(ahead, wrong);
+        }
+        true
+    }
+
+    /// Goes on comparing, if there is anything to compare with.
+    pub(crate) async fn watch(self, log: Arc<dyn EventLog>, clock: Arc<dyn Clock>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(COMPARED_EVERY) => (),
+                () = self.0.suspected.notified() => (),
+            }
+            self.compare(log.as_ref(), clock.as_ref()).await;
+            tokio::time::sleep(COMPARED_REST).await;
         }
     }
-    true
 }
 
-/// Goes on comparing, if there is anything to compare with.
-pub(crate) async fn watch(
-    log: Arc<dyn EventLog>,
-    clock: Arc<dyn Clock>,
-    is_wrong: watch::Sender<bool>,
-) {
-    loop {
-        tokio::time::sleep(COMPARED_EVERY).await;
-        compare(&log, &clock, &is_wrong).await;
+/// By how much a clock is ahead that showed `before` when another was asked, which said `there`, and
+/// `after` when the answer was there; less than 0 if it is behind. How long the answer takes makes no
+/// difference.
+fn ahead(before: DateTime<Utc>, there: DateTime<Utc>, after: DateTime<Utc>) -> TimeDelta {
+    (before - there).max(TimeDelta::zero()) + (after - there).min(TimeDelta::zero())
+}
+
+fn tell(ahead: TimeDelta, wrong: bool) {
+    let ahead_ms = ahead.num_milliseconds();
+    if wrong {
+        tracing::error!(
+            clock.ahead_ms = ahead_ms,
+            "the clock of this process is not that of the log, so it owns nothing; set right whichever \
+             is wrong: if other processes say this too, that of the broker which leads partition 0 of \
+             the topic of barriers"
+        );
+    } else {
+        tracing::info!(clock.ahead_ms = ahead_ms, "the clock of this process is right again");
     }
 }

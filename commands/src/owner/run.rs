@@ -16,7 +16,8 @@ use super::patience::patiently;
 use super::recovery::{Fate, held_until, said_until};
 use super::term::Ended;
 use crate::away::Away;
-use crate::clock::outside::CLOCK_OFF_MAX;
+use crate::clock::outside::{CLOCK_OFF_MAX, Verdict};
+use crate::replica::Parts;
 use crate::request::CommandError;
 #[cfg(any(test, feature = "sabotage"))]
 use crate::settings::Sabotage;
@@ -164,15 +165,18 @@ impl Owner {
 
     /// The time to be recorded: the clock's, but never before what was recorded last.
     fn time(&self) -> Result<DateTime<Utc>, Away> {
-        if *self.replica.parts.clock_is_wrong.borrow() {
-            // The operator was told.
+        let Parts { clock, comparison, .. } = &self.replica.parts;
+        let now = clock.now();
+        let verdict = comparison.judge(clock.as_ref(), now);
+        if verdict == Verdict::Wrong {
+            // The operator is told.
             return Err(Away::Clock);
         }
-        let now = self.replica.parts.clock.now();
         // Stored with microseconds, so decided with microseconds too.
         let now = now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now);
         let behind = self.replica.state.recorded - now;
-        if behind > CLOCK_OFF_MAX {
+        // Where this clock is right, it was another one that was ahead.
+        if behind > CLOCK_OFF_MAX && verdict == Verdict::Alone {
             tracing::error!(
                 partition = self.replica.partition.0,
                 clock.behind_s = behind.num_seconds(),

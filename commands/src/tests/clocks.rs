@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::Partition;
+use event_log::{EventLog as _, Partition};
 
 use super::cluster::Cluster;
 use super::installation::{SOON, operator, put};
@@ -107,6 +107,57 @@ async fn nothing_is_decided_by_a_clock_that_is_known_to_be_wrong() {
     assert!(matches!(refused, CommandError::Unavailable(Away::Clock)), "{refused:?}");
     owns_nothing(&cluster, 1).await;
     cluster.submit(&acme, put("web")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_decided_by_a_clock_that_has_just_been_set_and_the_log_is_asked_at_once() {
+    for off in [OFF, -OFF, 6] {
+        let mut cluster = Cluster::new(1, 1, None).await;
+        let (there, asked) = (cluster.clock.now(), Arc::new(AtomicUsize::new(0)));
+        let counted = asked.clone();
+        let log = WrappedLog::new(cluster.log.clone(), |it| it).with_time(move || {
+            counted.fetch_add(1, SeqCst);
+            SystemTime::from(there)
+        });
+        cluster.join_on(Arc::new(log)).await;
+        cluster.hand_over(0, 1).await;
+        let acme = cluster.tenant("acme").await;
+        // It has just been asked, and would not be for some time.
+        let before = asked.load(SeqCst);
+        while asked.load(SeqCst) == before {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (asked_before, end) =
+            (asked.load(SeqCst), cluster.log.end(Partition(0)).await.unwrap());
+        cluster.clock.set_by(TimeDelta::seconds(off));
+        let refused = cluster.nodes[1].submit(&acme, Request::new(put("web"))).await;
+        assert!(matches!(refused, Err(CommandError::Unavailable(Away::Clock))), "{refused:?}");
+        assert_eq!(cluster.log.end(Partition(0)).await.unwrap(), end);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(asked.load(SeqCst), asked_before + 1);
+        owns_nothing(&cluster, 1).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_right_serves_a_partition_whose_owner_was_ahead() {
+    let mut cluster = Cluster::new(1, 1, None).await;
+    cluster.hand_over(0, 0).await;
+    let acme = cluster.tenant("acme").await;
+    let ahead = cluster.submit(&acme, put("web")).await.unwrap();
+    cluster.clock.set_by(TimeDelta::seconds(-OFF));
+    // With nothing to compare with, any clock may be the wrong one.
+    let refused = cluster.nodes[0].submit(&acme, Request::new(put("mobile"))).await;
+    assert!(matches!(refused, Err(CommandError::Unavailable(Away::Clock))), "{refused:?}");
+    join_ahead(&mut cluster, 0).await;
+    cluster.hand_over(0, 1).await;
+    let decided = cluster.nodes[1].submit(&acme, Request::new(put("mobile"))).await.unwrap();
+    assert_eq!(decided.at, ahead.at, "recorded time never decreases");
+    // It goes on as soon as its clock has come so far.
+    cluster.clock.advance(TimeDelta::seconds(OFF + 60));
+    let decided = cluster.nodes[1].submit(&acme, Request::new(put("desktop"))).await.unwrap();
+    assert_eq!(decided.at, ahead.at + TimeDelta::seconds(60));
 }
 
 /// How long anything may take on brokers. In seconds: 60.
