@@ -308,11 +308,14 @@ impl Appending {
     }
 
     /// Takes another producer after a request may have been lost on the way, so that no stray copy of it
-    /// can end or join the next transaction. If that is not possible, this writer is at its end.
+    /// can end or join the next transaction, or after the brokers have forgotten this one, so that nothing
+    /// is written over what another has written meanwhile. If that is not possible, this writer is at its
+    /// end.
     fn renew(&mut self) {
         tracing::info!(
             log.partition = %self.partition,
-            "a request to Kafka may have been lost on the way: going on with another producer"
+            "a request to Kafka may have been lost on the way, or the brokers have forgotten the \
+             producer: going on with another one"
         );
         self.producer = None;
         // Another writer may have come and gone, so what is stored of snapshots is read again.

@@ -23,6 +23,15 @@ const DELIVERY_MAX: Duration = Duration::from_secs(10);
 /// How long a single request may take. In seconds: 5.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
 
+/// How long a connection of a producer may rest before the client itself closes it. In seconds: 45.
+///
+/// One that is lost after more than 60 s of rest the client does not mention, yet if two are, it does not
+/// mention the next one within 30 s either, with which the end of a transaction may be lost. The brokers
+/// close one after 10 minutes, and what is between here and there sooner. One that the client closes by
+/// itself is closed for another reason, so the next is mentioned. A new producer after each rest would do
+/// too, but whoever was paused, and is no owner any more, would fence the one that is.
+const REST_MAX: Duration = Duration::from_secs(45);
+
 /// How long a broker holds back a fetch for which it has nothing yet. In milliseconds: 100, since
 /// a partition that is added to a consumer waits for the fetch under way.
 const FETCH_WAIT_MS: u64 = 100;
@@ -181,6 +190,7 @@ impl KafkaConfig {
             .set("message.timeout.ms", millis(DELIVERY_MAX))
             // Set again, or it becomes nearly as long as a transaction may be.
             .set("socket.timeout.ms", millis(REQUEST_MAX))
+            .set("connections.max.idle.ms", millis(REST_MAX))
             // Nothing is sent before the partition is part of the transaction, so the records of
             // a batch gather by themselves.
             .set("linger.ms", "0")

@@ -119,8 +119,9 @@ impl Producer {
         written
     }
 
-    /// Whether a request was lost while a transaction was open. A stray copy of it may reach the
-    /// broker during a later one, so there must be none: make another producer first.
+    /// Whether a request was lost while a transaction was open, of which a stray copy may reach the
+    /// broker during a later one, or the brokers have forgotten this producer, so that they would not know
+    /// of another that has come since. There must be no later one: make another producer first.
     pub(super) fn is_tainted(&self) -> bool {
         self.watched.tainted.load(Ordering::SeqCst)
     }
@@ -274,12 +275,22 @@ impl Watched {
 /// Whether what the client says in its log means that a request may have been lost on its way, now or
 /// unseen later: it says nothing of a connection that is lost for the same reason within 30 s of the
 /// last one, so one that was lost between transactions counts too. One that was not to be had does not.
+///
+/// One that has rested for more than 60 s is lost without a line, but none rests for so long: see
+/// `REST_MAX`.
 fn is_loss(facility: &str, text: &str, in_transaction: bool) -> bool {
     match facility {
         "REQTMOUT" => in_transaction,
         "FAIL" => in_transaction || text.contains("in state UP"),
         _ => false,
     }
+}
+
+/// Whether it means that the brokers have forgotten this producer. It would take its id again by itself,
+/// whoever else has had it since, if that one is forgotten too.
+fn is_forgotten(facility: &str, text: &str) -> bool {
+    facility == "TXNERR"
+        && ["INVALID_PRODUCER_ID_MAPPING", "UNKNOWN_PRODUCER_ID"].iter().any(|it| text.contains(it))
 }
 
 /// What the clients of all producers have said of losses.
@@ -298,6 +309,9 @@ struct Watch(Arc<Watched>);
 
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        if is_forgotten(facility, text) {
+            self.0.tainted.store(true, Ordering::SeqCst);
+        }
         if is_loss(facility, text, self.0.open.load(Ordering::SeqCst)) {
             self.0.tainted.store(true, Ordering::SeqCst);
             #[cfg(test)]

@@ -22,3 +22,11 @@ fn a_password_does_not_show() {
     assert!(shown.contains("ali") && !shown.contains("sesame"), "{shown}");
     assert_eq!(config.producer("id").get("sasl.password"), Some("open sesame"));
 }
+
+#[test]
+fn a_connection_of_a_producer_never_rests_so_long_that_its_loss_would_not_be_mentioned() {
+    let config = cluster::somewhere("nowhere:1".to_owned()).producer("id");
+    let rest: u64 = config.get("connections.max.idle.ms").unwrap().parse().unwrap();
+    // The client mentions it up to 60 s after the last request, whose answer may take 5 s.
+    assert!((1..=55_000).contains(&rest), "{rest}");
+}

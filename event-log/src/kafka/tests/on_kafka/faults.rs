@@ -276,5 +276,17 @@ async fn a_writer_whose_id_the_brokers_have_forgotten_is_refused_once_and_still_
     let late = writer.append(command(written + 1, 2)).await;
     assert!(matches!(late, Err(AppendError::Fenced)), "{late:?}");
     next.append(command(written + 1, 2)).await.unwrap();
-    assert_eq!(count(&log).await, usize::try_from(written + 2).unwrap());
+    written += 2;
+    assert_eq!(count(&log).await, usize::try_from(written).unwrap());
+
+    // Nor does one who was forgotten together with whoever came after it.
+    let mut last = claimed(&log, PARTITION).await;
+    last.append(command(written + 1, 2)).await.unwrap();
+    written += 2;
+    tokio::time::sleep(rest).await;
+    let forgotten = next.append(command(written + 1, 2)).await;
+    assert!(matches!(forgotten, Err(AppendError::Refused(_))), "{forgotten:?}");
+    let late = next.append(command(written + 1, 2)).await;
+    assert!(matches!(late, Err(AppendError::Fenced)), "{late:?}");
+    assert_eq!(count(&log).await, usize::try_from(written).unwrap());
 }
