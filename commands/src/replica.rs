@@ -140,12 +140,26 @@ impl Replica {
         self.applied.send_replace(next);
     }
 
+    /// Begins to put the identity index on disk if it is time to. `upto` as in [`Identities::seal`].
+    pub(crate) fn seal_identities_if_due(&mut self, upto: Position) {
+        if self.identities.is_seal_due() {
+            self.identities.seal(self.recall_from(upto));
+        }
+    }
+
     /// Puts the identity index on disk, to make the next start quick.
     pub(crate) fn seal_identities(&mut self) {
-        if let Err(error) = self.identities.seal_all(self.state.next) {
+        let upto = self.recall_from(self.state.next);
+        if let Err(error) = self.identities.seal_all(upto) {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "the identity index is not on disk; the log brings it back");
         }
+    }
+
+    /// From where a later start has to recall identities if those here are known up to `upto`: not from
+    /// later than now as long as those of some tenant could not be read.
+    fn recall_from(&self, upto: Position) -> Position {
+        if self.state.unread.is_empty() { upto } else { upto.min(self.identities.sealed_upto()) }
     }
 }
 

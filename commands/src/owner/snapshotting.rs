@@ -68,9 +68,7 @@ impl Owner {
                 self.await_snapshot().await;
             }
         }
-        if self.replica.identities.is_seal_due() {
-            self.replica.identities.seal(self.replica.state.next);
-        }
+        self.replica.seal_identities_if_due(self.replica.state.next);
     }
 
     /// Saves everything, to make the next start quick.

@@ -112,8 +112,8 @@ impl Replica {
             return Ok(());
         }
         let mut reader = self.parts.log.read(partition, from).await.map_err(failed)?;
-        let mut unread = Unread::new();
         while from < self.state.next {
+            let mut unread = Unread::new();
             for Recorded { position, record } in reader.next(RECORDS_MAX).await.map_err(failed)? {
                 from = position.next();
                 if record.attribute(Attribute::Subject) == USAGE && from <= self.state.next {
@@ -124,12 +124,10 @@ impl Replica {
                     found.into_iter().for_each(|it| self.identities.insert(it));
                 }
             }
-            if self.identities.is_seal_due() {
-                // What was read beyond the state is applied, and its identities taken in, later.
-                self.identities.seal(from.min(self.state.next));
-            }
+            self.leave_unread(unread);
+            // What was read beyond the state is applied, and its identities taken in, later.
+            self.seal_identities_if_due(from.min(self.state.next));
         }
-        self.leave_unread(unread);
         Ok(())
     }
 
@@ -240,9 +238,7 @@ impl Replica {
             self.state.outcomes.insert(tenant, command, remembered);
         }
         identities.into_iter().for_each(|it| self.identities.insert(it));
-        if self.identities.is_seal_due() {
-            self.identities.seal(next);
-        }
+        self.seal_identities_if_due(next);
         metrics::counter!("owner_records_read_total").increment(records.len() as u64);
         self.snapshots.count(records.len());
         Ok(())

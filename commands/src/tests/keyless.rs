@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use domain::Principal;
 use domain::id::TenantId;
+use domain::operation::Operation;
+use domain::usage::Verdict;
 use event_log::{EventLog as _, Partition, Snapshot};
 use tempfile::TempDir;
 use vault::contents::{Contents, Row};
@@ -223,4 +225,64 @@ async fn without_the_key_of_the_system_tenant_nothing_starts() {
             assert!(is_of_key, "{error}: {cause}");
         }
     }
+}
+
+impl Two {
+    /// Stops and starts again with another copy of the vault, and with the identity index in the folder of
+    /// this name.
+    async fn restart_on(&mut self, identities: &str, keyring: &Keyring) {
+        self.installation.commands.stop().await;
+        self.start_on(identities, keyring).await;
+    }
+
+    async fn start_on(&mut self, identities: &str, keyring: &Keyring) {
+        self.installation.keyring = keyring.clone();
+        self.installation.settings.identities = self.folder.path().join(identities);
+        let Installation { log, clock, settings, .. } = &self.installation;
+        let (log, clock) = (Arc::new(log.clone()), Arc::new(clock.clone()));
+        let started = Commands::start(log, keyring.clone(), clock, settings.clone());
+        self.installation.commands = started.await.unwrap();
+    }
+
+    async fn record_usage(&self) -> Vec<Verdict> {
+        let entries = vec![scenario::calls("once", 1)];
+        let recorded = self.installation.submit(&self.acme, Operation::RecordUsage { entries });
+        recorded.await.unwrap().verdicts
+    }
+}
+
+#[tokio::test]
+async fn usage_from_before_a_key_was_lost_is_not_recorded_again_once_it_is_back() {
+    let mut two = Two::new(Values::Sealed).await;
+    let tenant = two.acme.tenant();
+    let (lost, back) =
+        (two.copy("1", tenant, Some(Mishap::Deleted)).await, two.copy("2", tenant, None).await);
+    two.installation.submit(&two.acme, scenario::define_calls()).await.unwrap();
+    assert_eq!(two.record_usage().await, [Verdict::Accepted]);
+    // A snapshot with the key, and an index that, as after a crash, has not come so far.
+    two.restart_on("after the crash", &lost).await;
+    assert!(two.installation.state(Partition(0)).await.unread.contains_key(&tenant));
+    two.restart_on("after the crash", &back).await;
+    assert_eq!(two.record_usage().await, [Verdict::Duplicate]);
+}
+
+#[tokio::test]
+async fn usage_is_not_recorded_again_by_who_lacked_the_key_while_another_process_had_it() {
+    let mut two = Two::new(Values::Sealed).await;
+    let tenant = two.acme.tenant();
+    let (lost, back) =
+        (two.copy("1", tenant, Some(Mishap::Deleted)).await, two.copy("2", tenant, None).await);
+    two.installation.submit(&two.acme, scenario::define_calls()).await.unwrap();
+    assert_eq!(two.record_usage().await, [Verdict::Accepted]);
+    let before = two.installation.settings.identities.clone();
+    two.installation.forget_snapshots().await;
+    // One reads everything without the key; then the one that has it saves what it knows.
+    two.start_on("another", &lost).await;
+    assert!(two.installation.state(Partition(0)).await.unread.contains_key(&tenant));
+    two.restart_on(before.to_str().unwrap(), &back).await;
+    save_with(&two.installation, &back).await;
+    let saved = two.installation.log.snapshot(Partition(0), FOLD_VERSION).await.unwrap().unwrap();
+    assert!(!saved.chunks.iter().any(|it| it.key.starts_with("unread/")));
+    two.start_on("another", &back).await;
+    assert_eq!(two.record_usage().await, [Verdict::Duplicate]);
 }
