@@ -102,7 +102,7 @@ impl Commands {
         let replicas: Vec<_> =
             stream::iter(replicas).buffered(STARTED_AT_ONCE).try_collect().await?;
         if let Some(replica) = replicas.get(SYSTEM_PARTITION) {
-            replica.check_system_key().await?;
+            replica.ensure_system_key().await?;
         }
         let Parts { clock, comparison, .. } = &parts;
         let has_another_clock = comparison.compare(log.as_ref(), clock.as_ref()).await;

@@ -64,14 +64,15 @@ impl Replica {
         );
     }
 
-    /// Fails if the system tenant lacks its key: nobody could sign in or be found, so that is no matter of
-    /// one tenant alone.
-    pub(crate) async fn check_system_key(&self) -> Result<(), StartError> {
-        if !self.state.tenants.contains_key(&TenantId::SYSTEM) {
-            return Ok(());
-        }
-        let partition = self.partition;
-        let found = self.parts.keyring.existing(TenantId::SYSTEM).await;
+    /// Makes the key of the system tenant if that has recorded nothing yet: nobody else does. Fails if it
+    /// lacks one otherwise: nobody could sign in or be found, so that is no matter of one tenant alone.
+    pub(crate) async fn ensure_system_key(&self) -> Result<(), StartError> {
+        let (partition, keyring) = (self.partition, &self.parts.keyring);
+        let found = if self.state.tenants.contains_key(&TenantId::SYSTEM) {
+            keyring.existing(TenantId::SYSTEM).await
+        } else {
+            keyring.tenant(TenantId::SYSTEM).await
+        };
         found.map(drop).map_err(|source| StartError::Keys { partition, source })
     }
 

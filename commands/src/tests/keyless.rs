@@ -213,7 +213,7 @@ async fn without_the_key_of_the_system_tenant_nothing_starts() {
             let Installation { log, clock, settings, .. } = &mut two.installation;
             settings.identities = two.folder.path().join("identities");
             let (log, clock) = (Arc::new(log.clone()), Arc::new(clock.clone()));
-            let started = Commands::start(log, keyring, clock, settings.clone()).await;
+            let started = Commands::start(log, keyring.clone(), clock, settings.clone()).await;
             if (values, mishap) == (Values::Plain, Mishap::Replaced) {
                 // Nothing was stored under it that is read here.
                 started.unwrap();
@@ -223,8 +223,17 @@ async fn without_the_key_of_the_system_tenant_nothing_starts() {
             let cause = error.source().expect("it says why").to_string();
             let is_of_key = cause.contains("key") || cause.contains("value");
             assert!(is_of_key, "{error}: {cause}");
+            let key = keyring.existing(TenantId::SYSTEM).await;
+            let is_missing = matches!(key, Err(KeyringError::Missing(_)));
+            assert_eq!(is_missing, mishap == Mishap::Deleted, "none is made: {key:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_first_start_makes_the_key_of_the_system_tenant() {
+    let installation = Installation::new().await;
+    installation.keyring.existing(TenantId::SYSTEM).await.unwrap();
 }
 
 impl Two {

@@ -133,7 +133,7 @@ impl Attempt {
 
     async fn remembered(&self, accounts: &Accounts) -> Result<Remembered, AccountFault> {
         // Those of the installation for all: a tenant that does not exist has none.
-        let keys = accounts.keyring.tenant(TenantId::SYSTEM).await?;
+        let keys = accounts.keyring.existing(TenantId::SYSTEM).await?;
         let here = self.here.as_deref().map(|it| (it, FROM_ADDRESS));
         let others = self.others.iter().map(|(name, pace)| (name.as_str(), *pace));
         let asked = std::iter::once((self.successes.as_str(), SUCCESSES)).chain(here).chain(others);

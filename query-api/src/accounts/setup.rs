@@ -54,9 +54,10 @@ pub(crate) struct Opening {
 ///
 /// # Errors
 ///
-/// If the keys cannot be read.
+/// If the keys cannot be read, or if there are none: the first start of an installation makes them, and
+/// nobody else.
 pub async fn console(keyring: &Keyring) -> Result<ActorId, KeyringError> {
-    Ok(keyring.tenant(TenantId::SYSTEM).await?.actor_id("callboard", "command-line"))
+    Ok(keyring.existing(TenantId::SYSTEM).await?.actor_id("callboard", "command-line"))
 }
 
 /// A new setup token for the console, if nobody has an account in the system tenant; no other one is
@@ -66,7 +67,7 @@ pub async fn console(keyring: &Keyring) -> Result<ActorId, KeyringError> {
 ///
 /// A fault of the vault.
 pub async fn offer_setup(keyring: &Keyring) -> Result<Option<String>, AccountFault> {
-    let (keys, now) = (keyring.tenant(TenantId::SYSTEM).await?, Utc::now());
+    let (keys, now) = (keyring.existing(TenantId::SYSTEM).await?, Utc::now());
     let known = keyring.records().get(&keys, NAME, now).await?;
     let member = match known.as_ref().map(read).transpose()? {
         Some(Stored::Done) => return Ok(None),
@@ -94,7 +95,7 @@ impl Accounts {
     ///
     /// A fault of the vault.
     pub(crate) async fn opening(&self, text: &str) -> Result<Option<Opening>, AccountFault> {
-        let keys = self.keyring.tenant(TenantId::SYSTEM).await?;
+        let keys = self.keyring.existing(TenantId::SYSTEM).await?;
         let Some((Stored::Open { member, token, ends_at }, known)) = self.setup(&keys).await?
         else {
             return Ok(None);

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::Url;
-use vault::Keyring;
+use vault::{Keyring, KeyringError};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -381,15 +381,35 @@ fn refusal(message: &str, code: Option<&str>) -> anyhow::Error {
 ///
 /// # Errors
 ///
-/// If the keys cannot be read.
+/// If the keys cannot be read, or if the system tenant has none.
 pub(crate) async fn actor(keyring: &Keyring) -> Result<ActorId> {
-    Ok(query_api::accounts::console(keyring).await?)
+    query_api::accounts::console(keyring).await.map_err(|error| match error {
+        KeyringError::Missing(_) => anyhow::Error::new(error).context(
+            "the system tenant has no key: the first start of an installation makes it; if there was \
+             one, put it back into the vault from a backup",
+        ),
+        error => error.into(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use vault::{MemoryVault, Root};
+
     use super::*;
     use crate::failure::exit_code;
+
+    #[tokio::test]
+    async fn the_command_line_makes_no_key() {
+        let root = Root::from_bytes(&[7; 32].into());
+        let keyring = Keyring::open(Arc::new(MemoryVault::default()), root).await.unwrap();
+        let told = format!("{:#}", actor(&keyring).await.unwrap_err());
+        assert!(told.contains("put it back into the vault"), "{told}");
+        let key = keyring.existing(TenantId::SYSTEM).await;
+        assert!(matches!(key, Err(KeyringError::Missing(_))), "{key:?}");
+    }
 
     #[test]
     fn a_server_that_listens_everywhere_is_reached_on_loopback() {
