@@ -4,12 +4,17 @@ use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Level;
 use domain::catalog::KindSet;
 use domain::tenant;
 
 use crate::peers::Peers;
+
+/// How long a key that is missing is waited for. In seconds: 5, in which a database that has just taken the
+/// place of another has what was committed there, and others of the partition wait no longer than that.
+const KEY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What the write side needs to be told. [`Settings::new`] suits a small machine.
 #[derive(Clone, Debug)]
@@ -41,6 +46,9 @@ pub struct Settings {
     /// Which life of the installation this is; another one after a restore. Sessions and invites of
     /// another life are good for nothing, for nobody knows what has become of them.
     pub life: String,
+    /// How long a tenant's key that is missing in the vault is waited for before the tenant is left
+    /// unread.
+    pub key_wait_max: Duration,
     /// Where other processes reach this one; announced for every partition that is owned here.
     pub address: Option<String>,
     /// The owners in other processes, if there are any.
@@ -147,6 +155,7 @@ impl Settings {
             snapshot_every: NonZeroU64::new(50_000).expect("it is not zero"),
             values: Values::default(),
             life: String::new(),
+            key_wait_max: KEY_WAIT_MAX,
             address: None,
             peers: None,
             speaks: Level::LOWEST..=Level::SPOKEN,

@@ -76,7 +76,11 @@ impl Views {
 
     /// Shows that what a tenant recorded could not be read, so that nothing is known of it any more.
     pub(crate) fn leave_unread(&self, tenant: TenantId) {
-        self.unread.write().unwrap_or_else(PoisonError::into_inner).insert(tenant);
+        let mut unread = self.unread.write().unwrap_or_else(PoisonError::into_inner);
+        unread.insert(tenant);
+        let count = u32::try_from(unread.len()).unwrap_or(u32::MAX);
+        drop(unread);
+        metrics::gauge!("tenants_unread").set(count);
         self.show_kinds(tenant, KindSet::default());
         self.show_providers(tenant, Some(&Providers::new()));
         self.show_standing(tenant, Standing::Active);

@@ -71,6 +71,9 @@ impl Replica {
             Ok(Some(Restored { state, snapshots, followed })) => {
                 let directory = state.aggregate::<Directory>(TenantId::SYSTEM, ());
                 directory.map_or(Ok(()), |it| self.understands(it.level()))?;
+                if let Some(tenant) = state.unread.keys().next() {
+                    self.await_key(*tenant).await;
+                }
                 for (tenant, first) in &state.unread {
                     let Some(error) = self.why_unread(*tenant, *first).await? else {
                         tracing::info!(partition = partition.0, %tenant, "its key is back");

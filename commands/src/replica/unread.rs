@@ -4,18 +4,24 @@
 //! That is theirs alone: their sequence and chain go on as those of an erased tenant, and others of the
 //! partition notice nothing. But nobody has erased it, so it must not look empty either: nothing is
 //! decided or answered for such a tenant here, and no snapshot has anything of it but a mark. Once its
-//! key is back, the next start reads everything again.
+//! key is back, the next start reads everything again. A key that is missing is waited for a moment
+//! before, since a database that has just taken the place of another may not have its row yet.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use domain::Event;
 use domain::id::TenantId;
 use event_log::{Position, Record, Recorded};
+use tokio::time::Instant;
 use vault::KeyringError;
 
 use super::Replica;
 use crate::owner::StartError;
 use crate::record::{Header, ReadError, read_event};
+
+/// How often a key that is waited for is asked for. In milliseconds: 250.
+const ASKED_EVERY: Duration = Duration::from_millis(250);
 
 /// What could not be read first of each tenant, and why.
 pub(super) type Unread = BTreeMap<TenantId, (Position, ReadError)>;
@@ -34,12 +40,30 @@ impl Replica {
         if self.state.unread.contains_key(&tenant) || unread.contains_key(&tenant) {
             return Ok(None);
         }
-        match read_event(record, header, &self.parts.keyring).await {
+        let keyring = &self.parts.keyring;
+        let mut event = read_event(record, header, keyring).await;
+        // While another one was waited for in vain, this one could come back, too.
+        if matches!(event, Err(ReadError::Keyring(KeyringError::Missing(_)))) && unread.is_empty() {
+            self.await_key(tenant).await;
+            event = read_event(record, header, keyring).await;
+        }
+        match event {
             Err(error) if error.is_of_one(tenant) => {
                 unread.insert(tenant, (position, error));
                 Ok(None)
             }
             event => event,
+        }
+    }
+
+    /// Waits for the key of a tenant if it is missing, but not for long.
+    pub(super) async fn await_key(&self, tenant: TenantId) {
+        let keyring = &self.parts.keyring;
+        let until = Instant::now() + self.parts.settings.key_wait_max;
+        while matches!(keyring.existing(tenant).await, Err(KeyringError::Missing(_)))
+            && Instant::now() < until
+        {
+            tokio::time::sleep(ASKED_EVERY).await;
         }
     }
 

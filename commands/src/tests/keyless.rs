@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Principal;
 use domain::id::TenantId;
@@ -46,7 +47,11 @@ fn root() -> Root {
 
 impl Two {
     async fn new(values: Values) -> Self {
-        let mut installation = Installation::with(1, |it| it.values = values).await;
+        let installation = Installation::with(1, |it| {
+            it.values = values;
+            it.key_wait_max = Duration::ZERO;
+        });
+        let mut installation = installation.await;
         let folder = TempDir::new().unwrap();
         let vault = SqliteVault::open(&folder.path().join("0.db")).await.unwrap();
         installation.keyring = Keyring::open(Arc::new(vault), root()).await.unwrap();
@@ -294,4 +299,33 @@ async fn usage_is_not_recorded_again_by_who_lacked_the_key_while_another_process
     assert!(!saved.chunks.iter().any(|it| it.key.starts_with("unread/")));
     two.start_on("another", &back).await;
     assert_eq!(two.record_usage().await, [Verdict::Duplicate]);
+}
+
+#[tokio::test]
+async fn a_key_that_comes_a_moment_later_is_waited_for() {
+    for is_in_snapshot in [false, true] {
+        let mut two = Two::new(Values::Sealed).await;
+        let tenant = two.acme.tenant();
+        let lost = two.copy("1", tenant, Some(Mishap::Deleted)).await;
+        if !is_in_snapshot {
+            two.installation.forget_snapshots().await;
+        }
+        two.installation.settings.key_wait_max = SOON;
+        let (from, to) = (two.folder.path().join("0.db"), two.folder.path().join("1.db"));
+        let put_back = tokio::spawn(async move {
+            // By then it has been missed.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let from = SqliteVault::open(&from).await.unwrap();
+            let mut rows = from.rows_after(None).await.unwrap();
+            rows.retain(|it| {
+                matches!(it, Row::Key { tenant: of, purpose, .. }
+                    if *of == tenant.0 && purpose == "tenant")
+            });
+            SqliteVault::open(&to).await.unwrap().take_back(&rows).await.unwrap();
+        });
+        two.restart_with(lost).await;
+        put_back.await.unwrap();
+        assert!(two.installation.state(Partition(0)).await.unread.is_empty());
+        two.installation.submit(&two.acme, put("other")).await.unwrap();
+    }
 }
