@@ -126,7 +126,7 @@ fn search(
     while upto > floor {
         let from = (upto - step).max(floor);
         let mut last = None;
-        scanner.scan(topic, number(partition), from, |message| {
+        scanner.scan_end(topic, number(partition), from, |message| {
             if message.offset() >= upto {
                 return ControlFlow::Break(());
             }

@@ -118,7 +118,7 @@ impl Directory {
     pub(super) fn read(&self, scanner: &Scanner, topic: &str) -> Result<i64, LogError> {
         let extent = scanner.extent(topic, 0)?;
         if extent.low < extent.stable {
-            scanner.scan(topic, 0, extent.low, |message| {
+            scanner.scan_all(topic, 0, extent.low, |message| {
                 self.apply(message);
                 ControlFlow::Continue(())
             })?;

@@ -3,10 +3,12 @@
 //!
 //! Everything here blocks. Aborted records are never seen.
 
-use std::error::Error;
-use std::io;
+mod pool;
+#[cfg(test)]
+mod tests;
+
 use std::ops::ControlFlow;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -19,6 +21,7 @@ use super::config::KafkaConfig;
 use super::failure::{is_passing, storage, trouble};
 use super::logging::Logging;
 use crate::port::LogError;
+use pool::Pool;
 
 /// How long a broker may take to say where a partition ends. In seconds: 5.
 const WATERMARKS_MAX: Duration = Duration::from_secs(5);
@@ -35,16 +38,22 @@ const VISIBLE_MAX: Duration = Duration::from_secs(10);
 /// How long to wait before it is asked again whether a transaction is visible. In milliseconds: 2.
 const VISIBLE_PAUSE: Duration = Duration::from_millis(2);
 
-/// How many partitions are read at a time. Those that are to be read beside them wait: a process
-/// that starts looks at all of a log at once, and each consumer costs threads and connections.
-const SCANS_MAX: usize = 4;
+/// How long who looks for the end of a partition waits for others who do. In seconds: 2, since somebody
+/// waits for it who reads; each takes milliseconds, unless its broker says nothing.
+const END_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The same for who reads a whole topic. In seconds: 20, longer than anybody reads from a broker that
+/// says nothing; those who read much take longer.
+const TOPIC_WAIT_MAX: Duration = Duration::from_secs(20);
 
 type Consumer = BaseConsumer<Logging>;
 
 /// Reads partitions from one place to another, and asks where they end.
 pub(super) struct Scanner {
-    /// Consumers that see what is committed, to read with.
-    readers: Pool,
+    /// Consumers that see what is committed, to look for the end of a partition with.
+    ends: Pool,
+    /// The same to read all that is in a partition, which takes longer.
+    topics: Pool,
     /// Sees what is committed; only asked where partitions end.
     visible: Asked,
     /// Sees everything; only asked where partitions end.
@@ -71,7 +80,8 @@ impl Scanner {
         let mut everything = config.scanner();
         everything.set("isolation.level", "read_uncommitted");
         Self {
-            readers: Pool::new(config.scanner()),
+            ends: Pool::new(config.scanner(), END_WAIT_MAX),
+            topics: Pool::new(config.scanner(), TOPIC_WAIT_MAX),
             visible: Asked::new(config.scanner()),
             everything: Asked::new(everything),
         }
@@ -106,15 +116,39 @@ impl Scanner {
         }
     }
 
-    /// Shows every visible message from `from` to the end to `each`, until that breaks off.
-    pub(super) fn scan(
+    /// Shows every visible message from `from`, not far from the end, up to that to `each`, until
+    /// that breaks off.
+    pub(super) fn scan_end(
         &self,
         topic: &str,
         partition: i32,
         from: i64,
         each: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
     ) -> Result<(), LogError> {
-        self.readers.with(|consumer| {
+        self.scan(&self.ends, topic, partition, from, each)
+    }
+
+    /// The same for all that is in a partition of a compacted topic, which begins at `low`.
+    pub(super) fn scan_all(
+        &self,
+        topic: &str,
+        partition: i32,
+        low: i64,
+        each: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+    ) -> Result<(), LogError> {
+        self.scan(&self.topics, topic, partition, low, each)
+    }
+
+    fn scan(
+        &self,
+        pool: &Pool,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        each: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+    ) -> Result<(), LogError> {
+        let answers = || self.extent(topic, partition).map(drop);
+        pool.with(answers, |consumer| {
             let doing = format!("reading `{topic}` {partition} from {from}");
             let mut assigned = TopicPartitionList::new();
             assigned
@@ -174,60 +208,6 @@ impl Asked {
         };
         listen(&consumer);
         Ok(consumer)
-    }
-}
-
-/// Consumers with the same settings, of which each reads one partition at a time.
-struct Pool {
-    settings: ClientConfig,
-    lent: Mutex<Lent>,
-    given_back: Condvar,
-}
-
-#[derive(Default)]
-struct Lent {
-    /// How many are in use.
-    count: usize,
-    /// Those that are not.
-    idle: Vec<Consumer>,
-    /// How often one was of no use, since no broker answered.
-    silences: u64,
-}
-
-impl Pool {
-    fn new(settings: ClientConfig) -> Self {
-        Self { settings, lent: Mutex::default(), given_back: Condvar::new() }
-    }
-
-    /// Lends a consumer, which is only kept if nothing went wrong with it. Who waits for one while
-    /// no broker answers those who have one does not wait for that after them.
-    fn with<T>(&self, work: impl FnOnce(&Consumer) -> Result<T, LogError>) -> Result<T, LogError> {
-        let silences = self.lent().silences;
-        let is_full = |it: &mut Lent| it.count >= SCANS_MAX && it.silences == silences;
-        let waited = self.given_back.wait_while(self.lent(), is_full);
-        let mut lent = waited.unwrap_or_else(PoisonError::into_inner);
-        if lent.silences != silences {
-            return Err(silence("waiting until a topic can be read", "no broker answers"));
-        }
-        lent.count += 1;
-        let idle = lent.idle.pop();
-        drop(lent);
-        let made = idle.map_or_else(|| make(&self.settings), Ok);
-        let done = made.and_then(|it| Ok((work(&it)?, it)));
-        let mut lent = self.lent();
-        lent.count -= 1;
-        let done = done.map(|(done, consumer)| {
-            listen(&consumer);
-            lent.idle.push(consumer);
-            done
-        });
-        lent.silences += u64::from(done.as_ref().is_err_and(is_silence));
-        self.given_back.notify_all();
-        done
-    }
-
-    fn lent(&self) -> MutexGuard<'_, Lent> {
-        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -294,26 +274,16 @@ fn read(
             // The client as a whole is in trouble and goes on trying; so do we, for a while.
             Some(Err(error)) if is_passing(&error) => {
                 if heard.elapsed() >= SILENCE_MAX {
-                    return Err(silence(doing, error));
+                    return Err(storage(doing, error));
                 }
                 continue;
             }
             Some(Err(error)) => return Err(storage(doing, error)),
             None if heard.elapsed() >= SILENCE_MAX => {
-                return Err(silence(doing, "no broker answers"));
+                return Err(trouble(doing, "the broker that has it does not answer"));
             }
             None => continue,
         }
         heard = Instant::now();
     }
-}
-
-/// That nobody has answered for a while, which is told apart from every other failure.
-fn silence(doing: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> LogError {
-    let source = io::Error::new(io::ErrorKind::TimedOut, cause);
-    LogError::Storage { doing: doing.to_owned(), source }
-}
-
-fn is_silence(error: &LogError) -> bool {
-    matches!(error, LogError::Storage { source, .. } if source.kind() == io::ErrorKind::TimedOut)
 }

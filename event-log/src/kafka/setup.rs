@@ -292,7 +292,7 @@ impl Cluster {
         let extent = scanner.extent(&owners, 0)?;
         let mut found = None;
         if extent.low < extent.stable {
-            scanner.scan(&owners, 0, extent.low, |message| {
+            scanner.scan_all(&owners, 0, extent.low, |message| {
                 if message.key() == Some(INCARNATION.as_bytes()) {
                     let text = message.payload().map(String::from_utf8_lossy);
                     found = text.map(std::borrow::Cow::into_owned);

@@ -204,7 +204,7 @@ fn each(
     if extent.low == extent.stable {
         return Ok(());
     }
-    scanner.scan(topic, partition, extent.low, |message| {
+    scanner.scan_all(topic, partition, extent.low, |message| {
         if message.offset() >= extent.stable {
             return ControlFlow::Break(());
         }
