@@ -16,7 +16,7 @@ mod sql;
 
 pub(crate) use connection::{
     Connection, Durability, Patience, begin, define, gather_statistics, has_column, has_table,
-    hold, make_durable, set_durability, set_patience, sync_at_commit, take_turns, write_back,
+    hold, make_durable, over_tables, set_durability, sync_at_commit, take_turns, write_back,
 };
 pub(crate) use meaning::Meaning;
 pub(crate) use place::{Access, Database, Place};

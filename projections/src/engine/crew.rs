@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use event_log::{Partition, Position};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::engine::table_set::TableSet;
 use crate::engine::worker::{Parting, Tools, Worker};
 
-/// How long a process that ends waits for what it is writing. In seconds: 25, longer than for a database
-/// that says nothing; what goes over whole tables takes longer, and is done again by whoever starts next.
+/// How long those who are to stop may take over what they are writing. In seconds: 25, longer than for a
+/// database that says nothing; what goes over whole tables takes longer, and is done again by whoever
+/// comes next.
 const STOP_TIME_MAX: Duration = Duration::from_secs(25);
 
 /// The workers of one table set.
@@ -83,7 +85,7 @@ impl Crew {
             }
             self.dismiss(relieved).await;
         }
-        self.dismiss_all().await;
+        self.dismiss(self.working.keys().copied().collect()).await;
         upkeep.abort();
         // What it has open is closed before anybody else may come.
         if let Err(error) = upkeep.await
@@ -136,19 +138,8 @@ impl Crew {
         self.working.insert(partition, (stop, task));
     }
 
-    /// Stops all after their running transactions, or within those that take too long: the database
-    /// undoes these, and nobody writes over their connection any more.
-    async fn dismiss_all(&mut self) {
-        let working = self.working.values().map(|(_, task)| task.abort_handle());
-        let working: Vec<_> = working.collect();
-        let all = self.working.keys().copied().collect();
-        if tokio::time::timeout(STOP_TIME_MAX, self.dismiss(all)).await.is_err() {
-            tracing::warn!(projection.model = %self.set.model, "stopped within a transaction");
-            working.iter().for_each(AbortHandle::abort);
-        }
-    }
-
-    /// Stops these after their running transactions.
+    /// Stops these after their running transactions, or within those that take too long, which the
+    /// database undoes. They may be all there are: a process that ends lets go of its partitions first.
     async fn dismiss(&mut self, partitions: Vec<Partition>) {
         let leaving: Vec<_> =
             partitions.into_iter().filter_map(|it| self.working.remove_entry(&it)).collect();
@@ -156,8 +147,17 @@ impl Crew {
             self.standing_in.remove(partition);
             stop.send_replace(true);
         }
+        let until = Instant::now() + STOP_TIME_MAX;
         for (partition, (_, task)) in leaving {
-            ended(task).await;
+            let within = task.abort_handle();
+            if tokio::time::timeout_at(until, ended(task)).await.is_err() {
+                tracing::warn!(
+                    projection.model = %self.set.model,
+                    log.partition = partition.0,
+                    "stopped within a transaction"
+                );
+                within.abort();
+            }
             // Why it could not go on is for whoever goes on to say.
             if !self.tools.share.has(partition) {
                 self.set.stopped(partition, None);

@@ -114,10 +114,54 @@ pub(crate) enum Patience {
     Tables,
 }
 
-/// Chooses what statements are about from now on. Nothing where there is no network.
-pub(crate) fn set_patience(connection: &mut Connection, patience: Patience) {
-    if let Connection::Postgres(session) = connection {
-        session.set_patience(patience);
+/// A connection whose statements are about whole tables, until this is dropped: also where whoever
+/// waits for one goes away.
+pub(crate) struct OverTables<'c> {
+    connection: &'c mut Connection,
+    before: Patience,
+}
+
+/// Has statements be about whole tables. Where there is no network nothing changes.
+pub(crate) fn over_tables(connection: &mut Connection) -> OverTables<'_> {
+    let before = set_patience(connection, Patience::Tables);
+    OverTables { connection, before }
+}
+
+impl Deref for OverTables<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl DerefMut for OverTables<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection
+    }
+}
+
+impl Drop for OverTables<'_> {
+    fn drop(&mut self) {
+        set_patience(self.connection, self.before);
+    }
+}
+
+fn set_patience(connection: &mut Connection, patience: Patience) -> Patience {
+    match connection {
+        Connection::Sqlite(_) => Patience::Rows,
+        Connection::Postgres(session) => session.set_patience(patience),
+    }
+}
+
+#[cfg(test)]
+impl Connection {
+    /// What its statements are about.
+    pub(crate) fn patience(&self) -> Patience {
+        match self {
+            Self::Sqlite(_) => Patience::Rows,
+            Self::Postgres(session) => session.patience(),
+        }
     }
 }
 

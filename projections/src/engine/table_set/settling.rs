@@ -19,7 +19,7 @@ use crate::engine::fact::Unfit;
 use crate::engine::fold::Trouble;
 use crate::engine::live::Live;
 use crate::model::Model;
-use crate::store::{self, Connection, Durability, Patience, Sql, StoreError};
+use crate::store::{self, Connection, Durability, Sql, StoreError};
 
 /// How long the log may take to say which partition has an event, for which everybody waits who
 /// writes the tables. In seconds: 10; then it is tried again later.
@@ -86,10 +86,7 @@ impl TableSet {
         if self.stage() == Stage::Filled {
             return Ok(());
         }
-        store::set_patience(&mut writer, Patience::Tables);
-        let settled = self.settle_with(&mut writer, log, live).await;
-        store::set_patience(&mut writer, Patience::Rows);
-        settled
+        self.settle_with(&mut store::over_tables(&mut writer), log, live).await
     }
 
     async fn settle_with(

@@ -3,8 +3,10 @@
 
 use xtask::services::Way;
 
-use super::processes::{Process, World};
+use super::processes::{Process, World, partitions};
 use super::*;
+use crate::engine::live::Live;
+use crate::store::{Connection, Patience};
 use crate::temporary::on_postgres;
 
 on_postgres! {
@@ -12,6 +14,8 @@ on_postgres! {
     who_is_within_a_transaction_goes_on_over_another_connection
     who_looks_at_what_others_write_goes_on_over_another_connection
     a_process_ends_although_nothing_comes_any_more
+    a_process_that_has_let_go_of_everything_ends_although_its_tables_are_taken
+    who_waits_for_minutes_and_is_cut_short_leaves_that_to_nobody
 }
 
 /// A world, a way to its server, and a process that writes these partitions and comes that way.
@@ -52,21 +56,26 @@ async fn who_is_within_a_transaction_goes_on_over_another_connection(on: Kind) {
     let mine = crate::store::Sql::new("UPDATE checkpoints SET filled = filled");
     mine.execute(&mut held).await.unwrap();
     let after = world.register(0, "after", 5).await;
-    let waits = crate::store::Sql::new(
-        "SELECT 1 FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'",
-    );
-    let waiting = async {
-        while waits.clone().fetch_optional(&mut held).await.unwrap().is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("it waits for the checkpoint");
+    somebody_waits(&mut held).await;
     cut(&way);
     held.rollback().await.unwrap();
     process.shows(0, after).await;
     assert_eq!(process.entities(0).await, 10);
     process.projections.stop().await;
+}
+
+/// Waits until anybody waits for what is held.
+async fn somebody_waits(held: &mut Connection) {
+    let waits = crate::store::Sql::new(
+        "SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    );
+    let waiting = async {
+        while waits.clone().fetch_optional(held).await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("it waits for the checkpoint");
 }
 
 async fn who_looks_at_what_others_write_goes_on_over_another_connection(on: Kind) {
@@ -91,4 +100,34 @@ async fn a_process_ends_although_nothing_comes_any_more(on: Kind) {
     cut(&way);
     world.register(0, "after", 5).await;
     tokio::time::timeout(PATIENCE, process.projections.stop()).await.expect("it ends");
+}
+
+/// As at `SIGTERM`: partitions go to others first.
+async fn a_process_that_has_let_go_of_everything_ends_although_its_tables_are_taken(on: Kind) {
+    let (mut world, _way, process) = world(on, &[0, 1]).await;
+    let before = world.register(0, "before", 5).await;
+    let models = process.shows(0, before).await;
+    let set = models.set(Model::Catalog);
+    // As by whoever makes indexes.
+    let taken = set.writer().await;
+    world.register(0, "after", 5).await;
+    process.written.send_replace(partitions(&[]));
+    tokio::time::timeout(PATIENCE, process.projections.stop()).await.expect("it ends");
+    drop(taken);
+}
+
+async fn who_waits_for_minutes_and_is_cut_short_leaves_that_to_nobody(on: Kind) {
+    let world = World::new(on).await;
+    let one = world.table_set(Model::Catalog, 1).await;
+    let two = world.table_set(Model::Catalog, 1).await;
+    let live = Live::open(&database(&world.place).await).await.unwrap();
+    let mut holder = two.writer().await;
+    let mut held = crate::store::begin(&mut holder).await.unwrap();
+    let mine = crate::store::Sql::new("UPDATE checkpoints SET filled = filled");
+    mine.execute(&mut held).await.unwrap();
+    tokio::select! {
+        done = one.settle_now(world.log.as_ref(), &live) => panic!("it is held up: {done:?}"),
+        () = somebody_waits(&mut held) => (),
+    }
+    assert_eq!(one.writer().await.patience(), Patience::Rows);
 }

@@ -163,16 +163,29 @@ async fn drop_schema(
 ) -> Result<Seen, StoreError> {
     session.begin().await?;
     session.set_patience(Patience::Tables);
-    let mut seen = drop_within(session, schema, seen_on).await;
-    if let Ok(Seen::Missing) = seen {
-        seen = session.commit().await.map(|()| Seen::Missing);
+    let mut dropping = Dropping { session, is_done: false };
+    let seen = drop_within(dropping.session, schema, seen_on).await?;
+    if seen == Seen::Missing {
+        dropping.session.commit().await?;
+        dropping.is_done = true;
     }
-    session.set_patience(Patience::Rows);
-    if !matches!(seen, Ok(Seen::Missing)) {
-        // Also where the connection was lost: else it would be taken for open, and not made again.
-        session.start_rollback();
+    Ok(seen)
+}
+
+/// The transaction in which a schema is dropped.
+struct Dropping<'s> {
+    session: &'s mut Session,
+    is_done: bool,
+}
+
+impl Drop for Dropping<'_> {
+    fn drop(&mut self) {
+        self.session.set_patience(Patience::Rows);
+        if !self.is_done {
+            // Also where the connection was lost: else it would be taken for open, and not made again.
+            self.session.start_rollback();
+        }
     }
-    seen
 }
 
 async fn drop_within(

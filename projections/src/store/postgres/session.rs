@@ -111,9 +111,14 @@ impl Session {
         &self.reader_role
     }
 
-    /// Chooses what statements are about from now on.
-    pub(in crate::store) fn set_patience(&mut self, patience: Patience) {
-        self.patience = patience;
+    /// Chooses what statements are about from now on, and answers what they were about before.
+    pub(in crate::store) fn set_patience(&mut self, patience: Patience) -> Patience {
+        std::mem::replace(&mut self.patience, patience)
+    }
+
+    #[cfg(test)]
+    pub(in crate::store) fn patience(&self) -> Patience {
+        self.patience
     }
 
     fn limit(&self) -> Limit {
