@@ -2,7 +2,7 @@
 //!
 //! A partition that anybody follows has one task that reads its log from the end on and keeps
 //! the newest records, up to a number of bytes, of which there is one for all partitions together: with
-//! more that are followed each keeps less. Followers take them from there by position: each
+//! more that are followed each keeps less, but always what it has read last. Followers take them from there by position: each
 //! remembers a place and nothing else, so however slow it is, it costs no memory and holds up
 //! nobody. What has fallen out is still in the log, where [`super::records`] goes on reading.
 //! The task ends with the last follower.
@@ -22,11 +22,12 @@ use tokio::task::AbortHandle;
 /// An event has at most 256 KiB, so one step of a stream holds at most 16 MiB.
 pub(super) const RECORDS_MAX: usize = 64;
 
-/// The bytes of newest records that are kept for the followers of a partition: 16 MiB, as much
-/// as the largest step. Half a minute at 1,000 events of 500 bytes a second.
+/// The bytes of newest records that are kept for the followers of a partition: 16 MiB, as much as the
+/// largest step in a process that follows few. Half a minute at 1,000 events of 500 bytes a second.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The same for all partitions together: 128 MiB, of which each of 64 has 2 MiB.
+/// The same for all partitions together: 128 MiB, of which each of 64 has 2 MiB. Of a partition whose
+/// last step was larger than that, this step is kept: else all who follow it would read it again.
 const BYTES_ALL_MAX: usize = 128 * 1024 * 1024;
 
 /// A record with whose it is.
@@ -224,17 +225,17 @@ struct Kept {
 }
 
 impl Kept {
-    /// Keeps `batch`, which ends before `end`, and lets go of the oldest beyond the bound.
+    /// Keeps `batch`, which ends before `end`, and lets go of older ones beyond the bound.
     fn push(&mut self, batch: Arc<[Owned]>, end: Position) {
         self.bytes += size(&batch);
         self.batches.push_back((end, batch));
         self.shrink();
     }
 
-    /// Lets go of the oldest beyond the bound.
+    /// Lets go of the oldest beyond the bound, but never of the newest.
     fn shrink(&mut self) {
         let bytes_max = self.room.share();
-        while self.bytes > bytes_max {
+        while self.bytes > bytes_max && self.batches.len() > 1 {
             let Some((end, oldest)) = self.batches.pop_front() else { return };
             self.bytes -= size(&oldest);
             self.start = end;

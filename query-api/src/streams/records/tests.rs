@@ -380,6 +380,27 @@ async fn who_followed_a_tail_that_failed_goes_on_alone() {
 }
 
 #[tokio::test]
+async fn who_keeps_up_does_not_read_the_log_for_steps_that_are_larger_than_what_is_kept() {
+    let mut world = World::new().await;
+    // Less than a single record.
+    let tails = Tails::keeping(1_000, usize::MAX);
+    let mut records = Records::open(world.log(), tails, PARTITION, None).await.unwrap();
+    world.append(1).await;
+    assert_eq!(soon(records.next()).await.unwrap().new_ones().count(), 1);
+    let before = world.readers();
+    for _ in 0..20 {
+        world.append(3).await;
+        let mut seen = 0;
+        while seen < 3 {
+            seen += soon(records.next()).await.unwrap().new_ones().count();
+        }
+    }
+    assert_eq!(world.readers(), before);
+    let kept = records.tail.as_ref().unwrap().bytes();
+    assert!((1_001..7_000).contains(&kept), "the last step alone is kept: {kept} bytes");
+}
+
+#[tokio::test]
 async fn a_log_that_fails_for_all_says_so_to_each() {
     let mut world = World::new().await;
     world.append(1).await;
