@@ -137,10 +137,11 @@ async fn tables_of_another_log_are_refused_until_they_are_rebuilt(on: Kind) {
         let position = history.append().await;
         let projections = start(&place, &log, &keyring).await;
         if let Some(reason) = refused {
-            let mut progress = projections.models().set(Model::Catalog).progress();
-            let stopped = progress.wait_for(|it| it[0].stopped.is_some()).await.unwrap();
-            assert!(stopped[0].stopped.as_ref().unwrap().reason().contains(reason));
-            drop(stopped);
+            for model in Model::ALL {
+                let mut progress = projections.models().set(model).progress();
+                let stopped = progress.wait_for(|it| it[0].stopped.is_some()).await.unwrap();
+                assert!(stopped[0].stopped.as_ref().unwrap().reason().contains(reason));
+            }
             let status = projections.status().await.unwrap();
             assert!(status.iter().all(|it| it.partitions[0].stopped.is_some()));
             for model in Model::ALL {

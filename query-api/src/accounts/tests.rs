@@ -44,7 +44,7 @@ impl Office {
         let clock = Arc::new(Stopped(Mutex::new(start)));
         let root = Root::from_bytes(&[1; 32].into());
         let keyring = Keyring::open(Arc::new(MemoryVault::default()), root).await.unwrap();
-        for tenant in [ACME, GLOBEX] {
+        for tenant in [TenantId::SYSTEM, ACME, GLOBEX] {
             // Whoever has members has recorded them.
             keyring.tenant(tenant).await.unwrap();
         }

@@ -91,6 +91,7 @@ const HELD: &[&str] = &[
     "Role.permits",
     "RolePermit.when",
     "Subscription.terms",
+    "Tenant.providers",
     "Tenant.standing",
     "Terms.interval",
     "Terms.items",

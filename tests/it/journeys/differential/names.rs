@@ -17,7 +17,7 @@ const FIRST_YEAR_OF_CLOCKS: u32 = 2025;
 const TOKEN_MIN: usize = 32;
 
 /// Lists in the order of ids, which mean nothing, so that they are in another order elsewhere.
-const UNORDERED: [&str; 4] = ["totals", "series", "rows", "apiKeys"];
+const UNORDERED: [&str; 5] = ["totals", "series", "rows", "apiKeys", "providers"];
 
 /// The same, of the lists with nodes.
 const UNORDERED_NODES: [&str; 3] = ["customers", "locations", "members"];

@@ -78,7 +78,7 @@ struct Known {
 type Action = fn(&mut Script, usize) -> Ask;
 
 /// What members do, and how often.
-const ACTIONS: [(u64, Action); 41] = [
+const ACTIONS: [(u64, Action); 43] = [
     (120, catalog::apply),
     (14, catalog::register_location),
     (10, catalog::deregister_location),
@@ -98,6 +98,8 @@ const ACTIONS: [(u64, Action); 41] = [
     (50, usage::record_at_machines_door),
     (10, directory::rename),
     (8, directory::configure),
+    (10, directory::add_provider),
+    (8, directory::remove_provider),
     (4, directory::only_for_operators),
     (24, access::add_member),
     (16, access::change_roles),
@@ -372,6 +374,7 @@ impl Known {
             "location" => "location",
             "id" if text.starts_with("⟦token") => "node",
             "keyId" => "key",
+            "providerId" => "idp",
             "stream" => "stream",
             "uid" => "uid",
             "created" | "customerId" | "planId" | "subscriptionId" | "commandId" | "actor" => {

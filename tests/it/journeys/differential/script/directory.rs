@@ -27,6 +27,25 @@ pub(super) fn configure(script: &mut Script, _: usize) -> Ask {
     script.mutation(call, "", "$input: ConfigureTenantInput!", json!({"input": input}))
 }
 
+/// Which it is is read from the tenant: the answer to a repetition may not say so any more.
+pub(super) fn add_provider(script: &mut Script, _: usize) -> Ask {
+    let input = json!({
+        "name": "A box office",
+        "issuer": script.pick_of(&["https://a.example.org", "https://b.example.org/x", "nowhere"]),
+        "clientId": script.pick_of(&["stage", "foyer"]),
+        "clientSecret": script.pick_of(&[Value::Null, json!("behind the curtain")]),
+        "scopes": ["profile"],
+    });
+    let call = "addProvider(input: $input, options: $options)";
+    script.mutation(call, "", "$input: AddProviderInput!", json!({"input": input}))
+}
+
+pub(super) fn remove_provider(script: &mut Script, tenant: usize) -> Ask {
+    let variables = json!({"id": script.id(tenant, "idp")});
+    let call = "removeProvider(providerId: $id, options: $options)";
+    script.mutation(call, "", "$id: String!", variables)
+}
+
 /// What is only for operators, from somebody who is none.
 pub(super) fn only_for_operators(script: &mut Script, tenant: usize) -> Ask {
     let other = script.tenants[tenant].id.clone();

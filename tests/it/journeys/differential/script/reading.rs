@@ -28,7 +28,7 @@ const CUSTOMER: &str = "id customerId role name contact currency timeZone opened
                         revision subscriptions(first: 5) { subscriptionId status }";
 
 const TENANT: &str = "id tenantId slug name timeZone currency kinds createdAt revision \
-                      standing { status reason }";
+                      standing { status reason } providers { providerId name issuer clientId scopes }";
 
 const AUDIT: &str = "id eventId sequence type stream revision at actor commandId batchPosition \
                      correlationId causationId body";
