@@ -2,12 +2,15 @@
 
 use std::fs::File;
 use std::process::{Child, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outbound::{Client, Limits, Reach, Request};
 use url::Url;
 
 use super::{Api, Installation, PATIENCE, eventually};
+
+/// How long a server may take to end. In seconds: 120, as the guide says to grant it.
+const STOPPED_MAX: Duration = Duration::from_secs(120);
 
 /// A server. Dropping it kills it.
 #[derive(Debug)]
@@ -136,11 +139,15 @@ impl Server {
     /// Asks it to end, as an operator does, and waits.
     pub(crate) async fn stop(mut self) {
         self.signal("-TERM");
-        let process = &mut self.process;
-        let status = eventually("the server stops", async || {
-            process.try_wait().expect("a process of ours can be waited for")
-        })
-        .await;
+        let begin = Instant::now();
+        let status = loop {
+            let ended = self.process.try_wait().expect("a process of ours can be waited for");
+            if let Some(status) = ended {
+                break status;
+            }
+            assert!(begin.elapsed() < STOPPED_MAX, "gave up waiting: the server stops");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
         assert!(status.success(), "it was asked to stop and ended with {status}");
     }
 }

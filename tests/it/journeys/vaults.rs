@@ -55,8 +55,10 @@ async fn a_data_folder_serves_with_its_own_vault_only() {
     take(&ours, &aside);
     backs_nothing_up(&ours, NEW);
     ends(&ours, NEW).await;
-    // Somebody asks for a token, so there are keys to sign with.
-    ours.token("ten_00000000000000000000000000000000");
+    // Whoever asks for a token is told, and makes no keys.
+    let asked = ours.run(&["token", "--tenant", "ten_00000000000000000000000000000000"]);
+    assert_ne!(asked.code, 0, "{}", asked.stdout);
+    assert!(asked.stderr.contains("the system tenant has no key"), "{}", asked.stderr);
     ends(&ours, NEW).await;
     take(&theirs, &ours);
     backs_nothing_up(&ours, FOREIGN);
