@@ -257,7 +257,7 @@ mod on_kafka {
         // Seeds, and steps for each.
         let (seeds, steps) = match Profile::of_this_run() {
             Profile::Fast => (1, 200),
-            Profile::Ci => (1, 1_000),
+            Profile::Ci => (1, 1_200),
             Profile::Full => (5, 1_200),
         };
         let mut met = Met::default();
