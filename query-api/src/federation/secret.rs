@@ -20,7 +20,7 @@ pub(crate) async fn keep(
     provider: ProviderId,
     secret: &str,
 ) -> Result<(), KeyringError> {
-    let keys = keyring.tenant(tenant).await?;
+    let keys = keyring.existing(tenant).await?;
     let name = provider.to_string();
     let place = (RecordKind::ProviderSecret, name.as_str());
     let changes = Changes::of(&keys).put(place, None, secret.as_bytes(), None);
@@ -44,7 +44,7 @@ pub(crate) async fn of(
     tenant: TenantId,
     provider: ProviderId,
 ) -> Result<Option<String>, AccountFault> {
-    let keys = keyring.tenant(tenant).await?;
+    let keys = keyring.existing(tenant).await?;
     let name = provider.to_string();
     let place = (RecordKind::ProviderSecret, name.as_str());
     let known = keyring.records().get(&keys, place, Utc::now()).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn forget(keyring: &Keyring, tenant: TenantId, provider: Provid
     let name = provider.to_string();
     let place = (RecordKind::ProviderSecret, name.as_str());
     let forgetting = async {
-        let keys = keyring.tenant(tenant).await?;
+        let keys = keyring.existing(tenant).await?;
         if let Some(known) = keyring.records().get(&keys, place, Utc::now()).await? {
             let changes = Changes::of(&keys).remove(place, known.version);
             let _: Committed = keyring.records().commit(&changes, Utc::now()).await?;
