@@ -171,21 +171,12 @@ impl Accounts {
     /// And none of these is `member` any more. Some may be somebody else by now.
     async fn without(
         &self,
-        mut changes: Changes,
+        changes: Changes,
         keys: &TenantKeys,
         member: ActorId,
         identities: &[Identity],
     ) -> Result<Changes, AccountFault> {
-        for identity in identities {
-            let name = identity.name();
-            let place = (RecordKind::Identity, name.as_str());
-            if let Some(known) = self.get(keys, place).await?
-                && read::<StoredIdentity>(&known)?.member == member
-            {
-                changes = changes.remove(place, known.version);
-            }
-        }
-        Ok(changes)
+        without((&self.keyring, self.clock.now()), changes, keys, member, identities).await
     }
 
     /// And no password proves who this member is any more.
@@ -210,6 +201,26 @@ impl Accounts {
     }
 }
 
+/// As [`Accounts::without`], at this time.
+async fn without(
+    (keyring, now): (&Keyring, DateTime<Utc>),
+    mut changes: Changes,
+    keys: &TenantKeys,
+    member: ActorId,
+    identities: &[Identity],
+) -> Result<Changes, AccountFault> {
+    for identity in identities {
+        let name = identity.name();
+        let place = (RecordKind::Identity, name.as_str());
+        if let Some(known) = keyring.records().get(keys, place, now).await?
+            && read::<StoredIdentity>(&known)?.member == member
+        {
+            changes = changes.remove(place, known.version);
+        }
+    }
+    Ok(changes)
+}
+
 /// Removes all identities that `member` had up to the time `term`.
 pub(super) async fn forget(
     keyring: &Keyring,
@@ -225,16 +236,8 @@ pub(super) async fn forget(
     if stored.term > term {
         return Ok(());
     }
-    let mut changes = Changes::of(&keys).remove(of, listed.version);
-    for identity in &stored.all {
-        let name = identity.name();
-        let place = (RecordKind::Identity, name.as_str());
-        if let Some(known) = records.get(&keys, place, now).await?
-            && read::<StoredIdentity>(&known)?.member == member
-        {
-            changes = changes.remove(place, known.version);
-        }
-    }
+    let changes = Changes::of(&keys).remove(of, listed.version);
+    let changes = without((keyring, now), changes, &keys, member, &stored.all).await?;
     // Whoever has changed one of them meanwhile knows better.
     let (Committed::Whole | Committed::Conflict) = records.commit(&changes, now).await?;
     Ok(())
