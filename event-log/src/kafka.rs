@@ -40,6 +40,7 @@ mod group;
 mod logging;
 mod message;
 mod owners;
+mod polled;
 mod producer;
 mod reader;
 mod readers;

@@ -26,10 +26,15 @@ pub enum Turn {
 }
 
 /// Held while a partition is being let go of; whoever waits for that waits until it is dropped.
-#[derive(Debug)]
 pub struct Handover(
     #[expect(dead_code, reason = "dropping it is what tells")] Option<oneshot::Sender<()>>,
 );
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handover")
+    }
+}
 
 impl Handover {
     /// A handover, and what resolves when it is dropped.

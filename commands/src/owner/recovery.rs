@@ -118,7 +118,12 @@ impl Owner {
     /// serves the partition, until the others have had time to notice it.
     pub(super) async fn recover(&mut self, mut held: Vec<Open>, fate: Fate) {
         let partition = self.replica.partition.0;
-        tracing::warn!(partition, requests = held.len(), ?fate, "claiming");
+        match fate {
+            Fate::Nothing => tracing::info!(partition, "claiming"),
+            Fate::Fenced | Fate::Unknown => {
+                tracing::warn!(partition, requests = held.len(), ?fate, "claiming again");
+            }
+        }
         if fate == Fate::Fenced && self.steps_back().await {
             return self.leave_open(held, &Written::default(), fate);
         }

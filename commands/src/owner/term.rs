@@ -166,6 +166,7 @@ impl Owner {
         let partition = self.replica.partition;
         // Before it is said: whoever has waited for that asks at once.
         self.replica.inbox.open();
+        tracing::info!(partition = partition.0, "decided here from now on");
         self.replica.parts.owned.send_if_modified(|it| it.insert(partition));
         // Whoever gives an order closes the door after it: one of both sees the other.
         if self.told.is_some() || !self.desk.orders.is_empty() {

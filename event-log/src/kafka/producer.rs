@@ -13,14 +13,13 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message as _, OwnedHeaders};
-use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
-};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::config::KafkaConfig;
 use super::failure::{Verdict, fences, storage, trouble, verdict};
 use super::logging;
+use super::polled::Polled;
 use crate::port::{AppendError, LogError};
 
 /// How long to wait for the coordinator before a claim fails. In seconds: 20, longer than a
@@ -58,7 +57,7 @@ pub(super) struct Message<'a> {
 
 /// A producer that is the only one with its transactional id, until another is made.
 pub(super) struct Producer {
-    client: ThreadedProducer<Watch>,
+    client: Polled<Watch>,
     watched: Arc<Watched>,
     /// What is being done, for errors.
     subject: String,
@@ -84,10 +83,7 @@ impl Producer {
         let doing = || format!("claiming `{transactional_id}`");
         let watched = Arc::new(Watched::default());
         let context = Watch(watched.clone());
-        let client: ThreadedProducer<Watch> = config
-            .producer(transactional_id)
-            .create_with_context(context)
-            .map_err(|it| storage(doing(), it))?;
+        let client = Polled::new(&config.producer(transactional_id), context)?;
         let deadline = Instant::now() + CLAIM_MAX;
         while let Err(error) = client.init_transactions(left(deadline)) {
             if verdict(&error) != Verdict::Retry {
