@@ -26,6 +26,11 @@ use pool::Pool;
 /// How long a broker may take to say where a partition ends. In seconds: 5.
 const WATERMARKS_MAX: Duration = Duration::from_secs(5);
 
+/// How long the broker that was last known to lead a partition may take, before it is looked up who does
+/// now, and how long that may take. In seconds: 1. The client itself would go on trying to reach one that
+/// is down for as long as it is asked, and for minutes each time anew.
+const LEADER_MAX: Duration = Duration::from_secs(1);
+
 /// How long to wait before a partition that moves is asked about again.
 const MOVING_PAUSE: Duration = Duration::from_millis(20);
 
@@ -224,15 +229,18 @@ fn listen(consumer: &Consumer) {
 /// Where a partition begins, and ends as far as `consumer` may see it.
 fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(i64, i64), LogError> {
     let deadline = Instant::now() + WATERMARKS_MAX;
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let mut answered_within = LEADER_MAX;
     loop {
-        match consumer.fetch_watermarks(topic, partition, WATERMARKS_MAX) {
+        match consumer.fetch_watermarks(topic, partition, answered_within) {
             Ok(found) => return Ok(found),
             // The partition is new, or moves, or the broker has just started and does not know all
-            // of them yet. The client would believe that for minutes, if nobody had it ask again.
-            Err(error) if is_moving(&error) && Instant::now() < deadline => {
+            // of them yet, or is down. The client would believe that for minutes, if nobody had it
+            // ask who leads it now.
+            Err(error) if is_moving(&error) && !left().is_zero() => {
                 std::thread::sleep(MOVING_PAUSE);
-                let left = deadline.saturating_duration_since(Instant::now());
-                drop(consumer.fetch_metadata(Some(topic), left));
+                drop(consumer.fetch_metadata(Some(topic), left().min(LEADER_MAX)));
+                answered_within = left().max(MOVING_PAUSE);
             }
             Err(error) => {
                 return Err(storage(format!("asking where `{topic}` {partition} ends"), error));
@@ -241,7 +249,7 @@ fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(i64, 
     }
 }
 
-/// Whether `error` says that another broker is to be asked.
+/// Whether `error` says that another broker is to be asked, or that nobody has answered.
 fn is_moving(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -252,6 +260,9 @@ fn is_moving(error: &KafkaError) -> bool {
                 | Code::OffsetNotAvailable
                 | Code::UnknownPartition
                 | Code::UnknownTopicOrPartition
+                | Code::BrokerTransportFailure
+                | Code::DestroyBroker
+                | Code::OperationTimedOut
         )
     )
 }

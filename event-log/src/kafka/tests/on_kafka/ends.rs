@@ -8,13 +8,15 @@ use futures::future::join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode;
+use xtask::services::kafka::Plan;
 
 use crate::conformance::command;
 use crate::kafka::logging::Logging;
 use crate::kafka::scan::Scanner;
 use crate::kafka::tests::cluster;
 use crate::kafka::tests::on_kafka::faults::Behind;
-use crate::kafka::{KafkaLog, position};
+use crate::kafka::tests::on_kafka::replicas::leader;
+use crate::kafka::{KafkaConfig, KafkaLog, init, position};
 use crate::port::{EventLog, Partition, Position};
 
 const PARTITION: Partition = Partition(0);
@@ -147,4 +149,29 @@ async fn those_who_ask_for_all_partitions_at_once_share_a_few_connections_also_i
     for end in ends().await {
         assert_eq!(end.unwrap(), Position::START, "afterwards everybody is answered");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_partition_ends_is_asked_of_its_next_leader_once_the_last_one_is_gone() {
+    let Some(distribution) = cluster::distribution() else { return };
+    let brokers = tokio::task::block_in_place(|| Plan::new(3).start(&distribution)).unwrap();
+    let config = KafkaConfig { replication: 3, ..cluster::somewhere(brokers.bootstrap()) };
+    init(&config, 1).await.unwrap();
+    let (here, there) =
+        tokio::join!(KafkaLog::open(config.clone()), KafkaLog::open(config.clone()));
+    let (here, there) = (here.unwrap(), there.unwrap());
+    let mut writer = here.claim(PARTITION).await.unwrap();
+    let end = writer.append(command(1, 2)).await.unwrap()[1].next();
+    assert_eq!(there.end(PARTITION).await.unwrap(), end);
+
+    let last = tokio::task::block_in_place(|| leader(&config)).unwrap();
+    tokio::task::block_in_place(|| brokers.broker(last).kill()).unwrap();
+    let moving = async {
+        while tokio::task::block_in_place(|| leader(&config)).is_none_or(|it| it == last) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(cluster::PATIENCE_MAX, moving).await.expect("another one leads it");
+    // Who was told of the last one is told of the next within one question.
+    assert_eq!(there.end(PARTITION).await.unwrap(), end);
 }
