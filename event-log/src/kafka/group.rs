@@ -16,14 +16,15 @@
 //! The broker `group.initial.rebalance.delay.ms` (3 s unless it says otherwise) is how long the
 //! first members of an empty group wait for each other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::groups::GroupInfo;
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -62,13 +63,14 @@ type Consumer = BaseConsumer<Member>;
 /// Joins the group.
 pub(super) fn join(shared: &Arc<Shared>, says: &str) -> Result<Box<dyn Membership>, LogError> {
     let turns = Arc::new(Turns::new(shared.directory.service()));
-    let wishes = Arc::<Wishes>::default();
+    let (wishes, denied) = (Arc::<Wishes>::default(), Arc::default());
     let (left, has_left) = oneshot::channel::<()>();
     let group = Group {
         shared: shared.clone(),
         says: says.to_owned(),
         turns: turns.clone(),
         wishes: wishes.clone(),
+        denied: Arc::clone(&denied),
     };
     let consumer = group.enter()?;
     std::thread::Builder::new()
@@ -79,7 +81,7 @@ pub(super) fn join(shared: &Arc<Shared>, says: &str) -> Result<Box<dyn Membershi
         })
         .map_err(|source| LogError::Storage { doing: "starting a thread".to_owned(), source })?;
     let (session, has_left) = (shared.config.session_timeout, Some(has_left));
-    Ok(Box::new(KafkaMembership { session, turns, wishes, has_left }))
+    Ok(Box::new(KafkaMembership { session, turns, wishes, denied, has_left }))
 }
 
 /// What each member of the group says of itself. Blocks.
@@ -110,13 +112,18 @@ struct KafkaMembership {
     session: Duration,
     turns: Arc<Turns>,
     wishes: Arc<Wishes>,
+    denied: Arc<OnceLock<KafkaError>>,
     has_left: Option<oneshot::Receiver<()>>,
 }
 
 #[async_trait]
 impl Membership for KafkaMembership {
     async fn next(&mut self) -> Result<Turn, LogError> {
-        self.turns.next().await.ok_or(LogError::Closed)
+        let turn = self.turns.next().await;
+        turn.ok_or_else(|| match self.denied.get() {
+            Some(error) => storage("taking part in the group of owners", error.clone()),
+            None => LogError::Closed,
+        })
     }
 
     fn silence_max(&self) -> Duration {
@@ -151,6 +158,8 @@ enum Ended {
     Deaf,
     /// The client failed for good.
     Failed(KafkaError),
+    /// The brokers do not let this process take part.
+    Denied(KafkaError),
 }
 
 /// The thread's side.
@@ -160,6 +169,8 @@ struct Group {
     says: String,
     turns: Arc<Turns>,
     wishes: Arc<Wishes>,
+    /// Why it may not take part, once that is known.
+    denied: Arc<OnceLock<KafkaError>>,
 }
 
 impl Group {
@@ -198,6 +209,11 @@ impl Group {
             drop(member);
             match ended {
                 Ended::Over => (),
+                // Whoever asked to join is told, and may do so again.
+                Ended::Denied(error) => {
+                    drop(self.denied.set(error));
+                    break;
+                }
                 Ended::Deaf => tracing::warn!(
                     "nothing was heard of the group of owners for as long as a session lasts, so \
                      others may own what this process had; it joins anew"
@@ -221,6 +237,7 @@ impl Group {
         while !self.is_over() {
             match consumer.poll(LOOK) {
                 Some(Err(error)) if is_fatal(consumer, &error) => return Ended::Failed(error),
+                Some(Err(error)) if is_denied(&error) => return Ended::Denied(error),
                 Some(Err(error)) if !is_passing(&error) => tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the group of owners is in trouble; the client goes on trying"
@@ -288,6 +305,10 @@ impl Group {
     fn is_over(&self) -> bool {
         self.wishes.leaving.load(Ordering::SeqCst) || self.shared.is_closed()
     }
+}
+
+fn is_denied(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
 
 fn is_fatal(consumer: &Consumer, error: &KafkaError) -> bool {

@@ -195,6 +195,12 @@ impl Producer {
             };
             match verdict(&error) {
                 Verdict::Retry if Instant::now() < deadline => (),
+                // The coordinator knows of no transaction, and says so only to its own producer: there was
+                // none to begin with. This one is of no use any more.
+                Verdict::Fenced if is_denied(&cause) && knows_none(&error) => {
+                    self.watched.tainted.store(true, Ordering::SeqCst);
+                    return AppendError::Refused(storage(doing, cause));
+                }
                 Verdict::Fenced => return AppendError::Fenced,
                 Verdict::Retry | Verdict::Abort | Verdict::Dead => {
                     return AppendError::Unknown(storage(doing, error));
@@ -207,6 +213,16 @@ impl Producer {
 /// The time until `deadline`, as much of it as one call may take.
 fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).clamp(Duration::from_millis(1), CALL_MAX)
+}
+
+/// Whether the brokers do not let us write to a topic.
+fn is_denied(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+}
+
+/// Whether the coordinator knows of no transaction of this producer.
+fn knows_none(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidTransactionalState)
 }
 
 /// Whether messages to one partition stand where a transaction puts them: one after the other.
@@ -263,6 +279,13 @@ impl Watched {
         Ok(std::mem::take(&mut reports.positions))
     }
 
+    /// Notes that the brokers do not let us write what is under way. The client would only say that time is up.
+    fn deny(&self) {
+        let denied = KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed);
+        self.reports().failed.get_or_insert(denied);
+        self.complete.notify_all();
+    }
+
     fn reports(&self) -> MutexGuard<'_, Reports> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -289,6 +312,11 @@ fn is_forgotten(facility: &str, text: &str) -> bool {
         && ["INVALID_PRODUCER_ID_MAPPING", "UNKNOWN_PRODUCER_ID"].iter().any(|it| text.contains(it))
 }
 
+/// Whether it means that the brokers do not let us write to a topic.
+fn is_denial(facility: &str, text: &str) -> bool {
+    facility == "TXNERR" && text.contains("TOPIC_AUTHORIZATION_FAILED")
+}
+
 /// What the clients of all producers have said of losses.
 #[cfg(test)]
 static LOST: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -307,6 +335,9 @@ impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         if is_forgotten(facility, text) {
             self.0.tainted.store(true, Ordering::SeqCst);
+        }
+        if is_denial(facility, text) {
+            self.0.deny();
         }
         if is_loss(facility, text, self.0.open.load(Ordering::SeqCst)) {
             self.0.tainted.store(true, Ordering::SeqCst);

@@ -21,14 +21,12 @@ const PARTITION: Partition = Partition(0);
 fn needed(prefix: &str) -> Vec<(Grant<'_>, &'static str)> {
     let all = [
         (Topics, prefix, Read, "TopicAuthorizationFailed"),
-        // This is wrong: it should be named. The producer is taken for one that was fenced.
-        (Topics, prefix, Write, "Fenced"),
+        (Topics, prefix, Write, "TopicAuthorizationFailed"),
         (Topics, prefix, Describe, ""),
         (Topics, prefix, DescribeConfigs, "describe-configs"),
         (TransactionalIds, prefix, Write, "Transactional Id authorization failed"),
         (TransactionalIds, prefix, Describe, ""),
-        // This is wrong, too: none of these calls fails without it.
-        (Groups, prefix, Read, ""),
+        (Groups, prefix, Read, "GroupAuthorizationFailed"),
         (Groups, prefix, Describe, ""),
         (OneTopic, TRANSACTIONS, Describe, ""),
         (OneTopic, TRANSACTIONS, DescribeConfigs, "describe-configs"),
