@@ -122,6 +122,12 @@ impl Producer {
         self.watched.tainted.load(Ordering::SeqCst)
     }
 
+    /// How many of its commits the binding had to flush something before, which takes it 100 ms.
+    #[cfg(test)]
+    pub(super) fn flushed(&self) -> usize {
+        self.watched.flushed.load(Ordering::SeqCst)
+    }
+
     /// Has all of `messages` delivered; nothing of it can be committed by anybody but `commit`.
     fn write<'a>(
         &self,
@@ -155,6 +161,10 @@ impl Producer {
     }
 
     fn commit(&self) -> Result<(), AppendError> {
+        #[cfg(test)]
+        if self.client.in_flight_count() > 0 {
+            self.watched.flushed.fetch_add(1, Ordering::SeqCst);
+        }
         let deadline = Instant::now() + COMMIT_MAX;
         loop {
             let Err(error) = self.client.commit_transaction(left(deadline)) else { return Ok(()) };
@@ -242,6 +252,8 @@ struct Watched {
     /// Whether a transaction is open.
     open: AtomicBool,
     tainted: AtomicBool,
+    #[cfg(test)]
+    flushed: std::sync::atomic::AtomicUsize,
 }
 
 /// The delivery reports of one transaction.

@@ -1,6 +1,7 @@
 //! What is not committed is not seen, and who was fenced writes nothing.
 
 use crate::conformance::{TENANT, command, record};
+use crate::kafka::producer::{Message, Producer};
 use crate::kafka::tests::cluster;
 use crate::kafka::tests::raw::{Raw, count_of_all};
 use crate::kafka::{KafkaLog, position};
@@ -121,4 +122,35 @@ async fn a_barrier_of_a_fenced_writer_fails_although_nothing_else_was_tried() {
     zombie.barrier().await.unwrap();
     let _owner = there.claim(PARTITION).await.unwrap();
     assert!(matches!(zombie.barrier().await, Err(AppendError::Fenced)));
+}
+
+/// How many transactions are done, and how many of them may find something in flight when they commit: the
+/// client's thread may stand still for longer than is waited for it. Without the wait it is one in eight.
+const TRANSACTIONS: (usize, usize) = (200, 4);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_in_flight_any_more_when_a_transaction_is_committed() {
+    if !cluster::is_there() {
+        return;
+    }
+    let topics = cluster::topics(1).await;
+    let config = topics.config.clone();
+    let committing = tokio::task::spawn_blocking(move || {
+        let (id, topic) = (format!("{}-0", config.events()), config.barriers());
+        let mut producer = Producer::fence(&config, &id, || None).unwrap();
+        for _ in 0..TRANSACTIONS.0 {
+            let message = Message {
+                topic: &topic,
+                partition: 0,
+                key: b"key",
+                value: None,
+                timestamp: None,
+                headers: None,
+            };
+            producer.transact([message].into_iter()).unwrap();
+        }
+        producer.flushed()
+    });
+    let flushed = committing.await.unwrap();
+    assert!(flushed <= TRANSACTIONS.1, "{flushed} of {} had to wait", TRANSACTIONS.0);
 }
