@@ -59,7 +59,7 @@ pub enum SetupError {
     #[error("{0} is missing on the cluster; `callboard kafka init` makes it")]
     Missing(String),
     /// The cluster would lose or change what the log promises to keep.
-    #[error("the cluster breaks {} of the log: {}", promises_in_words(.0), join(.0))]
+    #[error("the cluster breaks {} of the log: {}{}", promises_in_words(.0), join(.0), mending(.0))]
     Promises(Vec<BrokenPromise>),
     /// The name of a topic would not be one.
     #[error("expected a topic prefix of `a-z A-Z 0-9 . _ -`, up to 200 of them, got `{0}`")]
@@ -97,6 +97,16 @@ fn promises_in_words(broken: &[BrokenPromise]) -> String {
 
 fn join(broken: &[BrokenPromise]) -> String {
     broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// How settings of topics are changed, if any of those is one: they have names with points in them.
+fn mending(broken: &[BrokenPromise]) -> &'static str {
+    if broken.iter().any(|it| it.setting.contains('.')) {
+        " (settings of a topic are changed with `kafka-configs.sh --bootstrap-server <brokers> --alter \
+         --entity-type topics --entity-name <topic> --add-config <setting>=<value>`)"
+    } else {
+        ""
+    }
 }
 
 /// A log on a cluster that keeps its promises.

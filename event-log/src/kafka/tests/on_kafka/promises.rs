@@ -65,6 +65,7 @@ async fn copies_and_partitions_are_counted() {
     let refused = init(&topics.config, 3).await.unwrap_err().to_string();
     assert!(refused.contains("events` is 2, needed: 3"), "{refused}");
     assert!(refused.contains("snapshots` is 2, needed: 3"), "{refused}");
+    assert!(!refused.contains("--add-config"), "no setting gives it more: {refused}");
 
     let careful = KafkaConfig { replication: 3, ..topics.config.clone() };
     let refused = init(&careful, 2).await.unwrap_err().to_string();
@@ -78,6 +79,7 @@ async fn copies_and_partitions_are_counted() {
         let in_sync = format!("`min.insync.replicas` of {topic} is 1, needed: at least 2");
         assert!(refused.contains(&in_sync), "{refused}");
     }
+    assert!(refused.contains("--add-config <setting>=<value>"), "it says how: {refused}");
     assert!(refused.contains("`replication` of topic `__transaction_state` is 1"), "{refused}");
 
     let other = Topics { config: cluster::config() };
