@@ -272,8 +272,10 @@ const UNKNOWN_RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 fn unavailable(error: &CommandError) -> Refusal {
     tracing::warn!(error = %error, "it is not known here who may do what");
     let message = match error {
-        // To try again would not help.
-        CommandError::Unavailable(away @ (Away::Gone | Away::Key)) => away.to_string(),
+        // To try again would not help, or not before somebody has looked.
+        CommandError::Unavailable(away @ (Away::Gone | Away::Key | Away::Replicas)) => {
+            away.to_string()
+        }
         _ => "it is not known at present who may do what; try again".to_owned(),
     };
     Refusal {
