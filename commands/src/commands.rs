@@ -67,6 +67,8 @@ pub(crate) struct Inner {
     owned: watch::Sender<BTreeSet<Partition>>,
     /// Why this process can take part no longer, once it cannot.
     pub(crate) excluded: watch::Sender<Option<Excluded>>,
+    /// Whether the clock of this process is known not to be right.
+    clock_is_wrong: watch::Receiver<bool>,
     /// Whether others can own partitions.
     pub(crate) is_shared: bool,
     /// This process's part in owning what others can own too.
@@ -107,7 +109,8 @@ impl Commands {
         let Parts { clock, comparison, .. } = &parts;
         let has_another_clock = comparison.compare(log.as_ref(), clock.as_ref()).await;
         // Nothing is owned before this process knows what is recorded.
-        let says = Process::own(&parts.settings).to_string();
+        let own = Process::own(&parts.settings);
+        let says = own.to_string();
         let membership = log.join(&says).await.map_err(StartError::Join)?;
         let is_shared = !membership.is_alone();
         let silence_max = is_shared.then(|| membership.silence_max());
@@ -130,8 +133,9 @@ impl Commands {
             owners.push(owner);
             seats.push(seat);
         }
-        let mut followers = watchers(&parts, silence_max, has_another_clock);
-        let is_wrong = comparison.is_wrong();
+        let mut followers = watchers(&parts, own, silence_max, has_another_clock);
+        let clock_is_wrong = comparison.is_wrong();
+        let is_wrong = clock_is_wrong.clone();
         let attendance =
             is_shared.then(|| Attendance::begin(log.clone(), says, membership, seats, is_wrong));
         let commands = Self(Arc::new(Inner {
@@ -144,6 +148,7 @@ impl Commands {
             underway: Underway::default(),
             owned: parts.owned,
             excluded: parts.excluded,
+            clock_is_wrong,
             is_shared,
             attendance: Mutex::new(attendance),
             followers: Mutex::default(),
@@ -286,6 +291,13 @@ impl Commands {
     #[must_use]
     pub fn owned(&self) -> watch::Receiver<BTreeSet<Partition>> {
         self.0.owned.subscribe()
+    }
+
+    /// Whether the clock of this process is known not to be that of the log, so that nothing is decided
+    /// here.
+    #[must_use]
+    pub fn has_wrong_clock(&self) -> bool {
+        *self.0.clock_is_wrong.borrow()
     }
 
     /// Does what follows from an event for a tenant whose partition is owned here, and returns
@@ -434,15 +446,19 @@ impl Commands {
 }
 
 /// What watches, for as long as this process runs, whether it may take part.
-fn watchers(parts: &Parts, silence: Option<Duration>, has_another_clock: bool) -> JoinSet<()> {
-    let Parts { log, clock, comparison, settings, excluded, .. } = parts;
+fn watchers(
+    parts: &Parts,
+    own: Process,
+    silence: Option<Duration>,
+    has_another_clock: bool,
+) -> JoinSet<()> {
+    let Parts { log, clock, comparison, excluded, .. } = parts;
     let mut watchers = JoinSet::new();
     if has_another_clock {
         watchers.spawn(comparison.clone().watch(log.clone(), clock.clone()));
     }
-    if let (Some(silence), Some(address)) = (silence, &settings.address) {
-        let (log, address, excluded) = (log.clone(), address.clone(), excluded.clone());
-        watchers.spawn(excluded::watch_address(log, address, silence, excluded));
+    if let Some(silence) = silence {
+        watchers.spawn(excluded::watch_address(log.clone(), own, silence, excluded.clone()));
     }
     watchers
 }

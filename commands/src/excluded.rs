@@ -43,14 +43,16 @@ impl Commands {
     }
 }
 
-/// Finds out, once after this process has joined, whether another one says that it is at the same
-/// `address`. One that has died may count as a member for as long as a `silence` may last.
+/// Finds out, once after this process has joined, whether another one that was there before says that it is
+/// at the same address as `own`: then this one is to end, and the other goes on. One that has died may count
+/// as a member for as long as a `silence` may last.
 pub(crate) async fn watch_address(
     log: Arc<dyn EventLog>,
-    address: String,
+    own: Process,
     silence: Duration,
     excluded: watch::Sender<Option<Excluded>>,
 ) {
+    let Some(address) = own.address.clone() else { return };
     tokio::time::sleep(silence + MARGIN).await;
     let said = loop {
         match log.members().await {
@@ -62,8 +64,9 @@ pub(crate) async fn watch_address(
             }
         }
     };
-    let same = said.iter().filter(|it| Process::of(it).address.as_deref() == Some(&*address));
-    if same.count() > 1 {
+    // What does not say when it started is of a version that would not look again.
+    let was_before = |it: &Process| it.address == own.address && it.start < own.start;
+    if said.iter().any(|it| was_before(&Process::of(it))) {
         excluded.send_replace(Some(Excluded::SameAddress(address)));
     }
 }

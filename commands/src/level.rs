@@ -7,6 +7,7 @@
 use std::fmt;
 
 use domain::{Level, directory};
+use uuid::Uuid;
 
 use crate::Commands;
 use crate::away::Away;
@@ -21,6 +22,8 @@ pub struct Process {
     pub speaks: Level,
     /// Where others reach it, if they can.
     pub address: Option<String>,
+    /// Which start of it this is: a later one has a greater one. Versions of before say none.
+    pub start: Option<Uuid>,
 }
 
 /// Why a process cannot take part.
@@ -50,20 +53,29 @@ pub enum NotSpoken {
     },
 }
 
+/// What is said before the start of a process. Last of all: versions of before take it for a part of the
+/// address, and would not understand the level behind it.
+const STARTED: &str = " start ";
+
 impl Process {
-    /// This process.
+    /// This process, which starts now.
     pub(crate) fn own(settings: &Settings) -> Self {
-        Self { speaks: *settings.speaks.end(), address: settings.address.clone() }
+        let (speaks, address) = (*settings.speaks.end(), settings.address.clone());
+        Self { speaks, address, start: Some(Uuid::now_v7()) }
     }
 
     /// The process that says `text` of itself. One that says nothing is older than levels.
     pub(crate) fn of(text: &str) -> Self {
+        let (text, start) = match text.rsplit_once(STARTED) {
+            Some((text, start)) => (text, Uuid::parse_str(start).ok()),
+            None => (text, None),
+        };
         let (level, address) = match text.split_once(" at ") {
             Some((level, address)) => (level, Some(address.to_owned())),
             None => (text, None),
         };
         let level = level.strip_prefix("level ").and_then(|it| it.parse().ok());
-        Self { speaks: level.map_or(Level::FIRST, Level), address }
+        Self { speaks: level.map_or(Level::FIRST, Level), address, start }
     }
 }
 
@@ -71,8 +83,11 @@ impl Process {
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "level {}", self.speaks)?;
-        match &self.address {
-            Some(address) => write!(f, " at {address}"),
+        if let Some(address) = &self.address {
+            write!(f, " at {address}")?;
+        }
+        match &self.start {
+            Some(start) => write!(f, "{STARTED}{start}"),
             None => Ok(()),
         }
     }
@@ -118,10 +133,12 @@ mod tests {
     #[test]
     fn what_a_process_says_of_itself_is_understood() {
         for address in [None, Some("node-1.internal:7421".to_owned())] {
-            let process = Process { speaks: Level(12), address };
-            assert_eq!(Process::of(&process.to_string()), process);
+            for start in [None, Some(Uuid::now_v7())] {
+                let process = Process { speaks: Level(12), address: address.clone(), start };
+                assert_eq!(Process::of(&process.to_string()), process);
+            }
         }
-        let older = Process { speaks: Level::FIRST, address: None };
+        let older = Process { speaks: Level::FIRST, address: None, start: None };
         for text in ["", "something else", "level x"] {
             assert_eq!(Process::of(text), older);
         }

@@ -25,6 +25,19 @@ async fn who_says_the_address_of_another_process_is_told_which_setting_is_wrong(
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_that_start_at_the_same_moment_with_one_address_the_first_goes_on() {
+    let mut cluster = Cluster::new(1, 1, None).await;
+    for _ in 0..2 {
+        cluster.join_at(Arc::new(cluster.log.clone()), "node-9".to_owned()).await;
+    }
+    let told = tokio::time::timeout(WATCHED, cluster.nodes[2].excluded()).await;
+    assert_eq!(told, Ok(Excluded::SameAddress("node-9".to_owned())));
+    for node in &cluster.nodes[..2] {
+        assert!(tokio::time::timeout(WATCHED, node.excluded()).await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_takes_the_place_of_a_process_that_died_has_its_address() {
     let mut cluster = Cluster::new(2, 1, None).await;
     cluster.join_at(Arc::new(cluster.log.clone()), "node-1".to_owned()).await;
