@@ -167,13 +167,16 @@ impl Context {
         &self.inner.log
     }
 
-    /// What the log lacks to record anything at present although it can be read, if that is known: a
-    /// word, since those are told of it too who may not know how the log is made up.
+    /// What keeps this process from recording anything at present although it can be read, if that is
+    /// known: a word, since those are told of it too who may not know how the log is made up.
     pub(crate) async fn trouble(&self) -> Option<&'static str> {
         if self.inner.log.is_gone() {
             return Some(GONE);
         }
-        self.inner.log.has_too_few_replicas().await.then_some("replicas")
+        if self.inner.log.has_too_few_replicas().await {
+            return Some("replicas");
+        }
+        self.inner.commands.has_wrong_clock().then_some("clock")
     }
 
     /// What those who follow the log share.

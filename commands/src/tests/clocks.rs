@@ -47,8 +47,10 @@ async fn an_owner_whose_clock_is_wrong_leaves_its_partitions_to_others_until_it_
         let ahead = join_ahead(&mut cluster, 0).await;
         cluster.hand_over(0, 1).await;
         let acme = cluster.tenant("acme").await;
+        assert!(!cluster.nodes[1].has_wrong_clock());
         ahead.store(off, SeqCst);
         owns_nothing(&cluster, 1).await;
+        assert!(cluster.nodes[1].has_wrong_clock() && !cluster.nodes[0].has_wrong_clock());
         cluster.submit(&acme, put("web")).await.expect("another one has taken over");
         assert_eq!(cluster.log_members().await, 1, "it can be given nothing");
         // It comes back by itself.

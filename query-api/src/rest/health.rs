@@ -27,7 +27,8 @@ pub(super) struct Readiness {
     waits_for: Option<&'static str>,
     /// `replicas` if nothing can be recorded at present, although it can be read, since too few
     /// replicas of the log are in sync; `gone` if a part of the log was removed, after which nothing
-    /// is recorded until the next start. The process's own log says which.
+    /// is recorded until the next start; `clock` if the clock of this process is not that of the log, so
+    /// that others decide until it is set right. The process's own log says more.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<&'static str>,
     /// Whether every partition has an owner that this process can ask.
