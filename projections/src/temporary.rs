@@ -68,6 +68,15 @@ impl Temporary {
         }
     }
 
+    /// The address of its database, as its owner; none of a folder.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        match &self.0 {
+            Kept::Folder(_) => None,
+            Kept::Database(database) => Some(database.url()),
+        }
+    }
+
     /// The same over another way to the same server, for tests of networks.
     ///
     /// # Panics
@@ -92,8 +101,8 @@ impl Temporary {
     /// If there is none: a test cannot go on then.
     #[cfg(test)]
     pub(crate) fn server(&self) -> std::net::SocketAddr {
-        let Kept::Database(database) = &self.0 else { panic!("a folder has no server") };
-        let (_, behind) = database.url().split_once('@').expect("it names its user");
+        let url = self.url().expect("a folder has no server");
+        let (_, behind) = url.split_once('@').expect("it names its user");
         let (server, _) = behind.split_once('/').expect("it names its database");
         server.parse().expect("tests have their server on this machine")
     }

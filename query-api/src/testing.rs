@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
-use vault::{Keyring, MemoryVault, Root};
+use vault::{Keyring, MemoryVault, PostgresVault, Root};
 
 use self::held::{HeldLog, Hold};
 use crate::federation::{Fetch, Fetched, Unfetched};
@@ -35,6 +35,9 @@ use crate::{Connections, Context, Doors, Settings, auth};
 
 /// What one operation may read and say: less than usual, so that little is too much.
 pub(crate) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Connections that the vault may have in PostgreSQL.
+const VAULT_CONNECTIONS_MAX: u32 = 4;
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -48,6 +51,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 pub(crate) struct Site {
     pub(crate) address: SocketAddr,
     pub(crate) log: Arc<dyn EventLog>,
+    /// Holds what the keyring does where the read models are on SQLite.
     pub(crate) vault: Arc<MemoryVault>,
     pub(crate) keyring: Keyring,
     pub(crate) context: Context,
@@ -71,7 +75,9 @@ pub(crate) struct Member {
     pub(crate) token: String,
 }
 
-/// Makes a test of each function with the read models on each kind of tables.
+/// Makes a test of each function with the read models on each kind of tables: of those whose answers
+/// come from them, or from the vault. What is refused before, decided in memory or read from the log is
+/// the same on both.
 macro_rules! on_each_kind {
     ($($name:ident)*) => {
         mod on_sqlite {
@@ -120,7 +126,7 @@ impl Site {
         Self::start_on(Kind::Sqlite).await
     }
 
-    /// The same with its read models there.
+    /// The same with its read models there. Where that is PostgreSQL, so is its vault.
     pub(crate) async fn start_on(kind: Kind) -> Self {
         let mut site = Self::begin(kind, Hold::new(false)).await;
         soon(site.ready()).await;
@@ -146,7 +152,14 @@ impl Site {
         let folder = TempDir::new().unwrap();
         let root = Root::from_hex(&"07".repeat(32), "the test").unwrap();
         let vault = Arc::new(MemoryVault::default());
-        let keyring = Keyring::open(vault.clone(), root).await.unwrap();
+        let keyring = match place.url() {
+            None => Keyring::open(vault.clone(), root).await,
+            Some(url) => {
+                let vault = PostgresVault::open(url, VAULT_CONNECTIONS_MAX).await.unwrap();
+                Keyring::open(Arc::new(vault), root).await
+            }
+        };
+        let keyring = keyring.unwrap();
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(1));
         let settings = commands::Settings::new(folder.path().join("identities"));
         let clock = Arc::new(SystemClock);

@@ -1,11 +1,12 @@
 //! Who may come in, through which door, and what every answer says of itself.
 
 use outbound::Request;
+use projections::temporary::Kind;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::testing::{Member, Site, soon};
+use crate::testing::{Member, Site, on_each_kind, soon};
 
 /// Who is let in where: nobody, a forged token, a member, an operator.
 const ROUTES: [(&str, &str, [u16; 4]); 23] = [
@@ -38,9 +39,12 @@ const ROUTES: [(&str, &str, [u16; 4]); 23] = [
     ("POST", "/metrics", [405, 405, 405, 405]),
 ];
 
-#[tokio::test]
-async fn every_route_lets_in_whom_it_should() {
-    let site = Site::start().await;
+on_each_kind! {
+    every_route_lets_in_whom_it_should
+}
+
+async fn every_route_lets_in_whom_it_should(on: Kind) {
+    let site = Site::start_on(on).await;
     let nobody = Member { token: String::new(), ..site.a.clone() };
     let forged = Member { token: format!("{}x", site.a.token), ..site.a.clone() };
     let callers = [&nobody, &forged, &site.a, &site.operator];

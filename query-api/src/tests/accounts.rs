@@ -7,6 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{self, Method as Verb};
 use domain::id::{ActorId, TenantId};
 use domain::member::Term;
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -16,7 +17,7 @@ use super::roles::{REMOVE, member};
 use super::sessions::INVITE;
 use crate::accounts::{Accounts, Grant, LoginName, Once, console, forget_former, offer_setup};
 use crate::doors::ClientAddress;
-use crate::testing::{Member, Site, doors, soon};
+use crate::testing::{Member, Site, doors, on_each_kind, soon};
 
 pub(super) const PASSWORD: &str = "correct zebra window asterisk";
 const OTHER: &str = "uvlhqktmrozc";
@@ -121,9 +122,18 @@ async fn is_in(site: &Site, who: &Member) -> bool {
     site.get(who, "/graphql?query=%7Bviewer%7Bactor%7D%7D").await.status == 200
 }
 
-#[tokio::test]
-async fn a_password_is_good_for_a_session_at_its_tenants_host() {
-    let site = Site::start().await;
+on_each_kind! {
+    a_password_is_good_for_a_session_at_its_tenants_host
+    whoever_is_not_let_in_does_not_learn_why
+    an_invite_is_accepted_once_and_where_it_is_for
+    a_password_is_changed_in_a_session_by_who_knows_it
+    the_first_operator_is_made_by_whoever_has_the_setup_token
+    what_a_former_member_signed_in_with_is_forgotten
+    a_browser_has_one_session_of_a_host_and_forgets_what_it_leaves
+}
+
+async fn a_password_is_good_for_a_session_at_its_tenants_host(on: Kind) {
+    let site = Site::start_on(on).await;
     let ((ada, _), browser) = (member(&site, &["developer"]).await, Browser::of(&site));
     account(&site, site.a.tenant, ada, "ada").await;
     let answer = browser.sign_in("alpha.localhost", "Ada", PASSWORD).await;
@@ -140,9 +150,8 @@ async fn a_password_is_good_for_a_session_at_its_tenants_host() {
 }
 
 /// What is wrong is not told, and neither is who waits.
-#[tokio::test]
-async fn whoever_is_not_let_in_does_not_learn_why() {
-    let site = Site::start().await;
+async fn whoever_is_not_let_in_does_not_learn_why(on: Kind) {
+    let site = Site::start_on(on).await;
     let (ada, _) = member(&site, &["developer"]).await;
     let (removed, _) = member(&site, &["developer"]).await;
     let closed = site.register("closed").await;
@@ -238,9 +247,8 @@ async fn invite(site: &Site, member: ActorId) -> String {
     made["invite"]["text"].as_str().expect("it is shown").to_owned()
 }
 
-#[tokio::test]
-async fn an_invite_is_accepted_once_and_where_it_is_for() {
-    let site = Site::start().await;
+async fn an_invite_is_accepted_once_and_where_it_is_for(on: Kind) {
+    let site = Site::start_on(on).await;
     let ((ada, _), browser) = (member(&site, &["developer"]).await, Browser::of(&site));
     let text = invite(&site, ada).await;
     let accept = async |host: &str, invite: &str, password: &str| {
@@ -284,9 +292,8 @@ async fn an_invite_is_accepted_once_and_where_it_is_for() {
     browser.sign_in("alpha.localhost", "ada", ends[1].1).await.session(site.a.tenant);
 }
 
-#[tokio::test]
-async fn a_password_is_changed_in_a_session_by_who_knows_it() {
-    let site = Site::start().await;
+async fn a_password_is_changed_in_a_session_by_who_knows_it(on: Kind) {
+    let site = Site::start_on(on).await;
     let ((ada, token), browser) = (member(&site, &["developer"]).await, Browser::of(&site));
     account(&site, site.a.tenant, ada, "ada").await;
     let session = browser.sign_in("alpha.localhost", "ada", PASSWORD).await.session(site.a.tenant);
@@ -316,9 +323,8 @@ async fn a_password_is_changed_in_a_session_by_who_knows_it() {
     assert!(is_in(&site, &changed).await);
 }
 
-#[tokio::test]
-async fn the_first_operator_is_made_by_whoever_has_the_setup_token() {
-    let (site, tenant) = (Site::start().await, TenantId::SYSTEM);
+async fn the_first_operator_is_made_by_whoever_has_the_setup_token(on: Kind) {
+    let (site, tenant) = (Site::start_on(on).await, TenantId::SYSTEM);
     let browser = Browser::of(&site);
     // As whoever owns the partition does at its start.
     site.make_owner(tenant, console(&site.keyring).await.unwrap()).await;
@@ -362,9 +368,8 @@ async fn the_first_operator_is_made_by_whoever_has_the_setup_token() {
 }
 
 /// Who was removed and comes back begins anew, and what they had before goes.
-#[tokio::test]
-async fn what_a_former_member_signed_in_with_is_forgotten() {
-    let site = Site::start().await;
+async fn what_a_former_member_signed_in_with_is_forgotten(on: Kind) {
+    let site = Site::start_on(on).await;
     let ((ada, _), browser) = (member(&site, &["developer"]).await, Browser::of(&site));
     account(&site, site.a.tenant, ada, "ada").await;
     let add = "mutation($id: String!) { addMember(input: {memberId: $id, roles: [\"viewer\"]}) {
@@ -392,9 +397,8 @@ async fn what_a_former_member_signed_in_with_is_forgotten() {
     assert_eq!(done.len(), 1);
 }
 
-#[tokio::test]
-async fn a_browser_has_one_session_of_a_host_and_forgets_what_it_leaves() {
-    let site = Site::start().await;
+async fn a_browser_has_one_session_of_a_host_and_forgets_what_it_leaves(on: Kind) {
+    let site = Site::start_on(on).await;
     let ((ada, _), browser) = (member(&site, &["developer"]).await, Browser::of(&site));
     account(&site, site.a.tenant, ada, "ada").await;
     let first = browser.sign_in("alpha.localhost", "ada", PASSWORD).await.session(site.a.tenant);

@@ -4,12 +4,13 @@ use chrono::{TimeDelta, Utc};
 use domain::id::{ActorId, TenantId};
 use futures::StreamExt;
 use outbound::Request;
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::live::connect;
 use super::seeded::{apply, component, put};
-use crate::testing::{Member, Site, soon};
+use crate::testing::{Member, Site, on_each_kind, soon};
 
 const ISSUE: &str = "mutation($input: IssueApiKeyInput!, $options: CommandOptions) {
     issueApiKey(input: $input, options: $options) {
@@ -38,9 +39,13 @@ async fn status(site: &Site, who: &Member) -> u16 {
     site.get(who, "/api/v1/events").await.status
 }
 
-#[tokio::test]
-async fn a_key_is_a_credential_at_every_door_until_it_is_revoked() {
-    let site = Site::start().await;
+on_each_kind! {
+    a_key_is_a_credential_at_every_door_until_it_is_revoked
+    a_key_is_shown_once
+}
+
+async fn a_key_is_a_credential_at_every_door_until_it_is_revoked(on: Kind) {
+    let site = Site::start_on(on).await;
     let (id, key) = issue(&site, &site.a, &["entity.read", "entity.write", "audit.read"]).await;
     let document = "{ viewer { actor tenantId permissions { name } apiKeys { keyId } } }";
     let viewer = site.data(&key, document, json!({})).await["viewer"].take();
@@ -70,9 +75,8 @@ async fn a_key_is_a_credential_at_every_door_until_it_is_revoked() {
     assert_eq!(status(&site, &site.a).await, 200);
 }
 
-#[tokio::test]
-async fn a_key_is_shown_once() {
-    let site = Site::start().await;
+async fn a_key_is_shown_once(on: Kind) {
+    let site = Site::start_on(on).await;
     let variables = json!({ "input": input(&["entity.read"], 1),
         "options": { "idempotencyKey": "once" } });
     let first = site.mutate(&site.a, ISSUE, variables.clone()).await;

@@ -11,6 +11,7 @@ use projections::temporary::Kind;
 on_each_kind! {
     what_does_not_satisfy_a_condition_is_neither_seen_nor_counted
     whoever_takes_a_name_that_is_free_is_not_told_what_had_it_before
+    nobody_hears_live_of_what_does_not_satisfy_their_condition
 }
 
 /// Every way to come by an entity, aimed at the one that is hidden.
@@ -129,9 +130,8 @@ async fn whoever_takes_a_name_that_is_free_is_not_told_what_had_it_before(on: Ki
     }
 }
 
-#[tokio::test]
-async fn nobody_hears_live_of_what_does_not_satisfy_their_condition() {
-    let site = Site::start().await;
+async fn nobody_hears_live_of_what_does_not_satisfy_their_condition(on: Kind) {
+    let site = Site::start_on(on).await;
     site.mutate(&site.a, DEFINE, json!({})).await;
     let (_, ada) = member(&site, &["amber"]).await;
     let document = "subscription { entityChanged { reference } }";

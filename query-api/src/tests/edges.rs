@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Once;
 
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 use tracing::{Event, Metadata, Subscriber, span};
 
 use super::seeded::{self, apply, component, put};
-use crate::testing::Site;
+use crate::testing::{Site, on_each_kind};
 
 thread_local! {
     /// Statements that were read with, and readers of the log that were opened, on this thread.
@@ -135,6 +136,12 @@ fn edges(schema: &str) -> BTreeSet<String> {
     edges
 }
 
+on_each_kind! {
+    a_page_costs_the_same_statements_however_long_it_is
+    billing_costs_the_same_statements_however_many_buy
+    roles_cost_the_same_statements_however_many_members_have_them
+}
+
 #[test]
 fn every_edge_of_the_schema_is_counted_or_needs_no_statement() {
     let listed: BTreeSet<String> = COUNTED.iter().chain(HELD).map(|it| (*it).to_owned()).collect();
@@ -156,10 +163,9 @@ async fn cost(site: &Site, document: &str) -> (Value, usize) {
     (answer, fewest)
 }
 
-#[tokio::test]
-async fn a_page_costs_the_same_statements_however_long_it_is() {
+async fn a_page_costs_the_same_statements_however_long_it_is(on: Kind) {
     count();
-    let site = Site::start().await;
+    let site = Site::start_on(on).await;
     let locate =
         "mutation { registerLocation(input: {kind: URL, target: \"https://example.org/c\"}) {
         location userErrors { code } } }";
@@ -247,10 +253,9 @@ async fn check_bodies(site: &Site) {
     }
 }
 
-#[tokio::test]
-async fn billing_costs_the_same_statements_however_many_buy() {
+async fn billing_costs_the_same_statements_however_many_buy(on: Kind) {
     count();
-    let site = Site::start().await;
+    let site = Site::start_on(on).await;
     let (customers, position) = sell_to_many(&site).await;
     let span = "from: \"2026-01-01T00:00:00Z\", to: \"2026-01-02T00:00:00Z\"";
     // Each edge on its own: two edges to the same loader may or may not share a statement.
@@ -292,10 +297,9 @@ async fn billing_costs_the_same_statements_however_many_buy() {
     }
 }
 
-#[tokio::test]
-async fn roles_cost_the_same_statements_however_many_members_have_them() {
+async fn roles_cost_the_same_statements_however_many_members_have_them(on: Kind) {
     count();
-    let site = Site::start().await;
+    let site = Site::start_on(on).await;
     let define = "mutation { defineRole(role: \"team\", permits: [{permission: \"entity.read\"}]) {
         userErrors { code } } }";
     site.mutate(&site.a, define, json!({})).await;

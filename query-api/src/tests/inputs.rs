@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 
-use crate::testing::Site;
+use crate::testing::{Site, on_each_kind};
 
 /// A scalar of the schema, and a field with a place for one of its values, written `V`.
 struct Row {
@@ -104,6 +105,10 @@ async fn check(site: &Site, document: &str, variables: &Value, input: &str) {
     assert!(told.contains(input) && told.contains("expected"), "{input}: {told}");
     let name = site.data(&site.a, "{ tenant { name } }", json!({})).await;
     assert_eq!(name["tenant"]["name"], "alpha", "{document} {variables}");
+}
+
+on_each_kind! {
+    types_of_events_that_no_event_has_are_named
 }
 
 /// A scalar without a row is a scalar of which nobody knows what a bad value does.
@@ -214,9 +219,8 @@ async fn a_number_too_large_for_terms_is_named() {
 }
 
 /// The audit trail knows types by the same names as the feeds.
-#[tokio::test]
-async fn types_of_events_that_no_event_has_are_named() {
-    let site = Site::start().await;
+async fn types_of_events_that_no_event_has_are_named(on: Kind) {
+    let site = Site::start_on(on).await;
     let audit = "query($types: [String!]!) { audit(matching: {types: $types}) { totalCount } }";
     for types in ["tenant", "callboard.tenant", "callboard.tenant.created.v1"] {
         let found = site.data(&site.a, audit, json!({ "types": [types] })).await;

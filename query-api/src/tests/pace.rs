@@ -1,9 +1,10 @@
 //! The pace through the doors: what is recorded counts until it is shown.
 
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 
 use super::seeded::{apply, component, put};
-use crate::testing::{Member, Site, soon};
+use crate::testing::{Member, Site, on_each_kind, soon};
 
 /// The most that may be unseen of somebody beside others of whom no speed is known.
 const ALLOWED: usize = 16;
@@ -17,9 +18,12 @@ fn unseen(site: &Site, who: &Member) -> usize {
     site.context.pace().unseen(who.tenant, &site.projections.models())
 }
 
-#[tokio::test]
-async fn a_change_too_far_ahead_of_what_is_shown_waits_and_a_preview_does_not() {
-    let site = Site::start().await;
+on_each_kind! {
+    a_change_too_far_ahead_of_what_is_shown_waits_and_a_preview_does_not
+}
+
+async fn a_change_too_far_ahead_of_what_is_shown_waits_and_a_preview_does_not(on: Kind) {
+    let site = Site::start_on(on).await;
     apply(&site, &site.b, changes(0, 1)).await;
     site.showing.hold();
     apply(&site, &site.a, changes(0, 1)).await;

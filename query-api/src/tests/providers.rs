@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{self, header};
 use chrono::Utc;
 use domain::id::{ActorId, TenantId};
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -18,7 +19,7 @@ use super::accounts::account;
 use super::roles::member;
 use super::sessions::{INVITE, signed_in};
 use crate::doors::ClientAddress;
-use crate::testing::{Member, Site, doors, soon};
+use crate::testing::{Member, Site, doors, on_each_kind, soon};
 
 const HOST: &str = "alpha.localhost";
 
@@ -69,8 +70,8 @@ enum Wrong {
     Without(&'static str),
 }
 
-async fn ground() -> Ground {
-    let (site, issuer) = (Site::start().await, Issuer::start().await);
+async fn ground(on: Kind) -> Ground {
+    let (site, issuer) = (Site::start_on(on).await, Issuer::start().await);
     let provider = add(&site, &site.a, &issuer.url).await;
     let doors = doors(site.context.clone(), &CancellationToken::new());
     Ground { site, issuer, provider, doors }
@@ -239,9 +240,17 @@ fn from_now(seconds: i64) -> Value {
     (Utc::now().timestamp() + seconds).into()
 }
 
-#[tokio::test]
-async fn who_accepts_an_invite_at_a_provider_signs_in_there_from_then_on_and_nowhere_else() {
-    let ground = ground().await;
+on_each_kind! {
+    who_accepts_an_invite_at_a_provider_signs_in_there_from_then_on_and_nowhere_else
+    a_sign_in_comes_back_once_to_the_browser_and_the_tenant_that_began_it
+    a_member_links_a_provider_from_a_session_and_nobody_is_two_members
+    a_provider_that_was_removed_or_added_anew_lets_nobody_in
+}
+
+async fn who_accepts_an_invite_at_a_provider_signs_in_there_from_then_on_and_nowhere_else(
+    on: Kind,
+) {
+    let ground = ground(on).await;
     let (site, tenant) = (&ground.site, ground.site.a.tenant);
     let (ada, _) = member(site, &["developer"]).await;
     account(site, tenant, ada, "ada").await;
@@ -275,7 +284,7 @@ async fn who_accepts_an_invite_at_a_provider_signs_in_there_from_then_on_and_now
 /// Each is wrong in one way, and all are answered alike.
 #[tokio::test]
 async fn an_answer_that_is_wrong_in_any_way_lets_nobody_in() {
-    let ground = ground().await;
+    let ground = ground(Kind::Sqlite).await;
     ground.linked("ada").await;
     let wrong: Vec<(&str, Wrong)> = vec![
         ("a foreign audience", Wrong::Claim("aud", || json!("somebody-else"))),
@@ -323,9 +332,8 @@ async fn an_answer_that_is_wrong_in_any_way_lets_nobody_in() {
     }
 }
 
-#[tokio::test]
-async fn a_sign_in_comes_back_once_to_the_browser_and_the_tenant_that_began_it() {
-    let ground = ground().await;
+async fn a_sign_in_comes_back_once_to_the_browser_and_the_tenant_that_began_it(on: Kind) {
+    let ground = ground(on).await;
     ground.linked("ada").await;
     let (tenant, begun) = (ground.site.a.tenant, ground.begin("ada").await);
     let callback = ground.callback(&ground.back(&begun));
@@ -353,9 +361,8 @@ async fn a_sign_in_comes_back_once_to_the_browser_and_the_tenant_that_began_it()
     refused(&ground.come_back(&begun).await, "after that");
 }
 
-#[tokio::test]
-async fn a_member_links_a_provider_from_a_session_and_nobody_is_two_members() {
-    let ground = ground().await;
+async fn a_member_links_a_provider_from_a_session_and_nobody_is_two_members(on: Kind) {
+    let ground = ground(on).await;
     let (site, tenant) = (&ground.site, ground.site.a.tenant);
     ground.linked("eve").await;
     let (ada, token) = member(site, &["developer"]).await;
@@ -389,9 +396,8 @@ async fn a_member_links_a_provider_from_a_session_and_nobody_is_two_members() {
     assert!(ground.is(&session, other).await, "who was somebody may be somebody else");
 }
 
-#[tokio::test]
-async fn a_provider_that_was_removed_or_added_anew_lets_nobody_in() {
-    let mut ground = ground().await;
+async fn a_provider_that_was_removed_or_added_anew_lets_nobody_in(on: Kind) {
+    let mut ground = ground(on).await;
     ground.linked("ada").await;
     let begun = ground.begin("ada").await;
     let remove =
@@ -405,7 +411,7 @@ async fn a_provider_that_was_removed_or_added_anew_lets_nobody_in() {
 
 #[tokio::test]
 async fn a_provider_changes_its_keys_at_any_moment_and_may_be_away_for_a_while() {
-    let ground = ground().await;
+    let ground = ground(Kind::Sqlite).await;
     let tenant = ground.site.a.tenant;
     ground.linked("ada").await;
     for key in ["3", "4", "5"] {
@@ -423,7 +429,7 @@ async fn a_provider_changes_its_keys_at_any_moment_and_may_be_away_for_a_while()
 
 #[tokio::test]
 async fn a_provider_that_signs_with_ever_other_keys_is_not_asked_for_them_without_end() {
-    let ground = ground().await;
+    let ground = ground(Kind::Sqlite).await;
     ground.linked("ada").await;
     let mut let_in = 0;
     for key in ["3", "4", "5", "6", "7", "8", "9", "a"] {
@@ -436,7 +442,7 @@ async fn a_provider_that_signs_with_ever_other_keys_is_not_asked_for_them_withou
 
 #[tokio::test]
 async fn a_provider_that_is_another_one_or_away_is_left_alone() {
-    let ground = ground().await;
+    let ground = ground(Kind::Sqlite).await;
     ground.issuer.lies().calls_itself = Some("https://login.example".to_owned());
     refused(&ground.get(HOST, &ground.path(), None).await, "it calls itself otherwise");
     let nowhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -11,14 +11,17 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::testing::held::{HeldLog, Hold};
-use crate::testing::{SOON, Site, doors, soon};
+use crate::testing::{SOON, Site, doors, on_each_kind, soon};
 use crate::{Context, Doors};
 
-#[tokio::test]
-async fn a_node_whose_read_models_are_not_complete_is_not_ready() {
-    let site = Site::start().await;
+on_each_kind! {
+    a_node_whose_read_models_are_not_complete_is_not_ready
+}
+
+async fn a_node_whose_read_models_are_not_complete_is_not_ready(on: Kind) {
+    let site = Site::start_on(on).await;
     // Another node on the same log, whose tables are new.
-    let (hold, place) = (Hold::new(true), Temporary::new(Kind::Sqlite).await);
+    let (hold, place) = (Hold::new(true), Temporary::new(on).await);
     let held = Arc::new(HeldLog { log: site.log.clone(), hold: hold.clone() });
     let projections = Projections::start(place.settings(), held, site.keyring.clone()).await;
     let projections = Arc::new(projections.unwrap());

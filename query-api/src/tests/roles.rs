@@ -3,6 +3,7 @@
 use domain::id::ActorId;
 use futures::StreamExt;
 use outbound::Request;
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use super::conditions::WRITERS;
 use super::live::{Socket, connect, receive, send, subscribe};
 use super::seeded::{APPLY, apply, component, put};
-use crate::testing::{Member, Site, soon};
+use crate::testing::{Member, Site, on_each_kind, soon};
 
 const ADD: &str = "mutation($member: String!, $roles: [String!]!) {
     addMember(input: {memberId: $member, name: \"Ada\", roles: $roles}) {
@@ -48,9 +49,15 @@ async fn code(site: &Site, who: &Member, document: &str, variables: Value) -> Va
     site.graphql(who, document, variables).await["errors"][0]["extensions"]["code"].clone()
 }
 
-#[tokio::test]
-async fn a_token_alone_permits_nothing() {
-    let site = Site::start().await;
+on_each_kind! {
+    a_token_alone_permits_nothing
+    why_somebody_may_do_something_is_told_by_what_decides_it
+    whom_a_permission_reaches_is_told_by_its_own_condition
+    what_is_live_ends_when_the_tenant_is_suspended_and_begins_again_after_that
+}
+
+async fn a_token_alone_permits_nothing(on: Kind) {
+    let site = Site::start_on(on).await;
     let stranger = site.stranger(site.a.tenant, ActorId(Uuid::now_v7()));
     let viewer = site.data(&stranger, "{ viewer { permissions { name } } }", json!({})).await;
     assert_eq!(viewer["viewer"]["permissions"], json!([]));
@@ -105,9 +112,8 @@ async fn a_stream_ends_with_the_role_and_goes_on_where_it_was() {
     assert_eq!(stream.next().await.unwrap().id, Some(seen + 1));
 }
 
-#[tokio::test]
-async fn why_somebody_may_do_something_is_told_by_what_decides_it() {
-    let site = Site::start().await;
+async fn why_somebody_may_do_something_is_told_by_what_decides_it(on: Kind) {
+    let site = Site::start_on(on).await;
     site.mutate(&site.a, DEFINE, json!({})).await;
     let (actor, ada) = member(&site, &["amber", "billing"]).await;
     let changes =
@@ -159,9 +165,8 @@ async fn why_somebody_may_do_something_is_told_by_what_decides_it() {
     }
 }
 
-#[tokio::test]
-async fn whom_a_permission_reaches_is_told_by_its_own_condition() {
-    let site = Site::start().await;
+async fn whom_a_permission_reaches_is_told_by_its_own_condition(on: Kind) {
+    let site = Site::start_on(on).await;
     site.mutate(&site.a, WRITERS, json!({})).await;
     let (actor, _) = member(&site, &["amber-writers"]).await;
     let changes =
@@ -216,9 +221,8 @@ const REACTIVATE: &str = "mutation($tenant: String!) {
     reactivateTenant(tenantId: $tenant) { userErrors { code message } }
 }";
 
-#[tokio::test]
-async fn what_is_live_ends_when_the_tenant_is_suspended_and_begins_again_after_that() {
-    let site = Site::start().await;
+async fn what_is_live_ends_when_the_tenant_is_suspended_and_begins_again_after_that(on: Kind) {
+    let site = Site::start_on(on).await;
     let tenant = json!({ "tenant": site.a.tenant.to_string() });
     let subscription = "subscription { entityChanged { reference } }";
     let body = json!({ "query": subscription }).to_string();

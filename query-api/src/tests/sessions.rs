@@ -8,6 +8,7 @@ use domain::id::{ActorId, TenantId};
 use domain::member::{Lifetime, Method};
 use futures::StreamExt;
 use outbound::Request;
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use super::live::{Socket, receive, send};
 use super::roles::member;
 use crate::auth::{self, Secret};
-use crate::testing::{Member, Site, doors, soon};
+use crate::testing::{Member, Site, doors, on_each_kind, soon};
 use commands::SecretOf;
 
 const OUT: &str = "mutation($input: SignOutInput) {
@@ -86,9 +87,14 @@ async fn sessions(site: &Site, who: &Member) -> Vec<Value> {
     }
 }
 
-#[tokio::test]
-async fn a_session_is_a_credential_at_every_door_until_it_is_ended() {
-    let site = Site::start().await;
+on_each_kind! {
+    a_session_is_a_credential_at_every_door_until_it_is_ended
+    sessions_are_ended_by_their_member_and_by_who_manages_members
+    an_invite_is_shown_once_and_to_whoever_made_it_out
+}
+
+async fn a_session_is_a_credential_at_every_door_until_it_is_ended(on: Kind) {
+    let site = Site::start_on(on).await;
     let (here, there) = (signed_in(&site, &site.a).await, signed_in(&site, &site.a).await);
     assert_eq!(actor(&site, &here).await, actor(&site, &site.a).await);
     let known = sessions(&site, &here).await;
@@ -318,9 +324,8 @@ async fn whoever_leaves_has_the_cookie_taken_back() {
     assert_eq!(answer(&site, leave(&token)).await.status(), StatusCode::BAD_REQUEST);
 }
 
-#[tokio::test]
-async fn sessions_are_ended_by_their_member_and_by_who_manages_members() {
-    let site = Site::start().await;
+async fn sessions_are_ended_by_their_member_and_by_who_manages_members(on: Kind) {
+    let site = Site::start_on(on).await;
     let (ada, hers) = member(&site, &["developer"]).await;
     let (here, there) = (signed_in(&site, &hers).await, signed_in(&site, &hers).await);
     let known = sessions(&site, &here).await;
@@ -390,9 +395,8 @@ async fn the_host_names_the_tenant_of_every_credential_that_it_names_a_tenant_fo
     }
 }
 
-#[tokio::test]
-async fn an_invite_is_shown_once_and_to_whoever_made_it_out() {
-    let site = Site::start().await;
+async fn an_invite_is_shown_once_and_to_whoever_made_it_out(on: Kind) {
+    let site = Site::start_on(on).await;
     let (ada, hers) = member(&site, &["developer"]).await;
     let options = json!({ "idempotencyKey": "once" });
     let input = json!({ "memberId": ada });

@@ -1,16 +1,17 @@
 //! Recording usage and reading it back.
 
 use outbound::Request;
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 
 use super::seeded::seed;
-use crate::testing::{Member, Reply, Site};
+use crate::testing::{Member, Reply, Site, on_each_kind};
 
 const PATH: &str = "/api/v1/usage";
 
 /// A site where tenant A has the meter `calls`.
-async fn metered() -> Site {
-    let site = Site::start().await;
+async fn metered(on: Kind) -> Site {
+    let site = Site::start_on(on).await;
     for key in ["calls", "old"] {
         let define = "mutation($key: String!) {
             defineMeter(input: {key: $key, name: \"Calls\", unit: \"call\", aggregation: SUM}) {
@@ -34,9 +35,14 @@ fn entry(id: &str, value: &str) -> Value {
     json!({ "source": "s", "id": id, "meter": "calls", "value": value, "at": "2026-03-01T10:30:00Z" })
 }
 
+on_each_kind! {
+    an_answer_at_a_sequence_is_repeated_to_the_byte
+    a_state_that_is_not_shown_yet_is_waited_for_and_one_that_is_not_recorded_is_refused
+}
+
 #[tokio::test]
 async fn every_entry_is_answered_in_order() {
-    let site = metered().await;
+    let site = metered(Kind::Sqlite).await;
     let mut ahead = entry("ahead", "1");
     ahead["at"] = json!(chrono::Utc::now() + chrono::TimeDelta::hours(1));
     let mut unknown = entry("unknown", "1");
@@ -83,7 +89,7 @@ async fn every_entry_is_answered_in_order() {
 
 #[tokio::test]
 async fn every_form_says_the_same() {
-    let site = metered().await;
+    let site = metered(Kind::Sqlite).await;
     let event = |id: &str| {
         json!({
             "specversion": "1.0", "source": "s", "id": id, "type": "calls",
@@ -124,7 +130,7 @@ async fn every_form_says_the_same() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_named_by_entry_and_field() {
-    let site = metered().await;
+    let site = metered(Kind::Sqlite).await;
     let with = |field: &str, value: Value| {
         let mut wrong = entry("2", "1");
         wrong[field] = value;
@@ -173,7 +179,7 @@ async fn what_cannot_be_read_is_named_by_entry_and_field() {
 
 #[tokio::test]
 async fn a_key_makes_repeating_safe() {
-    let site = metered().await;
+    let site = metered(Kind::Sqlite).await;
     let send = async |key: &str, body: &Value| {
         let request = Request::post(site.url(PATH), "application/json", body.to_string())
             .with_header("idempotency-key", key);
@@ -187,9 +193,8 @@ async fn a_key_makes_repeating_safe() {
     assert_eq!(send("two words", &entry("3", "1")).await.status, 400);
 }
 
-#[tokio::test]
-async fn an_answer_at_a_sequence_is_repeated_to_the_byte() {
-    let site = metered().await;
+async fn an_answer_at_a_sequence_is_repeated_to_the_byte(on: Kind) {
+    let site = metered(on).await;
     let entries = json!([entry("1", "1"), entry("2", "2.25")]).to_string();
     let recorded = record(&site, &site.a, "application/json", entries).await.json();
     let range = "meter=calls&from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z";
@@ -223,9 +228,10 @@ async fn an_answer_at_a_sequence_is_repeated_to_the_byte() {
     }
 }
 
-#[tokio::test]
-async fn a_state_that_is_not_shown_yet_is_waited_for_and_one_that_is_not_recorded_is_refused() {
-    let site = metered().await;
+async fn a_state_that_is_not_shown_yet_is_waited_for_and_one_that_is_not_recorded_is_refused(
+    on: Kind,
+) {
+    let site = metered(on).await;
     let range = "from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z";
     let fields = "from: \"2026-03-01T00:00:00Z\", to: \"2026-03-02T00:00:00Z\"";
     let first = record(&site, &site.a, "application/json", entry("1", "1").to_string()).await;
@@ -282,7 +288,7 @@ async fn a_hard_quota_refuses_the_whole_request() {
 
 #[tokio::test]
 async fn who_finds_the_write_side_stopped_is_told_when_to_ask_again() {
-    let site = metered().await;
+    let site = metered(Kind::Sqlite).await;
     site.commands.stop().await;
     let reply = record(&site, &site.a, "application/json", entry("1", "1").to_string()).await;
     assert_eq!((reply.status, &reply.json()["code"]), (503, &json!("UNAVAILABLE")));

@@ -16,6 +16,7 @@ use domain::Permission;
 use domain::id::{ActorId, TenantId};
 use domain::role::BuiltIn;
 use outbound::{Method, Request};
+use projections::temporary::Kind;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ use super::seeded::{APPLY, OPEN, Seeded, component, put, seed};
 use super::sessions::{INVITE, actor, signed_in};
 use crate::accounts::{console, offer_setup};
 use crate::auth;
-use crate::testing::{Member, Site, soon};
+use crate::testing::{Member, Site, on_each_kind, soon};
 use doors::{Door, Way};
 
 /// A tenant with one of everything, and one beside it that knows its ids.
@@ -43,8 +44,8 @@ pub(super) struct Ground {
     provider: String,
 }
 
-async fn ground() -> Ground {
-    let site = Site::start().await;
+async fn ground(on: Kind) -> Ground {
+    let site = Site::start_on(on).await;
     let mut a = seed(&site, &site.a, "amber").await;
     let opened = site.mutate(&site.a, OPEN, json!({ "name": "amber" })).await;
     a.position = staff(&site, &site.a, "amber").await;
@@ -317,9 +318,12 @@ fn paths() -> BTreeSet<&'static str> {
     begun.filter_map(|it| it.split('"').next()).collect()
 }
 
-#[tokio::test]
-async fn every_door_is_open_to_whom_it_should_be_and_to_nobody_else() {
-    let ground = ground().await;
+on_each_kind! {
+    every_door_is_open_to_whom_it_should_be_and_to_nobody_else
+}
+
+async fn every_door_is_open_to_whom_it_should_be_and_to_nobody_else(on: Kind) {
+    let ground = ground(on).await;
     let site = &ground.site;
     let doors = doors::all(&ground);
     let known: BTreeSet<_> = doors.iter().map(|it| it.0.clone()).collect();
