@@ -6,23 +6,25 @@
 
 mod blobs;
 mod call;
+mod connecting;
 mod cursors;
 mod keys;
 mod records;
 
 use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use domain::id::TenantId;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection as _, PgConnection, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use crate::port::{VaultError, failed};
 
 pub use call::ANSWER_TIME_MAX;
 pub(crate) use call::in_copy_time;
 use call::{TABLE_TIME_MAX, in_time};
+use connecting::FOR_CHANGES;
+pub use connecting::{connect, options};
 
 /// How the tables came to be, in order. Never edited: what is new is appended.
 const MIGRATIONS: [&str; 8] = [
@@ -77,31 +79,16 @@ const MIGRATIONS: [&str; 8] = [
 /// The schema of the tables.
 const SCHEMA: &str = "callboard_vault";
 
-/// The oldest server that the tests run on: PostgreSQL 15.
-const VERSION_MIN: u32 = 15;
-
 /// How long the server lets a statement of ours wait for whoever holds what it needs. In seconds: 8,
 /// less than its client waits, so that who waits is told why.
 const LOCK_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// What is set on the vault's connections beside [`SESSION_LIMITS`]: by then the client has given up
+/// What is set on the vault's connections beside what all have: by then the client has given up
 /// what it asked, and if it is gone or paused nobody is to wait for it.
 const CALL_LIMITS: [(&str, Duration); 3] = [
     ("idle_in_transaction_session_timeout", ANSWER_TIME_MAX),
     ("lock_timeout", LOCK_TIME_MAX),
     ("statement_timeout", call::COPY_TIME_MAX),
-];
-
-/// Settings of every connection of this installation: how long the server goes on holding locks for
-/// one that says nothing any more, since it is cut off, or its process paused. A minute, as on a busy
-/// machine the longest rest on purpose is one of some ten seconds, where tables take the place of
-/// others; every transaction here takes milliseconds.
-pub const SESSION_LIMITS: [(&str, &str); 5] = [
-    ("idle_in_transaction_session_timeout", "60s"),
-    ("tcp_keepalives_idle", "30s"),
-    ("tcp_keepalives_interval", "10s"),
-    ("tcp_keepalives_count", "3"),
-    ("tcp_user_timeout", "60s"),
 ];
 
 /// Whether the server is away, or lets nobody in at present: the same may succeed once it is back.
@@ -144,11 +131,6 @@ impl fmt::Debug for PostgresVault {
     }
 }
 
-/// The server is older than any the tests run on.
-#[derive(Debug, thiserror::Error)]
-#[error("expected PostgreSQL {VERSION_MIN} or newer, got {0}")]
-struct TooOld(u32);
-
 impl PostgresVault {
     /// Opens the vault in the database at `url`, with so many connections at most. Its tables are
     /// made on first use; they belong to the user of the address.
@@ -158,20 +140,15 @@ impl PostgresVault {
     /// [`VaultError`] if the address is none, the server cannot be reached or is too old, or the
     /// user may not make the tables.
     pub async fn open(url: &str, connections_max: u32) -> Result<Self, VaultError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(failed("reading the address of its database"))?;
+        let options = options(url).map_err(failed("reading the address of its database"))?;
         let limits = CALL_LIMITS.map(|(name, at_most)| (name, format!("{}s", at_most.as_secs())));
-        let options = options.application_name("callboard").options(SESSION_LIMITS).options(limits);
-        // Whatever the role or the database says: what a key has sealed may be recorded at once.
-        let options = options.options([("synchronous_commit", "on")]);
-        let opening = in_time(ANSWER_TIME_MAX, check(&options));
-        opening.await.map_err(failed("connecting to its database"))??;
-        let pool = PgPoolOptions::new()
-            .max_connections(connections_max)
-            // Each call has a bound of its own, which says what is away.
-            .acquire_timeout(call::COPY_TIME_MAX)
-            .connect_lazy_with(options.options([("search_path", SCHEMA)]));
-        let vault = Self { pool };
+        let options = options.options(limits);
+        let mut first = connect(&options).await.map_err(failed("connecting to its database"))?;
+        let making = in_time(ANSWER_TIME_MAX, make_schema(&mut first)).await;
+        making.map_err(failed(
+            "making its schema, for which its user needs the right to create in the database",
+        ))?;
+        let vault = Self::on(options, connections_max);
         let migrated = vault.call_for(TABLE_TIME_MAX, migrate).await;
         migrated.map_err(failed("bringing its tables up to date"))?;
         Ok(vault)
@@ -183,30 +160,34 @@ impl PostgresVault {
     ///
     /// [`VaultError`] if the address is none or the server cannot be reached.
     pub async fn is_there(url: &str) -> Result<bool, VaultError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(failed("reading the address of its database"))?;
+        let options = options(url).map_err(failed("reading the address of its database"))?;
         let looking = in_time(ANSWER_TIME_MAX, async {
-            let mut connection = options.connect().await?;
+            let mut connection = connect(&options).await?;
             has_schema(&mut connection).await
         });
         looking.await.map_err(failed("looking for its schema"))
+    }
+
+    /// The vault there, to which nobody is connected yet.
+    fn on(options: PgConnectOptions, connections_max: u32) -> Self {
+        let options = options.options([
+            // Whatever the role or the database says: what a key has sealed may be recorded at once.
+            ("synchronous_commit", "on"),
+            ("search_path", SCHEMA),
+            FOR_CHANGES,
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections_max)
+            // Each call has a bound of its own, which says what is away.
+            .acquire_timeout(call::COPY_TIME_MAX)
+            .connect_lazy_with(options);
+        Self { pool }
     }
 
     /// Closes every connection, after running statements have ended.
     pub async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-/// Connects, and makes the schema on a server that is new enough.
-async fn check(options: &PgConnectOptions) -> Result<Result<(), VaultError>, sqlx::Error> {
-    let mut first = options.connect().await?;
-    let version = first.server_version_num().unwrap_or(0) / 10_000;
-    if version < VERSION_MIN {
-        return Ok(Err(failed("connecting to its database")(TooOld(version))));
-    }
-    let doing = "making its schema, for which its user needs the right to create in the database";
-    Ok(make_schema(&mut first).await.map_err(failed(doing)))
 }
 
 /// A transaction that waits for whoever else changes the same of `tenant`.

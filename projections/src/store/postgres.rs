@@ -72,8 +72,7 @@ impl Postgres {
     pub(super) async fn open(settings: &PostgresTables) -> Result<Self, StoreError> {
         let options = fitness::options(&settings.url)?;
         // What is compiled for a long query costs more than any of ours takes.
-        let options = options.application_name("callboard").statement_cache_capacity(256);
-        let options = options.options([("jit", "off")]).options(vault::postgres::SESSION_LIMITS);
+        let options = options.statement_cache_capacity(256).options([("jit", "off")]);
         let options = options.options([
             ("client_connection_check_interval", WRITER_CHECK_MS.to_string()),
             ("lock_timeout", format!("{MAKING_TIME_MAX_S}s")),

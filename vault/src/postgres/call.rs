@@ -13,6 +13,7 @@ use sqlx::{PgConnection, Postgres};
 use tokio::time::timeout;
 
 use super::PostgresVault;
+use super::connecting::or_standby;
 
 /// The longest that a call waits for its answer, and for a connection before. In seconds: 10, which
 /// is enough for content of 16 MiB at 2 MiB/s.
@@ -41,7 +42,7 @@ impl PostgresVault {
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
         in_time(time_max, async {
-            let mut lent = Lent(Some(self.pool.acquire().await?));
+            let mut lent = Lent(Some(self.pool.acquire().await.map_err(or_standby)?));
             let done = work(&mut lent).await;
             lent.give_back();
             done

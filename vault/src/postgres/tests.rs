@@ -21,6 +21,7 @@ mod on_postgres {
     use super::*;
 
     mod silent;
+    mod standby;
 
     mod contract {
         use super::*;

@@ -91,19 +91,45 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts a standby of it: a copy that follows it, answers questions and takes no changes.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started, with the end of what it said.
+    pub fn start_standby(&self) -> Result<Self> {
+        let standby = Self::empty(&self.binaries, self.purpose, self.password.clone())?;
+        let mut copying = standby.making(&self.binaries.basebackup());
+        copying.env("PGPASSWORD", &self.password).args(["--username", SUPERUSER]);
+        copying.args(["--write-recovery-conf", "--checkpoint", "fast", "--no-sync"]);
+        copying.arg("--host").arg(self.address.ip().to_string());
+        copying.arg("--port").arg(self.address.port().to_string());
+        standby.make(copying)?;
+        standby.restart()?;
+        Ok(standby)
+    }
+
     /// A server that is down and has no databases but its own.
     fn prepared(binaries: &Binaries, purpose: Purpose) -> Result<Self> {
+        let server = Self::empty(binaries, purpose, folder::secret(32)?)?;
+        server.initialize()?;
+        Ok(server)
+    }
+
+    /// A server that is down and has no files.
+    fn empty(binaries: &Binaries, purpose: Purpose, password: String) -> Result<Self> {
         let server = Self {
             process: Mutex::new(None),
             folder: folder::temporary(purpose)?,
             address: ports::free_address()?,
-            password: folder::secret(32)?,
+            password,
             binaries: binaries.clone(),
             account: account()?,
             purpose,
             encrypted: false,
         };
-        server.initialize()?;
+        if let Some(Account { user, group }) = server.account {
+            chown(server.folder.path(), Some(user), Some(group))?;
+        }
         Ok(server)
     }
 
@@ -206,22 +232,31 @@ impl Server {
         let password = self.folder.path().join("password");
         std::fs::write(&password, &self.password)?;
         if let Some(Account { user, group }) = self.account {
-            chown(self.folder.path(), Some(user), Some(group))?;
             chown(&password, Some(user), Some(group))?;
         }
-        let mut command = process::command(&self.binaries.initdb(), Purpose::Tests, self.account);
+        let mut command = self.making(&self.binaries.initdb());
         command
             .args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8"])
             .args(["--locale", "C.UTF-8", "--no-sync", "--pwfile"])
-            .arg(&password)
-            .arg("--pgdata")
-            .arg(self.data())
-            .current_dir(self.folder.path());
-        let mut process = Process::start(command, &self.log())?;
+            .arg(&password);
+        self.make(command)?;
+        Ok(std::fs::remove_file(password)?)
+    }
+
+    /// The program about to make its files.
+    fn making(&self, program: &Path) -> Command {
+        let mut command = process::command(program, Purpose::Tests, self.account);
+        command.arg("--pgdata").arg(self.data()).current_dir(self.folder.path());
+        command
+    }
+
+    /// Has its files made.
+    fn make(&self, making: Command) -> Result<()> {
+        let mut process = Process::start(making, &self.log())?;
         if !until("PostgreSQL makes its files", || process.ended())?.success() {
             bail!("PostgreSQL cannot make its files:\n{}", last_lines(&self.log()));
         }
-        Ok(std::fs::remove_file(password)?)
+        Ok(())
     }
 
     /// The server about to run. It listens on TCP alone: no socket in a folder of the system.

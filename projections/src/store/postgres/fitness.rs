@@ -1,17 +1,13 @@
 //! Whether a PostgreSQL database can hold tables: said before anything is written to it.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
-use super::session::{CONNECT_TIME_MAX, in_time};
+use super::session::in_time;
 use super::{MAKING, MAKING_TIME_MAX_S, run};
 use crate::store::StoreError;
-
-/// The oldest server that the tests run on: PostgreSQL 15.
-const VERSION_MIN: u32 = 15;
 
 /// How long it may take to see whether a database is fit, and to make the role. In seconds: 30, twice as
 /// long as whoever makes tables is waited for.
@@ -20,25 +16,18 @@ const CHECK_TIME_MAX: Duration = Duration::from_secs(30);
 /// How often it is tried to make the role, while others may be making it too.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Where the database is. The address itself is never said, for it holds a password.
+/// Where the database is.
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
-    let problem = "expected an address like `postgres://user:password@host:5432/database`";
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(unfit(problem.to_owned()));
-    }
-    PgConnectOptions::from_str(url)
-        .map_err(|error| StoreError::Unfit { problem: problem.to_owned(), source: Some(error) })
+    vault::postgres::options(url).map_err(|error| unfit(error.to_string()))
 }
 
 pub(super) async fn check(options: &PgConnectOptions, reader: &str) -> Result<(), StoreError> {
-    let connecting = in_time(CONNECT_TIME_MAX, async { Ok(options.connect().await?) }).await;
+    let connecting = vault::postgres::connect(options).await;
     let connection = connecting.map_err(|error| cannot_connect(options, error))?;
     in_time(CHECK_TIME_MAX, check_database(connection, reader)).await
 }
 
 async fn check_database(mut connection: PgConnection, reader: &str) -> Result<(), StoreError> {
-    let version = connection.server_version_num().unwrap_or(0) / 10_000;
-    check_version(version)?;
     let text = "SELECT has_database_privilege(current_database(), 'CREATE'),
         current_setting('server_encoding'), current_user::text, current_database()::text";
     let (may_create, encoding, user, database): (bool, String, String, String) =
@@ -57,13 +46,6 @@ async fn check_database(mut connection: PgConnection, reader: &str) -> Result<()
     check_name(reader)?;
     make_role(&mut connection, reader, &user).await?;
     Ok(connection.close().await?)
-}
-
-fn check_version(version: u32) -> Result<(), StoreError> {
-    if version >= VERSION_MIN {
-        return Ok(());
-    }
-    Err(unfit(format!("expected PostgreSQL {VERSION_MIN} or newer, got {version}")))
 }
 
 fn check_name(reader: &str) -> Result<(), StoreError> {
@@ -148,8 +130,7 @@ fn unfit(problem: String) -> StoreError {
     StoreError::Unfit { problem, source: None }
 }
 
-fn cannot_connect(options: &PgConnectOptions, error: StoreError) -> StoreError {
-    let StoreError::Database(error) = error else { return error };
+fn cannot_connect(options: &PgConnectOptions, error: sqlx::Error) -> StoreError {
     let (host, port) = (options.get_host(), options.get_port());
     let (user, database) = (options.get_username(), options.get_database().unwrap_or("postgres"));
     StoreError::Unfit {

@@ -9,8 +9,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgSeverity};
 use sqlx::{
-    Arguments, AssertSqlSafe, ConnectOptions, Connection as _, Database, PgConnection, Postgres,
-    SqlSafeStr,
+    Arguments, AssertSqlSafe, Connection as _, Database, PgConnection, Postgres, SqlSafeStr,
 };
 use sqlx_core::transaction::TransactionManager;
 use tokio::time::Instant;
@@ -24,8 +23,8 @@ use crate::store::{Durability, Patience, Row, StoreError};
 /// How long a connection may rest before it is asked whether it is still there. In seconds: 1; a
 /// server that restarts has ended it, and nothing of its own accord says so.
 const REST_MAX: Duration = Duration::from_secs(1);
-/// How long it may take to connect. In seconds: 10.
-pub(super) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long it may take to say whether a connection is still there.
+const CONNECT_TIME_MAX: Duration = vault::postgres::ANSWER_TIME_MAX;
 
 /// How long to wait for whoever is removing the schema that is to be used. In seconds: 30, since the
 /// server ends one that rests in between after five, and large tables take a while to go.
@@ -305,7 +304,7 @@ async fn connect(
     holds: Option<&str>,
     durability: Durability,
 ) -> Result<PgConnection, StoreError> {
-    let mut connection = in_time(CONNECT_TIME_MAX, async { Ok(options.connect().await?) }).await?;
+    let mut connection = vault::postgres::connect(options).await?;
     if let Some(schema) = holds {
         let holding = hold(&mut connection, schema, durability);
         in_time(CONNECT_TIME_MAX + HOLD_TIME_MAX, holding).await.map_err(StoreError::or_held)?;

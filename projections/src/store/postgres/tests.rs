@@ -1,4 +1,6 @@
 use sqlx::{ConnectOptions, PgConnection};
+use xtask::services::Purpose;
+use xtask::services::postgres::{Binaries, Server};
 
 use super::*;
 use crate::Tables;
@@ -8,6 +10,7 @@ use crate::temporary::{Kind, Temporary, on_postgres};
 on_postgres! {
     who_cannot_be_used_is_named_with_a_remedy
     who_makes_tables_for_long_is_not_waited_for_to_make_a_role
+    a_standby_is_no_place_for_tables
     a_text_holds_anything_but_the_one_character_it_cannot
     a_connection_that_was_lost_is_made_again
     a_writer_that_rests_too_long_holds_nothing_any_more
@@ -71,6 +74,20 @@ async fn who_makes_tables_for_long_is_not_waited_for_to_make_a_role(on: Kind) {
     run(&mut holder, format!("SELECT pg_advisory_unlock({MAKING})")).await.unwrap();
     let refused = Postgres::open(&tables).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unfit { .. }), "it is its turn: {refused:?}");
+}
+
+async fn a_standby_is_no_place_for_tables(_: Kind) {
+    let starting = tokio::task::spawn_blocking(|| {
+        let server = Server::start(&Binaries::find().unwrap(), Purpose::Tests).unwrap();
+        (server.start_standby().unwrap(), server)
+    });
+    let (standby, server) = starting.await.unwrap();
+    let open = async |server: &Server| Postgres::open(&PostgresTables::new(server.url())).await;
+    let error = open(&standby).await.unwrap_err();
+    assert!(error.is_away(), "{error:?}");
+    let cause = std::error::Error::source(&error).expect("it says why").to_string();
+    assert!(cause.contains("is a standby"), "{cause}");
+    open(&server).await.expect("the control");
 }
 
 pub(super) async fn table(place: &Temporary) -> (Database, Connection) {

@@ -34,6 +34,10 @@ impl Binaries {
         self.folder.join("initdb")
     }
 
+    pub(super) fn basebackup(&self) -> PathBuf {
+        self.folder.join("pg_basebackup")
+    }
+
     pub(super) fn postgres(&self) -> PathBuf {
         self.folder.join("postgres")
     }

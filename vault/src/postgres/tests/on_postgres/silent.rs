@@ -35,12 +35,12 @@ async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     done.unwrap_or_else(|_| panic!("{what} does not end"))
 }
 
-async fn keyring(vault: &Arc<PostgresVault>) -> Result<Keyring, KeyringError> {
+pub(super) async fn keyring(vault: &Arc<PostgresVault>) -> Result<Keyring, KeyringError> {
     Keyring::open(vault.clone(), Root::from_bytes(&[1; 32].into())).await
 }
 
 /// A server of this test's own, and a vault on it.
-async fn served() -> Option<(Server, Arc<PostgresVault>)> {
+pub(super) async fn served() -> Option<(Server, Arc<PostgresVault>)> {
     if !TemporaryDatabase::can_be_made() {
         return None;
     }
