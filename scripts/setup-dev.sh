@@ -3,7 +3,8 @@
 # already there, so it may be run any number of times.
 #
 #   scripts/setup-dev.sh              C compilers, make, OpenSSL, git, the Rust toolchain, and what
-#                                     the tests run beside: Java and Maven for Kafka, and PostgreSQL
+#                                     the tests run beside: Java and Maven for Kafka and Keycloak,
+#                                     PostgreSQL, and node and npm for another identity provider
 #   scripts/setup-dev.sh --coverage   also what `cargo xtask coverage` and `cargo xtask deny` need
 #
 # The crates that carry C code bring their sources. aws-lc-sys, libsqlite3-sys and zstd-sys build
@@ -11,7 +12,7 @@
 # system's OpenSSL.
 #
 # Debian 13 and Ubuntu 24.04 have everything. Debian 12 has no package of rustup, and Ubuntu 22.04
-# none of PostgreSQL 15 either: there this script says what to install by other means.
+# none of PostgreSQL 15 and node 18 either: there this script says what to install by other means.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -138,6 +139,26 @@ postgres_package() {
 # The oldest major version of PostgreSQL that the tests run beside.
 postgres_needed=15
 
+# Whether node is there, and recent enough for the identity provider that runs in it.
+has_node() {
+    local version
+    version=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p') &&
+        [ "${version:-0}" -ge "$node_needed" ]
+}
+
+# The package of node, unless what the distribution has is too old.
+node_package() {
+    local version
+    version=$(as_root apt-get update -qq && apt-cache policy nodejs |
+        sed -n 's/.*Candidate: \([0-9]*\).*/\1/p')
+    [ "${version:-0}" -ge "$node_needed" ] || fail "node $node_needed or later is missing, and" \
+        "this distribution has ${version:-none}: install it with npm by other means"
+    echo nodejs
+}
+
+# The oldest major version of node that the tests run beside.
+node_needed=18
+
 missing=()
 compiles_c || missing+=(gcc libc6-dev)
 compiles_cxx || missing+=(g++)
@@ -148,6 +169,8 @@ has git || missing+=(git)
 has_java || missing+=("$(java_package)")
 has mvn || missing+=(maven)
 has_postgres || missing+=("$(postgres_package)")
+has_node || missing+=("$(node_package)")
+has npm || missing+=(npm)
 # It starts the tests' services so that they end with the tests.
 has setpriv || missing+=(util-linux)
 if [ ${#missing[@]} -gt 0 ]; then

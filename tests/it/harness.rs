@@ -6,6 +6,7 @@
 
 mod api;
 mod binary;
+mod browser;
 mod cluster;
 mod installation;
 mod profile;
@@ -15,12 +16,16 @@ mod services;
 
 pub(crate) use api::Api;
 pub(crate) use binary::{callboard, callboard_next};
+pub(crate) use browser::{Answer, Asked, Browser, Page, exchange};
 pub(crate) use cluster::{Cluster, Ground, database};
 pub(crate) use installation::{Installation, Ran, free_address};
 pub(crate) use profile::Profile;
 pub(crate) use random::Random;
 pub(crate) use server::Server;
-pub(crate) use services::{given_kafka, given_postgres, kafka_distribution, postgres_binaries};
+pub(crate) use services::{
+    given_kafka, given_keycloak, given_postgres, kafka_distribution, keycloak_distribution,
+    oidc_provider, postgres_binaries,
+};
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod apart;
+mod at_providers;
 mod backup;
 mod cluster;
 mod demo;

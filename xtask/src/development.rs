@@ -1,4 +1,4 @@
-//! `cargo xtask services`: a Kafka and a PostgreSQL that stay while one develops.
+//! `cargo xtask services`: a Kafka, a PostgreSQL and identity providers that stay while one develops.
 //!
 //! How they are started is in the library, [`xtask::services`], which tests use too.
 
@@ -11,11 +11,11 @@ use xtask::services::Running;
 /// What `cargo xtask services` can be told.
 #[derive(clap::Subcommand)]
 pub(crate) enum Action {
-    /// Starts both, if they are not running, and prints the variables that tests find them by.
+    /// Starts what is not running, and prints the variables that tests find all of them by.
     Up,
-    /// Stops both and removes their data.
+    /// Stops all and removes their data.
     Down,
-    /// Says what is running. Fails unless both are.
+    /// Says what is running, with the variables. Fails unless all are.
     Status,
 }
 
@@ -29,18 +29,22 @@ pub(crate) fn run(action: &Action) -> Result<ExitCode> {
             Running::default()
         }
     };
-    if let Some(variables) = running.variables() {
-        for (name, value) in variables {
-            println!("{}", export(name, &value));
-        }
-        return Ok(ExitCode::SUCCESS);
+    for (name, value) in running.variables() {
+        println!("{}", export(name, &value));
     }
-    // Lines that a shell may read too.
-    let word = |up| if up { "up" } else { "down" };
-    println!("# Kafka is {}", word(running.kafka().is_some()));
-    println!("# PostgreSQL is {}", word(running.postgres().is_some()));
+    let down = [
+        ("Kafka", running.kafka().is_none()),
+        ("PostgreSQL", running.postgres().is_none()),
+        ("Keycloak", running.keycloak().is_none()),
+        ("node's oidc-provider", running.node().is_none()),
+    ];
+    let down: Vec<_> = down.into_iter().filter(|it| it.1).collect();
+    for (name, _) in &down {
+        // A line that a shell may read, too.
+        println!("# down: {name}");
+    }
     let asked = matches!(action, Action::Down);
-    Ok(if asked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if asked || down.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A line that sets a variable in a shell, whatever is in its value.

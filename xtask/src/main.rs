@@ -30,7 +30,7 @@ enum Chore {
     Deny(deny::Options),
     /// Builds the next version of the binary beside this one, for the rehearsal of an upgrade.
     Next,
-    /// Keeps a Kafka and a PostgreSQL running for development.
+    /// Keeps a Kafka, a PostgreSQL and identity providers running for development.
     #[command(subcommand)]
     Services(development::Action),
 }

@@ -1,14 +1,16 @@
-//! The real Kafka and PostgreSQL beside which Callboard is tested and developed.
+//! The real Kafka, PostgreSQL and identity providers beside which Callboard is tested and developed.
 //!
 //! This starts processes on loopback addresses and temporary folders, waits until they serve, and
-//! breaks and stops them on demand. It knows nothing of topics and tables. Start at [`Services`],
-//! which is what a test run needs; a test that breaks things starts a [`kafka::Cluster`] or a
-//! [`postgres::Server`] of its own.
+//! breaks and stops them on demand. It knows nothing of topics, tables and realms. Start at
+//! [`Services`], which is what a test run needs; a test that breaks things starts a
+//! [`kafka::Cluster`], a [`postgres::Server`] or one of [`providers`] of its own.
 
 pub mod kafka;
 pub mod postgres;
+pub mod providers;
 
 mod account;
+mod fetching;
 mod folder;
 mod ports;
 mod process;
@@ -20,6 +22,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Result, anyhow};
+
+use providers::{keycloak, oidc_provider};
 
 pub use running::Running;
 pub use way::Way;
@@ -33,8 +37,17 @@ pub const KAFKA_LIBS: &str = "CALLBOARD_TEST_KAFKA_LIBS";
 /// The variable with the URL of a running PostgreSQL, of a user that may do everything.
 pub const POSTGRES: &str = "CALLBOARD_TEST_POSTGRES";
 
-/// The variables by which tests find both.
-pub const VARIABLES: [&str; 3] = [KAFKA, KAFKA_LIBS, POSTGRES];
+/// The variable with the URL of a running Keycloak, of a user that may do everything.
+pub const KEYCLOAK: &str = "CALLBOARD_TEST_OIDC_KEYCLOAK";
+
+/// The variable with the folder of Keycloak, for tests that start servers of their own.
+pub const KEYCLOAK_HOME: &str = "CALLBOARD_TEST_OIDC_KEYCLOAK_HOME";
+
+/// The variable with the folder of node's `oidc-provider`, for tests that start one.
+pub const NODE_HOME: &str = "CALLBOARD_TEST_OIDC_NODE_HOME";
+
+/// The variables by which tests find all of them.
+pub const VARIABLES: [&str; 6] = [KAFKA, KAFKA_LIBS, POSTGRES, KEYCLOAK, KEYCLOAK_HOME, NODE_HOME];
 
 /// What a service is started for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +58,13 @@ pub enum Purpose {
     Development,
 }
 
-/// Both services, running. Those that were started for this value stop when it is dropped.
+/// All services, running. Those that were started for this value stop when it is dropped.
 #[derive(Debug)]
 pub struct Services {
     kafka: Kafka,
     postgres: Postgres,
+    keycloak: Keycloak,
+    node: oidc_provider::Distribution,
 }
 
 #[derive(Debug)]
@@ -65,6 +80,13 @@ struct Postgres {
     _started: Option<postgres::Server>,
 }
 
+#[derive(Debug)]
+struct Keycloak {
+    url: String,
+    home: PathBuf,
+    _started: Option<keycloak::Server>,
+}
+
 impl Services {
     /// The services that the environment names, else those that `cargo xtask services up` left
     /// running, else new ones that end with this process.
@@ -74,15 +96,24 @@ impl Services {
     /// If one cannot be started: what is missing, and how it is installed.
     pub fn for_tests() -> Result<Self> {
         let running = Running::read()?;
-        let (kafka, postgres) =
-            both(|| Kafka::for_tests(&running), || Postgres::for_tests(&running))?;
-        Ok(Self { kafka, postgres })
+        let ((kafka, postgres), (keycloak, node)) = both(
+            || both(|| Kafka::for_tests(&running), || Postgres::for_tests(&running)),
+            || both(|| Keycloak::for_tests(&running), node),
+        )?;
+        Ok(Self { kafka, postgres, keycloak, node })
     }
 
     /// What tests find them by.
     #[must_use]
-    pub fn variables(&self) -> [(&'static str, OsString); 3] {
-        variables(&self.kafka.bootstrap, &self.kafka.libs, &self.postgres.url)
+    pub fn variables(&self) -> Vec<Variable> {
+        let Self { kafka, postgres, keycloak, node } = self;
+        [
+            of_kafka(&kafka.bootstrap, &kafka.libs).as_slice(),
+            &[of_postgres(&postgres.url)],
+            &of_keycloak(&keycloak.url, &keycloak.home),
+            &[of_node(node)],
+        ]
+        .concat()
     }
 }
 
@@ -117,8 +148,49 @@ impl Postgres {
     }
 }
 
-fn variables(bootstrap: &str, libs: &Path, url: &str) -> [(&'static str, OsString); 3] {
-    [(KAFKA, bootstrap.into()), (KAFKA_LIBS, libs.into()), (POSTGRES, url.into())]
+impl Keycloak {
+    fn for_tests(running: &Running) -> Result<Self> {
+        if let Some(url) = text(KEYCLOAK)? {
+            let given = std::env::var_os(KEYCLOAK_HOME).map(PathBuf::from);
+            let home = match given {
+                Some(home) => home,
+                None => keycloak::Distribution::fetch()?.home().to_path_buf(),
+            };
+            return Ok(Self { url, home, _started: None });
+        }
+        if let Some((url, home)) = running.keycloak() {
+            return Ok(Self { url: url.to_owned(), home: home.into(), _started: None });
+        }
+        let distribution = keycloak::Distribution::fetch()?;
+        let server = keycloak::Server::start(&distribution, Purpose::Tests)?;
+        let (url, home) = (server.url()?, distribution.home().to_path_buf());
+        Ok(Self { url, home, _started: Some(server) })
+    }
+}
+
+fn node() -> Result<oidc_provider::Distribution> {
+    match std::env::var_os(NODE_HOME).filter(|it| !it.is_empty()) {
+        Some(home) => Ok(oidc_provider::Distribution::at(home)),
+        None => oidc_provider::Distribution::fetch(),
+    }
+}
+
+type Variable = (&'static str, OsString);
+
+fn of_kafka(bootstrap: &str, libs: &Path) -> [Variable; 2] {
+    [(KAFKA, bootstrap.into()), (KAFKA_LIBS, libs.into())]
+}
+
+fn of_postgres(url: &str) -> Variable {
+    (POSTGRES, url.into())
+}
+
+fn of_keycloak(url: &str, home: &Path) -> [Variable; 2] {
+    [(KEYCLOAK, url.into()), (KEYCLOAK_HOME, home.into())]
+}
+
+fn of_node(installed: &oidc_provider::Distribution) -> Variable {
+    (NODE_HOME, installed.home().into())
 }
 
 /// Runs both at the same time. The error is the first one's, then the second's.

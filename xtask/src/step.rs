@@ -22,11 +22,16 @@ pub(crate) enum Need {
     Kafka,
     /// A running PostgreSQL.
     Postgres,
+    /// A running Keycloak.
+    Keycloak,
+    /// Node's `oidc-provider`.
+    OidcProvider,
 }
 
 impl Need {
     /// All there are.
-    pub(crate) const ALL: [Self; 3] = [Self::SharedData, Self::Kafka, Self::Postgres];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::SharedData, Self::Kafka, Self::Postgres, Self::Keycloak, Self::OidcProvider];
 
     /// The word in the path of a test that marks it.
     fn word(self) -> &'static str {
@@ -34,6 +39,8 @@ impl Need {
             Self::SharedData => "shared_data",
             Self::Kafka => "on_kafka",
             Self::Postgres => "on_postgres",
+            Self::Keycloak => "at_keycloak",
+            Self::OidcProvider => "at_oidc_provider",
         }
     }
 }
@@ -44,6 +51,8 @@ impl fmt::Display for Need {
             Self::SharedData => "shared data",
             Self::Kafka => "Kafka",
             Self::Postgres => "PostgreSQL",
+            Self::Keycloak => "Keycloak",
+            Self::OidcProvider => "oidc-provider",
         })
     }
 }

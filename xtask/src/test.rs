@@ -2,8 +2,9 @@
 //!
 //! How hard the tests try (histories, kills, power cuts) is one word in the environment variable
 //! `CALLBOARD_TEST_PROFILE`, which tests read for their iteration counts: `fast`, `ci` or `full`.
-//! The tests themselves are the same in all three. A real Kafka and PostgreSQL run beside them, but
-//! not in a fast run: what needs them takes minutes, and is counted as skipped there.
+//! The tests themselves are the same in all three. A real Kafka, PostgreSQL and identity
+//! providers run beside them, but not in a fast run: what needs them takes minutes, and is counted as
+//! skipped there.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use crate::{cargo, next, root};
 /// What `cargo xtask test` can be told.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Answers sooner: few iterations, no Kafka and PostgreSQL, no documentation, lints of shipped
+    /// Answers sooner: few iterations, no services, no documentation, lints of shipped
     /// code only.
     #[arg(long, conflicts_with = "full")]
     fast: bool,
@@ -105,7 +106,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let present = Need::ALL.into_iter().filter(|it| match it {
         Need::SharedData => shared.is_dir(),
-        Need::Kafka | Need::Postgres => services.is_some(),
+        Need::Kafka | Need::Postgres | Need::Keycloak | Need::OidcProvider => services.is_some(),
     });
     Ok(summarize(&outcomes, &present.collect::<Vec<_>>()))
 }

@@ -140,9 +140,22 @@ fn spawn(command: Command) -> Result<Child> {
 /// # Errors
 ///
 /// Those of the question, and the lack of an answer within [`PATIENCE`].
-pub(super) fn until<T>(what: &str, mut question: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(super) fn until<T>(what: &str, question: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    until_within(PATIENCE, what, question)
+}
+
+/// The same with another patience.
+///
+/// # Errors
+///
+/// Those of the question, and the lack of an answer in time.
+pub(super) fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut question: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    while start.elapsed() < patience {
         if let Some(answer) = question()? {
             return Ok(answer);
         }

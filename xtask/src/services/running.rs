@@ -1,6 +1,5 @@
 //! What `cargo xtask services up` left running, written down in `target/services/running.json`.
 
-use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 use super::process::until;
-use super::{Purpose, both, folder, kafka, postgres, variables};
+use super::providers::{keycloak, oidc_provider};
+use super::{Purpose, Variable, both, folder, kafka, postgres};
+use super::{of_kafka, of_keycloak, of_node, of_postgres};
 
 /// Services that outlive the process that started them. Some may have ended by themselves.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -18,6 +19,9 @@ use super::{Purpose, both, folder, kafka, postgres, variables};
 pub struct Running {
     kafka: Option<Kafka>,
     postgres: Option<Postgres>,
+    keycloak: Option<Keycloak>,
+    /// Where node's `oidc-provider` is, of which every test starts its own.
+    node: Option<PathBuf>,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -32,6 +36,14 @@ struct Kafka {
 #[serde(deny_unknown_fields)]
 struct Postgres {
     url: String,
+    left: Left,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Keycloak {
+    url: String,
+    home: PathBuf,
     left: Left,
 }
 
@@ -70,9 +82,17 @@ impl Running {
     pub fn up() -> Result<Self> {
         let mut running = Self::read()?;
         running.forget_the_dead()?;
-        let (cluster, server) = both(
-            || running.kafka.is_none().then(start_kafka).transpose(),
-            || running.postgres.is_none().then(start_postgres).transpose(),
+        let ((cluster, server), (keycloak, node)) = both(
+            || {
+                both(
+                    || running.kafka.is_none().then(start_kafka).transpose(),
+                    || running.postgres.is_none().then(start_postgres).transpose(),
+                )
+            },
+            || {
+                let start_keycloak = || running.keycloak.is_none().then(start_keycloak).transpose();
+                both(start_keycloak, oidc_provider::Distribution::fetch)
+            },
         )?;
         // Nothing is kept before all of it runs.
         if let Some((cluster, distribution)) = cluster {
@@ -83,6 +103,11 @@ impl Running {
             let url = server.url();
             running.postgres = Some(Postgres { url, left: Left::from(server.keep())? });
         }
+        if let Some((server, distribution)) = keycloak {
+            let (url, home) = (server.url()?, distribution.home().to_path_buf());
+            running.keycloak = Some(Keycloak { url, home, left: Left::from(server.keep())? });
+        }
+        running.node = Some(node.home().to_path_buf());
         running.write_to(&file())?;
         Ok(running)
     }
@@ -93,11 +118,12 @@ impl Running {
     ///
     /// If something does not end, or cannot be removed.
     pub fn down(self) -> Result<()> {
-        let Self { kafka, postgres } = self;
+        let Self { kafka, postgres, keycloak, node: _ } = self;
         both(
             || kafka.map_or(Ok(()), |it| it.left.remove(Signal::TERM)),
             || postgres.map_or(Ok(()), |it| it.left.remove(Signal::INT)),
         )?;
+        keycloak.map_or(Ok(()), |it| it.left.remove(Signal::TERM))?;
         match std::fs::remove_file(file()) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -118,11 +144,29 @@ impl Running {
         Some(&postgres.url)
     }
 
-    /// What tests find them by, where both run.
+    /// Keycloak's URL and the folder that it is in, if it runs.
     #[must_use]
-    pub fn variables(&self) -> Option<[(&'static str, OsString); 3]> {
-        let (bootstrap, libs) = self.kafka()?;
-        Some(variables(bootstrap, libs, self.postgres()?))
+    pub fn keycloak(&self) -> Option<(&str, &Path)> {
+        let keycloak = self.keycloak.as_ref().filter(|it| it.left.runs())?;
+        Some((&keycloak.url, &keycloak.home))
+    }
+
+    /// Where node's `oidc-provider` is, if it is there.
+    #[must_use]
+    pub fn node(&self) -> Option<&Path> {
+        self.node.as_deref().filter(|it| it.is_dir())
+    }
+
+    /// What tests find those by that run.
+    #[must_use]
+    pub fn variables(&self) -> Vec<Variable> {
+        let mut variables = Vec::new();
+        variables.extend(self.kafka().into_iter().flat_map(|(all, libs)| of_kafka(all, libs)));
+        variables.extend(self.postgres().map(of_postgres));
+        variables
+            .extend(self.keycloak().into_iter().flat_map(|(url, home)| of_keycloak(url, home)));
+        variables.extend(self.node().map(|it| of_node(&oidc_provider::Distribution::at(it))));
+        variables
     }
 
     /// Removes what those left that have ended by themselves, or in part.
@@ -132,6 +176,9 @@ impl Running {
         }
         if let Some(postgres) = self.postgres.take_if(|it| !it.left.runs()) {
             postgres.left.remove(Signal::INT)?;
+        }
+        if let Some(keycloak) = self.keycloak.take_if(|it| !it.left.runs()) {
+            keycloak.left.remove(Signal::TERM)?;
         }
         Ok(())
     }
@@ -169,6 +216,11 @@ fn start_kafka() -> Result<(kafka::Cluster, kafka::Distribution)> {
 
 fn start_postgres() -> Result<postgres::Server> {
     postgres::Server::start(&postgres::Binaries::find()?, Purpose::Development)
+}
+
+fn start_keycloak() -> Result<(keycloak::Server, keycloak::Distribution)> {
+    let distribution = keycloak::Distribution::fetch()?;
+    Ok((keycloak::Server::start(&distribution, Purpose::Development)?, distribution))
 }
 
 impl Left {

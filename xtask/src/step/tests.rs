@@ -35,6 +35,13 @@ fn counts_what_test_harnesses_report() {
         &["test kafka::on_kafka::keeps_order ... ok", "test on_kafka::on_postgres::agree ... ok"],
         &Counts { needing: [(Need::Kafka, 2), (Need::Postgres, 1)].into(), ..Counts::default() },
     );
+    check(
+        &["test at_keycloak::enters ... ok", "test at_oidc_provider::enters ... ok"],
+        &Counts {
+            needing: [(Need::Keycloak, 1), (Need::OidcProvider, 1)].into(),
+            ..Counts::default()
+        },
+    );
     check(&["12 passed; 0 failed", "test result: unheard of", "a test ... ok"], &Counts::default());
 }
 

@@ -3,14 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
+use super::super::fetching::{fetch_into, maven, property, starts};
 use super::super::process;
 use super::super::{Purpose, folder, missing};
 use super::Plan;
 
 /// What is fetched. Names the version.
 const POM: &str = include_str!("../../../kafka/pom.xml");
+
+/// The property in it that is the version.
+const VERSION: &str = "kafka.version";
 
 /// The file beside the jars with their classes as Java keeps them in memory.
 const ARCHIVE: &str = "classes.jsa";
@@ -36,10 +40,10 @@ impl Distribution {
     /// If Java or Maven is missing, or the jars cannot be had.
     pub fn fetch() -> Result<Self> {
         ensure!(starts("java", "-version"), missing("Java", "openjdk-17-jre-headless"));
-        let version = version(POM).context("xtask/kafka/pom.xml names no `kafka.version`")?;
+        let version = property(POM, VERSION).context("xtask/kafka/pom.xml names no version")?;
         let home = folder::kept().join(format!("kafka-{version}"));
         if !home.is_dir() {
-            fetch_into(&home)?;
+            fetch(&home)?;
         }
         let fetched = Self::at(home.join("libs"));
         if !fetched.archive().is_file() {
@@ -106,52 +110,22 @@ impl Distribution {
     }
 }
 
-/// Whether `program` is there, asked with an argument that makes it end at once.
-fn starts(program: &str, argument: &str) -> bool {
-    Command::new(program).arg(argument).output().is_ok_and(|it| it.status.success())
-}
-
-/// The version of Kafka in the text of a `pom.xml`.
-fn version(pom: &str) -> Option<&str> {
-    let (_, rest) = pom.split_once("<kafka.version>")?;
-    Some(rest.split_once("</kafka.version>")?.0)
-}
-
-/// Fetches beside `home` and moves all of it there at the end, so that `home` is whole or absent.
-fn fetch_into(home: &Path) -> Result<()> {
-    ensure!(starts("mvn", "--version"), missing("Maven", "maven"));
-    let all = folder::kept();
-    std::fs::create_dir_all(&all).with_context(|| format!("cannot make {}", all.display()))?;
-    let fetched = tempfile::Builder::new().prefix("fetching-").tempdir_in(&all)?;
-    let pom = fetched.path().join("pom.xml");
-    std::fs::write(&pom, POM)?;
-    let fetching = Distribution::at(fetched.path().join("libs"));
-    let output = Command::new("mvn")
-        .args(["--quiet", "--batch-mode", "--file"])
-        .arg(&pom)
-        .args(["dependency:copy-dependencies", "-DincludeScope=runtime"])
-        .arg(format!("-DoutputDirectory={}", fetching.libs.display()))
-        .output()?;
-    if !output.status.success() {
-        let (said, too) = (&output.stdout, &output.stderr);
-        let said = String::from_utf8_lossy(said) + String::from_utf8_lossy(too);
-        bail!("Maven cannot fetch Kafka:\n{said}");
-    }
-    // Another process may have been faster.
-    if std::fs::rename(fetched.path(), home).is_err() && !home.is_dir() {
-        bail!("cannot move what was fetched to {}", home.display());
-    }
-    Ok(())
+/// Fetches the jars into `home`.
+fn fetch(home: &Path) -> Result<()> {
+    fetch_into(home, |fetched| {
+        let pom = fetched.join("pom.xml");
+        std::fs::write(&pom, POM)?;
+        let libs = format!("-DoutputDirectory={}", fetched.join("libs").display());
+        maven(&pom, "dependency:copy-dependencies", &["-DincludeScope=runtime".to_owned(), libs])
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{POM, version};
+    use super::{POM, VERSION, property};
 
     #[test]
     fn the_version_is_the_one_of_the_pom() {
-        assert_eq!(version("<kafka.version>4.4.0</kafka.version>"), Some("4.4.0"));
-        assert_eq!(version("<version>1</version>"), None);
-        assert!(version(POM).is_some_and(|it| it.starts_with("4.")));
+        assert!(property(POM, VERSION).is_some_and(|it| it.starts_with("4.")));
     }
 }

@@ -26,12 +26,12 @@ fn what_runs_is_read_as_it_was_written() {
     let own = Known::find(std::process::id()).unwrap();
     let left = Left { processes: vec![own], folder: folder.path().into() };
     let postgres = Some(Postgres { url: "postgres://there".into(), left });
-    let running = Running { kafka: None, postgres };
+    let running = Running { postgres, ..Running::default() };
     running.write_to(&file).unwrap();
     let read = Running::read_from(&file).unwrap();
     assert_eq!(read, running);
     assert_eq!((read.postgres(), read.kafka()), (Some("postgres://there"), None));
-    assert!(read.variables().is_none());
+    assert_eq!(read.variables(), [("CALLBOARD_TEST_POSTGRES", "postgres://there".into())]);
 
     std::fs::write(&file, r#"{"kafka": {"port": 1}}"#).unwrap();
     let refused = Running::read_from(&file).unwrap_err().to_string();
