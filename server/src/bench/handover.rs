@@ -1,9 +1,10 @@
 //! How long a partition is not served when its owner is stopped, or dies: two real processes on one
 //! log, and clients of both that never stop writing.
 //!
-//! A tenant's gap is the longest time between two answers in a row that acknowledge something, of
-//! whichever of its clients; so it holds what an answer takes anyway, which is measured too. Of each
-//! round the worst tenant counts. Both processes keep their read models in their folders: who owns
+//! A client asks for something until it is acknowledged. The longest that this took any of them counts of
+//! each round; so it holds what an answer takes anyway, which is measured too. Few clients write without a
+//! pause. More of them would show how long they wait for each other and not for an owner: they write at a
+//! rate that leaves the machine some rest. Both processes keep their read models in their folders: who owns
 //! what does not depend on them.
 
 use std::path::Path;
@@ -30,6 +31,12 @@ use crate::stores::OpenVault;
 /// How many tenants write at most; as long as there are fewer, twice as many as there are
 /// partitions, so that each has one.
 const TENANTS_MAX: usize = 64;
+
+/// How many clients write without a pause.
+const UNPACED_MAX: usize = 16;
+
+/// How many requests a second more clients than that make in all.
+const RATE_MAX: u32 = 250;
 
 /// How long a client rests after an answer that is no acknowledgement. In milliseconds: 2.
 const REST: Duration = Duration::from_millis(2);
@@ -139,6 +146,15 @@ fn quantile(sorted: &[Duration], percent: usize) -> Duration {
     sorted.get(place).copied().unwrap_or_default()
 }
 
+/// How long each of so many clients rests after what was acknowledged.
+fn pace(clients: usize) -> Duration {
+    if clients <= UNPACED_MAX {
+        return Duration::ZERO;
+    }
+    let clients = u32::try_from(clients).expect("they are few");
+    Duration::from_secs(1) * clients / RATE_MAX
+}
+
 /// Two processes that share a log.
 struct Pair {
     log: Arc<dyn EventLog>,
@@ -224,7 +240,7 @@ impl Pair {
         Ok(tenants)
     }
 
-    /// The longest gap of any tenant while `fault` ends something, and until everybody has been
+    /// The longest that anything took of any tenant while `fault` ends something, and until everybody has been
     /// served again.
     async fn round(
         &self,
@@ -232,10 +248,10 @@ impl Pair {
         fault: impl AsyncFnOnce() -> Result<()>,
     ) -> Result<Duration> {
         let enough = Arc::<AtomicBool>::default();
-        let mut clients = JoinSet::new();
+        let (mut clients, pace) = (JoinSet::new(), pace(tenants.len() * self.settings.len()));
         for tenant in tenants {
             for door in 0..tenant.doors.len() {
-                clients.spawn(tenant.clone().write(door, enough.clone()));
+                clients.spawn(tenant.clone().write(door, pace, enough.clone()));
             }
         }
         self.all_served(tenants).await?;
@@ -277,32 +293,40 @@ struct Tenant {
 struct Times {
     /// When what was acknowledged last was asked for.
     asked: Option<Instant>,
-    acknowledged: Option<Instant>,
     longest: Duration,
 }
 
 impl Tenant {
-    /// Writes at one door, again and again, until it is enough.
-    async fn write(self: Arc<Self>, door: usize, enough: Arc<AtomicBool>) {
+    /// Writes, again and again until it is enough, first at one door and where that fails at the other;
+    /// what is acknowledged is followed by the next thing after a pause.
+    async fn write(self: Arc<Self>, door: usize, pace: Duration, enough: Arc<AtomicBool>) {
+        let (mut door, mut first) = (door, None);
         while !enough.load(Ordering::Relaxed) {
-            let (asked, number) = (Instant::now(), self.next.fetch_add(1, Ordering::Relaxed));
+            let (now, number) = (Instant::now(), self.next.fetch_add(1, Ordering::Relaxed));
+            let first_asked = *first.get_or_insert(now);
             match self.doors[door].apply(number, 1).await {
-                Ok(_) => self.acknowledged(asked),
+                Ok(_) => {
+                    self.acknowledged(first_asked, now);
+                    first = None;
+                    tokio::time::sleep(pace).await;
+                }
                 // Its process may be gone, or the partition without an owner.
-                Err(_) => tokio::time::sleep(REST).await,
+                Err(_) => {
+                    door = (door + 1) % self.doors.len();
+                    tokio::time::sleep(REST).await;
+                }
             }
         }
     }
 
-    fn acknowledged(&self, asked: Instant) {
-        let (mut times, now) = (self.times(), Instant::now());
-        if let Some(before) = times.acknowledged.replace(now) {
-            times.longest = times.longest.max(now - before);
-        }
+    /// Notes what was asked for `first` then, and now with success.
+    fn acknowledged(&self, first: Instant, asked: Instant) {
+        let mut times = self.times();
+        times.longest = times.longest.max(first.elapsed());
         times.asked = times.asked.max(Some(asked));
     }
 
-    /// Forgets the gaps so far.
+    /// Forgets what took how long so far.
     fn watch(&self) {
         self.times().longest = Duration::ZERO;
     }
