@@ -260,6 +260,7 @@ fn is_moving(error: &KafkaError) -> bool {
                 | Code::OffsetNotAvailable
                 | Code::UnknownPartition
                 | Code::UnknownTopicOrPartition
+                | Code::AllBrokersDown
                 | Code::BrokerTransportFailure
                 | Code::DestroyBroker
                 | Code::OperationTimedOut
