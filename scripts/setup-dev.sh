@@ -126,14 +126,15 @@ has_postgres() {
     return 1
 }
 
-# The package of PostgreSQL, unless what the distribution has is too old.
-postgres_package() {
+# The package $1 with what is called $2, unless the distribution's major version of it is below $3:
+# $4 is what to do then.
+recent_package() {
     local version
-    version=$(as_root apt-get update -qq && apt-cache policy postgresql |
+    version=$(as_root apt-get update -qq && apt-cache policy "$1" |
         sed -n 's/.*Candidate: \([0-9]*\).*/\1/p')
-    [ "${version:-0}" -ge "$postgres_needed" ] || fail "PostgreSQL $postgres_needed or later is" \
-        "missing, and this distribution has ${version:-none}: install it by other means"
-    echo postgresql
+    [ "${version:-0}" -ge "$3" ] || fail "$2 $3 or later is missing, and this distribution has" \
+        "${version:-none}: $4"
+    echo "$1"
 }
 
 # The oldest major version of PostgreSQL that the tests run beside.
@@ -144,16 +145,6 @@ has_node() {
     local version
     version=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\).*/\1/p') &&
         [ "${version:-0}" -ge "$node_needed" ]
-}
-
-# The package of node, unless what the distribution has is too old.
-node_package() {
-    local version
-    version=$(as_root apt-get update -qq && apt-cache policy nodejs |
-        sed -n 's/.*Candidate: \([0-9]*\).*/\1/p')
-    [ "${version:-0}" -ge "$node_needed" ] || fail "node $node_needed or later is missing, and" \
-        "this distribution has ${version:-none}: install it with npm by other means"
-    echo nodejs
 }
 
 # The oldest major version of node that the tests run beside.
@@ -168,8 +159,10 @@ has git || missing+=(git)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 has_java || missing+=("$(java_package)")
 has mvn || missing+=(maven)
-has_postgres || missing+=("$(postgres_package)")
-has_node || missing+=("$(node_package)")
+has_postgres || missing+=("$(recent_package postgresql PostgreSQL "$postgres_needed" \
+    'install it by other means')")
+has_node || missing+=("$(recent_package nodejs node "$node_needed" \
+    'install it with npm by other means')")
 has npm || missing+=(npm)
 # It starts the tests' services so that they end with the tests.
 has setpriv || missing+=(util-linux)
