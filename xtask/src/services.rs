@@ -120,11 +120,8 @@ impl Services {
 impl Kafka {
     fn for_tests(running: &Running) -> Result<Self> {
         if let Some(bootstrap) = text(KAFKA)? {
-            let given = std::env::var_os(KAFKA_LIBS).map(PathBuf::from);
-            let libs = match given {
-                Some(libs) => libs,
-                None => kafka::Distribution::fetch()?.libs().to_path_buf(),
-            };
+            let fetch = || Ok(kafka::Distribution::fetch()?.libs().to_path_buf());
+            let libs = given_or(KAFKA_LIBS, fetch)?;
             return Ok(Self { bootstrap, libs, _started: None });
         }
         if let Some((bootstrap, libs)) = running.kafka() {
@@ -151,11 +148,8 @@ impl Postgres {
 impl Keycloak {
     fn for_tests(running: &Running) -> Result<Self> {
         if let Some(url) = text(KEYCLOAK)? {
-            let given = std::env::var_os(KEYCLOAK_HOME).map(PathBuf::from);
-            let home = match given {
-                Some(home) => home,
-                None => keycloak::Distribution::fetch()?.home().to_path_buf(),
-            };
+            let fetch = || Ok(keycloak::Distribution::fetch()?.home().to_path_buf());
+            let home = given_or(KEYCLOAK_HOME, fetch)?;
             return Ok(Self { url, home, _started: None });
         }
         if let Some((url, home)) = running.keycloak() {
@@ -166,6 +160,11 @@ impl Keycloak {
         let (url, home) = (server.url()?, distribution.home().to_path_buf());
         Ok(Self { url, home, _started: Some(server) })
     }
+}
+
+/// The folder that a variable names, else what `fetch` puts somewhere.
+fn given_or(variable: &str, fetch: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
+    std::env::var_os(variable).map_or_else(fetch, |it| Ok(it.into()))
 }
 
 fn node() -> Result<oidc_provider::Distribution> {
