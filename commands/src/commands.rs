@@ -90,6 +90,22 @@ impl Commands {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Result<Self, StartError> {
+        Self::start_telling(log, keyring, clock, settings, watch::Sender::default()).await
+    }
+
+    /// The same; `owned` is told what is owned here, which is how others hear of it who are there before:
+    /// once this has begun, other processes may let go of partitions for this one to serve.
+    ///
+    /// # Errors
+    ///
+    /// As [`Commands::start`].
+    pub async fn start_telling(
+        log: Arc<dyn EventLog>,
+        keyring: Keyring,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        owned: watch::Sender<BTreeSet<Partition>>,
+    ) -> Result<Self, StartError> {
         let parts = Parts {
             log: log.clone(),
             keyring: keyring.clone(),
@@ -97,7 +113,7 @@ impl Commands {
             comparison: Comparison::default(),
             settings: Arc::new(settings),
             views: Arc::default(),
-            owned: watch::Sender::default(),
+            owned,
             excluded: watch::Sender::default(),
         };
         let replicas = (0..log.partitions()).map(|it| Replica::start(Partition(it), parts.clone()));

@@ -10,6 +10,7 @@ use event_log::{EventLog, Partition, Position};
 use projections::Projections;
 use query_api::Context;
 use query_api::peers::{Identity, PeerListener, Sender};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use vault::Keyring;
@@ -55,7 +56,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Opens the log, the vault and the read models in `folder` and begins to serve. Waits for
+    /// Opens the log, the vault and the read models in `folder`, and then begins to serve. Waits for
     /// those that are elsewhere and not there yet.
     ///
     /// # Errors
@@ -82,21 +83,13 @@ impl Node {
             peers: sender.clone().map(|it| Arc::new(it) as Arc<dyn commands::Peers>),
             ..writing(config, folder)
         };
-        let start = async || {
-            let (clock, settings) = (Arc::new(SystemClock), settings.clone());
-            let started = Commands::start(log.clone(), keyring.clone(), clock, settings).await;
-            started.context("the write side did not start")
-        };
-        let commands = waiting.until_there("the log", start).await?;
-        let actor = client::actor(&keyring).await?;
-        let kept = keep(&commands, &keyring, actor);
-        ownership::known(&commands, log.as_ref()).await;
+        let owned = watch::Sender::default();
         let background = Background::start().context("no threads for the read side")?;
         let written = match config.storage.read_models {
-            StorageKind::Postgresql => Some(commands.owned()),
+            StorageKind::Postgresql => Some(owned.subscribe()),
             StorageKind::Sqlite => None,
         };
-        let settings = projections::Settings {
+        let reading = projections::Settings {
             written,
             filled_on: Some(background.handle().clone()),
             batch_max: PROJECTION_BATCH_MAX,
@@ -106,11 +99,21 @@ impl Node {
             ..projections::Settings::on(config.storage.tables(folder.models())?)
         };
         let start = async || {
-            let started = Projections::start(settings.clone(), log.clone(), keyring.clone()).await;
+            let started = Projections::start(reading.clone(), log.clone(), keyring.clone()).await;
             started.context("the read side did not start")
         };
         let projections = waiting.until_there("the database of the read models", start).await?;
         let projections = Arc::new(projections);
+        let actor = client::actor(&keyring).await?;
+        // Last of all: other processes let go of partitions for this one to serve.
+        let start = async || {
+            let (clock, settings, owned) = (Arc::new(SystemClock), settings.clone(), owned.clone());
+            let (log, keyring) = (log.clone(), keyring.clone());
+            let started = Commands::start_telling(log, keyring, clock, settings, owned).await;
+            started.context("the write side did not start")
+        };
+        let commands = waiting.until_there("the log", start).await?;
+        let kept = keep(&commands, &keyring, actor);
         let wait = Duration::from_millis(config.http.visibility_wait_ms);
         let context =
             Context::new(commands.clone(), projections.clone(), log.clone(), keyring.clone(), wait);
@@ -119,6 +122,11 @@ impl Node {
             None => context,
         };
         Ok(Self { log, commands, projections, context, keyring, background, listener, kept })
+    }
+
+    /// Waits, bounded, until somebody owns the installation as far as is known here.
+    pub(crate) async fn has_owner(&self) {
+        ownership::known(&self.commands, self.log.as_ref()).await;
     }
 
     /// Waits until this process owns every partition of the log.

@@ -44,6 +44,10 @@ const HEARTBEAT: Duration = Duration::from_millis(200);
 /// 20.
 const JOINED_MAX: Duration = Duration::from_secs(20);
 
+/// How often a consumer looks who leads its partitions, although nobody has said that somebody else does.
+/// In seconds: 10. A broker that is cut off from its controllers goes on answering as the leader it was.
+const LEADERS_AGAIN: Duration = Duration::from_secs(10);
+
 /// How much of one partition is fetched ahead of whoever reads it alone, at most. In KiB: 1 MiB, and
 /// what one fetch brings on top.
 pub(super) const AHEAD_KIB: usize = 1024;
@@ -254,6 +258,7 @@ impl KafkaConfig {
         config
             // Nothing is ever committed to it; partitions can only be assigned with one.
             .set("group.id", format!("{}readers", self.prefix))
+            .set("topic.metadata.refresh.interval.ms", millis(LEADERS_AGAIN))
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")

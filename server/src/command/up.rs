@@ -61,38 +61,60 @@ pub(crate) async fn run(config: &Config, purpose: Purpose) -> Result<()> {
         started = start(config, demo.as_ref(), &folder, &waiting) => started?,
         told = &mut told => return told,
     };
-    starting.close().await;
     let shutdown = CancellationToken::new();
     let settings = settings(config, &shutdown);
-    let render = RenderMetrics(Arc::new(move || metrics.render()));
-    let router = Doors::router(node.context.clone(), &settings, render);
-    announce(config, &node, demo.as_ref(), &format!("http://{address}")).await?;
-    offer_setup(&node).await?;
-    let mut server = tokio::spawn(Doors::serve(listener, router, connections, shutdown.clone()));
+    // At once: whoever has let go of a partition passes on what comes for it.
     let closed_to_peers = CancellationToken::new();
     let between = node.listener.take().map(|listener| {
         let router = Doors::between_processes(node.context.clone(), &settings);
         let (connections, closed) = (Connections::of_peers(), closed_to_peers.clone());
         tokio::spawn(Doors::serve(listener, router, connections, closed))
     });
+    let between = between.map(|it| (it, closed_to_peers));
+    let told_early = tokio::select! {
+        () = node.has_owner() => None,
+        told = &mut told => Some(told),
+    };
+    if let Some(told) = told_early {
+        leave(node, None, between).await;
+        return told;
+    }
+    starting.close().await;
+    let render = RenderMetrics(Arc::new(move || metrics.render()));
+    let router = Doors::router(node.context.clone(), &settings, render);
+    let said = async {
+        announce(config, &node, demo.as_ref(), &format!("http://{address}")).await?;
+        offer_setup(&node).await
+    };
+    if let Err(error) = said.await {
+        leave(node, None, between).await;
+        return Err(error);
+    }
+    let mut server = tokio::spawn(Doors::serve(listener, router, connections, shutdown.clone()));
     let excluded = tokio::select! {
         ended = &mut server => ended.map(|()| None)?,
         told = &mut told => told.map(|()| None)?,
         excluded = node.commands.excluded() => Some(excluded),
     };
+    leave(node, Some((server, shutdown)), between).await;
+    excluded.map_or(Ok(()), |it| Err(it.into()))
+}
+
+/// A door that is served, and what closes it.
+type Open = (JoinHandle<()>, CancellationToken);
+
+/// Hands over what is owned, closes the doors, and stops.
+async fn leave(node: Node, public: Option<Open>, between: Option<Open>) {
     tracing::info!("stopping");
     if between.is_some() {
         // Others take over while what comes in here is passed on to them.
         node.commands.leave().await;
     }
-    shutdown.cancel();
-    drain(server).await;
-    if let Some(between) = between {
-        closed_to_peers.cancel();
-        drain(between).await;
+    for (door, closed) in public.into_iter().chain(between) {
+        closed.cancel();
+        drain(door).await;
     }
     node.stop().await;
-    excluded.map_or(Ok(()), |it| Err(it.into()))
 }
 
 /// Starts the node, with what a demo shows where it is for that.
@@ -107,6 +129,7 @@ async fn start(
     }
     let node = Node::start(config, folder, waiting).await.map_err(|it| folder.explain(it))?;
     if let Some(demo) = demo {
+        node.has_owner().await;
         node.owns_all().await.context("a demo writes to every partition")?;
         demo::seed::seed(&node, demo).await?;
         node.shows_all().await?;

@@ -297,4 +297,27 @@ mod on_kafka {
         }
         one.stop().await;
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nobody_lets_go_of_anything_for_a_process_that_cannot_serve_it() {
+        let Some(cluster) = cluster().await else { return };
+        let one = cluster.first.up().await;
+        // Its read models cannot be opened, although the log and the vault can.
+        let superuser =
+            cluster.database.parse::<url::Url>().expect("an address").username().to_owned();
+        let wrong =
+            cluster.second.like().with("CALLBOARD_STORAGE_POSTGRESQL_READER_ROLE", superuser);
+        let refused = tokio::task::block_in_place(|| wrong.run(&["up"]));
+        assert!(refused.code != 0 && refused.stderr.contains("superuser"), "{}", refused.stderr);
+        let log = cluster.first.home().join("server.log");
+        let given =
+            || std::fs::read_to_string(&log).expect("it has one").matches("order=Give").count();
+        assert_eq!(given(), 0, "nothing moves for a process that has never served");
+
+        // Positive control: half of it moves to one that can.
+        let two = cluster.second.up().await;
+        eventually("two are let go of", async || (given() == 2).then_some(())).await;
+        two.stop().await;
+        one.stop().await;
+    }
 }
