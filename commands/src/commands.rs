@@ -22,6 +22,7 @@ use crate::excluded::{self, Excluded};
 use crate::identities::Fingerprinter;
 use crate::large::Underway;
 use crate::level::Process;
+use crate::lookups::Lookups;
 use crate::owner::envelope::{Answer, Envelope, Reply};
 use crate::owner::inbox::Refused;
 use crate::owner::{Desk, Owner, Role, StartError, live};
@@ -56,6 +57,7 @@ pub struct Commands(Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) lookups: Lookups,
     pub(crate) keyring: Keyring,
     pub(crate) settings: Arc<Settings>,
     fingerprinter: Fingerprinter,
@@ -137,14 +139,7 @@ impl Commands {
             let (seat, orders) = Seat::new(owner.inbox.clone());
             let (reactors, begun) = mpsc::unbounded_channel();
             let desk = Desk::new(orders, reactors, silence_max);
-            let role = if is_shared {
-                Role::Following(replica, desk)
-            } else {
-                let mut owner = Box::new(Owner::new(replica, desk));
-                owner.start().await?;
-                Role::Owning(owner)
-            };
-            running.spawn(live(role));
+            running.spawn(live(first_role(replica, desk, is_shared).await?));
             terms.push((owner.partition, begun));
             owners.push(owner);
             seats.push(seat);
@@ -155,6 +150,7 @@ impl Commands {
         let attendance =
             is_shared.then(|| Attendance::begin(log.clone(), says, membership, seats, is_wrong));
         let commands = Self(Arc::new(Inner {
+            lookups: Lookups::new(log.clone()),
             log,
             fingerprinter: Fingerprinter::new(keyring.identity_key()),
             keyring,
@@ -260,8 +256,8 @@ impl Commands {
             }
             Answer::Refused(error) => Err(error),
             Answer::Remembered(remembered) => {
-                let (log, keys) = (self.0.log.as_ref(), &prepared.keys);
-                idempotency::recall(log, owner.partition, remembered, keys).await
+                let (lookups, keys) = (&self.0.lookups, &prepared.keys);
+                idempotency::recall(lookups, owner.partition, remembered, keys).await
             }
             Answer::Stale => Err(CommandError::Busy { retry_after: AFTER_SETTINGS }),
             Answer::Partly { .. } => unreachable!("only reactions are answered in parts"),
@@ -301,6 +297,12 @@ impl Commands {
         self.partition_of(tenant)?;
         let owner = self.owner_of(tenant).ok()?;
         owner.is_elsewhere().then_some(owner.partition)
+    }
+
+    /// Readers of the log for callers.
+    #[must_use]
+    pub fn lookups(&self) -> &Lookups {
+        &self.0.lookups
     }
 
     /// The partitions that are owned by this process, as that changes.
@@ -453,12 +455,26 @@ impl Commands {
                 | Ask::ChangePlan { source: TermsSource::Missing(missing), .. },
                 Some(Sabotage::TermsFirst),
             ) => Err(missing.clone().into()),
-            (Ask::Malformed(violations), Some(Sabotage::ShapeFirst)) => {
+            (Ask::Malformed { violations, .. }, Some(Sabotage::ShapeFirst)) => {
                 Err(CommandError::Invalid(violations.clone()))
             }
             _ => Ok(()),
         }
     }
+}
+
+/// What a partition begins with: a log that nobody shares is owned at once.
+async fn first_role(
+    replica: Box<Replica>,
+    desk: Desk,
+    is_shared: bool,
+) -> Result<Role, StartError> {
+    if is_shared {
+        return Ok(Role::Following(replica, desk));
+    }
+    let mut owner = Box::new(Owner::new(replica, desk));
+    owner.start().await?;
+    Ok(Role::Owning(owner))
 }
 
 /// What watches, for as long as this process runs, whether it may take part.

@@ -6,14 +6,17 @@
 //! else a repetition would be decided anew, and might have an effect by then. Refusals are not
 //! kept. What is remembered is never forgotten early; [`outcomes`] says what bounds it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Event;
 use domain::event::TYPE_PREFIX;
 use domain::usage::{self, Verdict};
-use event_log::{Attribute, EventLog, Partition, Position, Recorded};
+use event_log::{Attribute, LogError, Partition, Position, Recorded};
 use vault::TenantKeys;
 
 use crate::away::Away;
+use crate::lookups::{Lookup, Lookups};
 use crate::record::{Header, ReadError, decode};
 use crate::request::{CommandError, EventSummary, Outcome, Repetition};
 
@@ -25,6 +28,9 @@ pub(crate) use outcomes::{Claims, Outcomes, OutcomesFrozen};
 
 /// How long an outcome is remembered: 7 days, as the API promises.
 pub(crate) const RETENTION: TimeDelta = TimeDelta::days(7);
+
+/// When to ask again for what too much else is read beside. In seconds: 1.
+pub(crate) const AFTER_BUSY: Duration = Duration::from_secs(1);
 
 /// A digest of what was asked, to tell a repetition from another request with the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,18 +50,23 @@ pub(crate) struct Remembered {
 ///
 /// # Errors
 ///
-/// [`CommandError::Unavailable`] if the log cannot be read.
+/// [`CommandError::Unavailable`] if the log cannot be read, and [`CommandError::Busy`] if too many
+/// of the tenant's requests read it.
 pub(crate) async fn recall(
-    log: &dyn EventLog,
+    lookups: &Lookups,
     partition: Partition,
     remembered: Remembered,
     keys: &TenantKeys,
 ) -> Result<Outcome, CommandError> {
     let records = async {
-        let mut reader = log.read(partition, remembered.position).await?;
+        let (tenant, position) = (keys.tenant(), remembered.position);
+        let mut reader = lookups.read(tenant, partition, position, Lookup::Brief).await?;
         reader.next(1).await
     };
     let records = records.await.map_err(|error| {
+        if let LogError::Busy { .. } = error {
+            return CommandError::Busy { retry_after: AFTER_BUSY };
+        }
         let error = &error as &dyn std::error::Error;
         tracing::warn!(partition = partition.0, error, "the log does not give an outcome");
         CommandError::Unavailable(Away::Log)

@@ -40,7 +40,9 @@ use vault::KeyringError;
 
 use crate::away::Away;
 use crate::commands::Commands;
+use crate::idempotency::AFTER_BUSY;
 use crate::keys::KeysError;
+use crate::lookups::Lookup;
 use crate::owner::Triggers;
 use crate::peers::Cause;
 use crate::record::ReadError;
@@ -236,13 +238,16 @@ pub(crate) async fn react_to(commands: &Commands, cause: Cause) -> Result<(), Co
         return Err(CommandError::NotOwner(owner.partition));
     }
     caught(async {
-        let log = &commands.inner().log;
+        let (log, lookups) = (&commands.inner().log, &commands.inner().lookups);
         // A reader would wait for what is not there.
         if position >= log.end(source).await? {
             return Err(CommandError::Unavailable(Away::State).into());
         }
-        let mut reader = log.read(source, position).await?;
-        for recorded in reader.next(1).await?.iter().filter(|it| it.position == position) {
+        let mut reader = lookups.read(target, source, position, Lookup::Brief).await?;
+        let records = reader.next(1).await?;
+        // What it causes may take a while, and others wait for a reader.
+        drop(reader);
+        for recorded in records.iter().filter(|it| it.position == position) {
             for reacting in reacting(commands, recorded).await? {
                 if reacting.target == target {
                     carry_out(commands, source, &reacting).await?;
@@ -254,6 +259,7 @@ pub(crate) async fn react_to(commands: &Commands, cause: Cause) -> Result<(), Co
     .await
     .map_err(|error| match error {
         FollowError::Command(error) => error,
+        FollowError::Log(LogError::Busy { .. }) => CommandError::Busy { retry_after: AFTER_BUSY },
         error => {
             let cause = &error as &dyn std::error::Error;
             tracing::warn!(

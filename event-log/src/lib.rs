@@ -25,6 +25,7 @@ pub mod trace;
 pub use chain::Link;
 pub use embedded::EmbeddedLog;
 pub use kafka::KafkaLog;
+pub use limits::{READERS_OF_ONE_MAX, readers_max};
 pub use membership::{Handover, Membership, Owners, Turn};
 pub use memory::MemoryLog;
 pub use port::{

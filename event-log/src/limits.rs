@@ -1,10 +1,27 @@
-//! The limits of the port, checked the same way by every adapter.
+//! The limits of the port, checked the same way by every adapter, and how many readers whoever uses
+//! it can count on.
 
 use crate::port::{
     BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LogError, Partition, Position, SNAPSHOT_CHUNK_BYTES_MAX,
     SNAPSHOT_SLICE_BYTES_MAX, SnapshotChunk,
 };
 use crate::record::Record;
+
+/// How many readers one partition can have at a time in one process, of every adapter: 32.
+pub const READERS_OF_ONE_MAX: usize = 32;
+
+/// How many readers there can be at a time in one process for each partition of the log: 20. What
+/// follows the log by itself needs 16, and the rest is for those who look something up.
+const READERS_EACH_MAX: usize = 20;
+
+/// The same for a log of few partitions, in all: 512.
+const READERS_FEW_MAX: usize = 512;
+
+/// How many readers there can be at a time in one process of a log with so many partitions.
+#[must_use]
+pub fn readers_max(partitions: u32) -> usize {
+    (partitions as usize * READERS_EACH_MAX).max(READERS_FEW_MAX)
+}
 
 /// Refuses a batch that no adapter could take.
 pub(crate) fn check_batch(batch: &[Record]) -> Result<(), LogError> {

@@ -147,6 +147,15 @@ pub enum LogError {
         /// The part of the log.
         of: String,
     },
+    /// As many read the partition for callers as may at a time.
+    #[error(
+        "too many requests read old records of partition {partition} at a time; ask again in a \
+         moment, and follow fewer streams that are behind"
+    )]
+    Busy {
+        /// The partition.
+        partition: Partition,
+    },
     /// There is no room left. New batches are refused until there is.
     #[error("no space left on the device that holds the log")]
     Full,

@@ -19,6 +19,9 @@ use crate::opaque::NotOurs;
 /// restart or a change of owner.
 pub(crate) const UNAVAILABLE_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// When to ask again where too many of the same kind do. In seconds: 1.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Why an operation has no answer.
 ///
 /// Not a [`std::error::Error`], and without `Display`: async-graphql would make an answer without
@@ -98,6 +101,7 @@ impl ApiError {
             Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_))
             | Self::Read(ReadError::Unavailable { .. })
             | Self::Keyring(KeyringError::Vault(_)) => "UNAVAILABLE",
+            Self::Log(LogError::Busy { .. }) => "BUSY",
             Self::Log(error) if error.is_away() => "UNAVAILABLE",
             Self::Command(CommandError::Unknown) => "OUTCOME_UNKNOWN",
             Self::Command(CommandError::Fault(_))
@@ -145,6 +149,7 @@ impl ApiError {
             Self::Command(CommandError::Fault(command)) => {
                 format!("internal fault; the operator's log says more under {command}")
             }
+            Self::Log(error @ LogError::Busy { .. }) => error.to_string(),
             Self::Read(ReadError::Unavailable { .. } | ReadError::Fault { .. })
             | Self::Log(_)
             | Self::Keyring(_) => {
@@ -190,6 +195,7 @@ impl ApiError {
                 Some(UNAVAILABLE_RETRY_AFTER)
             }
             Self::Read(ReadError::NotYetVisible(it)) => Some(it.retry_after),
+            Self::Log(LogError::Busy { .. }) => Some(BUSY_RETRY_AFTER),
             _ => self.away().map(|_| UNAVAILABLE_RETRY_AFTER),
         }
     }

@@ -10,6 +10,7 @@ mod types;
 
 use std::collections::{BTreeSet, HashMap};
 
+use commands::Lookup;
 use domain::event::TYPE_PREFIX;
 use domain::id::TenantId;
 use domain::{Permission, Scope};
@@ -125,9 +126,9 @@ async fn read_run(
     let (Some((partition, first)), Some((_, last))) = (run.first(), run.last()) else {
         return Ok(Vec::new());
     };
-    let log = request.shared().log();
+    let (tenant, lookups) = (request.principal().tenant(), request.shared().commands().lookups());
     tracing::trace!(target: "query_api::log_read", %partition, "reading bodies");
-    let mut reader = log.read(*partition, *first).await?;
+    let mut reader = lookups.read(tenant, *partition, *first, Lookup::Brief).await?;
     let mut found = Vec::with_capacity(run.len());
     // They were recorded, so reading never waits for what is not there yet.
     let mut reached = *first;
@@ -173,7 +174,7 @@ impl TenantStream {
             return Err(ApiError::argument(message));
         }
         let keys = request.keyring().existing(tenant).await?;
-        let log = request.shared().log().clone();
+        let lookups = request.shared().commands().lookups().clone();
         let Some(partition) = request.shared().commands().partition_of(tenant) else {
             return Err(ApiError::argument("the tenant is not in the directory"));
         };
@@ -182,7 +183,7 @@ impl TenantStream {
             Some(sequence) => Some(place_of(request, sequence).await?),
         };
         let tails = request.shared().tails().clone();
-        let records = Records::open(log, tails, partition, from).await?;
+        let records = Records::open(lookups, tails, (tenant, partition), from).await?;
         Ok(Self { tenant, keys, records, after: after.unwrap_or(0) })
     }
 

@@ -5,9 +5,10 @@
 //! of its own, which wakes its reader's task. One thread looks after all of them.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -20,18 +21,8 @@ use super::config::KafkaConfig;
 use super::ends::number;
 use super::failure::{storage, trouble};
 use super::logging::Logging;
+use crate::limits::{READERS_OF_ONE_MAX, readers_max};
 use crate::port::{LogError, Partition, Position};
-
-/// How many readers one partition can have at a time in one process.
-const CONSUMERS_MAX: usize = 32;
-
-/// How many readers there can be at a time in one process for each partition of the log: five read
-/// models, five more that are to take their place, the write side's state, what live streams share
-/// and reactions are 13, and the rest is for those who look something up.
-const READERS_EACH_MAX: usize = 16;
-
-/// The same for a log of few partitions, in all.
-const READERS_FEW_MAX: usize = 512;
 
 /// What all readers of a process together fetch ahead if all are behind at once, beside what the last
 /// fetch of each unpacks to. In KiB: 512 MiB.
@@ -39,6 +30,12 @@ const AHEAD_ALL_MAX_KIB: usize = 512 * 1024;
 
 /// How many consumers without any partition are kept.
 const IDLE_MAX: usize = 4;
+
+/// How long to wait for a reader that is on its way back, if there is no other. In seconds: 1.
+const RETURNED_MAX: Duration = Duration::from_secs(1);
+
+/// How often to look for it. In milliseconds: 5.
+const RETURNED_PAUSE: Duration = Duration::from_millis(5);
 
 /// How often what the clients have to say is taken from them.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
@@ -53,11 +50,8 @@ pub(super) struct Readers {
     readers_max: usize,
     consumers: Arc<Mutex<Vec<Arc<Pooled>>>>,
     released: mpsc::Sender<Released>,
-}
-
-/// How many readers there can be of a log with so many partitions.
-fn readers_max(partitions: u32) -> usize {
-    (partitions as usize * READERS_EACH_MAX).max(READERS_FEW_MAX)
+    /// How many are on their way back.
+    returning: Arc<AtomicUsize>,
 }
 
 /// A consumer and the partitions it holds.
@@ -82,7 +76,12 @@ impl Readers {
         let topic = config.events();
         let consumers = Arc::new(Mutex::new(Vec::new()));
         let (released, returned) = mpsc::channel();
-        let keeper = Keeper { topic: topic.clone(), consumers: consumers.clone() };
+        let returning = Arc::<AtomicUsize>::default();
+        let keeper = Keeper {
+            topic: topic.clone(),
+            consumers: consumers.clone(),
+            returning: returning.clone(),
+        };
         std::thread::Builder::new()
             .name("kafka-readers".to_owned())
             .spawn(move || keeper.run(&returned))
@@ -90,18 +89,19 @@ impl Readers {
                 doing: "starting a thread".to_owned(),
                 source,
             })?;
-        Ok(Self { config, topic, readers_max: readers_max(partitions), consumers, released })
+        let readers_max = readers_max(partitions);
+        Ok(Self { config, topic, readers_max, consumers, released, returning })
     }
 
     /// Begins to fetch `partition` from `from` on. Blocks for a moment.
     pub(super) fn lease(&self, partition: Partition, from: Position) -> Result<Lease, LogError> {
         let doing = || format!("beginning to read `{}` {partition} at {from}", self.topic);
-        let pooled = self.pooled(partition).map_err(|it| match it {
+        let pooled = self.pooled_in_time(partition).map_err(|it| match it {
             Some(error) => storage(doing(), error),
             None => trouble(
                 doing(),
                 format!(
-                    "there are {CONSUMERS_MAX} readers of it or {} in all already; \
+                    "there are {READERS_OF_ONE_MAX} readers of it or {} in all already; \
                      let fewer things follow it, or spread them over more processes",
                     self.readers_max
                 ),
@@ -114,6 +114,7 @@ impl Readers {
             pooled: pooled.clone(),
             partition,
             released: self.released.clone(),
+            returning: self.returning.clone(),
         };
         let Some(mut queue) = pooled.consumer.split_partition_queue(&self.topic, number(partition))
         else {
@@ -130,6 +131,19 @@ impl Readers {
         Ok(lease)
     }
 
+    /// The same as [`Self::pooled`], once what is on its way back has come if there is none else.
+    fn pooled_in_time(&self, partition: Partition) -> Result<Arc<Pooled>, Option<KafkaError>> {
+        let until = Instant::now() + RETURNED_MAX;
+        loop {
+            match self.pooled(partition) {
+                Err(None) if self.returning.load(SeqCst) > 0 && Instant::now() < until => {
+                    std::thread::sleep(RETURNED_PAUSE);
+                }
+                found => return found,
+            }
+        }
+    }
+
     /// A consumer that does not hold `partition`, and holds it from now on.
     fn pooled(&self, partition: Partition) -> Result<Arc<Pooled>, Option<KafkaError>> {
         let mut consumers = lock(&self.consumers);
@@ -139,7 +153,7 @@ impl Readers {
         if let Some(free) = consumers.iter().find(|it| lock(&it.held).insert(partition)) {
             return Ok(free.clone());
         }
-        if consumers.len() >= CONSUMERS_MAX {
+        if consumers.len() >= READERS_OF_ONE_MAX {
             return Err(None);
         }
         let ahead_kib = AHEAD_ALL_MAX_KIB / self.readers_max;
@@ -165,6 +179,7 @@ pub(super) struct Lease {
     pooled: Arc<Pooled>,
     partition: Partition,
     released: mpsc::Sender<Released>,
+    returning: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Lease {
@@ -189,6 +204,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // First, since it calls back into the client.
         self.queue = None;
+        self.returning.fetch_add(1, SeqCst);
         // If the thread is gone, so are the consumers.
         drop(self.released.send(Released(self.pooled.clone(), self.partition)));
     }
@@ -198,13 +214,17 @@ impl Drop for Lease {
 struct Keeper {
     topic: String,
     consumers: Arc<Mutex<Vec<Arc<Pooled>>>>,
+    returning: Arc<AtomicUsize>,
 }
 
 impl Keeper {
     fn run(&self, returned: &mpsc::Receiver<Released>) {
         loop {
             match returned.recv_timeout(LOOK_AFTER) {
-                Ok(released) => self.release(&released),
+                Ok(released) => {
+                    self.release(&released);
+                    self.returning.fetch_sub(1, SeqCst);
+                }
                 Err(RecvTimeoutError::Timeout) => self.listen(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -238,7 +258,10 @@ impl Keeper {
         });
         let gone: Vec<_> = gone.collect();
         drop(consumers);
-        drop(gone);
+        if !gone.is_empty() {
+            // It takes a moment to end one, and others are on their way back meanwhile.
+            std::thread::spawn(move || drop(gone));
+        }
     }
 
     /// Takes from the clients what they have to say; readers have queues of their own.

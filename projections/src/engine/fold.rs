@@ -108,6 +108,7 @@ pub(crate) fn passes(error: &LogError) -> bool {
         LogError::Storage { .. }
         | LogError::TooFewReplicas { .. }
         | LogError::Gone { .. }
+        | LogError::Busy { .. }
         | LogError::Full
         | LogError::InUse(_)
         | LogError::TooLarge(_)

@@ -8,14 +8,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use event_log::{EventLog, LogError, Partition, Position, Reader};
+use commands::{Lookup, Lookups};
+use domain::id::TenantId;
+use event_log::{LogError, Partition, Position, Reader};
 
 use super::tail::{Found, Owned, RECORDS_MAX, Tail, Tails};
 
-/// Reads one partition, for as long as it is polled.
+/// Reads one partition for a tenant, for as long as it is polled.
 pub(super) struct Records {
-    log: Arc<dyn EventLog>,
+    lookups: Lookups,
     tails: Tails,
+    tenant: TenantId,
     partition: Partition,
     /// Everything before this place was handed out.
     reached: Position,
@@ -24,6 +27,8 @@ pub(super) struct Records {
     /// Held from the first time it might be of use, so that it goes on keeping what is new while
     /// the log is read up to where it begins.
     tail: Option<Arc<Tail>>,
+    /// Whether the tail failed of which something was expected last.
+    has_failed: bool,
     source: Source,
 }
 
@@ -31,7 +36,7 @@ enum Source {
     Nowhere,
     Log(Box<dyn Reader>),
     Tail,
-    /// The tail failed: from here on, whatever the log says.
+    /// Two tails failed in a row: from here on, whatever the log says.
     Alone(Box<dyn Reader>),
 }
 
@@ -44,14 +49,16 @@ impl fmt::Debug for Records {
 impl Records {
     /// Everything at or after `from`; from the end of the log on if there is none.
     pub(super) async fn open(
-        log: Arc<dyn EventLog>,
+        lookups: Lookups,
         tails: Tails,
-        partition: Partition,
+        (tenant, partition): (TenantId, Partition),
         from: Option<Position>,
     ) -> Result<Self, LogError> {
-        let end = log.end(partition).await?;
+        let end = lookups.log().end(partition).await?;
         let reached = from.unwrap_or(end);
-        Ok(Self { log, tails, partition, reached, end, tail: None, source: Source::Nowhere })
+        let (tail, source) = (None, Source::Nowhere);
+        let has_failed = false;
+        Ok(Self { lookups, tails, tenant, partition, reached, end, tail, has_failed, source })
     }
 
     /// Everything before this place was handed out.
@@ -61,7 +68,7 @@ impl Records {
 
     /// Where the log ends now.
     pub(super) fn end(&self) -> impl Future<Output = Result<Position, LogError>> + Send + use<> {
-        let (log, partition) = (self.log.clone(), self.partition);
+        let (log, partition) = (self.lookups.log().clone(), self.partition);
         async move { log.end(partition).await }
     }
 
@@ -73,6 +80,7 @@ impl Records {
         loop {
             if let Some(records) = self.try_next().await? {
                 let from = self.reached;
+                self.has_failed = false;
                 if let Some(last) = records.last() {
                     self.reached = last.recorded.position.next();
                 }
@@ -93,7 +101,10 @@ impl Records {
                 Found::Gone => self.source = Source::Nowhere,
                 Found::Ended => {
                     self.tail = None;
-                    self.source = Source::Alone(self.read().await?);
+                    self.source = match std::mem::replace(&mut self.has_failed, true) {
+                        false => Source::Nowhere,
+                        true => Source::Alone(self.read().await?),
+                    };
                     return Ok(None);
                 }
             },
@@ -114,7 +125,7 @@ impl Records {
         if self.reached >= self.end {
             let tail = match self.tail.take() {
                 Some(tail) => tail,
-                None => self.tails.of(&self.log, self.partition).await?,
+                None => self.tails.of(self.lookups.log(), self.partition).await?,
             };
             // Also if it has just ended: that is found out in the next attempt.
             let has_it = !matches!(tail.from(self.reached), Found::Gone);
@@ -124,7 +135,7 @@ impl Records {
                 return Ok(());
             }
         }
-        let end = self.log.end(self.partition).await?;
+        let end = self.lookups.log().end(self.partition).await?;
         if !matches!(self.source, Source::Log(_)) {
             self.source = Source::Log(self.read().await?);
         }
@@ -134,8 +145,9 @@ impl Records {
 
     /// A reader of its own, from where it has got to.
     fn read(&self) -> impl Future<Output = Result<Box<dyn Reader>, LogError>> + Send + use<> {
-        let (log, partition, reached) = (self.log.clone(), self.partition, self.reached);
-        async move { log.read(partition, reached).await }
+        let (lookups, tenant) = (self.lookups.clone(), self.tenant);
+        let (partition, reached) = (self.partition, self.reached);
+        async move { lookups.read(tenant, partition, reached, Lookup::Lasting).await }
     }
 }
 

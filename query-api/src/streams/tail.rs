@@ -30,6 +30,9 @@ const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// last step was larger than that, this step is kept: else all who follow it would read it again.
 const BYTES_ALL_MAX: usize = 128 * 1024 * 1024;
 
+/// How many tails may begin at a time: 64, each of another partition.
+const BEGINNING_MAX: usize = 64;
+
 /// A record with whose it is.
 #[derive(Clone, Debug)]
 pub(super) struct Owned {
@@ -52,6 +55,8 @@ impl Owned {
 #[derive(Clone)]
 pub(crate) struct Tails {
     followed: Arc<Mutex<HashMap<Partition, Weak<Tail>>>>,
+    /// Held while a tail begins, so that many who come at once make one of it.
+    beginning: Arc<[tokio::sync::Mutex<()>]>,
     room: Arc<Room>,
 }
 
@@ -82,7 +87,8 @@ impl Tails {
     /// Each keeps so many bytes at most, and all together so many.
     pub(super) fn keeping(each_max: usize, all_max: usize) -> Self {
         let room = Room { each_max, all_max, tails: AtomicUsize::new(0) };
-        Self { followed: Arc::default(), room: Arc::new(room) }
+        let beginning = (0..BEGINNING_MAX).map(|_| tokio::sync::Mutex::default()).collect();
+        Self { followed: Arc::default(), beginning, room: Arc::new(room) }
     }
 
     /// The tail of `partition`. It begins at the end of the log if nobody followed it so far.
@@ -94,13 +100,14 @@ impl Tails {
         if let Some(tail) = self.known(partition) {
             return Ok(tail);
         }
+        let _beginning = self.beginning[partition.0 as usize % BEGINNING_MAX].lock().await;
+        // Somebody may have been faster.
+        if let Some(tail) = self.known(partition) {
+            return Ok(tail);
+        }
         let end = log.end(partition).await?;
         let reader = log.read(partition, end).await?;
         let mut tails = self.lock();
-        // Somebody may have been faster meanwhile.
-        if let Some(tail) = running(&tails, partition) {
-            return Ok(tail);
-        }
         let tail = Arc::new(Tail::start(reader, end, self.room.clone()));
         tails.insert(partition, Arc::downgrade(&tail));
         // The others make room for it, also those to which nothing is added any more.

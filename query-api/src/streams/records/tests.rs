@@ -1,9 +1,11 @@
 //! Followers at every place and pace: nothing is missed, nothing comes twice, nobody waits.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use commands::{Lookup, Lookups};
 use domain::id::TenantId;
 use event_log::{
     ClaimError, Draft, EventLog, Link, LogError, Membership, MemoryLog, Owners, Partition,
@@ -18,12 +20,19 @@ use crate::testing::soon;
 
 const PARTITION: Partition = Partition(0);
 
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Whose records are read, and where they are.
+const PLACE: (TenantId, Partition) = (TenantId(Uuid::from_u128(1)), PARTITION);
+
 /// A log that counts its readers, and can be told what goes wrong with those to come.
 #[derive(Debug)]
 struct Watched {
     log: MemoryLog,
     readers: AtomicUsize,
     faults: Mutex<Vec<Fault>>,
+    /// Whether it takes a moment to begin to read.
+    is_slow: AtomicBool,
 }
 
 /// What goes wrong with a reader.
@@ -63,6 +72,9 @@ impl EventLog for Watched {
         from: Position,
     ) -> Result<Box<dyn Reader>, LogError> {
         self.readers.fetch_add(1, Ordering::Relaxed);
+        if self.is_slow.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
         if let Some(fault) = self.faults.lock().unwrap().pop() {
             return Ok(Box::new(Faulty(fault)));
         }
@@ -89,6 +101,7 @@ impl EventLog for Watched {
 /// A log with its writer.
 struct World {
     watched: Arc<Watched>,
+    lookups: Lookups,
     writer: Box<dyn Writer>,
     count: u64,
     link: Link,
@@ -103,13 +116,19 @@ impl World {
     /// With so many partitions, and the writer of one of them.
     async fn of(partitions: u32, partition: Partition) -> Self {
         let (log, readers) = (MemoryLog::new(partitions), AtomicUsize::new(0));
-        let watched = Arc::new(Watched { log, readers, faults: Mutex::default() });
+        let watched = Arc::new(Watched {
+            log,
+            readers,
+            faults: Mutex::default(),
+            is_slow: AtomicBool::default(),
+        });
         let writer = watched.claim(partition).await.unwrap();
-        Self { watched, writer, count: 0, link: Link::GENESIS, positions: Vec::new() }
+        let (lookups, positions) = (Lookups::new(watched.clone()), Vec::new());
+        Self { watched, lookups, writer, count: 0, link: Link::GENESIS, positions }
     }
 
-    fn log(&self) -> Arc<dyn EventLog> {
-        self.watched.clone()
+    fn lookups(&self) -> Lookups {
+        self.lookups.clone()
     }
 
     fn readers(&self) -> usize {
@@ -212,7 +231,9 @@ async fn nothing_is_missed_and_nothing_comes_twice_at_any_seam() {
                 None if index == world.positions.len() => Some(Position::START),
                 None => None,
             };
-            let records = Records::open(world.log(), tails.clone(), PARTITION, from).await.unwrap();
+            // Each of another tenant, so none waits for another's reader.
+            let place = (TenantId(Uuid::from_u128(number.into())), PARTITION);
+            let records = Records::open(world.lookups(), tails.clone(), place, from).await.unwrap();
             let begin = records.reached();
             let pace = Random(seed * 31 + number);
             let task = tokio::spawn(follow(records, last, pace, 1 + number * 8));
@@ -244,7 +265,7 @@ async fn however_many_follow_the_log_is_read_once() {
     let tails = Tails::default();
     let mut all = Vec::new();
     for _ in 0..50 {
-        let records = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+        let records = Records::open(world.lookups(), tails.clone(), PLACE, None).await.unwrap();
         all.push(records);
     }
     for round in 1..=3 {
@@ -269,7 +290,7 @@ async fn however_many_follow_the_log_is_read_once() {
     }
     // The last to leave ends it; the next to come begins another.
     drop(all);
-    let mut records = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+    let mut records = Records::open(world.lookups(), tails.clone(), PLACE, None).await.unwrap();
     let next = tokio::spawn(async move { records.next().await.map(drop) });
     tokio::task::yield_now().await;
     world.append(1).await;
@@ -281,12 +302,12 @@ async fn however_many_follow_the_log_is_read_once() {
 async fn who_joins_amid_what_was_read_together_gets_only_what_comes_after() {
     let mut world = World::new().await;
     let tails = Tails::default();
-    let mut early = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+    let mut early = Records::open(world.lookups(), tails.clone(), PLACE, None).await.unwrap();
     let first = tokio::spawn(async move { early.next().await.map(|it| it.new_ones().count()) });
     tokio::task::yield_now().await;
     // The tail has no turn before all five are there.
     world.append(2).await;
-    let mut late = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+    let mut late = Records::open(world.lookups(), tails.clone(), PLACE, None).await.unwrap();
     world.append(3).await;
     let step = soon(late.next()).await.unwrap();
     let seen: Vec<_> = step.new_ones().map(|it| it.recorded.position).collect();
@@ -301,7 +322,7 @@ async fn who_only_reads_what_is_recorded_starts_no_tail() {
     world.append(200).await;
     let tails = Tails::default();
     let from = Some(Position::START);
-    let mut records = Records::open(world.log(), tails.clone(), PARTITION, from).await.unwrap();
+    let mut records = Records::open(world.lookups(), tails.clone(), PLACE, from).await.unwrap();
     let end = soon(records.end()).await.unwrap();
     let mut seen = 0;
     while records.reached() < end {
@@ -315,7 +336,7 @@ async fn who_only_reads_what_is_recorded_starts_no_tail() {
 async fn a_follower_that_sleeps_holds_up_nobody_and_keeps_nothing() {
     let mut world = World::new().await;
     let tails = Tails::keeping(10_000, usize::MAX);
-    let open = || Records::open(world.log(), tails.clone(), PARTITION, None);
+    let open = || Records::open(world.lookups(), tails.clone(), PLACE, None);
     let (mut asleep, mut awake) = (open().await.unwrap(), open().await.unwrap());
     for _ in 0..2 {
         world.append(1).await;
@@ -347,15 +368,15 @@ async fn a_follower_that_sleeps_holds_up_nobody_and_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn who_followed_a_tail_that_failed_goes_on_alone() {
-    for fault in [Fault::Fails, Fault::Panics] {
+async fn who_followed_a_tail_that_failed_goes_on_with_another_and_then_alone() {
+    for (fault, times) in [(Fault::Fails, 1), (Fault::Fails, 2), (Fault::Panics, 1)] {
         let mut world = World::new().await;
         world.append(3).await;
         let tails = Tails::default();
-        let open = || Records::open(world.log(), tails.clone(), PARTITION, None);
+        let open = || Records::open(world.lookups(), tails.clone(), PLACE, None);
         let followers = [open().await.unwrap(), open().await.unwrap()];
-        // The first reader is the tail's.
-        world.watched.faults.lock().unwrap().push(fault);
+        // The first reader is the tail's, and so is the next one.
+        world.watched.faults.lock().unwrap().extend(vec![fault; times]);
         let following = followers.map(|mut records| {
             tokio::spawn(async move {
                 let step = records.next().await.unwrap();
@@ -367,10 +388,11 @@ async fn who_followed_a_tail_that_failed_goes_on_alone() {
         for it in following {
             let (seen, records) = soon(it).await.unwrap();
             assert_eq!(seen, world.positions[3..], "{fault:?}");
-            assert!(matches!(records.source, Source::Alone(_)), "{fault:?}");
+            let is_alone = matches!(records.source, Source::Alone(_));
+            assert_eq!(is_alone, times == 2, "{fault:?}");
         }
         // Nobody who comes later is led to what has failed.
-        let mut late = Records::open(world.log(), tails.clone(), PARTITION, None).await.unwrap();
+        let mut late = Records::open(world.lookups(), tails.clone(), PLACE, None).await.unwrap();
         world.append(1).await;
         assert_eq!(soon(late.next()).await.unwrap().new_ones().count(), 1);
         world.append(1).await;
@@ -384,7 +406,7 @@ async fn who_keeps_up_does_not_read_the_log_for_steps_that_are_larger_than_what_
     let mut world = World::new().await;
     // Less than a single record.
     let tails = Tails::keeping(1_000, usize::MAX);
-    let mut records = Records::open(world.log(), tails, PARTITION, None).await.unwrap();
+    let mut records = Records::open(world.lookups(), tails, PLACE, None).await.unwrap();
     world.append(1).await;
     assert_eq!(soon(records.next()).await.unwrap().new_ones().count(), 1);
     let before = world.readers();
@@ -404,8 +426,8 @@ async fn who_keeps_up_does_not_read_the_log_for_steps_that_are_larger_than_what_
 async fn a_log_that_fails_for_all_says_so_to_each() {
     let mut world = World::new().await;
     world.append(1).await;
-    let mut records = Records::open(world.log(), Tails::default(), PARTITION, None).await.unwrap();
-    world.watched.faults.lock().unwrap().extend([Fault::Fails; 2]);
+    let mut records = Records::open(world.lookups(), Tails::default(), PLACE, None).await.unwrap();
+    world.watched.faults.lock().unwrap().extend([Fault::Fails; 3]);
     assert!(matches!(soon(records.next()).await.map(drop), Err(LogError::Closed)));
 }
 
@@ -417,8 +439,9 @@ async fn all_tails_of_a_node_together_keep_no_more_than_one_bound() {
     let mut following = Vec::new();
     for number in 0..8 {
         let mut world = World::of(8, Partition(number)).await;
-        let log = world.log();
-        let mut records = Records::open(log, tails.clone(), Partition(number), None).await.unwrap();
+        let place = (PLACE.0, Partition(number));
+        let lookups = world.lookups();
+        let mut records = Records::open(lookups, tails.clone(), place, None).await.unwrap();
         for _ in 0..20 {
             world.append(1).await;
             assert_eq!(soon(records.next()).await.unwrap().new_ones().count(), 1);
@@ -439,4 +462,55 @@ async fn all_tails_of_a_node_together_keep_no_more_than_one_bound() {
         soon(records.next()).await.unwrap();
     }
     assert!(records.tail.as_ref().unwrap().bytes() > EACH_MAX / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn followers_that_take_nothing_leave_readers_to_everybody_else() {
+    let mut world = World::new().await;
+    world.append(200).await;
+    let tails = Tails::default();
+    let (own, neighbour) = (PLACE.0, TenantId(Uuid::from_u128(2)));
+    let behind = async |tenant| {
+        let (lookups, place) = (world.lookups(), (tenant, PARTITION));
+        let mut records =
+            Records::open(lookups, tails.clone(), place, Some(Position::START)).await?;
+        records.next().await.map(|_| records)
+    };
+    // Nobody takes what it has asked for beyond the first step.
+    let mut slow = Vec::new();
+    for number in 0..40 {
+        // Three tenants, and all of them want more than there is.
+        let tenant = TenantId(Uuid::from_u128(10 + number % 3));
+        match behind(tenant).await {
+            Ok(records) => slow.push(records),
+            Err(LogError::Busy { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(slow.len() > 8, "more than there are readers: {}", slow.len());
+    // A remembered outcome, a neighbour's streams, and whoever is caught up.
+    world.lookups().read(own, PARTITION, Position::START, Lookup::Brief).await.unwrap();
+    behind(neighbour).await.unwrap();
+    let mut live = Records::open(world.lookups(), tails.clone(), PLACE, None).await.unwrap();
+    let waiting = tokio::time::timeout(SECOND, live.next()).await;
+    assert!(waiting.is_err(), "it waits for what is new");
+    // Whoever was interrupted goes on where it was.
+    let mut first = slow.remove(0);
+    drop(slow);
+    let mut seen = 64;
+    while seen < 200 {
+        seen += first.next().await.unwrap().new_ones().count();
+    }
+    assert_eq!((seen, first.reached()), (200, world.positions.last().unwrap().next()));
+}
+
+#[tokio::test]
+async fn followers_who_come_together_make_one_tail() {
+    let world = World::new().await;
+    let tails = Tails::default();
+    let log: Arc<dyn EventLog> = world.watched.clone();
+    world.watched.is_slow.store(true, Ordering::Relaxed);
+    let made = futures::future::join_all((0..40).map(|_| tails.of(&log, PARTITION))).await;
+    assert!(made.iter().all(Result::is_ok));
+    assert_eq!(world.readers(), 1);
 }
