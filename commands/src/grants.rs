@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use domain::id::{ActorId, SessionId, TenantId};
 use domain::member::{ApiKey, Invite, Session, Term};
 use domain::personal::Digest;
-use domain::principal::Means;
+use domain::principal::{Denied, Means};
 use domain::role::{Permit, RoleName};
 use domain::tenant::Standing;
-use domain::{Permission, Principal, tenant};
+use domain::{Permission, Principal, Scope, tenant};
 use tokio::time::Instant;
 
 use crate::away::Away;
@@ -20,6 +20,9 @@ use crate::request::CommandError;
 /// How often somebody whose stream is open is looked at although nothing has changed, where others
 /// write to the log too. In seconds: 1.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+
+/// When to ask again if one may do something else than a moment ago. In milliseconds: 1.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Secrets of members, each known by a digest under the key of its tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,43 @@ impl Commands {
             // There is no such tenant, so nobody is anything in it.
             Err(CommandError::Rejected { .. }) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What becomes of a refusal by what is known here of `principal`, which may be some seconds old: it
+    /// stands if it rests on all that is recorded by now.
+    ///
+    /// # Errors
+    ///
+    /// What to answer, always: [`CommandError::Busy`] if `principal` may do something else by now, and
+    /// [`CommandError::Unavailable`] if that cannot be found out.
+    pub async fn reconsider(&self, principal: &Principal, denied: Denied) -> CommandError {
+        if let Err(error) = self.hear(principal.tenant(), false).await {
+            return error;
+        }
+        let has_it =
+            |it: &Principal| it.authorize(denied.permission).is_ok_and(|it| it != Scope::None);
+        match self.at_present(principal) {
+            Some(present) if present != *principal && has_it(&present) => {
+                CommandError::Busy { retry_after: AT_ONCE }
+            }
+            _ => denied.into(),
+        }
+    }
+
+    /// `principal` with the grants that it has now; none if it has none of its own.
+    fn at_present(&self, principal: &Principal) -> Option<Principal> {
+        let (tenant, actor) = (principal.tenant(), principal.actor());
+        let (access, member) = (&self.inner().views.access, principal.member_id()?);
+        let grants = access.grants(tenant, member);
+        match principal.means() {
+            Means::Roles => Some(Principal::member(tenant, actor, grants)),
+            Means::Session(session) => Some(Principal::session(tenant, actor, session, grants)),
+            Means::ApiKey(key) => {
+                let (member, issued) = access.api_key(tenant, key)?;
+                Some(access.by_api_key(tenant, key, member, &issued.scope))
+            }
+            Means::Proof => None,
         }
     }
 

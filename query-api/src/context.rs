@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_graphql::Data;
 use axum::http::HeaderMap;
 use commands::{Away, CommandError, Commands, Mode, Outcome, Request};
-use domain::Principal;
+use domain::{Permission, Principal};
 use event_log::{EventLog, Partition};
 use projections::{Model, Projections, ReadError, ReadModels};
 use vault::Keyring;
@@ -122,6 +122,33 @@ impl Context {
     ///
     /// As for [`Commands::submit`]; [`CommandError::NotOwner`] if another process decides.
     pub(crate) async fn submit_here(
+        &self,
+        principal: &Principal,
+        request: Request,
+    ) -> Result<Outcome, CommandError> {
+        match self.ask_here(principal, request).await {
+            Err(CommandError::Denied(denied)) => {
+                Err(self.inner.commands.reconsider(principal, denied).await)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Fails unless `principal` has `permission`, by what is recorded at this moment.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Commands::reconsider`].
+    pub(crate) async fn permit(
+        &self,
+        principal: &Principal,
+        permission: Permission,
+    ) -> Result<(), CommandError> {
+        let Err(denied) = principal.authorize(permission) else { return Ok(()) };
+        Err(self.inner.commands.reconsider(principal, denied).await)
+    }
+
+    async fn ask_here(
         &self,
         principal: &Principal,
         request: Request,

@@ -10,6 +10,7 @@ use domain::tenant::Tenant;
 
 use super::{Decision, Refusal};
 use crate::prepare::{Claim, Content, EntityChange};
+use crate::request::{CommandError, Violation};
 use crate::within::Within;
 
 impl Decision<'_, '_> {
@@ -27,11 +28,7 @@ impl Decision<'_, '_> {
         if content == Content::LeftOut {
             return Err(Refusal::Stale);
         }
-        let state = self.overlay.aggregate::<Tenant>(self.tenant, self.tenant);
-        let accepted = state.and_then(Tenant::profile).map(|it| it.settings.kinds);
-        if accepted.is_some_and(|it| it != kinds) {
-            return Err(Refusal::Stale);
-        }
+        self.still_accepts(kinds)?;
         let entities_max = self.entities_max();
         for EntityChange { entity, reference, command, expected } in changes {
             let stream = Stream::Entity(*entity);
@@ -47,6 +44,23 @@ impl Decision<'_, '_> {
             self.decide::<Entity>(*entity, command)?;
         }
         Ok(())
+    }
+
+    /// Refuses changes that no catalog of these kinds accepts.
+    pub(super) fn malformed(
+        &mut self,
+        kinds: KindSet,
+        violations: &[Violation],
+    ) -> Result<(), Refusal> {
+        self.still_accepts(kinds)?;
+        Err(Refusal::Caller(CommandError::Invalid(violations.to_vec())))
+    }
+
+    /// Fails if the catalog accepts other kinds by now than it did when a request was prepared.
+    fn still_accepts(&self, kinds: KindSet) -> Result<(), Refusal> {
+        let state = self.overlay.aggregate::<Tenant>(self.tenant, self.tenant);
+        let accepted = state.and_then(Tenant::profile).map(|it| it.settings.kinds);
+        if accepted.is_some_and(|it| it != kinds) { Err(Refusal::Stale) } else { Ok(()) }
     }
 
     /// How many entities the tenant's own running subscriptions allow; of several the most, as

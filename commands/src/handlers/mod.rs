@@ -158,9 +158,7 @@ impl<'d, 's> Decision<'d, 's> {
             Ask::Entities { kinds, changes, content, within } => {
                 self.entities(*kinds, changes, *content, grantor, within.as_ref())
             }
-            Ask::Malformed(violations) => {
-                Err(Refusal::Caller(CommandError::Invalid(violations.clone())))
-            }
+            Ask::Malformed { kinds, violations } => self.malformed(*kinds, violations),
             Ask::Location { location, command } => {
                 self.active()?;
                 self.expect(&Stream::Location(*location), expected, location)?;

@@ -128,8 +128,11 @@ pub(crate) enum Ask {
         /// There if whoever asks may change some entities only.
         within: Option<Within>,
     },
-    /// A request of no acceptable shape: refused, unless it was decided before.
-    Malformed(Vec<Violation>),
+    /// A request of no shape that these kinds allow: refused, unless it was decided before.
+    Malformed {
+        kinds: KindSet,
+        violations: Vec<Violation>,
+    },
     Location {
         location: LocationId,
         command: location::Command,
@@ -314,9 +317,10 @@ pub(crate) async fn prepare(
     };
     let operation::Shaped { ask, subjects, bytes, large } =
         match operation::shape(context, &keys, principal.actor(), request.operation) {
-            // By what a catalog accepts now: the request may have been decided before.
-            Err(CommandError::Invalid(violations)) if hash.is_some() => {
-                Ask::Malformed(violations).into()
+            // By what a catalog accepts as far as is known here: the request may have been decided
+            // before, and this process may have stopped being the owner.
+            Err(CommandError::Invalid(violations)) => {
+                Ask::Malformed { kinds: context.kinds, violations }.into()
             }
             shaped => shaped?,
         };

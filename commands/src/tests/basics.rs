@@ -191,7 +191,8 @@ async fn a_repeated_request_has_its_outcome_although_the_catalog_accepts_less_si
     assert_eq!(noticed, [false, false], "the check would notice");
 }
 
-fn template() -> Operation {
+/// A kind that the core ones are without.
+pub(super) fn template() -> Operation {
     let descriptor = serde_json::json!({
         "apiVersion": "scaffolder.backstage.io/v1beta3",
         "kind": "Template",

@@ -3,17 +3,22 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use domain::id::CommandId;
+use domain::catalog::KindSet;
+use domain::id::{ActorId, CommandId};
 use domain::operation::{ExpectedRevision, Operation};
 use domain::principal::Principal;
+use domain::{Permission, tenant};
 use event_log::chain::Chains;
 use event_log::{Attribute, EventLog, Partition};
 
+use super::access::{add, give};
+use super::basics::template;
 use super::cluster::{Cluster, ask_any};
-use super::installation::{SOON, operator, put, put_described, remove};
+use super::installation::{KINDS, SOON, operator, put, put_described, remove};
 use super::reacting::suspend;
 use super::scenario::{self, calls, define_calls, terms};
 use crate::record::Header;
@@ -147,15 +152,25 @@ async fn same_everywhere(mut cluster: Cluster) {
     scenario::assert_same(&one, &cluster.state(cluster.nodes.len() - 1, 0).await);
 }
 
+fn accept(kinds: KindSet) -> Operation {
+    let (time_zone, currency) = (chrono_tz::UTC, "EUR".parse().unwrap());
+    Operation::ConfigureTenant { settings: tenant::Settings { time_zone, currency, kinds } }
+}
+
 /// Whether an owner that was paused while another one took its partition answers what is not so
-/// any more: a request without effect, a preview, a rejection, a read.
+/// any more: a request without effect, a preview, a rejection, a read, a kind that is accepted by now,
+/// and somebody who may do something by now.
 async fn asked_of_a_paused_owner(what: usize, sabotage: Option<Sabotage>) -> bool {
     let cluster = Cluster::new(2, 1, sabotage).await;
     cluster.hand_over(0, 0).await;
     let acme = cluster.tenant("acme").await;
     cluster.submit(&acme, put_described("web", "one")).await.unwrap();
+    cluster.submit(&acme, accept(KindSet::Core)).await.unwrap();
     cluster.seize(0, 1).await;
-    cluster.nodes[1].submit(&acme, Request::new(put_described("web", "two"))).await.unwrap();
+    let ada = ActorId(uuid::Uuid::now_v7());
+    for done in [put_described("web", "two"), accept(KINDS), add(ada, &["owner"])] {
+        cluster.nodes[1].submit(&acme, Request::new(done)).await.unwrap();
+    }
     let paused = &cluster.nodes[0];
     let one = Request::new(put_described("web", "one"));
     let is_stale = match what {
@@ -177,6 +192,15 @@ async fn asked_of_a_paused_owner(what: usize, sabotage: Option<Sabotage>) -> boo
             let put = Request::new(Operation::ApplyEntities { changes: vec![change] });
             matches!(paused.submit(&acme, put).await, Err(CommandError::Conflict { .. }))
         }
+        3 => {
+            let asked = paused.submit(&acme, Request::new(template())).await;
+            matches!(asked, Err(CommandError::Invalid(_)))
+        }
+        4 => {
+            let nobody = Principal::member(acme.tenant(), ada, Arc::default());
+            let denied = nobody.authorize(Permission::EntityWrite).unwrap_err();
+            matches!(paused.reconsider(&nobody, denied).await, CommandError::Denied(_))
+        }
         _ => {
             let end = cluster.log.end(Partition(0)).await.unwrap();
             let read = paused.owner(Partition(0)).read(|state| state.next).await;
@@ -191,11 +215,36 @@ async fn asked_of_a_paused_owner(what: usize, sabotage: Option<Sabotage>) -> boo
 
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_was_paused_answers_nothing_stale() {
-    for what in 0..4 {
+    for what in 0..6 {
         assert!(!asked_of_a_paused_owner(what, None).await, "{what}");
-        let sabotage = if what < 3 { Sabotage::AnswerAtOnce } else { Sabotage::ReadAtOnce };
+        let sabotage = match what {
+            0..3 => Sabotage::AnswerAtOnce,
+            3 => Sabotage::ShapeFirst,
+            _ => Sabotage::ReadAtOnce,
+        };
         let noticed = asked_of_a_paused_owner(what, Some(sabotage)).await;
         assert!(noticed, "the check would notice {what}");
+    }
+}
+
+/// Whoever asks is refused by what they may by now, and told to ask again if that is something else than
+/// it was when they were let in.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_looked_at_once_more() {
+    let cluster = Cluster::new(2, 1, None).await;
+    cluster.hand_over(0, 0).await;
+    let acme = cluster.tenant("acme").await;
+    let ada = ActorId(uuid::Uuid::now_v7());
+    cluster.submit(&acme, add(ada, &["viewer"])).await.unwrap();
+    for node in &cluster.nodes {
+        let viewer = node.principal(acme.tenant(), ada).await.unwrap();
+        let denied = viewer.authorize(Permission::EntityWrite).unwrap_err();
+        assert!(matches!(node.reconsider(&viewer, denied).await, CommandError::Denied(_)));
+        cluster.submit(&acme, give(ada, &["maintainer"])).await.unwrap();
+        assert!(matches!(node.reconsider(&viewer, denied).await, CommandError::Busy { .. }));
+        let maintainer = node.principal(acme.tenant(), ada).await.unwrap();
+        maintainer.authorize(Permission::EntityWrite).unwrap();
+        cluster.submit(&acme, give(ada, &["viewer"])).await.unwrap();
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) async fn record(
 ) -> Result<Json<Recorded>, Problem> {
     let headers = request.headers().clone();
     let session = door.session(&headers).await?;
-    session.principal.authorize(Permission::UsageWrite)?;
+    door.context.permit(&session.principal, Permission::UsageWrite).await?;
     let body = super::read_body(request).await?;
     let entries = body::read(&headers, &body)?;
     let ids = entries.iter().map(|it| it.id.clone()).collect();
