@@ -13,6 +13,11 @@ use crate::level::{NotSpoken, Process};
 /// address. In seconds: 5.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// How often in a row the other one must be found, each time after as long: 4. One that died while it waited
+/// for its share counts as a member until everybody has joined, which may take a silence and 20 s, and
+/// for another silence.
+const FOUND: usize = 4;
+
 /// How long to wait before the log is asked again who takes part.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -43,7 +48,7 @@ impl Commands {
     }
 }
 
-/// Finds out, once after this process has joined, whether another one that was there before says that it is
+/// Finds out, after this process has joined, whether another one that was there before says that it is
 /// at the same address as `own`: then this one is to end, and the other goes on. One that has died may count
 /// as a member for as long as a `silence` may last.
 pub(crate) async fn watch_address(
@@ -53,20 +58,27 @@ pub(crate) async fn watch_address(
     excluded: watch::Sender<Option<Excluded>>,
 ) {
     let Some(address) = own.address.clone() else { return };
-    tokio::time::sleep(silence + MARGIN).await;
-    let said = loop {
+    // What does not say when it started is of a version that would not look again.
+    let was_before = |it: &Process| it.address == own.address && it.start < own.start;
+    for _ in 0..FOUND {
+        tokio::time::sleep(silence + MARGIN).await;
+        if !members(log.as_ref()).await.iter().any(|it| was_before(&Process::of(it))) {
+            return;
+        }
+    }
+    excluded.send_replace(Some(Excluded::SameAddress(address)));
+}
+
+/// Who takes part, asked until the log says it.
+async fn members(log: &dyn EventLog) -> Vec<String> {
+    loop {
         match log.members().await {
-            Ok(said) => break said,
+            Ok(said) => return said,
             Err(error) => {
                 let error = error.to_string();
                 tracing::debug!(error, "the log does not say who takes part");
                 tokio::time::sleep(PAUSE).await;
             }
         }
-    };
-    // What does not say when it started is of a version that would not look again.
-    let was_before = |it: &Process| it.address == own.address && it.start < own.start;
-    if said.iter().any(|it| was_before(&Process::of(it))) {
-        excluded.send_replace(Some(Excluded::SameAddress(address)));
     }
 }

@@ -5,11 +5,12 @@
 //! owned the partition next, with a clock that is right, could record nothing until they have. So whoever
 //! disagrees decides nothing and owns nothing until it agrees again.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::EventLog;
+use event_log::{EventLog, LogError};
 use tokio::sync::{Notify, watch};
 
 use super::Clock;
@@ -33,6 +34,8 @@ struct Known {
     /// What the clock showed when it was last found to be right, and when that was.
     agreed: Mutex<Option<(DateTime<Utc>, Instant)>>,
     suspected: Notify,
+    /// Whether it counts as wrong only because it was never compared.
+    is_doubted: AtomicBool,
 }
 
 /// Whether to go by a clock.
@@ -75,6 +78,7 @@ impl Comparison {
             Ok(Some(there)) => DateTime::<Utc>::from(there),
             Ok(None) => return false,
             Err(error) => {
+                self.doubt(&error);
                 let error = &error as &dyn std::error::Error;
                 tracing::debug!(error, "the log does not say what time it is");
                 return true;
@@ -87,10 +91,25 @@ impl Comparison {
             let mut agreed = self.0.agreed.lock().unwrap_or_else(PoisonError::into_inner);
             *agreed = Some((before, since));
         }
-        if self.0.is_wrong.send_if_modified(|it| std::mem::replace(it, wrong) != wrong) {
+        let is_news = self.0.is_wrong.send_if_modified(|it| std::mem::replace(it, wrong) != wrong);
+        if self.0.is_doubted.swap(false, SeqCst) || is_news {
             tell(ahead, wrong);
         }
         true
+    }
+
+    /// Takes a clock for wrong that was never compared, until it is: soon, and once it has been it is gone by
+    /// that.
+    fn doubt(&self, error: &LogError) {
+        if self.0.agreed.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return;
+        }
+        if !self.0.is_wrong.send_replace(true) {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, "nothing is owned here until the log has said what time it is");
+            self.0.is_doubted.store(true, SeqCst);
+        }
+        self.0.suspected.notify_one();
     }
 
     /// Goes on comparing, if there is anything to compare with.
@@ -123,6 +142,6 @@ fn tell(ahead: TimeDelta, wrong: bool) {
              the topic of barriers"
         );
     } else {
-        tracing::info!(clock.ahead_ms = ahead_ms, "the clock of this process is right again");
+        tracing::info!(clock.ahead_ms = ahead_ms, "the clock of this process is right");
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use event_log::{EventLog as _, Partition};
+use event_log::{EventLog as _, LogError, Partition};
 
 use super::cluster::Cluster;
 use super::installation::{SOON, operator, put};
@@ -69,6 +69,28 @@ async fn an_owner_whose_clock_is_wrong_leaves_its_partitions_to_others_until_it_
         let decided = cluster.nodes[1].submit(&acme, Request::new(put("other"))).await;
         assert_eq!(decided.unwrap().events.len(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_owned_by_a_clock_that_was_never_compared_until_it_is() {
+    let mut cluster = Cluster::new(1, 1, None).await;
+    let (tells, clock) = (Arc::new(AtomicBool::new(false)), cluster.clock.clone());
+    let told = tells.clone();
+    let log = WrappedLog::new(cluster.log.clone(), |it| it).with_time_if(move || {
+        if told.load(SeqCst) { Ok(SystemTime::from(clock.now())) } else { Err(LogError::Closed) }
+    });
+    cluster.join_on(Arc::new(log)).await;
+    tokio::time::sleep(WATCHED).await;
+    assert!(cluster.nodes[1].has_wrong_clock());
+    assert_eq!(cluster.log_members().await, 1, "it can be given nothing");
+    tells.store(true, SeqCst);
+    let joined = async {
+        while cluster.log_members().await < 2 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(SOON, joined).await.expect("it joins soon");
+    assert!(!cluster.nodes[1].has_wrong_clock());
 }
 
 #[tokio::test(start_paused = true)]

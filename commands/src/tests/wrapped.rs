@@ -17,7 +17,7 @@ type Wrap<T> = Box<dyn Fn(Box<T>) -> Box<T> + Send + Sync>;
 
 type End = Box<dyn Fn(Position) -> Position + Send + Sync>;
 
-type Time = Box<dyn Fn() -> Option<SystemTime> + Send + Sync>;
+type Time = Box<dyn Fn() -> Result<Option<SystemTime>, LogError> + Send + Sync>;
 
 /// The log as whoever reads it sees it.
 pub(super) struct WrappedLog {
@@ -37,7 +37,7 @@ impl WrappedLog {
         wrap: impl Fn(Box<dyn Reader>) -> Box<dyn Reader> + Send + Sync + 'static,
     ) -> Self {
         let (writers, members) = (Box::new(|it| it), Box::new(|it| it));
-        let (end, time, is_gone) = (Box::new(|it| it), Box::new(|| None), Arc::default());
+        let (end, time, is_gone) = (Box::new(|it| it), Box::new(|| Ok(None)), Arc::default());
         Self { log, readers: Box::new(wrap), writers, members, end, time, is_gone }
     }
 
@@ -51,7 +51,15 @@ impl WrappedLog {
 
     /// The same, where it is as late as `time` says.
     pub(super) fn with_time(self, time: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self { time: Box::new(move || Some(time())), ..self }
+        self.with_time_if(move || Ok(time()))
+    }
+
+    /// The same, which may fail to say it.
+    pub(super) fn with_time_if(
+        self,
+        time: impl Fn() -> Result<SystemTime, LogError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { time: Box::new(move || time().map(Some)), ..self }
     }
 
     /// The same, of which a part is removed once this says so.
@@ -125,7 +133,7 @@ impl EventLog for WrappedLog {
     }
 
     async fn time(&self) -> Result<Option<SystemTime>, LogError> {
-        Ok((self.time)())
+        (self.time)()
     }
 
     fn owners(&self) -> watch::Receiver<Owners> {
