@@ -242,7 +242,12 @@ impl Owner {
             let requests = given_up.len();
             tracing::error!(partition, requests, "the log lost requests, too late or too often");
         }
-        super::run::refuse_all(given_up, Away::Log);
+        for envelope in given_up {
+            // One like it may have just been acknowledged.
+            let is_written = !written.positions(envelope.prepared.command).is_empty();
+            let unavailable = CommandError::Unavailable(Away::Log);
+            envelope.refuse(if is_written { CommandError::Unknown } else { unavailable });
+        }
         self.replica.inbox.give_back(again.into_iter());
     }
 
@@ -314,8 +319,13 @@ fn tell_what_is_known(held: impl IntoIterator<Item = Open>, turned: Turned, fate
 
 /// Whether records of what was decided may be in the log, going by what became of their batch.
 fn may_be_written(decided: &Decided, fate: Fate) -> bool {
-    fate == Fate::Unknown
-        && matches!(decided, Decided::Accepted(Accepted { records, .. }) if !records.is_empty())
+    let may_be = match decided {
+        Decided::Accepted(Accepted { records, .. }) => !records.is_empty(),
+        // It is the other that may be.
+        Decided::SameAs(_) => true,
+        Decided::Refused(_) | Decided::Stale | Decided::Remembered(_) => false,
+    };
+    fate == Fate::Unknown && may_be
 }
 
 /// The same request as the only one of its batch.

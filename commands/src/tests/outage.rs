@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::cluster::Cluster;
 use super::installation::{Installation, SOON, put};
+use super::requests::keyed;
 use super::wrapped::WrappedLog;
 use crate::away::Away;
 use crate::request::{CommandError, Outcome, Request};
@@ -205,6 +206,30 @@ impl Reader for Counting {
         self.read.fetch_add(found.len(), SeqCst);
         Ok(found)
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_knows_of_a_request_is_known_of_no_copy_of_it_either() {
+    let installation = Installation::new().await;
+    let acme = installation.tenant("acme").await;
+    let faults = installation.log.faults();
+    let held = faults.hold();
+    let first = ask(&installation.commands, &acme, "first").await;
+    let copies = [0, 1].map(|_| {
+        let (commands, acme) = (installation.commands.clone(), acme.clone());
+        tokio::spawn(async move { commands.submit(&acme, keyed(put("written"), "one")).await })
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    faults.fail_next(Fault::Refused);
+    faults.fail_next(Fault::UnknownWritten);
+    let claims = faults.hold_claims();
+    drop(held);
+    assert!(matches!(answer(first).await, Err(CommandError::Unavailable(_))));
+    for copy in copies {
+        let told = answer(copy).await;
+        assert!(matches!(told, Err(CommandError::Unknown)), "{told:?}");
+    }
+    drop(claims);
 }
 
 #[tokio::test(start_paused = true)]

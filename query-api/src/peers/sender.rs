@@ -208,10 +208,13 @@ fn after_a_loss(
     answer: Result<Outcome, CommandError>,
     request: &Request,
 ) -> Result<Outcome, CommandError> {
-    use CommandError::{Busy, TooManyKeys, Unavailable, Unknown};
+    use CommandError::{Busy, Denied, TooManyKeys, Unavailable, Unknown};
 
     match answer {
-        Err(Busy { .. } | TooManyKeys { .. } | Unavailable(_)) if request.mode == Mode::Commit => {
+        // Who may ask is found out before what is remembered.
+        Err(Busy { .. } | TooManyKeys { .. } | Unavailable(_) | Denied(_))
+            if request.mode == Mode::Commit =>
+        {
             Err(Unknown)
         }
         answer => answer,
