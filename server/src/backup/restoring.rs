@@ -161,6 +161,12 @@ async fn check_root_key(folder: &Folder, from: &Path) -> Result<()> {
 async fn check_empty(log: &dyn EventLog, partitions: u32) -> Result<()> {
     let found = log.partitions();
     ensure!(found == partitions, "expected a log of {partitions} partitions, found {found}");
+    // As it was when the log was opened: whoever served it has announced that.
+    ensure!(
+        log.owners().borrow().iter().all(Option::is_none),
+        "this log was served before, and the topics of its events were removed since: remove those of its \
+         snapshots, barriers and owners too, or restore under another `log.kafka.prefix`"
+    );
     for partition in (0..partitions).map(Partition) {
         if log.end(partition).await? > Position::START {
             bail!("partition {partition} of the log holds records; restore into an empty one");

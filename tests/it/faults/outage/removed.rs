@@ -74,6 +74,22 @@ mod on_kafka {
                 assert!(said.contains("a part of the log was removed"), "{said}");
             }
             server.stop().await;
+            if topic == "events" {
+                nothing_is_restored_beside_what_is_left(&installation);
+            }
         }
+    }
+
+    /// Snapshots of what was removed would be taken for those of what is restored.
+    fn nothing_is_restored_beside_what_is_left(installation: &Installation) {
+        let backup = installation.home().join("backup").display().to_string();
+        installation.run(&["backup", &backup]).text();
+        let new = installation.like();
+        std::fs::create_dir_all(new.folder()).expect("a folder");
+        let key = |it: &Installation| it.folder().join("root.key");
+        std::fs::copy(key(installation), key(&new)).expect("a copy");
+        let refused = new.run(&["restore", &backup]);
+        assert_eq!(refused.code, 1, "{}{}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains("this log was served before"), "{}", refused.stderr);
     }
 }
