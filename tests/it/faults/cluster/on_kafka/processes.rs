@@ -26,7 +26,7 @@ async fn every_acknowledged_command_survives_the_death_of_its_owner() {
         let victim = arena.an_owner().await;
         arena.round("owner killed", async |arena| kill(arena, victim).await).await;
     }
-    arena.close("owner killed").await;
+    arena.close_in_time("owner killed").await;
 }
 
 async fn kill(arena: &mut Arena, victim: usize) {
@@ -50,7 +50,7 @@ async fn an_owner_that_was_paused_says_nothing_of_the_past_and_writes_nothing() 
         let victim = arena.an_owner().await;
         arena.round("owner paused", async |arena| pause(arena, victim).await).await;
     }
-    arena.close("owner paused").await;
+    arena.close_in_time("owner paused").await;
 }
 
 /// Owners that lack one of the two things that this rests on, a fence between writers and a barrier
