@@ -2,8 +2,8 @@
 //! and goes on when one of them ends.
 
 mod on_kafka {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use outbound::{Limits, PeerClient, PeerError, PeerIdentity, Request};
     use serde_json::{Value, json};
@@ -217,7 +217,8 @@ mod on_kafka {
     struct Writers {
         enough: Arc<AtomicBool>,
         written: Arc<AtomicUsize>,
-        refused: Arc<AtomicUsize>,
+        /// What was said instead.
+        refused: Arc<Mutex<Vec<Value>>>,
         tasks: Vec<tokio::task::JoinHandle<()>>,
     }
 
@@ -238,8 +239,11 @@ mod on_kafka {
                         let answer = api.ask(APPLY, &input).await.expect("the door is open");
                         let body: Value = serde_json::from_slice(&answer.body).expect("JSON");
                         let done = body["data"]["applyEntities"]["outcome"].is_object();
-                        let count = if done { &written } else { &refused };
-                        count.fetch_add(1, Ordering::Relaxed);
+                        if done {
+                            written.fetch_add(1, Ordering::Relaxed);
+                        } else {
+                            refused.lock().expect("nobody panics").push(body);
+                        }
                     }
                 }));
             }
@@ -255,13 +259,13 @@ mod on_kafka {
             .await;
         }
 
-        /// How many requests were refused.
-        async fn end(self) -> usize {
+        /// What was said to requests that were refused.
+        async fn end(self) -> Vec<Value> {
             self.enough.store(true, Ordering::Relaxed);
             for task in self.tasks {
                 tokio::time::timeout(PATIENCE, task).await.expect("it ends").expect("it ends well");
             }
-            self.refused.load(Ordering::Relaxed)
+            std::mem::take(&mut *self.refused.lock().expect("nobody panics"))
         }
     }
 
@@ -274,7 +278,8 @@ mod on_kafka {
         writers.go_on().await;
         two.stop().await;
         writers.go_on().await;
-        assert_eq!(writers.end().await, 0, "a graceful stop refuses nobody");
+        let refused = writers.end().await;
+        assert!(refused.is_empty(), "a graceful stop refuses nobody: {refused:?}");
 
         // Back again, and gone without a word: what it owned is taken over once that is noticed.
         let mut two = cluster.second.up().await;
