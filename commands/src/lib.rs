@@ -50,6 +50,7 @@ pub use owner::StartError;
 pub use peers::{Cause, Peers};
 pub use request::{CommandError, EventSummary, IdempotencyKey, Mode, Outcome, Request};
 pub use settings::{Settings, Values};
+pub use snapshot::FOLD_VERSION;
 pub use views::Providers;
 pub use within::{Sight, Within};
 

@@ -104,6 +104,8 @@ impl Node {
         };
         let projections = waiting.until_there("the database of the read models", start).await?;
         let projections = Arc::new(projections);
+        // The first start of an installation makes the key that it takes.
+        let known = client::actor(&keyring).await.ok();
         // Last of all: other processes let go of partitions for this one to serve.
         let start = async || {
             let (clock, settings, owned) = (Arc::new(SystemClock), settings.clone(), owned.clone());
@@ -112,8 +114,12 @@ impl Node {
             started.context("the write side did not start")
         };
         let commands = waiting.until_there("the log", start).await?;
-        let actor =
-            waiting.until_there("the vault", async || client::actor(&keyring).await).await?;
+        let actor = match known {
+            Some(actor) => actor,
+            None => {
+                waiting.until_there("the vault", async || client::actor(&keyring).await).await?
+            }
+        };
         let kept = keep(&commands, &keyring, actor);
         let wait = Duration::from_millis(config.http.visibility_wait_ms);
         let context =

@@ -98,8 +98,8 @@ impl Comparison {
         true
     }
 
-    /// Takes a clock for wrong that was never compared, until it is: soon, and once it has been it is gone by
-    /// that.
+    /// Takes a clock for wrong if it was never compared, and has it compared again soon. One that was is
+    /// judged by what came of that.
     fn doubt(&self, error: &LogError) {
         if self.0.agreed.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
             return;

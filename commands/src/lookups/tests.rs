@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use domain::id::TenantId;
-use event_log::{LogError, MemoryLog, Partition, Position, Reader};
+use event_log::{LogError, MemoryLog, Partition, Position, Reader, readers_max};
 use futures::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    BRIEF_EACH_MAX, BRIEF_OF_ONE_MAX, LASTING_EACH_MAX, LASTING_OF_ONE_MAX, Lookup, Lookups, TURN,
-    WAIT_MAX,
+    BRIEF_EACH_MAX, BRIEF_OF_ONE_MAX, LASTING_EACH_MAX, LASTING_OF_ONE_MAX, Lookup, Lookups,
+    OWN_EACH, RETURNING_MAX, TURN, WAIT_MAX,
 };
 
 const PARTITION: Partition = Partition(0);
@@ -85,12 +85,33 @@ async fn who_does_not_read_on_gives_its_reader_to_whoever_waits() {
     let stalled = at_once(&lookups, TENANTS, PARTITION, Lookup::Lasting);
     assert_eq!(stalled.len(), LASTING_EACH_MAX);
     let began = Instant::now();
-    // Somebody else, and then one of those that have as many as they may.
-    for number in [TENANTS, 0] {
-        read(&lookups, number, PARTITION, Lookup::Lasting).await.unwrap();
-    }
+    // Somebody else, and one of those that have as many as they may: the last one.
+    let other = read(&lookups, TENANTS, PARTITION, Lookup::Lasting).await.unwrap();
     assert!(began.elapsed() >= TURN, "each has its turn first");
+    let has_all = (LASTING_EACH_MAX / LASTING_OF_ONE_MAX - 1) as u128;
+    let asked = polled_once(read(&lookups, has_all, PARTITION, Lookup::Lasting));
+    assert!(asked.is_none(), "it waits for one of its own");
+    let own = read(&lookups, has_all, PARTITION, Lookup::Lasting).await.unwrap();
     assert!(began.elapsed() < WAIT_MAX);
+    drop((other, own));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_needs_one_of_another_partition_takes_it_where_there_is_none_left_at_all() {
+    let partitions = 64;
+    let lookups = Lookups::new(Arc::new(MemoryLog::new(partitions)));
+    let mut stalled = Vec::new();
+    for partition in (0..partitions).map(Partition) {
+        for number in 0..2 {
+            let number = u128::from(partition.0) * 2 + number;
+            while let Some(Ok(it)) = polled_once(read(&lookups, number, partition, Lookup::Lasting))
+            {
+                stalled.push(it);
+            }
+        }
+    }
+    let last = Partition(partitions - 1);
+    read(&lookups, u128::MAX / 2, last, Lookup::Lasting).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,9 +128,22 @@ async fn what_is_in_use_for_long_does_not_hold_up_what_is_brief() {
     let partitions = 64;
     let lookups = Lookups::new(Arc::new(MemoryLog::new(partitions)));
     let all = (0..partitions).map(Partition);
-    let lasting = all.clone().flat_map(|it| at_once(&lookups, TENANTS, it, Lookup::Lasting));
-    let _reading = in_use(lasting.collect()).await;
-    let late = read(&lookups, TENANTS, PARTITION, Lookup::Lasting).await;
+    let mut lasting = Vec::new();
+    for partition in all.clone() {
+        // Each partition has tenants of its own.
+        for number in 0..TENANTS {
+            let number = u128::from(partition.0) * TENANTS + number;
+            while let Some(Ok(it)) = polled_once(read(&lookups, number, partition, Lookup::Lasting))
+            {
+                lasting.push(it);
+            }
+        }
+    }
+    let left = readers_max(partitions) - OWN_EACH * partitions as usize - RETURNING_MAX;
+    assert_eq!(lasting.len(), left - left / 3, "all that there are of all partitions");
+    let _reading = in_use(lasting).await;
+    let last = Partition(partitions - 1);
+    let late = read(&lookups, u128::MAX / 2, last, Lookup::Lasting).await;
     assert!(matches!(late, Err(LogError::Busy { .. })), "no more fit: {late:?}");
     for partition in all {
         let brief = polled_once(read(&lookups, 0, partition, Lookup::Brief));

@@ -30,7 +30,7 @@ pub(crate) use slices::{Frozen, Step, Written};
 
 /// The version of the fold. Raise it with every change of what replaying the log results in, or
 /// of [`rows`]: older snapshots are ignored then.
-pub(crate) const FOLD_VERSION: u32 = if cfg!(feature = "next") { 14 } else { 13 };
+pub const FOLD_VERSION: u32 = if cfg!(feature = "next") { 14 } else { 13 };
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]

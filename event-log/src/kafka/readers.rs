@@ -259,8 +259,9 @@ impl Keeper {
         let gone: Vec<_> = gone.collect();
         drop(consumers);
         if !gone.is_empty() {
-            // It takes a moment to end one, and others are on their way back meanwhile.
-            std::thread::spawn(move || drop(gone));
+            // It takes a moment to end one, and others are on their way back meanwhile. Where there is no
+            // thread to be had they end here.
+            drop(std::thread::Builder::new().spawn(move || drop(gone)));
         }
     }
 

@@ -95,6 +95,8 @@ pub struct EventStreamSettings {
     pub operations_max: usize,
     /// Results that may wait for the client of a single connection; then its operations wait.
     pub results_waiting_max: usize,
+    /// How long they may, and with them what they hold. Then the stream ends.
+    pub send_wait_max: Duration,
 }
 
 impl Default for EventStreamSettings {
@@ -104,6 +106,7 @@ impl Default for EventStreamSettings {
             reservation_wait_max: Duration::from_secs(30),
             operations_max: 100,
             results_waiting_max: 64,
+            send_wait_max: Duration::from_secs(5),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use commands::FOLD_VERSION;
 use event_log::chain::Chains;
 use event_log::{EventLog, Link, Partition, Position, Record, Writer, kafka};
 use serde::{Deserialize, Serialize};
@@ -161,17 +162,20 @@ async fn check_root_key(folder: &Folder, from: &Path) -> Result<()> {
 async fn check_empty(log: &dyn EventLog, partitions: u32) -> Result<()> {
     let found = log.partitions();
     ensure!(found == partitions, "expected a log of {partitions} partitions, found {found}");
-    // As it was when the log was opened: whoever served it has announced that.
-    ensure!(
-        log.owners().borrow().iter().all(Option::is_none),
-        "this log was served before, and the topics of its events were removed since: remove those of its \
-         snapshots, barriers and owners too, or restore under another `log.kafka.prefix`"
-    );
+    let mut has_snapshot = false;
     for partition in (0..partitions).map(Partition) {
         if log.end(partition).await? > Position::START {
             bail!("partition {partition} of the log holds records; restore into an empty one");
         }
+        has_snapshot |= log.snapshot(partition, FOLD_VERSION).await?.is_some();
     }
+    // As it was when the log was opened: whoever served it has announced that.
+    let was_served = log.owners().borrow().iter().any(Option::is_some);
+    ensure!(
+        !was_served && !has_snapshot,
+        "this log is empty, and was served before: its records were removed. Restore under another \
+         `log.kafka.prefix`, or remove the topics of its snapshots, barriers and owners too"
+    );
     Ok(())
 }
 

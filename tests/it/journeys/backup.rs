@@ -169,5 +169,9 @@ mod on_kafka {
         assert_eq!(to.run(&["restore", &path, "--json"]).json(), made);
         refused(&to.run(&["restore", &path]), "holds records");
         goes_on(&to, &before, &token).await;
+        // Nor is anything restored into what was served, and nobody is told to remove it.
+        let served = to.like();
+        hand_over_root_key(&from, &served);
+        refused(&served.run(&["restore", &path]), "holds records");
     }
 }

@@ -494,14 +494,17 @@ async fn followers_that_take_nothing_leave_readers_to_everybody_else() {
     let mut live = Records::open(world.lookups(), tails.clone(), PLACE, None).await.unwrap();
     let waiting = tokio::time::timeout(SECOND, live.next()).await;
     assert!(waiting.is_err(), "it waits for what is new");
+    world.append(1).await;
+    let new = tokio::time::timeout(SECOND, live.next()).await.expect("it waits for no reader");
+    assert_eq!(new.unwrap().new_ones().count(), 1);
     // Whoever was interrupted goes on where it was.
     let mut first = slow.remove(0);
     drop(slow);
     let mut seen = 64;
-    while seen < 200 {
+    while seen < 201 {
         seen += first.next().await.unwrap().new_ones().count();
     }
-    assert_eq!((seen, first.reached()), (200, world.positions.last().unwrap().next()));
+    assert_eq!((seen, first.reached()), (201, world.positions.last().unwrap().next()));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::super::answer::Answer;
 use super::super::event_stream;
@@ -42,6 +43,7 @@ pub(super) struct Reserved {
     /// Requests that may still learn that their operation is invalid.
     unsure: HashMap<String, oneshot::Sender<Rejection>>,
     wait_max: Duration,
+    send_wait_max: Duration,
 }
 
 impl Reserved {
@@ -50,12 +52,13 @@ impl Reserved {
             operations: Operations::new(settings.operations_max),
             unsure: HashMap::new(),
             wait_max: settings.reservation_wait_max,
+            send_wait_max: settings.send_wait_max,
         }
     }
 
-    /// Runs until the client has left, or did not come in time.
+    /// Runs until the client has left, did not come in time, or does not take a result in time.
     ///
-    /// While a result waits for room in `events` the operations stand still.
+    /// While a result waits for room in `events` the operations stand still, with all that they hold.
     pub(super) async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command>,
@@ -65,13 +68,16 @@ impl Reserved {
         tokio::pin!(expiry);
         let mut connected = false;
         let mut waiting: Option<Bytes> = None;
+        let mut moved = Instant::now();
         loop {
+            let late = tokio::time::sleep_until(moved + self.send_wait_max);
             tokio::select! {
                 () = events.closed() => return,
                 () = &mut expiry, if !connected => return,
+                () = late, if connected && waiting.is_some() => return,
                 command = commands.recv() => match command {
                     None => return,
-                    Some(Command::Connected) => connected = true,
+                    Some(Command::Connected) => (connected, moved) = (true, Instant::now()),
                     Some(Command::Start { id, results, ended, rejected }) => {
                         match self.operations.admit(&id) {
                             Ok(()) => {
@@ -91,18 +97,22 @@ impl Reserved {
                         room.send(event);
                     }
                 }
-                (id, step) = self.operations.next(), if waiting.is_none() => match step {
-                    Step::Next(answer) => {
-                        self.unsure.remove(&id);
-                        waiting = Some(event_stream::next(&json!({ "id": id, "payload": answer })));
+                (id, step) = self.operations.next(), if waiting.is_none() => {
+                    moved = Instant::now();
+                    match step {
+                        Step::Next(answer) => {
+                            self.unsure.remove(&id);
+                            let next = json!({ "id": id, "payload": answer });
+                            waiting = Some(event_stream::next(&next));
+                        }
+                        Step::Refused(answer) => waiting = self.refuse(&id, answer),
+                        Step::Complete => {
+                            self.unsure.remove(&id);
+                            waiting = Some(event_stream::complete(&json!({ "id": id })));
+                        }
+                        Step::Cut => return,
                     }
-                    Step::Refused(answer) => waiting = self.refuse(&id, answer),
-                    Step::Complete => {
-                        self.unsure.remove(&id);
-                        waiting = Some(event_stream::complete(&json!({ "id": id })));
-                    }
-                    Step::Cut => return,
-                },
+                }
             }
         }
     }
@@ -124,3 +134,6 @@ impl Reserved {
         self.unsure.remove(id);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,12 +45,12 @@ const STARTS_MAX: usize = 5;
 /// of 10 s and processes that start beside them.
 const SERVED_MAX: Duration = Duration::from_secs(180);
 
-/// How much longer than a session a tenant stays unserved at most where one process dies. In seconds: 5.
-const UNSERVED_BEYOND: Duration = Duration::from_secs(5);
-
 /// The same where something is left out that keeps a cluster safe. In seconds: 40, longer than the
 /// transaction of a paused owner stands open and a session lasts.
 const SERVED_WITHOUT_MAX: Duration = Duration::from_secs(40);
+
+/// How much longer than a session a tenant stays unserved at most where one process dies. In seconds: 5.
+const UNSERVED_BEYOND: Duration = Duration::from_secs(5);
 
 /// How long a client waits for an answer. In seconds: 60, longer than a process is paused.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -289,13 +289,13 @@ impl Arena {
     /// which has the machine to itself, nobody is unserved for longer than a session and 5 s, and every
     /// process starts.
     pub(crate) async fn close_in_time(self, what: &str) {
-        if Profile::of_this_run() == Profile::Full {
-            let longest = self.gaps.iter().map(|it| it[0]).max().unwrap_or_default();
-            let bound = self.session + UNSERVED_BEYOND;
-            assert!(longest <= bound, "{what}: a tenant was not served for {longest:?}");
-            assert_eq!(self.figures.failed_starts.get(), 0, "{what}: a process did not start");
-        }
+        let longest = self.gaps.iter().map(|it| it[0]).max().unwrap_or_default();
+        let (bound, figures) = (self.session + UNSERVED_BEYOND, self.figures.clone());
         self.close(what).await;
+        if Profile::of_this_run() == Profile::Full {
+            assert!(longest <= bound, "{what}: a tenant was not served for {longest:?}");
+            assert_eq!(figures.failed_starts.get(), 0, "{what}: a process did not start");
+        }
     }
 
     /// Sees that every client's entities are as the client knows them, at both doors; that every
