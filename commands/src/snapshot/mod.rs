@@ -28,8 +28,8 @@ use cover::{CoverError, Place, Rows};
 use rows::{MetaV1, OutcomeV1, RowError, SlotV1, TallyV1};
 pub(crate) use slices::{Frozen, Step, Written};
 
-/// The version of the fold. Raise it with every change of what replaying the log results in, or
-/// of [`rows`]: older snapshots are ignored then.
+/// The version of the fold, which a snapshot of the log says. Raise it with every change of what
+/// replaying the log results in, or of `rows`: older snapshots are ignored then.
 pub const FOLD_VERSION: u32 = if cfg!(feature = "next") { 14 } else { 13 };
 
 /// Why a snapshot cannot be used.
