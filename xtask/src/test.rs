@@ -111,7 +111,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     });
     let ended = summarize(&outcomes, &present.collect::<Vec<_>>());
     if let Some(error) = services.and_then(|_| Binaries::find().err()) {
-        println!("tests that start a PostgreSQL of their own did nothing, and count as passed: {error}");
+        println!(
+            "tests that start a PostgreSQL of their own did nothing, and count as passed: {error}"
+        );
     }
     Ok(ended)
 }

@@ -150,15 +150,27 @@ fn every_edge_of_the_schema_is_counted_or_needs_no_statement() {
     assert_eq!(edges(new), BTreeSet::from(["Plan.buyers".to_owned()]));
 }
 
-/// What a document is answered, and the fewest statements that took of three times: the engine looks
-/// around every second, on the same thread.
-async fn cost(site: &Site, document: &str) -> (Value, usize) {
+/// As many statements as the first page took.
+fn expected(counted: &[usize]) -> usize {
+    counted.first().copied().unwrap_or(usize::MAX)
+}
+
+/// How often a document is asked at least, and at most.
+const TRIES: (usize, usize) = (3, 20);
+
+/// What a document is answered, and the fewest statements that took of several times: the engine looks
+/// around every second, on the same thread. It is asked again until they are no more than `expected`,
+/// if that comes to be.
+async fn cost(site: &Site, document: &str, expected: usize) -> (Value, usize) {
     let mut fewest = usize::MAX;
     let mut answer = Value::Null;
-    for _ in 0..3 {
+    for tried in 1..=TRIES.1 {
         let before = STATEMENTS.get();
         answer = site.data(&site.a, document, json!({})).await;
         fewest = fewest.min(STATEMENTS.get() - before);
+        if tried >= TRIES.0 && fewest <= expected {
+            break;
+        }
     }
     (answer, fewest)
 }
@@ -201,7 +213,7 @@ async fn a_page_costs_the_same_statements_however_long_it_is(on: Kind) {
     site.seen(&site.a, &position, &document(1)).await;
     let mut counted = Vec::new();
     for first in [1, 20] {
-        let (data, statements) = cost(&site, &document(first)).await;
+        let (data, statements) = cost(&site, &document(first), expected(&counted)).await;
         let nodes = data["entities"]["nodes"].as_array().unwrap();
         assert_eq!(nodes.len(), first as usize);
         assert!(nodes.iter().all(|it| it["owners"][0]["target"].is_object()), "{data}");
@@ -212,7 +224,7 @@ async fn a_page_costs_the_same_statements_however_long_it_is(on: Kind) {
         counted.push(statements);
     }
     assert!(counted[0] > 0, "the statements are counted");
-    assert_eq!(counted[1], counted[0], "1 entity and 20 entities");
+    assert!(counted[1] <= counted[0], "1 entity and 20 entities");
     check_bodies(&site).await;
 }
 
@@ -285,7 +297,7 @@ async fn billing_costs_the_same_statements_however_many_buy(on: Kind) {
         site.seen(&site.a, &position, &document(1)).await;
         let mut counted = Vec::new();
         for count in [1, 20] {
-            let (data, statements) = cost(&site, &document(count)).await;
+            let (data, statements) = cost(&site, &document(count), expected(&counted)).await;
             counted.push(statements);
             let nodes = data.pointer(nodes).and_then(|it| it.as_array()).unwrap();
             assert_eq!(nodes.len(), count, "{data}");
@@ -293,7 +305,7 @@ async fn billing_costs_the_same_statements_however_many_buy(on: Kind) {
             assert_eq!(led.count(), count, "each edge leads somewhere: {data}");
         }
         assert!(counted[0] > 0, "the statements are counted");
-        assert_eq!(counted[1], counted[0], "1 and 20 of {field}");
+        assert!(counted[1] <= counted[0], "1 and 20 of {field}");
     }
 }
 
@@ -316,14 +328,14 @@ async fn roles_cost_the_same_statements_however_many_members_have_them(on: Kind)
     site.seen(&site.a, &position, &document(1)).await;
     let mut counted = Vec::new();
     for count in [1, 20] {
-        let (data, statements) = cost(&site, &document(count)).await;
+        let (data, statements) = cost(&site, &document(count), expected(&counted)).await;
         counted.push(statements);
         let nodes = data["members"]["nodes"].as_array().unwrap();
         let led = nodes.iter().filter(|it| it["roles"][0]["name"] == "team");
         assert_eq!(led.count(), count as usize, "{data}");
     }
     assert!(counted[0] > 0, "the statements are counted");
-    assert_eq!(counted[1], counted[0], "1 member and 20 members");
+    assert!(counted[1] <= counted[0], "1 member and 20 members");
 }
 
 /// Opens accounts, each with a subscription and some usage; the accounts, and the position after
