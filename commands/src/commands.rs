@@ -144,7 +144,7 @@ impl Commands {
             owners.push(owner);
             seats.push(seat);
         }
-        let mut followers = watchers(&parts, own, silence_max, has_another_clock);
+        let mut followers = excluded::watchers(&parts, own, silence_max, has_another_clock);
         let clock_is_wrong = comparison.is_wrong();
         let is_wrong = clock_is_wrong.clone();
         let attendance =
@@ -475,24 +475,6 @@ async fn first_role(
     let mut owner = Box::new(Owner::new(replica, desk));
     owner.start().await?;
     Ok(Role::Owning(owner))
-}
-
-/// What watches, for as long as this process runs, whether it may take part.
-fn watchers(
-    parts: &Parts,
-    own: Process,
-    silence: Option<Duration>,
-    has_another_clock: bool,
-) -> JoinSet<()> {
-    let Parts { log, clock, comparison, excluded, .. } = parts;
-    let mut watchers = JoinSet::new();
-    if has_another_clock {
-        watchers.spawn(comparison.clone().watch(log.clone(), clock.clone()));
-    }
-    if let Some(silence) = silence {
-        watchers.spawn(excluded::watch_address(log.clone(), own, silence, excluded.clone()));
-    }
-    watchers
 }
 
 /// Asks an owner and waits for its answer.

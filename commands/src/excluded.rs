@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use event_log::EventLog;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::commands::Commands;
 use crate::level::{NotSpoken, Process};
+use crate::replica::Parts;
 
 /// How much longer than a process that died may count as a member two are watched that say the same
 /// address. In seconds: 5.
@@ -48,10 +50,28 @@ impl Commands {
     }
 }
 
+/// What watches, for as long as this process runs, whether it may take part.
+pub(crate) fn watchers(
+    parts: &Parts,
+    own: Process,
+    silence: Option<Duration>,
+    has_another_clock: bool,
+) -> JoinSet<()> {
+    let Parts { log, clock, comparison, excluded, .. } = parts;
+    let mut watchers = JoinSet::new();
+    if has_another_clock {
+        watchers.spawn(comparison.clone().watch(log.clone(), clock.clone()));
+    }
+    if let Some(silence) = silence {
+        watchers.spawn(watch_address(log.clone(), own, silence, excluded.clone()));
+    }
+    watchers
+}
+
 /// Finds out, after this process has joined, whether another one that was there before says that it is
 /// at the same address as `own`: then this one is to end, and the other goes on. One that has died may count
 /// as a member for as long as a `silence` may last.
-pub(crate) async fn watch_address(
+async fn watch_address(
     log: Arc<dyn EventLog>,
     own: Process,
     silence: Duration,

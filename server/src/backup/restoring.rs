@@ -169,12 +169,10 @@ async fn check_empty(log: &dyn EventLog, partitions: u32) -> Result<()> {
         }
         has_snapshot |= log.snapshot(partition, FOLD_VERSION).await?.is_some();
     }
-    // As it was when the log was opened: whoever served it has announced that.
-    let was_served = log.owners().borrow().iter().any(Option::is_some);
     ensure!(
-        !was_served && !has_snapshot,
+        !has_snapshot,
         "this log is empty, and was served before: its records were removed. Restore under another \
-         `log.kafka.prefix`, or remove the topics of its snapshots, barriers and owners too"
+         `log.kafka.prefix`, or remove the topic of its snapshots too"
     );
     Ok(())
 }

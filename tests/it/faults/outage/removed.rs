@@ -13,6 +13,9 @@ mod on_kafka {
     /// owner, 5 s.
     const REFUSALS: usize = 20;
 
+    /// What tells of snapshots.
+    const SNAPSHOTS: &str = "commands::owner::snapshotting";
+
     /// The code and the words with which a door refuses to register something.
     async fn refusal(api: &Api) -> (String, String) {
         let answer = api.ask(APPLY, &components("lost", 1)).await.expect("the process answers");
@@ -37,7 +40,11 @@ mod on_kafka {
                 .with("CALLBOARD_LOG_KAFKA_BOOTSTRAP", brokers.bootstrap())
                 .with("CALLBOARD_LOG_KAFKA_PREFIX", prefix)
                 .with("CALLBOARD_LOG_KAFKA_REPLICATION", "1")
-                .with("CALLBOARD_TELEMETRY_FILTER", "info,rdkafka=error");
+                .with("CALLBOARD_COMMANDS_SNAPSHOT_EVERY_EVENTS", "1")
+                .with(
+                    "CALLBOARD_TELEMETRY_FILTER",
+                    format!("info,rdkafka=error,{SNAPSHOTS}=debug"),
+                );
             installation.run(&["kafka", "init", "--partitions", "1"]).text();
             let server = installation.up().await;
             let tenant = installation.create_tenant("acme");
@@ -47,6 +54,11 @@ mod on_kafka {
             })
             .await;
 
+            let is_made = |it: &str| it.contains(SNAPSHOTS) && it.contains("snapshot");
+            eventually("a snapshot is made", async || {
+                log_of(&installation).lines().any(is_made).then_some(())
+            })
+            .await;
             let name = format!("{prefix}{topic}");
             tokio::task::block_in_place(|| brokers.remove(&name)).expect("it can be removed");
             eventually("it is said what is gone", async || {
@@ -80,7 +92,8 @@ mod on_kafka {
         }
     }
 
-    /// Snapshots of what was removed would be taken for those of what is restored.
+    /// Snapshots of what was removed would be taken for those of what is restored. The copy of what is
+    /// left has no events, and the place for it none either.
     fn nothing_is_restored_beside_what_is_left(installation: &Installation) {
         let backup = installation.home().join("backup").display().to_string();
         installation.run(&["backup", &backup]).text();
