@@ -54,7 +54,7 @@ mod on_kafka {
             })
             .await;
 
-            let is_made = |it: &str| it.contains(SNAPSHOTS) && it.contains("snapshot");
+            let is_made = |it: &str| it.contains("DEBUG snapshot");
             eventually("a snapshot is made", async || {
                 log_of(&installation).lines().any(is_made).then_some(())
             })
