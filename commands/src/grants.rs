@@ -306,6 +306,12 @@ impl Commands {
         keys
     }
 
+    /// The API keys of `member` that were not revoked, as far as is known here, each with the actor it is.
+    #[must_use]
+    pub fn api_keys_of(&self, tenant: TenantId, member: ActorId) -> Vec<(ActorId, Arc<ApiKey>)> {
+        self.inner().views.access.api_keys(tenant, member)
+    }
+
     /// The sessions of `principal` that were not ended: an API key has none.
     #[must_use]
     pub fn sessions(&self, principal: &Principal) -> Vec<(SessionId, Session)> {

@@ -14,6 +14,7 @@ use vault::Keyring;
 
 use crate::auth::Session;
 use crate::error::ApiError;
+use crate::key_uses::{self, KeyUses};
 use crate::loaders::Loaders;
 use crate::opaque::{self, Place};
 use crate::pace::{self, Pace};
@@ -44,6 +45,7 @@ struct Inner {
     pace: Pace,
     peers: Option<Sender>,
     keyring: Keyring,
+    key_uses: Arc<KeyUses>,
     visibility_wait: Duration,
 }
 
@@ -72,6 +74,7 @@ impl Context {
             pace: Pace::default(),
             peers: None,
             keyring,
+            key_uses: Arc::default(),
             visibility_wait,
         };
         Self { inner: Arc::new(inner) }
@@ -220,6 +223,17 @@ impl Context {
     #[must_use]
     pub fn keyring(&self) -> &Keyring {
         &self.inner.keyring
+    }
+
+    /// When API keys were used last.
+    pub(crate) fn key_uses(&self) -> &KeyUses {
+        &self.inner.key_uses
+    }
+
+    /// Writes now and then when API keys were used last at the doors of this context, for ever.
+    pub fn keep_key_uses(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (uses, commands) = (self.inner.key_uses.clone(), self.inner.commands.clone());
+        key_uses::keep(uses, commands, self.inner.keyring.clone())
     }
 
     /// What one operation of `session` needs, as the headers of its request ask for it.

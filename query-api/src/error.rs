@@ -11,7 +11,7 @@ use commands::request::Violation;
 use domain::principal::Denied;
 use event_log::LogError;
 use projections::{Delay, ReadError};
-use vault::KeyringError;
+use vault::{KeyringError, RecordError};
 
 use crate::opaque::NotOurs;
 
@@ -51,6 +51,8 @@ pub enum ApiError {
     Log(LogError),
     /// The vault failed, before anything was done.
     Keyring(KeyringError),
+    /// A record of the vault was not read.
+    Record(RecordError),
 }
 
 macro_rules! from {
@@ -70,6 +72,7 @@ from! {
     Token(NotOurs),
     Log(LogError),
     Keyring(KeyringError),
+    Record(RecordError),
 }
 
 impl ApiError {
@@ -100,14 +103,16 @@ impl ApiError {
             Self::Command(CommandError::TooManyKeys { .. }) => "TOO_MANY_KEYS",
             Self::Command(CommandError::Unavailable(_) | CommandError::NotOwner(_))
             | Self::Read(ReadError::Unavailable { .. })
-            | Self::Keyring(KeyringError::Vault(_)) => "UNAVAILABLE",
+            | Self::Keyring(KeyringError::Vault(_))
+            | Self::Record(RecordError::Vault(_)) => "UNAVAILABLE",
             Self::Log(LogError::Busy { .. }) => "BUSY",
             Self::Log(error) if error.is_away() => "UNAVAILABLE",
             Self::Command(CommandError::Unknown) => "OUTCOME_UNKNOWN",
             Self::Command(CommandError::Fault(_))
             | Self::Read(ReadError::Fault { .. })
             | Self::Log(_)
-            | Self::Keyring(_) => "INTERNAL",
+            | Self::Keyring(_)
+            | Self::Record(_) => "INTERNAL",
         }
     }
 
@@ -118,7 +123,7 @@ impl ApiError {
             Self::Log(error) if error.is_away() => {
                 Some("the log does not answer at present; ask again later".to_owned())
             }
-            Self::Keyring(KeyringError::Vault(_)) => {
+            Self::Keyring(KeyringError::Vault(_)) | Self::Record(RecordError::Vault(_)) => {
                 Some("the vault does not answer at present; nothing was done".to_owned())
             }
             _ => None,
@@ -152,7 +157,8 @@ impl ApiError {
             Self::Log(error @ LogError::Busy { .. }) => error.to_string(),
             Self::Read(ReadError::Unavailable { .. } | ReadError::Fault { .. })
             | Self::Log(_)
-            | Self::Keyring(_) => {
+            | Self::Keyring(_)
+            | Self::Record(_) => {
                 tracing::error!(error = ?self, "an operation failed");
                 let fault = || "internal fault; the operator's log says more".to_owned();
                 self.away().unwrap_or_else(fault)

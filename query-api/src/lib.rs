@@ -14,6 +14,7 @@ pub mod context;
 mod doors;
 pub mod error;
 pub mod federation;
+mod key_uses;
 pub mod limits;
 pub mod loaders;
 pub mod opaque;

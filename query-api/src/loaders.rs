@@ -11,7 +11,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::Error;
-use domain::id::{CustomerId, EntityId, LocationId, PlanId, RoleId, SubscriptionId};
+use domain::id::{ActorId, CustomerId, EntityId, LocationId, PlanId, RoleId, SubscriptionId};
 use domain::meter::MeterKey;
 use event_log::{Partition, Position};
 use projections::billing::customers::{self, Customer};
@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 
 use crate::context::RequestContext;
 use crate::error::ApiError;
+use crate::key_uses::{self, Uses};
 use crate::streams;
 
 /// The most keys one reader call is asked for: 500.
@@ -162,6 +163,7 @@ pub struct Loaders {
     own_plans: Batch<PlanId, Option<Plan>>,
     operator_plans: Batch<PlanId, Option<Plan>>,
     bodies: Batch<(Partition, Position), Option<Value>>,
+    key_uses: Batch<ActorId, Uses>,
 }
 
 impl fmt::Debug for Loaders {
@@ -190,6 +192,7 @@ impl Loaders {
             own_plans: Batch::default(),
             operator_plans: Batch::default(),
             bodies: Batch::default(),
+            key_uses: Batch::default(),
         }
     }
 
@@ -398,6 +401,17 @@ impl Loaders {
     pub async fn body(&self, place: (Partition, Position)) -> Result<Option<Value>, Error> {
         let fetch = async |places: Vec<_>| streams::bodies(&self.request, &places).await;
         self.bodies.load(place, fetch).await
+    }
+
+    /// When the API keys of a member of the caller's tenant were used last.
+    ///
+    /// # Errors
+    ///
+    /// If the vault cannot be read.
+    pub(crate) async fn key_uses(&self, member: ActorId) -> Result<Uses, Error> {
+        let (keyring, tenant) = (self.request.keyring(), self.request.principal().tenant());
+        let fetch = async |members: Vec<_>| key_uses::of_members(keyring, tenant, &members).await;
+        self.key_uses.load(member, fetch).await
     }
 }
 

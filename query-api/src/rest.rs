@@ -73,7 +73,7 @@ impl Door {
     async fn session(&self, headers: &HeaderMap) -> Result<Session, Problem> {
         let verified = self.verifier.verified(headers)?;
         let verified = verified.ok_or_else(crate::transport::Refusal::unauthenticated)?;
-        Ok(verified.enter(self.context.commands()).await?)
+        Ok(verified.enter(&self.context).await?)
     }
 
     /// What one operation of `session` needs.

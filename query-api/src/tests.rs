@@ -10,6 +10,7 @@ mod edges;
 mod feeds;
 mod inputs;
 mod isolation;
+mod key_uses;
 mod live;
 mod matrix;
 mod mutations;

@@ -52,7 +52,7 @@ pub(crate) struct Node {
     /// Where other processes connect, if there are any; for whoever opens the doors.
     pub listener: Option<PeerListener>,
     /// What is seen to for ever.
-    kept: [JoinHandle<()>; 2],
+    kept: Vec<JoinHandle<()>>,
 }
 
 impl Node {
@@ -120,7 +120,7 @@ impl Node {
                 waiting.until_there("the vault", async || client::actor(&keyring).await).await?
             }
         };
-        let kept = keep(&commands, &keyring, actor);
+        let mut kept = keep(&commands, &keyring, actor);
         let wait = Duration::from_millis(config.http.visibility_wait_ms);
         let context =
             Context::new(commands.clone(), projections.clone(), log.clone(), keyring.clone(), wait);
@@ -128,6 +128,7 @@ impl Node {
             Some(sender) => context.with_peers(sender),
             None => context,
         };
+        kept.push(tokio::spawn(context.keep_key_uses()));
         Ok(Self { log, commands, projections, context, keyring, background, listener, kept })
     }
 
@@ -183,10 +184,10 @@ impl Node {
 
 /// Sees to it for ever that the installation has an owner, and that nothing that has ended stays in
 /// the vault.
-fn keep(commands: &Commands, keyring: &Keyring, actor: ActorId) -> [JoinHandle<()>; 2] {
+fn keep(commands: &Commands, keyring: &Keyring, actor: ActorId) -> Vec<JoinHandle<()>> {
     let claiming = ownership::keep(commands.clone(), actor);
     let tidying = tidying::keep(commands.clone(), keyring.clone());
-    [tokio::spawn(claiming), tokio::spawn(tidying)]
+    vec![tokio::spawn(claiming), tokio::spawn(tidying)]
 }
 
 /// The keys in the vault, and which life of the installation it is.

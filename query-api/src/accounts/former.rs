@@ -10,6 +10,7 @@ use domain::member::Term;
 use vault::{Changes, Committed, Keyring, KeyringError, RecordKind};
 
 use super::{AccountFault, StoredAccount, StoredName, identities, read};
+use crate::key_uses::{self, KeyUsesFault, Uses};
 
 /// Removes the accounts of all who are no members any more, as far as is known here. Who was looked at
 /// before is in `done`, up to which time they were a member.
@@ -26,7 +27,7 @@ pub async fn forget_former(
         if done.get(&(tenant, member)) == Some(&term) {
             continue;
         }
-        match forget(keyring, tenant, member, term).await {
+        match forget(commands, keyring, tenant, (member, term)).await {
             // It has no records any more either.
             Ok(()) | Err(AccountFault::Keyring(KeyringError::TenantErased(_))) => {
                 done.insert((tenant, member), term);
@@ -39,13 +40,19 @@ pub async fn forget_former(
     Ok(())
 }
 
-/// Removes what `member` signed in with up to the time `term`.
+/// Removes what `member` signed in with up to the time `term`, and when their API keys were used.
 async fn forget(
+    commands: &Commands,
     keyring: &Keyring,
     tenant: TenantId,
-    member: ActorId,
-    term: Term,
+    (member, term): (ActorId, Term),
 ) -> Result<(), AccountFault> {
+    match key_uses::write(commands, keyring, (tenant, member), &Uses::new(), Utc::now()).await {
+        // Whoever has changed it all the time knows better.
+        Ok(()) | Err(KeyUsesFault::Late) => {}
+        Err(KeyUsesFault::Keyring(error)) => return Err(error.into()),
+        Err(KeyUsesFault::Record(error)) => return Err(error.into()),
+    }
     identities::forget(keyring, tenant, member, term).await?;
     forget_account(keyring, tenant, member, term).await
 }

@@ -57,7 +57,7 @@ pub(crate) struct GraphqlAuthenticator {
 
 impl GraphqlAuthenticator {
     async fn caller(&self, verified: Verified, head: &Parts) -> Result<Arc<dyn Caller>, Refusal> {
-        let session = verified.enter(self.context.commands()).await?;
+        let session = verified.enter(&self.context).await?;
         Ok(Arc::new(GraphqlCaller {
             name: session.name(),
             turn: self.turns.of(Some(session.principal.tenant())),

@@ -20,6 +20,7 @@ use super::refusal::{bad_request, unauthenticated};
 use super::secret::{self, Secret};
 use super::token::Audience;
 use super::{Credential, Hosts, cookie, host, token};
+use crate::context::Context;
 use crate::transport::Refusal;
 
 /// A credential that this installation has made: whom it names, and for which tenant.
@@ -48,13 +49,14 @@ enum Kind {
 }
 
 impl Verified {
-    /// Asks what whom it names may do at this moment.
+    /// Asks what whom it names may do at this moment, and notes that they came.
     ///
     /// # Errors
     ///
     /// [`Refusal`] if that cannot be known here, or it is an API key that is good for nothing any
     /// more.
-    pub async fn enter(self, commands: &Commands) -> Result<Session, Refusal> {
+    pub(crate) async fn enter(self, context: &Context) -> Result<Session, Refusal> {
+        let commands = context.commands();
         let Self { tenant, actor, kind, credential } = self;
         let (principal, expires_at) = match kind {
             Kind::Token { expires_at } => {
@@ -73,6 +75,7 @@ impl Verified {
             }
             Kind::Proof { expires_at } => (Principal::signing_in(tenant, actor), expires_at),
         };
+        context.key_uses().note(&principal, Utc::now());
         Ok(Session { principal, expires_at, credential })
     }
 }

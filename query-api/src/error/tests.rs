@@ -9,7 +9,7 @@ use domain::id::CommandId;
 use event_log::{LogError, Partition};
 use projections::{Model, ReadError};
 use uuid::Uuid;
-use vault::{KeyringError, VaultError};
+use vault::{KeyringError, RecordError, RecordKind, VaultError};
 
 use super::*;
 use crate::rest::Problem;
@@ -34,7 +34,9 @@ fn failures() -> Vec<ApiError> {
         ApiError::Log(damaged),
         ApiError::Log(LogError::InUse(SAID.to_owned())),
         ApiError::Log(LogError::NoSuchPartition(Partition(77))),
-        ApiError::Keyring(KeyringError::Vault(vault)),
+        ApiError::Keyring(KeyringError::Vault(vault.clone())),
+        ApiError::Record(RecordError::Vault(vault)),
+        ApiError::Record(RecordError::Damaged(RecordKind::KeyUses)),
         ApiError::Keyring(KeyringError::WrongRoot),
         ApiError::Command(CommandError::Unavailable(Away::Log)),
         ApiError::Command(CommandError::Fault(CommandId(Uuid::nil()))),

@@ -57,7 +57,7 @@ pub(crate) fn router(context: Context, settings: &Settings) -> Router {
 async fn command(State(door): State<Door>, request: Request) -> Result<Response, Problem> {
     let verified = door.verifier.verified(request.headers())?;
     let verified = verified.ok_or_else(Refusal::unauthenticated)?;
-    let session = verified.enter(door.context.commands()).await?;
+    let session = verified.enter(&door.context).await?;
     let asked = read(&rest::read_body(request).await?)?;
     Ok(answer(door.context.submit_here(&session.principal, asked).await))
 }

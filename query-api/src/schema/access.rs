@@ -3,12 +3,13 @@
 pub mod member;
 pub mod role;
 
-use async_graphql::{Context, MergedObject, Object, SimpleObject};
+use async_graphql::{ComplexObject, Context, MergedObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use domain::id::{ActorId, SessionId};
 use domain::{Permission, Scope};
 
 use crate::context::RequestContext;
+use crate::loaders::Loaders;
 
 /// Reading who may do what.
 #[derive(Debug, Default, MergedObject)]
@@ -59,7 +60,12 @@ impl From<(SessionId, domain::member::Session)> for Session {
 
 /// By what a machine may do a part of what a member may. What it does is recorded under its own id.
 #[derive(Clone, Debug, SimpleObject)]
+#[graphql(complex)]
 pub struct ApiKey {
+    #[graphql(skip)]
+    key: ActorId,
+    #[graphql(skip)]
+    member: ActorId,
     /// The actor that it is, `usr_…`.
     pub key_id: String,
     /// What it is called.
@@ -71,13 +77,29 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
-    fn of(key: ActorId, issued: &domain::member::ApiKey) -> Self {
+    fn of(member: ActorId, key: ActorId, issued: &domain::member::ApiKey) -> Self {
         Self {
+            key,
+            member,
             key_id: key.to_string(),
             name: issued.name.to_string(),
             scope: issued.scope.iter().map(|it| it.name().to_owned()).collect(),
             expires_at: issued.expires_at,
         }
+    }
+}
+
+#[ComplexObject]
+impl ApiKey {
+    /// When it was last used, at whatever process; none if it never was. A request counts when its credential
+    /// is accepted, and what stays open (a stream, a WebSocket) when it is opened. This is noted some seconds
+    /// later, and by each process at most once in five minutes, so the last use may be that much later than this says.
+    async fn last_used_at(
+        &self,
+        context: &Context<'_>,
+    ) -> async_graphql::Result<Option<DateTime<Utc>>> {
+        let uses = context.data::<Loaders>()?.key_uses(self.member).await?;
+        Ok(uses.get(&self.key).copied())
     }
 }
 
@@ -91,8 +113,9 @@ pub struct GrantedPermission {
 }
 
 fn own_keys(request: &RequestContext) -> Vec<ApiKey> {
+    let Some(member) = request.principal().member_id() else { return Vec::new() };
     let keys = request.shared().commands().api_keys(request.principal());
-    keys.iter().map(|(key, it)| ApiKey::of(*key, it)).collect()
+    keys.iter().map(|(key, it)| ApiKey::of(member, *key, it)).collect()
 }
 
 fn own_sessions(request: &RequestContext) -> Vec<Session> {

@@ -27,6 +27,7 @@ struct Key {
     name: String,
     scope: Vec<String>,
     expires_at: String,
+    last_used_at: Option<String>,
 }
 
 /// A key of the list.
@@ -38,6 +39,7 @@ struct Listed {
     member_id: String,
     scope: Vec<String>,
     expires_at: String,
+    last_used_at: Option<String>,
 }
 
 /// Issues, lists or revokes API keys.
@@ -67,16 +69,17 @@ pub(crate) async fn run(config: &Config, format: Format, command: &ApiKey) -> Re
             })
         }
         ApiKey::List { tenant } => {
-            let keys = list(&api, api.tenant(&tenant.tenant).await?).await?;
+            let keys = list(&api, api.tenant(&tenant.tenant).await?, "lastUsedAt").await?;
             output::result(format, &keys, |keys| {
                 let rows: Vec<_> = keys.iter().map(row).collect();
-                output::table(["key", "name", "member", "scope", "until"], &rows)
+                output::table(["key", "name", "member", "scope", "until", "last used"], &rows)
             })
         }
         ApiKey::Revoke { tenant, key } => {
             let name = &tenant.tenant;
             let (tenant, key) = (api.tenant(name).await?, key.to_string());
-            let known = list(&api, tenant).await?.into_iter().find(|it| it.key_id == key);
+            // Not when it was used: a key is revoked whatever is known of that.
+            let known = list(&api, tenant, "").await?.into_iter().find(|it| it.key_id == key);
             let unknown = || Failure::Usage(format!("`{name}` has no API key `{key}`"));
             let member = known.ok_or_else(unknown)?.member_id;
             let query = "mutation($key: String!, $member: String!) {
@@ -89,24 +92,28 @@ pub(crate) async fn run(config: &Config, format: Format, command: &ApiKey) -> Re
     }
 }
 
-async fn list(api: &Api, tenant: TenantId) -> Result<Vec<Listed>> {
-    let query = "query($after: String) {
-        page: members(first: 100, after: $after) {
-            nodes { memberId apiKeys { keyId name scope expiresAt } }
-            pageInfo { hasNextPage endCursor }
-        }
-    }";
-    let members: Vec<Member> = api.all(tenant, query, json!({})).await?;
+/// The keys of all members, and what `more` asks of each.
+async fn list(api: &Api, tenant: TenantId, more: &str) -> Result<Vec<Listed>> {
+    let query = format!(
+        "query($after: String) {{
+            page: members(first: 100, after: $after) {{
+                nodes {{ memberId apiKeys {{ keyId name scope expiresAt {more} }} }}
+                pageInfo {{ hasNextPage endCursor }}
+            }}
+        }}"
+    );
+    let members: Vec<Member> = api.all(tenant, &query, json!({})).await?;
     let of = |Member { member_id, api_keys }| {
-        api_keys.into_iter().map(move |Key { key_id, name, scope, expires_at }| {
+        api_keys.into_iter().map(move |Key { key_id, name, scope, expires_at, last_used_at }| {
             let member_id = String::clone(&member_id);
-            Listed { key_id, name, member_id, scope, expires_at }
+            Listed { key_id, name, member_id, scope, expires_at, last_used_at }
         })
     };
     Ok(members.into_iter().flat_map(of).collect())
 }
 
-fn row(key: &Listed) -> [String; 5] {
-    let Listed { key_id, name, member_id, scope, expires_at } = key;
-    [key_id.clone(), name.clone(), member_id.clone(), scope.join(", "), expires_at.clone()]
+fn row(key: &Listed) -> [String; 6] {
+    let Listed { key_id, name, member_id, scope, expires_at, last_used_at } = key;
+    let (scope, used) = (scope.join(", "), last_used_at.as_deref().unwrap_or("never"));
+    [key_id, name, member_id, &scope, expires_at, used].map(str::to_owned)
 }

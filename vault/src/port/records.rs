@@ -35,11 +35,13 @@ pub enum RecordKind {
     IdentitiesOf,
     /// A sign-in at a provider that has come back.
     UsedLogin,
+    /// When the API keys of a member were used last.
+    KeyUses,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Account,
         Self::AccountOf,
         Self::Attempts,
@@ -49,6 +51,7 @@ impl RecordKind {
         Self::Identity,
         Self::IdentitiesOf,
         Self::UsedLogin,
+        Self::KeyUses,
     ];
 
     /// Its name as stored, and as bound to what is sealed.
@@ -64,6 +67,7 @@ impl RecordKind {
             Self::Identity => "identity",
             Self::IdentitiesOf => "identities-of",
             Self::UsedLogin => "used-login",
+            Self::KeyUses => "key-uses",
         }
     }
 }

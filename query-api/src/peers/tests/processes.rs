@@ -116,7 +116,7 @@ impl Process {
         headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
         let verified =
             Verifier::between_processes(keyring.clone()).verified(&headers).unwrap().unwrap();
-        verified.enter(&self.commands).await.unwrap()
+        verified.enter(&self.context).await.unwrap()
     }
 
     async fn ask(&self, session: &Session, request: Request) -> Result<Outcome, CommandError> {

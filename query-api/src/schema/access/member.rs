@@ -47,7 +47,7 @@ impl Member {
 
     /// Their API keys that were not revoked.
     async fn api_keys(&self) -> Vec<ApiKey> {
-        self.0.api_keys.iter().map(|(key, it)| ApiKey::of(*key, it)).collect()
+        self.0.api_keys.iter().map(|(key, it)| ApiKey::of(self.0.id, *key, it)).collect()
     }
 
     /// Their sessions that were not ended.

@@ -106,9 +106,17 @@ impl ApiKeyMutation {
     ) -> async_graphql::Result<Option<CommandPayload>> {
         let operation = || {
             let member = member_id.as_deref().map(|it| read("memberId", it)).transpose()?;
-            Ok(Operation::RevokeApiKey { member, key: read("keyId", &key_id)? })
+            Ok((member, Operation::RevokeApiKey { member, key: read("keyId", &key_id)? }))
         };
-        ask(context, operation(), options).await
+        let (member, operation) =
+            operation().map_or_else(|it| (None, Err(it)), |it| (it.0, Ok(it.1)));
+        let payload = ask(context, operation, options).await?;
+        let request = context.data::<RequestContext>()?;
+        let principal = request.principal();
+        if let Some(member) = member.or(principal.member_id()) {
+            request.shared().key_uses().look_again(principal.tenant(), member);
+        }
+        Ok(payload)
     }
 }
 
