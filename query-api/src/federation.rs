@@ -4,12 +4,14 @@
 //! in the vault, by what Callboard proves to the provider who it is. How anything is fetched is a port
 //! ([`Fetch`]) of whoever runs the doors. The doors themselves are `rest::oidc`; start at `code`.
 
+pub(crate) mod access_token;
 pub(crate) mod code;
 mod fetch;
 pub(crate) mod id_token;
 pub(crate) mod login;
 mod metadata;
 pub(crate) mod secret;
+pub(crate) mod signed;
 pub(crate) mod watch;
 
 pub use fetch::{Fetch, Fetched, Unfetched};

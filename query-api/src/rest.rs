@@ -126,6 +126,7 @@ impl Doors {
 
     /// Those at which somebody proves who they are.
     fn of_accounts(&self) -> Router {
+        let token = DefaultBodyLimit::max(oidc::exchange::BYTES_MAX);
         Router::new()
             .route("/api/v1/sign-in", post(accounts::enter))
             .route("/api/v1/invites/accept", post(accounts::accept))
@@ -134,6 +135,10 @@ impl Doors {
             .route("/api/v1/sign-in/oidc/{provider}", get(oidc::leave).post(oidc::prepare))
             .route("/api/v1/sign-in/oidc/{provider}/callback", get(oidc::come_back))
             .layer(DefaultBodyLimit::max(accounts::BYTES_MAX))
+            .route(
+                "/api/v1/sign-in/oidc/{provider}/token",
+                post(oidc::exchange::change).layer(token),
+            )
             .with_state(self.0.clone())
     }
 

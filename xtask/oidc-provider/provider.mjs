@@ -38,6 +38,20 @@ function provider(settings) {
     // The same in every life of it, so that browsers are known again.
     cookies: { keys: ["of no worth, since what it signs is good here only"] },
     pkce: { required: () => true },
+    features: {
+      clientCredentials: { enabled: true },
+      // A token for an API is a JWT for whom it is asked for.
+      resourceIndicators: {
+        enabled: true,
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_, resource) => ({
+          scope: "",
+          audience: resource,
+          accessTokenFormat: "jwt",
+          jwt: { sign: { alg: algorithm } },
+        }),
+      },
+    },
     claims: { openid: ["sub"], profile: ["name"], email: ["email", "email_verified"] },
     findAccount: (_, id) =>
       Object.hasOwn(accounts, id) && {

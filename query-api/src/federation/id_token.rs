@@ -1,41 +1,19 @@
 //! What a provider signs about somebody (an ID token), and whether that is good here.
 //!
-//! Signature, issuer, audience and time are judged by the library; what only OpenID Connect asks for
-//! (nonce, authorized party, when it was issued) by this file. Only signatures that their maker alone
-//! can make count: by what both sides know a provider's public key would do.
+//! By whom it was signed, for whom and until when is judged as for everything that a provider signs
+//! (`signed`); what only OpenID Connect asks for (nonce, authorized party, when it was issued) by this
+//! file.
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::member::Method;
 use domain::tenant::Provider;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 
 use super::ProviderError;
+use super::signed::{self, CLOCK_SKEW_MAX};
 use super::watch::Watch;
-
-/// How far a provider's clock may be from ours. In seconds: 60.
-const CLOCK_SKEW_MAX: TimeDelta = TimeDelta::seconds(60);
-
-/// The longest name by which a provider knows somebody, in bytes: 255, as the standard says.
-const SUBJECT_MAX: usize = 255;
-
-/// The longest token that is looked at. In bytes: 64 KiB.
-const TOKEN_BYTES_MAX: usize = 64 * 1024;
-
-/// How a provider may sign.
-const ALGORITHMS: [Algorithm; 9] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::EdDSA,
-];
 
 /// Why what a provider signed is not good here.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +33,12 @@ pub(crate) enum NotGood {
     /// It was made for somebody else.
     #[error("the token was made for another client, too")]
     Party,
-    /// It was made before anybody asked for it, or is yet to be made.
-    #[error("the token was not made during this sign-in")]
+    /// It was made before anybody asked for it, or is yet to be made, or is good for too long.
+    #[error("the token was made at another time, or for too long")]
     Issued,
+    /// It is for something else.
+    #[error("the token is of another kind")]
+    Kind,
     /// It says of nobody who they are.
     #[error("the token names nobody")]
     Subject,
@@ -109,29 +90,9 @@ pub(crate) async fn verify(
     token: &str,
     now: DateTime<Utc>,
 ) -> Result<Told, ProviderError> {
-    if token.len() > TOKEN_BYTES_MAX {
-        return Err(NotGood::Form.into());
-    }
-    let header = jsonwebtoken::decode_header(token).map_err(NotGood::Invalid)?;
-    if !ALGORITHMS.contains(&header.alg) {
-        return Err(NotGood::Form.into());
-    }
-    let issuer = &asked.provider.issuer;
-    let key = watch.key(issuer, header.kid.as_deref(), header.alg).await?;
-    let key = key.ok_or(NotGood::UnknownKey)?;
-    let key = DecodingKey::from_jwk(&key).map_err(NotGood::Invalid)?;
-    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation(asked, header.alg));
-    Ok(judge(claims.map_err(NotGood::Invalid)?.claims, asked, now)?)
-}
-
-fn validation(asked: Asked<'_>, algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
-    validation.set_issuer(&[&asked.provider.issuer]);
-    validation.set_audience(&[&asked.provider.client_id]);
-    validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-    validation.validate_nbf = true;
-    validation.leeway = CLOCK_SKEW_MAX.num_seconds().unsigned_abs();
-    validation
+    let client = &asked.provider.client_id;
+    let (_, claims) = signed::read(watch, asked.provider, client, token).await?;
+    Ok(judge(claims, asked, now)?)
 }
 
 fn judge(claims: Claims, asked: Asked<'_>, now: DateTime<Utc>) -> Result<Told, NotGood> {
@@ -151,8 +112,7 @@ fn judge(claims: Claims, asked: Asked<'_>, now: DateTime<Utc>) -> Result<Told, N
     if issued < asked.begun - CLOCK_SKEW_MAX || now + CLOCK_SKEW_MAX < issued {
         return Err(NotGood::Issued);
     }
-    let is_no_name = claims.sub.bytes().any(|it| it.is_ascii_control());
-    if claims.sub.is_empty() || claims.sub.len() > SUBJECT_MAX || is_no_name {
+    if !signed::is_name(&claims.sub) {
         return Err(NotGood::Subject);
     }
     let known = |name: &String| Method::ALL.into_iter().find(|it| it.name() == name);

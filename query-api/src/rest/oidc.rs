@@ -3,6 +3,8 @@
 //! Which tenant is meant only the host says, and a provider is asked about its own tenant only.
 //! Whatever is wrong, the answer is the same; the log says more, and no token, code or name.
 
+pub(super) mod exchange;
+
 use std::sync::Arc;
 
 use axum::Json;

@@ -25,6 +25,7 @@ use crate::auth::cookie;
         oidc::leave,
         oidc::prepare,
         oidc::come_back,
+        oidc::exchange::change,
         setup::set_up,
         session::end,
         health::live,

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::testing::{Member, Site, on_each_kind, soon};
 
 /// Who is let in where: nobody, a forged token, a member, an operator.
-const ROUTES: [(&str, &str, [u16; 4]); 23] = [
+const ROUTES: [(&str, &str, [u16; 4]); 24] = [
     ("GET", "/healthz", [200, 200, 200, 200]),
     ("GET", "/readyz", [200, 200, 200, 200]),
     ("GET", "/api/v1/openapi.json", [200, 200, 200, 200]),
@@ -30,6 +30,7 @@ const ROUTES: [(&str, &str, [u16; 4]); 23] = [
     ("GET", "/api/v1/sign-in/oidc/nobody", [403, 403, 403, 403]),
     ("POST", "/api/v1/sign-in/oidc/nobody", [415, 415, 415, 415]),
     ("GET", "/api/v1/sign-in/oidc/nobody/callback", [403, 403, 403, 403]),
+    ("POST", "/api/v1/sign-in/oidc/nobody/token", [415, 415, 415, 415]),
     ("POST", "/api/v1/invites/accept", [415, 415, 415, 415]),
     ("PUT", "/api/v1/account/password", [401, 401, 403, 403]),
     ("POST", "/api/v1/setup", [415, 415, 415, 415]),

@@ -8,6 +8,7 @@ mod ground;
 mod keycloak;
 mod node;
 mod outage;
+mod programs;
 mod rotation;
 mod tenants;
 mod whole;
@@ -35,6 +36,9 @@ trait Provider: Sync {
     /// Takes Callboard for a client whose people it sends back there.
     fn register(&self, callbacks: &[String]);
 
+    /// Takes a program for a client, for which it makes tokens for this audience.
+    fn register_program(&self, name: &str, audience: &str);
+
     /// Signs with another key from now on.
     fn change_key(&self);
 
@@ -47,7 +51,7 @@ trait Provider: Sync {
 
 mod at_keycloak {
     use super::keycloak::Keycloak;
-    use super::{outage, rotation, tenants, whole};
+    use super::{outage, programs, rotation, tenants, whole};
 
     #[tokio::test]
     async fn a_member_who_was_invited_signs_in_there_and_out() {
@@ -74,6 +78,12 @@ mod at_keycloak {
     }
 
     #[tokio::test]
+    async fn programs_change_tokens_for_themselves_and_for_somebody() {
+        let Some(provider) = Keycloak::given() else { return };
+        programs::programs_change_tokens_for_themselves_and_for_somebody(&provider).await;
+    }
+
+    #[tokio::test]
     async fn two_tenants_of_one_provider_never_mix() {
         let Some(provider) = Keycloak::given() else { return };
         tenants::two_tenants_of_one_provider_never_mix(&provider).await;
@@ -82,7 +92,7 @@ mod at_keycloak {
 
 mod at_oidc_provider {
     use super::node::Node;
-    use super::{outage, rotation, tenants, whole};
+    use super::{outage, programs, rotation, tenants, whole};
 
     #[tokio::test]
     async fn a_member_who_was_invited_signs_in_there_and_out() {
@@ -106,6 +116,12 @@ mod at_oidc_provider {
     async fn keys_that_are_known_are_good_while_they_are_not_shown() {
         let Some(provider) = Node::start("ES256") else { return };
         outage::keys_that_are_known_are_good_while_they_are_not_shown(&provider).await;
+    }
+
+    #[tokio::test]
+    async fn programs_change_tokens_for_themselves_and_for_somebody() {
+        let Some(provider) = Node::start("ES256") else { return };
+        programs::programs_change_tokens_for_themselves_and_for_somebody(&provider).await;
     }
 
     #[tokio::test]

@@ -194,6 +194,7 @@ fn routes(ground: &Ground) -> Vec<Door> {
     let (accept, password) = ("/api/v1/invites/accept", "/api/v1/account/password");
     let (oidc, callback) =
         ("/api/v1/sign-in/oidc/{provider}", "/api/v1/sign-in/oidc/{provider}/callback");
+    let token = "/api/v1/sign-in/oidc/{provider}/token";
     let at = |path: &str| path.replace("{provider}", &ground.provider);
     // Whoever asks first is the first operator, and then everybody has their password.
     let with = |begin: &str, login: &str| {
@@ -202,6 +203,7 @@ fn routes(ground: &Ground) -> Vec<Door> {
     let setup = with(&format!("\"token\": \"{}\", ", ground.setup_token), "amber");
     let invite = with(&format!("\"invite\": \"{INVITE}\", "), "<login>");
     let change = format!("{{\"current\": \"{PASSWORD}\", \"new\": \"{PASSWORD}\"}}");
+    let shown = format!("{{\"token\": \"{}\"}}", ground.program);
     let doors = [
         ("/api/v1/usage", "GET", format!("/api/v1/usage{range}"), None),
         ("/api/v1/usage", "POST", "/api/v1/usage".to_owned(), Some(entry.to_owned())),
@@ -215,6 +217,7 @@ fn routes(ground: &Ground) -> Vec<Door> {
         (oidc, "GET", at(oidc), None),
         (oidc, "POST", at(oidc), Some("{}".to_owned())),
         (callback, "GET", at(callback), None),
+        (token, "POST", at(token), Some(shown)),
         (password, "PUT", password.to_owned(), Some(change)),
         get("/metrics"),
         get("/api/v1/openapi.json"),

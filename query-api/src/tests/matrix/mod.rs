@@ -42,6 +42,8 @@ pub(super) struct Ground {
     setup_token: String,
     /// One of A's, that is there.
     provider: String,
+    /// What it signs for a program that is a member of A.
+    program: String,
 }
 
 async fn ground(on: Kind) -> Ground {
@@ -55,8 +57,10 @@ async fn ground(on: Kind) -> Ground {
     site.make_owner(TenantId::SYSTEM, console(&site.keyring).await.unwrap()).await;
     let setup_token = offer_setup(&site.keyring).await.unwrap().unwrap();
     let idle_customer = opened["created"].as_str().unwrap().to_owned();
-    let provider = providers::add(&site, &site.a, &Issuer::start().await.url).await;
-    Ground { site, a, idle_customer, setup_token, provider }
+    let issuer = Issuer::start().await;
+    let provider = providers::add(&site, &site.a, &issuer.url).await;
+    let program = providers::tokens::of_program(&site, &site.a, &issuer, &provider).await;
+    Ground { site, a, idle_customer, setup_token, provider, program }
 }
 
 /// Who asks, under which head, and with an invite that is good.

@@ -38,6 +38,8 @@ pub(super) struct Lies {
     /// What the next code stands for.
     pub(super) claims: Value,
     pub(super) signed: Signed,
+    /// What it calls the kind of what it signs.
+    pub(super) kind: Option<String>,
     pub(super) challenge: String,
     /// Whether its keys can be had.
     pub(super) hides_keys: bool,
@@ -67,6 +69,7 @@ impl Issuer {
             other: key("2").await,
             claims: Value::Null,
             signed: Signed::Well,
+            kind: Some("JWT".to_owned()),
             challenge: String::new(),
             hides_keys: false,
             asked_for_keys: 0,
@@ -141,10 +144,13 @@ async fn token(State(issuer): State<Issuer>, headers: HeaderMap, body: String) -
 }
 
 impl Lies {
-    fn token(&self) -> String {
+    pub(super) fn token(&self) -> String {
         let own = self.key.issuer();
-        let header =
-            |algorithm| Header { kid: Some(own.key_id().to_owned()), ..Header::new(algorithm) };
+        let header = |algorithm| Header {
+            kid: Some(own.key_id().to_owned()),
+            typ: self.kind.clone(),
+            ..Header::new(algorithm)
+        };
         let signed =
             |header: &Header, key| jsonwebtoken::encode(header, &self.claims, &key).unwrap();
         match self.signed {

@@ -107,6 +107,11 @@ impl Tenant {
         self.url(&format!("/api/v1/sign-in/oidc/{}/callback", self.provider))
     }
 
+    /// For whom a token is that programs change here.
+    pub(super) fn audience(&self) -> String {
+        format!("urn:callboard:{}", self.provider)
+    }
+
     /// Signs in, and comes back.
     pub(super) fn enter(&self, browser: &mut Browser, who: &str) -> io::Result<Page> {
         let left = browser.open(&self.door())?;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use xtask::services::Purpose;
 use xtask::services::providers::keycloak::Server;
 
+use super::programs::APP;
 use super::{CLIENT, PASSWORD, PEOPLE, Provider, SECRET};
 use crate::harness::{Answer, Asked, exchange, given_keycloak, keycloak_distribution};
 
@@ -106,6 +107,20 @@ impl Provider for Keycloak {
             "clientId": CLIENT, "secret": SECRET, "redirectUris": callbacks,
             "publicClient": false, "standardFlowEnabled": true,
             "attributes": { "pkce.code.challenge.method": "S256" },
+        });
+        self.administer("POST", &self.of_realm("/clients"), &client, 201);
+    }
+
+    fn register_program(&self, name: &str, audience: &str) {
+        let for_audience = json!({
+            "name": "audience", "protocol": "openid-connect",
+            "protocolMapper": "oidc-audience-mapper",
+            "config": { "included.custom.audience": audience, "access.token.claim": "true" },
+        });
+        let client = json!({
+            "clientId": name, "secret": SECRET, "redirectUris": [APP], "publicClient": false,
+            "standardFlowEnabled": true, "serviceAccountsEnabled": true,
+            "protocolMappers": [for_audience],
         });
         self.administer("POST", &self.of_realm("/clients"), &client, 201);
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use xtask::services::providers::oidc_provider::{Server, Settings};
 
+use super::programs::APP;
 use super::{CLIENT, PEOPLE, Provider, SECRET};
 use crate::harness::oidc_provider;
 
@@ -46,6 +47,16 @@ impl Provider for Node {
     fn register(&self, callbacks: &[String]) {
         let client: Value = json!({
             "client_id": CLIENT, "client_secret": SECRET, "redirect_uris": callbacks,
+        });
+        self.0.change(|it| it.clients.push(client)).expect("it runs");
+    }
+
+    /// It makes them for whom it is asked.
+    fn register_program(&self, name: &str, _: &str) {
+        let client: Value = json!({
+            "client_id": name, "client_secret": SECRET, "redirect_uris": [APP],
+            "grant_types": ["authorization_code", "client_credentials"],
+            "token_endpoint_auth_method": "client_secret_post",
         });
         self.0.change(|it| it.clients.push(client)).expect("it runs");
     }
