@@ -94,6 +94,6 @@ fn stored_names_of_kinds_stay_what_they_are() {
     let names = RecordKind::ALL.map(RecordKind::name);
     let known = ["account", "account-of", "attempts", "used-invite", "setup"];
     assert_eq!(names[..known.len()], known);
-    let of_providers = ["provider-secret", "identity", "identities-of", "used-login"];
+    let of_providers = ["provider-secret", "identity", "identities-of", "used-login", "key-uses"];
     assert_eq!(names[known.len()..], of_providers);
 }
