@@ -86,7 +86,7 @@ async fn row<'h>(
 /// What a door does before it does anything else.
 async fn authorize(verifier: &Verifier, commands: &Commands, head: &HeaderMap) -> Scope {
     let verified = verifier.verified(head).ok().flatten().expect("the token is accepted");
-    let session = verified.enter(commands).await.expect("the members are known");
+    let session = verified.identify(commands).await.expect("the members are known");
     session.principal.authorize(Permission::EntityRead).expect("every member may read something")
 }
 

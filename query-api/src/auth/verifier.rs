@@ -53,10 +53,20 @@ impl Verified {
     ///
     /// # Errors
     ///
+    /// As for [`Self::identify`].
+    pub(crate) async fn enter(self, context: &Context) -> Result<Session, Refusal> {
+        let session = self.identify(context.commands()).await?;
+        context.key_uses().note(&session.principal, Utc::now());
+        Ok(session)
+    }
+
+    /// Asks what whom it names may do at this moment.
+    ///
+    /// # Errors
+    ///
     /// [`Refusal`] if that cannot be known here, or it is an API key that is good for nothing any
     /// more.
-    pub(crate) async fn enter(self, context: &Context) -> Result<Session, Refusal> {
-        let commands = context.commands();
+    pub async fn identify(self, commands: &Commands) -> Result<Session, Refusal> {
         let Self { tenant, actor, kind, credential } = self;
         let (principal, expires_at) = match kind {
             Kind::Token { expires_at } => {
@@ -75,7 +85,6 @@ impl Verified {
             }
             Kind::Proof { expires_at } => (Principal::signing_in(tenant, actor), expires_at),
         };
-        context.key_uses().note(&principal, Utc::now());
         Ok(Session { principal, expires_at, credential })
     }
 }

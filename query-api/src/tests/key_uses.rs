@@ -108,7 +108,8 @@ async fn of_two_processes_the_later_use_counts() {
     let (commands, keyring) = (&site.commands, &site.keyring);
     let (first, second) =
         tokio::join!(one.write(commands, keyring, now), other.write(commands, keyring, now));
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     let shown = shown(&site, &site.a, &id).await.unwrap();
     assert_eq!(shown.timestamp_micros(), now.timestamp_micros());
 }
