@@ -47,6 +47,8 @@ pub(crate) struct Node {
     pub context: Context,
     /// The keys.
     pub keyring: Keyring,
+    /// Where they are kept.
+    vault: OpenVault,
     /// Where the read models are filled.
     background: Background,
     /// Where other processes connect, if there are any; for whoever opens the doors.
@@ -75,7 +77,7 @@ impl Node {
             None => (None, None),
         };
         let open = || open_vault(config, folder, log.as_ref());
-        let (keyring, life) = waiting.until_there("the vault", open).await?;
+        let (vault, keyring, life) = waiting.until_there("the vault", open).await?;
         let settings = commands::Settings {
             source: format!("callboard/{}", log.incarnation()),
             life,
@@ -129,7 +131,7 @@ impl Node {
             None => context,
         };
         kept.push(tokio::spawn(context.keep_key_uses()));
-        Ok(Self { log, commands, projections, context, keyring, background, listener, kept })
+        Ok(Self { log, commands, projections, context, keyring, vault, background, listener, kept })
     }
 
     /// Waits, bounded, until somebody owns the installation as far as is known here.
@@ -179,6 +181,7 @@ impl Node {
             projections.stop().await;
         }
         drop(self.background);
+        self.vault.close().await;
     }
 }
 
@@ -190,16 +193,17 @@ fn keep(commands: &Commands, keyring: &Keyring, actor: ActorId) -> Vec<JoinHandl
     vec![tokio::spawn(claiming), tokio::spawn(tidying)]
 }
 
-/// The keys in the vault, and which life of the installation it is.
+/// The vault, the keys in it, and which life of the installation it is.
 async fn open_vault(
     config: &Config,
     folder: &Folder,
     log: &dyn EventLog,
-) -> Result<(Keyring, String)> {
+) -> Result<(OpenVault, Keyring, String)> {
     let vault = OpenVault::of(config, folder).await?;
     vault.belongs_to(log).await?;
     let life = vault.life().await?;
-    Ok((vault.keyring(folder).await?, life))
+    let keyring = vault.keyring(folder).await?;
+    Ok((vault, keyring, life))
 }
 
 /// Begins to listen for other processes, before any of them can be told to ask this one.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use domain::id::TenantId;
@@ -58,6 +59,9 @@ pub(crate) async fn open_log(
         }
     }
 }
+
+/// How long what the vault still does may take at the end. In seconds: 5.
+const CLOSED_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A vault.
 #[derive(Clone, Debug)]
@@ -116,6 +120,20 @@ impl OpenVault {
         match self {
             Self::Sqlite(vault) => vault.as_ref(),
             Self::Postgres(vault) => vault.as_ref(),
+        }
+    }
+
+    /// Closes it, so that nothing that was written to it last is left beside its file. Statements
+    /// that run end first, within [`CLOSED_TIME_MAX`].
+    pub(crate) async fn close(&self) {
+        let closed = async {
+            match self {
+                Self::Sqlite(vault) => vault.close().await,
+                Self::Postgres(vault) => vault.close().await,
+            }
+        };
+        if tokio::time::timeout(CLOSED_TIME_MAX, closed).await.is_err() {
+            tracing::warn!("the vault was left while it still had something to do");
         }
     }
 
@@ -178,7 +196,7 @@ impl OpenVault {
     /// # Errors
     ///
     /// If a backup was restored by half, or the root key is not theirs.
-    pub(crate) async fn keyring(self, folder: &Folder) -> Result<Keyring> {
+    pub(crate) async fn keyring(&self, folder: &Folder) -> Result<Keyring> {
         if self.cursors().get(&installations(RESTORE)).await?.as_deref() == Some(UNFINISHED) {
             bail!(
                 "a restore into this installation did not end; empty the log, the vault and the \
@@ -193,8 +211,8 @@ impl OpenVault {
         }
         let root = Root::open_or_create(&path).context("the root key cannot be used")?;
         let keyring = match self {
-            Self::Sqlite(vault) => Keyring::open(vault, root).await,
-            Self::Postgres(vault) => Keyring::open(vault, root).await,
+            Self::Sqlite(vault) => Keyring::open(vault.clone(), root).await,
+            Self::Postgres(vault) => Keyring::open(vault.clone(), root).await,
         };
         keyring.context("the keys cannot be opened")
     }

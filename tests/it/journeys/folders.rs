@@ -193,6 +193,10 @@ async fn what_is_lost_or_damaged_is_named_with_what_to_do() {
 
     let vault = installation.folder().join("vault.db");
     let kept = installation.home().join("kept.db");
+    assert!(
+        !vault.with_extension("db-wal").exists(),
+        "who stops leaves the whole vault in its file"
+    );
     std::fs::rename(&vault, &kept).expect("it can be lost");
     let doctor = installation.run(&["doctor"]);
     assert_eq!(doctor.code, 3, "{}", doctor.stdout);
