@@ -12,15 +12,19 @@ mod hashing;
 mod identities;
 mod login;
 mod password;
+mod recovery;
+mod second_factor;
 mod setting;
 mod setup;
+mod totp;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use commands::Clock;
 use domain::id::{ActorId, TenantId};
-use domain::member::Term;
+use domain::member::{Method, Term};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinError;
@@ -29,14 +33,16 @@ use vault::{
     Changes, Committed, Keyring, KeyringError, Known, RecordError, RecordKind, TenantKeys,
 };
 
-use self::attempts::{Attempt, Ended};
+use self::attempts::{Attempt, Delays, Ended};
 pub use self::former::forget_former;
 use self::hashing::{Hashing, Verdict};
 pub(crate) use self::identities::{Identity, Right, Unlinked};
 pub(crate) use self::login::{LoginName, NoLoginName};
 pub(crate) use self::password::{NoPassword, Password};
+pub(crate) use self::second_factor::{Code, SecondFactor, Unconfirmed};
 pub(crate) use self::setting::{Grant, Once};
 pub use self::setup::{SETUP_LASTS, console, offer_setup};
+pub(crate) use self::totp::Enrolment;
 use crate::doors::ClientAddress;
 
 /// Whose accounts are meant.
@@ -75,6 +81,12 @@ pub(crate) enum Unproved {
     /// There is no such account, or its password is another.
     #[error("the login name or the password is wrong")]
     Wrong,
+    /// The password is right, but more is asked for beside it.
+    #[error("expected the password that the app shows, or a recovery code")]
+    CodeMissing,
+    /// The password is right, but what was shown beside it is not.
+    #[error("what was shown beside the password is wrong, or was used before")]
+    CodeWrong,
     /// Others have failed before; try again then.
     #[error("too many attempts have failed")]
     Later(Duration),
@@ -140,13 +152,24 @@ struct StoredName {
     login: String,
 }
 
-/// Somebody who has shown the password of an account.
+/// What somebody shows to prove who they are.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The password.
+    pub(crate) password: Password,
+    /// What they show beside it, if anything.
+    pub(crate) code: Option<Code>,
+}
+
+/// Somebody who has shown the password of an account, and what is asked for beside it.
 #[derive(Debug)]
 pub(crate) struct Proved {
     /// Whose account it is.
     pub(crate) member: ActorId,
     /// For which time they are a member.
     pub(crate) term: Term,
+    /// How they have proved it.
+    pub(crate) methods: BTreeSet<Method>,
     login: LoginName,
     /// Which password they have shown.
     password: Uuid,
@@ -166,7 +189,7 @@ impl Accounts {
         Self { keyring, clock, hashing: Hashing::new() }
     }
 
-    /// Whose account has this login name and this password. Whoever is let in for that says so
+    /// Whose account has this login name and this password, and shows what is asked for beside it. Whoever is let in for that says so
     /// ([`Accounts::let_in`]); until then it counts as an attempt that has failed.
     ///
     /// # Errors
@@ -177,14 +200,22 @@ impl Accounts {
         &self,
         whose: &Whose,
         login: &LoginName,
-        password: Password,
+        Shown { password, code }: Shown,
         from: ClientAddress,
     ) -> Result<Proved, Unproved> {
         // Before anything counts: whoever finds no place has not tried.
         let place = self.hashing.enter(&whose.share(), from).ok_or(Unproved::Busy)?;
         let attempt = Attempt::of(&whose.name(), login, from);
-        let paced = attempt.begin(self).await?;
-        let account = self.account(whose, login).await?;
+        let (keys, account) = (self.keys(whose).await?, self.account(whose, login).await?);
+        let is_recovered = match &code {
+            Some(Code::Recovery(code)) => {
+                let whose = account.as_ref().map(|(it, _)| (it.member, it.term));
+                self.use_recovery_code(&keys, whose, code).await?
+            }
+            Some(Code::App(_)) | None => false,
+        };
+        let delays = if is_recovered { Delays::Spare } else { Delays::Hold };
+        let paced = attempt.begin(self, delays).await?;
         let stored = account.as_ref().map(|it| it.0.hash.clone());
         let (Verdict::Right { anew }, Some((account, known))) =
             (place.verify(password, stored).await?, account)
@@ -196,10 +227,15 @@ impl Accounts {
             return Err(Unproved::Later(delay));
         }
         let StoredAccount { member, term, password, .. } = account;
+        let shown = self.beside_password(&keys, (member, term), code.as_ref(), is_recovered).await;
+        if matches!(shown, Err(Unproved::CodeMissing)) {
+            attempt.end(self, Ended::Halfway).await?;
+        }
+        let methods = shown?;
         if let Some(hash) = anew {
             self.hash_anew(whose, login, (StoredAccount { hash, ..account }, known)).await?;
         }
-        Ok(Proved { member, term, login: login.clone(), password, attempt })
+        Ok(Proved { member, term, methods, login: login.clone(), password, attempt })
     }
 
     /// Replaces the hash of a password by a stronger one of the same, unless the account is another by now.
@@ -217,7 +253,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whether the password that somebody has proved is the one of their account still.
+    /// Whether the password that somebody has proved is the one of their account still, and no more is
+    /// asked for by now than they have shown.
     ///
     /// # Errors
     ///
@@ -228,7 +265,11 @@ impl Accounts {
         proved: &Proved,
     ) -> Result<bool, AccountFault> {
         let account = self.account(&Whose::Tenant(tenant), &proved.login).await?;
-        Ok(account.is_some_and(|(it, _)| it.password == proved.password))
+        if account.is_none_or(|(it, _)| it.password != proved.password) {
+            return Ok(false);
+        }
+        let asked = self.second_factor(tenant, proved.member, proved.term).await?;
+        Ok(asked.is_none() || proved.methods.contains(&Method::Mfa))
     }
 
     /// The attempt has not failed.

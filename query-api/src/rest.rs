@@ -3,7 +3,8 @@
 //! Every answer is JSON; a refusal is a problem document (RFC 9457) that names the field, the
 //! value and the fix. `usage` is the hot path, `events` the feed and its live form,
 //! `operations` what operators ask and do, `health` what machines ask without a credential. Those
-//! of `accounts`, `oidc`, `session` and `setup` are for browsers: there somebody comes in, and goes.
+//! of `accounts`, `second_factor`, `oidc`, `session` and `setup` are for browsers: there somebody
+//! comes in, and goes.
 
 mod accounts;
 mod events;
@@ -12,6 +13,7 @@ mod oidc;
 mod open_api;
 mod operations;
 mod problem;
+mod second_factor;
 mod session;
 mod setup;
 mod usage;
@@ -131,6 +133,11 @@ impl Doors {
             .route("/api/v1/sign-in", post(accounts::enter))
             .route("/api/v1/invites/accept", post(accounts::accept))
             .route("/api/v1/account/password", put(accounts::change))
+            .route("/api/v1/account", get(second_factor::show))
+            .route("/api/v1/account/totp", post(second_factor::enrol))
+            .route("/api/v1/account/totp/confirm", post(second_factor::confirm))
+            .route("/api/v1/account/totp/remove", post(second_factor::remove))
+            .route("/api/v1/account/recovery-codes", post(second_factor::renew))
             .route("/api/v1/setup", post(setup::set_up))
             .route("/api/v1/sign-in/oidc/{provider}", get(oidc::leave).post(oidc::prepare))
             .route("/api/v1/sign-in/oidc/{provider}/callback", get(oidc::come_back))

@@ -18,6 +18,7 @@ mod pace;
 mod providers;
 mod ready;
 mod roles;
+mod second_factor;
 mod seeded;
 mod sessions;
 mod usage;

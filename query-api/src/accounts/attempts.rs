@@ -14,7 +14,7 @@ use crate::doors::ClientAddress;
 pub(super) const TRIES_MAX: usize = 8;
 
 /// When to try again where others try as often as they can. In seconds: 1.
-const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An attempt at one account, and what it counts towards.
 #[derive(Debug)]
@@ -27,6 +27,15 @@ pub(super) struct Attempt {
     successes: String,
 }
 
+/// Whether attempts that have failed before make another one wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delays {
+    /// They do.
+    Hold,
+    /// They do not: whoever tries has what nobody guesses.
+    Spare,
+}
+
 /// How an attempt has ended that has not failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -34,6 +43,9 @@ pub(super) enum Ended {
     In,
     /// Somebody may not come in yet, whose password was right.
     Paced,
+    /// Somebody is asked for more than the password, which was right. What has failed before still
+    /// counts: they may be guessing the rest.
+    Halfway,
 }
 
 /// What is remembered of some attempts.
@@ -85,23 +97,27 @@ impl Attempt {
     /// # Errors
     ///
     /// [`Unproved::Later`] if it is not.
-    pub(super) async fn begin(&self, accounts: &Accounts) -> Result<Option<Duration>, Unproved> {
+    pub(super) async fn begin(
+        &self,
+        accounts: &Accounts,
+        delays: Delays,
+    ) -> Result<Option<Duration>, Unproved> {
         for _ in 0..TRIES_MAX {
             let now = accounts.clock.now();
             let remembered = self.remembered(accounts).await?;
             let mut changes = Changes::of(&remembered.keys);
             let paced = remembered.successes.attempts.delay(SUCCESSES, now).map(seconds);
             let counting = remembered.counting(now);
-            let delays = counting.iter().filter_map(|it| it.attempts.delay(it.pace, now));
-            if let Some(delay) = delays.max() {
-                return Err(Unproved::Later(seconds(delay)));
+            let left = counting.iter().filter_map(|it| it.attempts.delay(it.pace, now)).max();
+            if let Some(left) = left.filter(|_| delays == Delays::Hold) {
+                return Err(Unproved::Later(seconds(left)));
             }
             for count in counting {
                 let another = count.attempts.with_another(count.pace, now);
                 changes = count.put(changes, another);
             }
             if accounts.commit(&changes).await? == Committed::Whole {
-                return Ok(paced);
+                return Ok(paced.filter(|_| delays == Delays::Hold));
             }
         }
         Err(Unproved::Later(CROWDED_RETRY_AFTER))
@@ -114,7 +130,11 @@ impl Attempt {
             let remembered = self.remembered(accounts).await?;
             let (mut changes, is_known) = (Changes::of(&remembered.keys), remembered.is_known(now));
             if let Some(here) = remembered.here {
-                changes = here.put(changes, Attempts::succeeded(now));
+                let attempts = match ended {
+                    Ended::In | Ended::Paced => Attempts::succeeded(now),
+                    Ended::Halfway => here.attempts.with_one_less(),
+                };
+                changes = here.put(changes, attempts);
             }
             for count in remembered.others.into_iter().filter(|_| !is_known) {
                 let less = count.attempts.with_one_less();

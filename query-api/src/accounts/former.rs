@@ -9,7 +9,7 @@ use domain::id::{ActorId, TenantId};
 use domain::member::Term;
 use vault::{Changes, Committed, Keyring, KeyringError, RecordKind};
 
-use super::{AccountFault, StoredAccount, StoredName, identities, read};
+use super::{AccountFault, StoredAccount, StoredName, identities, read, second_factor};
 use crate::key_uses::{self, KeyUsesFault, Uses};
 
 /// Removes the accounts of all who are no members any more, as far as is known here. Who was looked at
@@ -54,6 +54,7 @@ async fn forget(
         Err(KeyUsesFault::Record(error)) => return Err(error.into()),
     }
     identities::forget(keyring, tenant, member, term).await?;
+    second_factor::forget(keyring, tenant, member, term).await?;
     forget_account(keyring, tenant, member, term).await
 }
 

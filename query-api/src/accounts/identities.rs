@@ -128,6 +128,7 @@ impl Accounts {
                 }
                 changes = changes.put(used, None, b"", Some(ends_at + USED_MARK_OUTLASTS));
                 changes = self.without_password(changes, &keys, member).await?;
+                changes = self.without_second_factor(changes, &keys, member).await?;
             }
             if known.term != term || matches!(right, Right::Invite(..)) {
                 known.all.retain(|it| it != identity);

@@ -133,7 +133,8 @@ impl Accounts {
 
     /// Sets the login name and the password of a member. Whatever account they had before is no
     /// more, nor is that of somebody else under this login name who, as `belongs` says, is no
-    /// member for that time any more. Nor is anybody of whom a provider speaks.
+    /// member for that time any more. Nor is anybody of whom a provider speaks, and nothing is asked for
+    /// beside the password.
     ///
     /// # Errors
     ///
@@ -152,6 +153,7 @@ impl Accounts {
         for _ in 0..TRIES_MAX {
             let mut changes = self.once(Changes::of(&keys), &keys, grant).await?;
             changes = self.without_identities(changes, &keys, grant.member).await?;
+            changes = self.without_second_factor(changes, &keys, grant.member).await?;
             let before = self.get(&keys, of_member).await?;
             if let Some(before) = &before {
                 let former = read::<StoredName>(before)?.login;

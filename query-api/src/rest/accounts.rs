@@ -4,6 +4,7 @@
 //! work, whether there is no such tenant, no such account or another password. Neither login names
 //! nor passwords are repeated in an answer or written to the log.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::extract::{self, State};
@@ -19,10 +20,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use super::{Door, Problem};
+use super::{Door, Problem, second_factor};
 use crate::accounts::{
-    AccountFault, Grant, LoginName, NoLoginName, NoPassword, Once, Password, Proved, Unproved,
-    Unset, Whose,
+    AccountFault, Grant, LoginName, NoLoginName, NoPassword, Once, Password, Proved, Shown,
+    Unproved, Unset, Whose,
 };
 use crate::auth::{Asking, Others, Secret, Session, SignedIn, cookie, host, sign_in};
 use crate::doors::ClientAddress;
@@ -36,13 +37,19 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Who somebody says they are, and what they prove it with.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Credentials {
     /// The login name.
     login: String,
     /// The password.
     #[schema(value_type = String)]
     password: Password,
+    /// The six digits that the member's app shows, if they are asked for.
+    #[serde(default)]
+    code: Option<String>,
+    /// A recovery code instead, which is used up.
+    #[serde(default)]
+    recovery_code: Option<String>,
 }
 
 /// What somebody was invited with, and how they sign in from now on.
@@ -60,17 +67,24 @@ struct Acceptance {
 
 /// Another password.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Change {
     /// The one that is good now.
     #[schema(value_type = String)]
     current: Password,
+    /// The six digits that the member's app shows, if they are asked for.
+    #[serde(default)]
+    code: Option<String>,
+    /// A recovery code instead, which is used up.
+    #[serde(default)]
+    recovery_code: Option<String>,
     /// The one that is good from now on, 12 to 128 characters of any kind, that is not easy to guess.
     #[schema(value_type = String)]
     new: Password,
 }
 
-/// Signs in with a login name and a password: sets the cookie of a session.
+/// Signs in with a login name and a password, and what is asked for beside it: sets the cookie of a
+/// session. Whoever lacks the second is told so (`SECOND_FACTOR_REQUIRED`) once the first is right.
 #[utoipa::path(
     post,
     path = "/api/v1/sign-in",
@@ -87,11 +101,13 @@ pub(super) async fn enter(
 ) -> Result<Response, Problem> {
     let former = door.session(request.headers()).await.ok();
     let asked = Asked::<Credentials>::read(&door, request).await?;
-    let Credentials { login, password } = asked.body;
+    let Credentials { login, password, code, recovery_code } = asked.body;
     let login = login_name(&login)?;
-    let proved = door.accounts.prove(&asked.whose, &login, password, asked.from).await?;
+    let shown = Shown { password, code: second_factor::code(code, recovery_code)? };
+    let proved = door.accounts.prove(&asked.whose, &login, shown, asked.from).await?;
     let Whose::Tenant(tenant) = asked.whose else { return Err(Unproved::Wrong.into()) };
-    let entered = begin(&door, tenant, (proved.member, proved.term), Others::Stay).await;
+    let whom = (proved.member, proved.term);
+    let entered = begin(&door, tenant, whom, proved.methods.clone(), Others::Stay).await;
     // Nobody has failed because the log is away or others ask for too much.
     if entered.as_ref().err().is_none_or(|it| it.status != StatusCode::FORBIDDEN) {
         let_in(&door, &proved).await;
@@ -149,7 +165,8 @@ pub(super) async fn accept(
         Unset::Used => no_invite(),
         error => unset(error, "password"),
     })?;
-    let entered = begin(&door, tenant, (member, term), Others::End).await?;
+    let methods = [Method::Pwd].into();
+    let entered = begin(&door, tenant, (member, term), methods, Others::End).await?;
     if let Some(former) = former.filter(|it| it.principal.actor() != member) {
         leave(&door, &former).await;
     }
@@ -176,33 +193,73 @@ pub(super) async fn change(
     State(door): State<Door>,
     request: extract::Request,
 ) -> Result<Response, Problem> {
-    let principal = door.session(request.headers()).await?.principal;
-    if !matches!(principal.means(), Means::Session(_)) {
-        let detail = "only who has signed in changes a password";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
-    }
-    let (tenant, member) = (principal.tenant(), principal.actor());
-    let Asked { whose, body: Change { current, new }, from } = Asked::read(&door, request).await?;
-    if whose != Whose::Tenant(tenant) {
-        let detail = "nothing can be changed while the tenant is not active";
-        return Err(Problem::new(StatusCode::CONFLICT, "TENANT_NOT_ACTIVE", detail));
-    }
-    let login = door.accounts.login_of(tenant, member).await?;
-    let login = login.ok_or_else(|| {
-        let detail = "you sign in otherwise than with a password";
-        Problem::new(StatusCode::CONFLICT, "NO_PASSWORD", detail)
-    })?;
-    let proved = door.accounts.prove(&whose, &login, current, from).await?;
-    // The login name may be somebody else's since it was looked up.
-    if proved.member != member {
-        return Err(Unproved::Wrong.into());
-    }
-    let_in(&door, &proved).await;
-    let hashed = door.accounts.hash(tenant, login, new, names(&door, tenant), from).await;
+    let (oneself, asked) = Oneself::asking::<Change>(&door, request).await?;
+    let Change { current, code, recovery_code, new } = asked.body;
+    let shown = Shown { password: current, code: second_factor::code(code, recovery_code)? };
+    let proved = oneself.prove(&door, shown, asked.from).await?;
+    let Oneself { tenant, member, login } = oneself;
+    let hashed = door.accounts.hash(tenant, login, new, names(&door, tenant), asked.from).await;
     let hashed = hashed.map_err(|it| unset(it, "new"))?;
     let replaced = door.accounts.replace(tenant, &proved, &hashed).await;
     replaced.map_err(|it| unset(it, "new"))?;
-    Ok(handed(begin(&door, tenant, (member, proved.term), Others::End).await?))
+    let whom = (member, proved.term);
+    Ok(handed(begin(&door, tenant, whom, proved.methods, Others::End).await?))
+}
+
+/// A member in a session of theirs who has an account.
+pub(super) struct Oneself {
+    pub(super) tenant: TenantId,
+    pub(super) member: ActorId,
+    pub(super) login: LoginName,
+}
+
+impl Oneself {
+    /// Who asks something about their own account, and what.
+    pub(super) async fn asking<T: DeserializeOwned>(
+        door: &Door,
+        request: extract::Request,
+    ) -> Result<(Self, Asked<T>), Problem> {
+        let oneself = Self::of(door, request.headers()).await?;
+        let asked = Asked::read(door, request).await?;
+        if asked.whose != Whose::Tenant(oneself.tenant) {
+            let detail = "nothing can be changed while the tenant is not active";
+            return Err(Problem::new(StatusCode::CONFLICT, "TENANT_NOT_ACTIVE", detail));
+        }
+        Ok((oneself, asked))
+    }
+
+    /// Who sent a request with these headers.
+    pub(super) async fn of(door: &Door, headers: &HeaderMap) -> Result<Self, Problem> {
+        let principal = door.session(headers).await?.principal;
+        if !matches!(principal.means(), Means::Session(_)) {
+            let detail = "only who has signed in asks about their own account";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
+        }
+        let (tenant, member) = (principal.tenant(), principal.actor());
+        let login = door.accounts.login_of(tenant, member).await?;
+        let login = login.ok_or_else(|| {
+            let detail = "you sign in otherwise than with a password";
+            Problem::new(StatusCode::CONFLICT, "NO_PASSWORD", detail)
+        })?;
+        Ok(Self { tenant, member, login })
+    }
+
+    /// Proves once more who they are.
+    pub(super) async fn prove(
+        &self,
+        door: &Door,
+        shown: Shown,
+        from: ClientAddress,
+    ) -> Result<Proved, Problem> {
+        let whose = Whose::Tenant(self.tenant);
+        let proved = door.accounts.prove(&whose, &self.login, shown, from).await?;
+        // The login name may be somebody else's since it was looked up.
+        if proved.member != self.member {
+            return Err(Unproved::Wrong.into());
+        }
+        let_in(door, &proved).await;
+        Ok(proved)
+    }
 }
 
 /// A request at one of these doors.
@@ -239,15 +296,16 @@ impl<T: DeserializeOwned> Asked<T> {
     }
 }
 
-/// Begins a session for who has proved who they are.
+/// Begins a session for who has proved by these methods who they are.
 pub(super) async fn begin(
     door: &Door,
     tenant: TenantId,
     (member, term): (ActorId, Term),
+    methods: BTreeSet<Method>,
     others: Others,
 ) -> Result<SignedIn, Problem> {
     let lifetime = Lifetime::SESSION_MAX;
-    let asked = Asking { methods: [Method::Pwd].into(), lifetime, others, term: Some(term) };
+    let asked = Asking { methods, lifetime, others, term: Some(term) };
     match sign_in(&door.context, tenant, member, asked).await {
         Ok(entered) => Ok(entered),
         // They are no member any more, or their tenant lets nobody in: that is nobody's business.
@@ -353,6 +411,15 @@ impl From<Unproved> for Problem {
             Unproved::Wrong => {
                 let detail = "the login name or the password is wrong, or nobody signs in here";
                 Self::new(StatusCode::FORBIDDEN, "SIGN_IN_REFUSED", detail)
+            }
+            Unproved::CodeMissing => {
+                let detail = "send the `code` that your app shows as well, or a `recoveryCode`";
+                Self::new(StatusCode::FORBIDDEN, "SECOND_FACTOR_REQUIRED", detail)
+            }
+            Unproved::CodeWrong => {
+                let detail = "the code is wrong, or was used before; each is good once, so wait for the \
+                              next one that your app shows, or send a `recoveryCode`";
+                Self::new(StatusCode::FORBIDDEN, "SECOND_FACTOR_REFUSED", detail)
             }
             Unproved::Later(wait) => {
                 let detail = "too many attempts have failed; try again later";

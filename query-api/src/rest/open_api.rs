@@ -5,7 +5,9 @@ use axum::response::IntoResponse;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{accounts, events, health, oidc, operations, problem, session, setup, usage};
+use super::{
+    accounts, events, health, oidc, operations, problem, second_factor, session, setup, usage,
+};
 use crate::auth::cookie;
 
 #[derive(OpenApi)]
@@ -22,6 +24,11 @@ use crate::auth::cookie;
         accounts::enter,
         accounts::accept,
         accounts::change,
+        second_factor::show,
+        second_factor::enrol,
+        second_factor::confirm,
+        second_factor::remove,
+        second_factor::renew,
         oidc::leave,
         oidc::prepare,
         oidc::come_back,

@@ -9,6 +9,7 @@ use axum::response::Response;
 use chrono::Utc;
 use commands::{CommandError, Request};
 use domain::id::{ActorId, TenantId};
+use domain::member::Method;
 use domain::operation::Operation;
 use domain::role::{BuiltIn, RoleName};
 use serde::Deserialize;
@@ -73,7 +74,8 @@ pub(super) async fn set_up(
         Unset::Used => refused(),
         error => unset(error, "password"),
     })?;
-    Ok(handed(begin(&door, tenant, (member, term), Others::End).await?))
+    let methods = [Method::Pwd].into();
+    Ok(handed(begin(&door, tenant, (member, term), methods, Others::End).await?))
 }
 
 /// Makes the member an owner of the system tenant, unless that was done before: whoever repeats

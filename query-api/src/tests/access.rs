@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::testing::{Member, Site, on_each_kind, soon};
 
 /// Who is let in where: nobody, a forged token, a member, an operator.
-const ROUTES: [(&str, &str, [u16; 4]); 24] = [
+const ROUTES: [(&str, &str, [u16; 4]); 29] = [
     ("GET", "/healthz", [200, 200, 200, 200]),
     ("GET", "/readyz", [200, 200, 200, 200]),
     ("GET", "/api/v1/openapi.json", [200, 200, 200, 200]),
@@ -33,6 +33,11 @@ const ROUTES: [(&str, &str, [u16; 4]); 24] = [
     ("POST", "/api/v1/sign-in/oidc/nobody/token", [415, 415, 415, 415]),
     ("POST", "/api/v1/invites/accept", [415, 415, 415, 415]),
     ("PUT", "/api/v1/account/password", [401, 401, 403, 403]),
+    ("GET", "/api/v1/account", [401, 401, 403, 403]),
+    ("POST", "/api/v1/account/totp", [401, 401, 403, 403]),
+    ("POST", "/api/v1/account/totp/confirm", [401, 401, 403, 403]),
+    ("POST", "/api/v1/account/totp/remove", [401, 401, 403, 403]),
+    ("POST", "/api/v1/account/recovery-codes", [401, 401, 403, 403]),
     ("POST", "/api/v1/setup", [415, 415, 415, 415]),
     ("GET", "/graphql?query={viewer{actor}}", [401, 401, 200, 200]),
     ("POST", "/graphql", [401, 401, 415, 415]),

@@ -36,21 +36,21 @@ pub(super) async fn account(site: &Site, tenant: TenantId, member: ActorId, logi
 
 /// What a browser is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     /// All but the one that tells it from other answers.
-    headers: Vec<(String, String)>,
-    body: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: String,
 }
 
 impl Answer {
-    fn code(&self) -> String {
+    pub(super) fn code(&self) -> String {
         let body: Value = serde_json::from_str(&self.body).unwrap_or_default();
         body["code"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Who has the session that was begun.
-    fn session(&self, tenant: TenantId) -> Member {
+    pub(super) fn session(&self, tenant: TenantId) -> Member {
         assert_eq!(self.status, 204, "{self:?}");
         let cookie = self.headers.iter().find(|it| it.0 == "set-cookie").expect("there is one");
         for said in ["Secure", "HttpOnly", "SameSite=", "Path=/"] {
@@ -62,14 +62,14 @@ impl Answer {
 }
 
 /// The doors, as browsers on one machine see them.
-struct Browser(Router);
+pub(super) struct Browser(Router);
 
 impl Browser {
-    fn of(site: &Site) -> Self {
+    pub(super) fn of(site: &Site) -> Self {
         Self(doors(site.context.clone(), &CancellationToken::new()))
     }
 
-    async fn send(&self, request: http::Request<Body>) -> Answer {
+    pub(super) async fn send(&self, request: http::Request<Body>) -> Answer {
         let response = soon(self.0.clone().oneshot(request)).await.unwrap();
         let status = response.status().as_u16();
         let headers = response.headers().iter();
@@ -80,20 +80,20 @@ impl Browser {
     }
 
     /// A page of this host says this there.
-    async fn say(&self, host: &str, path: &str, body: &Value) -> Answer {
+    pub(super) async fn say(&self, host: &str, path: &str, body: &Value) -> Answer {
         self.send(page(Verb::POST, host, path, body.to_string()).body()).await
     }
 
-    async fn sign_in(&self, host: &str, login: &str, password: &str) -> Answer {
+    pub(super) async fn sign_in(&self, host: &str, login: &str, password: &str) -> Answer {
         let body = json!({ "login": login, "password": password });
         self.say(host, "/api/v1/sign-in", &body).await
     }
 }
 
 /// A request in the making.
-struct Page(http::request::Builder, String);
+pub(super) struct Page(http::request::Builder, String);
 
-fn page(verb: Verb, host: &str, path: &str, body: String) -> Page {
+pub(super) fn page(verb: Verb, host: &str, path: &str, body: String) -> Page {
     let request = http::Request::builder().method(verb).uri(path);
     let scheme = if host.contains("localhost") { "http" } else { "https" };
     let request = request.header("host", host).header("origin", format!("{scheme}://{host}"));
@@ -102,7 +102,7 @@ fn page(verb: Verb, host: &str, path: &str, body: String) -> Page {
 }
 
 impl Page {
-    fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
         let headers = self.0.headers_mut().unwrap();
         headers.insert(name, value.parse().unwrap());
         self
@@ -113,12 +113,12 @@ impl Page {
         self
     }
 
-    fn body(self) -> http::Request<Body> {
+    pub(super) fn body(self) -> http::Request<Body> {
         self.0.body(Body::from(self.1)).unwrap()
     }
 }
 
-async fn is_in(site: &Site, who: &Member) -> bool {
+pub(super) async fn is_in(site: &Site, who: &Member) -> bool {
     site.get(who, "/graphql?query=%7Bviewer%7Bactor%7D%7D").await.status == 200
 }
 

@@ -37,11 +37,13 @@ pub enum RecordKind {
     UsedLogin,
     /// When the API keys of a member were used last.
     KeyUses,
+    /// What a member shows beside a password.
+    SecondFactor,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Account,
         Self::AccountOf,
         Self::Attempts,
@@ -52,6 +54,7 @@ impl RecordKind {
         Self::IdentitiesOf,
         Self::UsedLogin,
         Self::KeyUses,
+        Self::SecondFactor,
     ];
 
     /// Its name as stored, and as bound to what is sealed.
@@ -68,6 +71,7 @@ impl RecordKind {
             Self::IdentitiesOf => "identities-of",
             Self::UsedLogin => "used-login",
             Self::KeyUses => "key-uses",
+            Self::SecondFactor => "second-factor",
         }
     }
 }

@@ -203,6 +203,9 @@ fn routes(ground: &Ground) -> Vec<Door> {
     let setup = with(&format!("\"token\": \"{}\", ", ground.setup_token), "amber");
     let invite = with(&format!("\"invite\": \"{INVITE}\", "), "<login>");
     let change = format!("{{\"current\": \"{PASSWORD}\", \"new\": \"{PASSWORD}\"}}");
+    let again = format!("{{\"password\": \"{PASSWORD}\"}}");
+    let (totp, recovery) = ("/api/v1/account/totp", "/api/v1/account/recovery-codes");
+    let (confirm, remove) = ("/api/v1/account/totp/confirm", "/api/v1/account/totp/remove");
     let shown = format!("{{\"token\": \"{}\"}}", ground.program);
     let doors = [
         ("/api/v1/usage", "GET", format!("/api/v1/usage{range}"), None),
@@ -219,6 +222,11 @@ fn routes(ground: &Ground) -> Vec<Door> {
         (callback, "GET", at(callback), None),
         (token, "POST", at(token), Some(shown)),
         (password, "PUT", password.to_owned(), Some(change)),
+        get("/api/v1/account"),
+        (totp, "POST", totp.to_owned(), Some(again.clone())),
+        (confirm, "POST", confirm.to_owned(), Some("{\"code\": \"x\"}".to_owned())),
+        (remove, "POST", remove.to_owned(), Some(again.clone())),
+        (recovery, "POST", recovery.to_owned(), Some(again)),
         get("/metrics"),
         get("/api/v1/openapi.json"),
         get("/healthz"),
