@@ -27,7 +27,6 @@ use domain::id::{ActorId, TenantId};
 use domain::member::{Method, Term};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinError;
 use uuid::Uuid;
 use vault::{
     Changes, Committed, Keyring, KeyringError, Known, RecordError, RecordKind, TenantKeys,
@@ -132,7 +131,7 @@ pub enum AccountFault {
     Meaning(#[source] serde_json::Error),
     /// A password could not be looked at.
     #[error("looking at a password failed")]
-    Hashing(#[source] JoinError),
+    Hashing,
 }
 
 /// An account, as it is stored.
