@@ -18,13 +18,12 @@ mod setting;
 mod setup;
 mod totp;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use commands::Clock;
 use domain::id::{ActorId, TenantId};
-use domain::member::{Method, Term};
+use domain::member::Term;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -38,7 +37,7 @@ use self::hashing::{Hashing, Verdict};
 pub(crate) use self::identities::{Identity, Right, Unlinked};
 pub(crate) use self::login::{LoginName, NoLoginName};
 pub(crate) use self::password::{NoPassword, Password};
-pub(crate) use self::second_factor::{Code, SecondFactor, Unconfirmed};
+pub(crate) use self::second_factor::{Beside, Code, SecondFactor, Unconfirmed};
 pub(crate) use self::setting::{Grant, Once};
 pub use self::setup::{SETUP_LASTS, console, offer_setup};
 pub(crate) use self::totp::Enrolment;
@@ -86,6 +85,9 @@ pub(crate) enum Unproved {
     /// The password is right, but what was shown beside it is not.
     #[error("what was shown beside the password is wrong, or was used before")]
     CodeWrong,
+    /// The password is right, but too many codes were wrong.
+    #[error("no one-time password is taken any more")]
+    CodesExhausted,
     /// Others have failed before; try again then.
     #[error("too many attempts have failed")]
     Later(Duration),
@@ -160,18 +162,25 @@ pub(crate) struct Shown {
     pub(crate) code: Option<Code>,
 }
 
-/// Somebody who has shown the password of an account, and what is asked for beside it.
-#[derive(Debug)]
-pub(crate) struct Proved {
+/// What shows whose account it is, as long as nothing of it changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
     /// Whose account it is.
     pub(crate) member: ActorId,
     /// For which time they are a member.
     pub(crate) term: Term,
-    /// How they have proved it.
-    pub(crate) methods: BTreeSet<Method>,
+    /// What was shown beside the password.
+    pub(crate) beside: Beside,
     login: LoginName,
-    /// Which password they have shown.
+    /// Which password was shown.
     password: Uuid,
+}
+
+/// Somebody who has shown the password of an account, and what is asked for beside it.
+#[derive(Debug)]
+pub(crate) struct Proved {
+    /// What they have shown.
+    pub(crate) proof: Proof,
     attempt: Attempt,
 }
 
@@ -188,8 +197,9 @@ impl Accounts {
         Self { keyring, clock, hashing: Hashing::new() }
     }
 
-    /// Whose account has this login name and this password, and shows what is asked for beside it. Whoever is let in for that says so
-    /// ([`Accounts::let_in`]); until then it counts as an attempt that has failed.
+    /// Whose account has this login name and this password, and shows what is asked for beside it.
+    /// Whoever is let in for that says so ([`Accounts::let_in`]); until then it counts as an attempt
+    /// that has failed.
     ///
     /// # Errors
     ///
@@ -206,14 +216,14 @@ impl Accounts {
         let place = self.hashing.enter(&whose.share(), from).ok_or(Unproved::Busy)?;
         let attempt = Attempt::of(&whose.name(), login, from);
         let (keys, account) = (self.keys(whose).await?, self.account(whose, login).await?);
-        let is_recovered = match &code {
+        let recovered = match &code {
             Some(Code::Recovery(code)) => {
                 let whose = account.as_ref().map(|(it, _)| (it.member, it.term));
                 self.use_recovery_code(&keys, whose, code).await?
             }
-            Some(Code::App(_)) | None => false,
+            Some(Code::App(_)) | None => None,
         };
-        let delays = if is_recovered { Delays::Spare } else { Delays::Hold };
+        let delays = if recovered.is_some() { Delays::Spare } else { Delays::Hold };
         let paced = attempt.begin(self, delays).await?;
         let stored = account.as_ref().map(|it| it.0.hash.clone());
         let (Verdict::Right { anew }, Some((account, known))) =
@@ -222,19 +232,23 @@ impl Accounts {
             return Err(Unproved::Wrong);
         };
         if let Some(delay) = paced {
-            attempt.end(self, Ended::Paced).await?;
+            attempt.end(self, Ended::Halfway).await?;
             return Err(Unproved::Later(delay));
         }
         let StoredAccount { member, term, password, .. } = account;
-        let shown = self.beside_password(&keys, (member, term), code.as_ref(), is_recovered).await;
-        if matches!(shown, Err(Unproved::CodeMissing)) {
+        let beside = match recovered {
+            Some(factor) => Ok(Beside::RecoveryCode(factor)),
+            None => self.beside_password(&keys, (member, term), code.as_ref()).await,
+        };
+        if matches!(beside, Err(Unproved::CodeMissing)) {
             attempt.end(self, Ended::Halfway).await?;
         }
-        let methods = shown?;
+        let beside = beside?;
         if let Some(hash) = anew {
             self.hash_anew(whose, login, (StoredAccount { hash, ..account }, known)).await?;
         }
-        Ok(Proved { member, term, methods, login: login.clone(), password, attempt })
+        let proof = Proof { member, term, beside, login: login.clone(), password };
+        Ok(Proved { proof, attempt })
     }
 
     /// Replaces the hash of a password by a stronger one of the same, unless the account is another by now.
@@ -252,8 +266,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whether the password that somebody has proved is the one of their account still, and no more is
-    /// asked for by now than they have shown.
+    /// Whether what somebody has shown is what is asked for still.
     ///
     /// # Errors
     ///
@@ -261,14 +274,14 @@ impl Accounts {
     pub(crate) async fn holds(
         &self,
         tenant: TenantId,
-        proved: &Proved,
+        proof: &Proof,
     ) -> Result<bool, AccountFault> {
-        let account = self.account(&Whose::Tenant(tenant), &proved.login).await?;
-        if account.is_none_or(|(it, _)| it.password != proved.password) {
+        let account = self.account(&Whose::Tenant(tenant), &proof.login).await?;
+        if account.is_none_or(|(it, _)| it.password != proof.password) {
             return Ok(false);
         }
-        let asked = self.second_factor(tenant, proved.member, proved.term).await?;
-        Ok(asked.is_none() || proved.methods.contains(&Method::Mfa))
+        let asked = self.asked_beside(tenant, proof.member, proof.term).await?;
+        Ok(asked == proof.beside.factor())
     }
 
     /// The attempt has not failed.

@@ -75,7 +75,7 @@ pub(crate) fn start(settings: &Telemetry) -> Result<Guard> {
     Ok(Guard { provider })
 }
 
-/// Has panics say where they happened and, if it was written in the code, why.
+/// Has panics say where they happened and, if it is a text of the code and nothing more, why.
 fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

@@ -117,8 +117,7 @@ impl SqliteVault {
 
     /// Closes every connection, after running statements have ended.
     pub async fn close(&self) {
-        self.pool.close().await;
-        self.blobs.close().await;
+        tokio::join!(self.pool.close(), self.blobs.close());
     }
 }
 

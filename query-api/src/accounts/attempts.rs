@@ -1,5 +1,6 @@
 //! Attempts to sign in: remembered in the vault, so that it does not matter which process is asked.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,7 +18,6 @@ pub(super) const TRIES_MAX: usize = 8;
 pub(super) const CROWDED_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An attempt at one account, and what it counts towards.
-#[derive(Debug)]
 pub(super) struct Attempt {
     /// Those at the account from its address; none if that tells nobody from another.
     here: Option<String>,
@@ -25,6 +25,13 @@ pub(super) struct Attempt {
     others: Vec<(String, Pace)>,
     /// Those at the account that have succeeded.
     successes: String,
+}
+
+impl fmt::Debug for Attempt {
+    /// Shows neither whose account it is nor from where.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").finish_non_exhaustive()
+    }
 }
 
 /// Whether attempts that have failed before make another one wait.
@@ -41,10 +48,8 @@ pub(super) enum Delays {
 pub(super) enum Ended {
     /// Somebody is in.
     In,
-    /// Somebody may not come in yet, whose password was right.
-    Paced,
-    /// Somebody is asked for more than the password, which was right. What has failed before still
-    /// counts: they may be guessing the rest.
+    /// Somebody is not in yet, whose password was right: it is too soon, or they are asked for more. What
+    /// has failed before still counts: they may be guessing the rest.
     Halfway,
 }
 
@@ -131,7 +136,7 @@ impl Attempt {
             let (mut changes, is_known) = (Changes::of(&remembered.keys), remembered.is_known(now));
             if let Some(here) = remembered.here {
                 let attempts = match ended {
-                    Ended::In | Ended::Paced => Attempts::succeeded(now),
+                    Ended::In => Attempts::succeeded(now),
                     Ended::Halfway => here.attempts.with_one_less(),
                 };
                 changes = here.put(changes, attempts);

@@ -13,13 +13,16 @@ use domain::id::{ActorId, TenantId};
 use domain::member::{Method, Term};
 use domain::personal::Digest;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use vault::{Changes, Committed, Keyring, Known, RecordKind, TenantKeys};
 use zeroize::Zeroizing;
 
 use super::attempts::{CROWDED_RETRY_AFTER, TRIES_MAX};
 use super::recovery::{self, Plain};
 use super::totp::{Enrolment, Secret, Step};
-use super::{AccountFault, Accounts, Proved, Unproved, Unset, Whose, read, written};
+use super::{
+    AccountFault, Accounts, LoginName, Proof, StoredAccount, Unproved, Unset, Whose, read, written,
+};
 
 /// How many one-time passwords in a row may be wrong: 100, as NIST SP 800-63B allows. Then only a
 /// recovery code helps, or an invite. Whoever does not know the password counts towards nothing.
@@ -46,6 +49,36 @@ impl fmt::Debug for Code {
             Self::App(_) => "App(…)",
             Self::Recovery(_) => "Recovery(…)",
         })
+    }
+}
+
+/// What somebody has shown beside a password, and of which second factor it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Nothing, for nothing was asked for.
+    Nothing,
+    /// A one-time password of an app.
+    App(Uuid),
+    /// A recovery code.
+    RecoveryCode(Uuid),
+}
+
+impl Beside {
+    /// How who has shown the password, too, has proved who they are.
+    pub(crate) fn methods(self) -> BTreeSet<Method> {
+        match self {
+            Self::Nothing => [Method::Pwd].into(),
+            Self::App(_) => [Method::Pwd, Method::Otp, Method::Mfa].into(),
+            Self::RecoveryCode(_) => [Method::Pwd, Method::Mfa].into(),
+        }
+    }
+
+    /// Of which second factor it was.
+    pub(super) fn factor(self) -> Option<Uuid> {
+        match self {
+            Self::Nothing => None,
+            Self::App(factor) | Self::RecoveryCode(factor) => Some(factor),
+        }
     }
 }
 
@@ -85,6 +118,8 @@ struct Stored {
 /// What is asked for.
 #[derive(Serialize, Deserialize)]
 struct Active {
+    /// Which second factor it is: another one for each that is confirmed.
+    factor: Uuid,
     secret: Secret,
     /// The last step whose password was shown. None before is good any more.
     last: Step,
@@ -96,32 +131,55 @@ struct Active {
 /// What has shown nothing yet.
 #[derive(Serialize, Deserialize)]
 struct Pending {
+    /// With which password it was begun: it goes with no other.
+    password: Uuid,
     secret: Secret,
     ends_at: DateTime<Utc>,
     wrong: u32,
 }
 
+/// What became of showing something.
+enum Tried {
+    /// It is none that could be, and nothing changes.
+    Nothing,
+    /// It is wrong.
+    Wrong,
+    /// It is right, and used up; of which second factor it was.
+    Right(Uuid),
+}
+
 impl Active {
-    /// Uses a one-time password up; whether it was one.
-    fn use_password(&mut self, password: &str, now: DateTime<Utc>) -> bool {
-        let shown = self.secret.step(password, now).filter(|it| *it > self.last);
-        let shown = shown.filter(|_| self.wrong < WRONG_MAX);
-        match shown {
-            Some(step) => (self.last, self.wrong) = (step, 0),
-            None => self.wrong = self.wrong.saturating_add(1),
-        }
-        shown.is_some()
+    /// Whether no one-time password is taken any more.
+    fn is_exhausted(&self) -> bool {
+        self.wrong >= WRONG_MAX
     }
 
-    /// Uses a recovery code up; whether it was one.
-    fn use_recovery_code(&mut self, code: Digest) -> bool {
-        let found = self.recovery.iter().position(|it| *it == code);
-        if let Some(index) = found {
-            self.recovery.swap_remove(index);
-            // Whoever has it may try to show one-time passwords again.
-            self.wrong = 0;
+    /// Uses a one-time password up, if it is one.
+    fn use_password(&mut self, password: &str, now: DateTime<Utc>) -> Tried {
+        if self.is_exhausted() {
+            return Tried::Nothing;
         }
-        found.is_some()
+        match self.secret.step(password, now).filter(|it| *it > self.last) {
+            Some(step) => {
+                (self.last, self.wrong) = (step, 0);
+                Tried::Right(self.factor)
+            }
+            None => {
+                self.wrong = self.wrong.saturating_add(1);
+                Tried::Wrong
+            }
+        }
+    }
+
+    /// Uses a recovery code up, if it is one.
+    fn use_recovery_code(&mut self, code: Digest) -> Tried {
+        let Some(index) = self.recovery.iter().position(|it| *it == code) else {
+            return Tried::Nothing;
+        };
+        self.recovery.swap_remove(index);
+        // Whoever has it may try to show one-time passwords again.
+        self.wrong = 0;
+        Tried::Right(self.factor)
     }
 }
 
@@ -143,30 +201,47 @@ impl Accounts {
         Ok(active.map(|it| SecondFactor { recovery_codes_left: it.recovery.len() }))
     }
 
+    /// Which second factor is asked for beside the password of an account.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the vault.
+    pub(super) async fn asked_beside(
+        &self,
+        tenant: TenantId,
+        member: ActorId,
+        term: Term,
+    ) -> Result<Option<Uuid>, AccountFault> {
+        let keys = self.keys(&Whose::Tenant(tenant)).await?;
+        let stored = self.factor(&keys, member, term).await?;
+        Ok(stored.and_then(|(it, _)| it.active).map(|it| it.factor))
+    }
+
     /// Begins to set up an app for who has proved who they are, and shows what to put into it. What
     /// was asked for so far is until [`Self::confirm`].
     ///
     /// # Errors
     ///
-    /// [`Unset::Busy`], or a fault of the vault.
+    /// [`Unset::Used`] if something else is asked for by now, [`Unset::Busy`], or a fault of the vault.
     pub(crate) async fn enrol(
         &self,
         tenant: TenantId,
-        proved: &Proved,
+        proof: &Proof,
         issuer: &str,
     ) -> Result<Enrolment, Unset> {
         let secret = Secret::random();
         let begun = |active: Option<Active>| {
             let ends_at = self.clock.now() + PENDING_LASTS;
-            let pending = Some(Pending { secret: secret.clone(), ends_at, wrong: 0 });
-            Some((Stored { term: proved.term, active, pending }, ()))
+            let (secret, password) = (secret.clone(), proof.password);
+            let pending = Some(Pending { password, secret, ends_at, wrong: 0 });
+            (Stored { term: proof.term, active, pending }, ())
         };
-        self.change_factor(tenant, proved, begun).await?.ok_or(Unset::Used)?;
-        Ok(secret.enrolment(issuer, proved.login.as_str()))
+        self.change_factor(tenant, proof, begun).await?;
+        Ok(secret.enrolment(issuer, proof.login.as_str()))
     }
 
     /// Has an app be asked for from now on that shows this password now. The recovery codes, which are
-    /// nowhere else.
+    /// nowhere else, and what proves from now on who the member is.
     ///
     /// # Errors
     ///
@@ -174,22 +249,26 @@ impl Accounts {
     pub(crate) async fn confirm(
         &self,
         tenant: TenantId,
-        (member, term): (ActorId, Term),
-        password: &str,
-    ) -> Result<Vec<Plain>, Unconfirmed> {
-        let keys = self.keys(&Whose::Tenant(tenant)).await?;
+        login: &LoginName,
+        member: ActorId,
+        shown: &str,
+    ) -> Result<(Vec<Plain>, Proof), Unconfirmed> {
+        let whose = Whose::Tenant(tenant);
+        let keys = self.keys(&whose).await?;
         for _ in 0..TRIES_MAX {
+            let account = self.account(&whose, login).await?.filter(|(it, _)| it.member == member);
+            let StoredAccount { term, password, .. } = account.ok_or(Unconfirmed::NotBegun)?.0;
             let now = self.clock.now();
             let found = self.factor(&keys, member, term).await?;
             let (mut stored, known) = found.ok_or(Unconfirmed::NotBegun)?;
-            let pending = stored.pending.take().filter(|it| now < it.ends_at);
+            let pending = stored.pending.take().filter(|it| it.password == password);
             let mut pending = pending.ok_or(Unconfirmed::NotBegun)?;
-            let (codes, recovery) = recovery::draw(&keys);
-            let confirmed = pending.secret.step(password, now);
-            match confirmed {
+            let ((codes, recovery), factor) = (recovery::draw(&keys), Uuid::new_v4());
+            let step = pending.secret.step(shown, now);
+            match step {
                 Some(last) => {
                     let secret = pending.secret;
-                    stored.active = Some(Active { secret, last, wrong: 0, recovery });
+                    stored.active = Some(Active { factor, secret, last, wrong: 0, recovery });
                 }
                 None => {
                     pending.wrong += 1;
@@ -197,8 +276,11 @@ impl Accounts {
                 }
             }
             let changes = stored.put(Changes::of(&keys), member, Some(&known));
-            match (self.commit(&changes).await?, confirmed) {
-                (Committed::Whole, Some(_)) => return Ok(codes),
+            match (self.commit(&changes).await?, step) {
+                (Committed::Whole, Some(_)) => {
+                    let (login, beside) = (login.clone(), Beside::App(factor));
+                    return Ok((codes, Proof { member, term, beside, login, password }));
+                }
                 (Committed::Whole, None) => return Err(Unconfirmed::Wrong),
                 (Committed::Conflict, _) => {}
             }
@@ -206,125 +288,128 @@ impl Accounts {
         Err(Unconfirmed::Busy)
     }
 
-    /// Replaces the recovery codes of who has proved who they are; none if nothing is asked for beside
-    /// the password.
+    /// Replaces the recovery codes of who has shown that there are some.
     ///
     /// # Errors
     ///
-    /// [`Unset::Busy`], or a fault of the vault.
+    /// [`Unset::Used`] if something else is asked for by now, [`Unset::Busy`], or a fault of the vault.
     pub(crate) async fn renew_recovery_codes(
         &self,
         tenant: TenantId,
-        proved: &Proved,
-    ) -> Result<Option<Vec<Plain>>, Unset> {
-        let keys = self.keys(&Whose::Tenant(tenant)).await.map_err(Unset::Fault)?;
+        proof: &Proof,
+    ) -> Result<Vec<Plain>, Unset> {
+        let keys = self.keys(&Whose::Tenant(tenant)).await?;
         let renewed = |active: Option<Active>| {
             let (codes, recovery) = recovery::draw(&keys);
-            let active = Active { recovery, ..active? };
-            Some((Stored { term: proved.term, active: Some(active), pending: None }, codes))
+            let active = active.map(|it| Active { recovery, ..it });
+            (Stored { term: proof.term, active, pending: None }, codes)
         };
-        self.change_factor(tenant, proved, renewed).await
+        self.change_factor(tenant, proof, renewed).await
     }
 
-    /// Asks who has proved who they are for nothing beside the password from now on. Whether anything was
-    /// asked for.
+    /// Asks for nothing beside the password from now on. What proves from now on who the member is.
     ///
     /// # Errors
     ///
-    /// [`Unset::Busy`], or a fault of the vault.
+    /// [`Unset::Used`] if something else is asked for by now, [`Unset::Busy`], or a fault of the vault.
     pub(crate) async fn remove_second_factor(
         &self,
         tenant: TenantId,
-        proved: &Proved,
-    ) -> Result<bool, Unset> {
-        let removed = |active: Option<Active>| {
-            active.map(|_| (Stored { term: proved.term, active: None, pending: None }, ()))
-        };
-        Ok(self.change_factor(tenant, proved, removed).await?.is_some())
+        proof: &Proof,
+    ) -> Result<Proof, Unset> {
+        let nothing = |_| (Stored { term: proof.term, active: None, pending: None }, ());
+        self.change_factor(tenant, proof, nothing).await?;
+        Ok(Proof { beside: Beside::Nothing, ..proof.clone() })
     }
 
-    /// Changes the second factor of who has proved who they are, unless there is nothing to change.
+    /// Changes the second factor of who has shown it, or that there is none.
     async fn change_factor<T>(
         &self,
         tenant: TenantId,
-        proved: &Proved,
-        change: impl Fn(Option<Active>) -> Option<(Stored, T)>,
-    ) -> Result<Option<T>, Unset> {
+        proof: &Proof,
+        change: impl Fn(Option<Active>) -> (Stored, T),
+    ) -> Result<T, Unset> {
         let keys = self.keys(&Whose::Tenant(tenant)).await?;
         for _ in 0..TRIES_MAX {
-            let known = self.factor_record(&keys, proved.member).await?;
+            let known = self.factor_record(&keys, proof.member).await?;
             let active = match known.as_ref().map(read::<Stored>).transpose()? {
-                Some(stored) if stored.term == proved.term => stored.active,
+                Some(stored) if stored.term == proof.term => stored.active,
                 Some(_) | None => None,
             };
-            let Some((stored, told)) = change(active) else { return Ok(None) };
-            let changes = stored.put(Changes::of(&keys), proved.member, known.as_ref());
+            // Whoever has not shown what is asked for says nothing about it.
+            if active.as_ref().map(|it| it.factor) != proof.beside.factor() {
+                return Err(Unset::Used);
+            }
+            let (stored, told) = change(active);
+            let changes = stored.put(Changes::of(&keys), proof.member, known.as_ref());
             if self.commit(&changes).await? == Committed::Whole {
-                return Ok(Some(told));
+                return Ok(told);
             }
         }
         Err(Unset::Busy)
     }
 
-    /// Uses a recovery code up, if it is one of this account's. Whoever has one is delayed by nothing that
-    /// others do; so it is used even if the password turns out to be wrong.
+    /// Uses a recovery code up, if it is one of this account's; of which second factor it was. Whoever has
+    /// one is delayed by nothing that others do; so it is used even if the password turns out to be wrong.
     pub(super) async fn use_recovery_code(
         &self,
         keys: &TenantKeys,
         account: Option<(ActorId, Term)>,
         code: &str,
-    ) -> Result<bool, Unproved> {
+    ) -> Result<Option<Uuid>, Unproved> {
         let code = recovery::digest(keys, code);
         // There is as much to do for nobody's account.
-        let (member, term) = account.unwrap_or((ActorId::SYSTEM, Term::default()));
-        let used = |it: &mut Active| it.use_recovery_code(code).then_some(true);
-        Ok(self.try_factor(keys, member, term, used).await? == Some(true))
+        let whose = account.unwrap_or((ActorId::SYSTEM, Term::default()));
+        match self.try_factor(keys, whose, |it| it.use_recovery_code(code)).await? {
+            Tried::Right(factor) => Ok(Some(factor)),
+            Tried::Wrong | Tried::Nothing => Ok(None),
+        }
     }
 
-    /// How who knows the password of an account has proved who they are, who shows `code`. A recovery code
-    /// was used before, if it was one.
+    /// What who knows the password of an account has shown beside it, which is no recovery code of theirs.
     pub(super) async fn beside_password(
         &self,
         keys: &TenantKeys,
         (member, term): (ActorId, Term),
         code: Option<&Code>,
-        is_recovered: bool,
-    ) -> Result<BTreeSet<Method>, Unproved> {
+    ) -> Result<Beside, Unproved> {
         let stored = self.factor(keys, member, term).await?;
-        let is_asked_for = stored.is_some_and(|(it, _)| it.active.is_some());
-        match code {
-            _ if is_recovered => Ok([Method::Pwd, Method::Mfa].into()),
-            _ if !is_asked_for => Ok([Method::Pwd].into()),
-            None => Err(Unproved::CodeMissing),
-            Some(Code::Recovery(_)) => Err(Unproved::CodeWrong),
-            Some(Code::App(password)) => {
+        let active = stored.and_then(|(it, _)| it.active);
+        match (active, code) {
+            (None, _) => Ok(Beside::Nothing),
+            (Some(_), None) => Err(Unproved::CodeMissing),
+            (Some(_), Some(Code::Recovery(_))) => Err(Unproved::CodeWrong),
+            (Some(active), Some(Code::App(_))) if active.is_exhausted() => {
+                Err(Unproved::CodesExhausted)
+            }
+            (Some(_), Some(Code::App(password))) => {
                 let now = self.clock.now();
-                let used = |it: &mut Active| Some(it.use_password(password, now));
-                match self.try_factor(keys, member, term, used).await? {
-                    Some(true) => Ok([Method::Pwd, Method::Otp, Method::Mfa].into()),
-                    Some(false) | None => Err(Unproved::CodeWrong),
+                let used = |it: &mut Active| it.use_password(password, now);
+                match self.try_factor(keys, (member, term), used).await? {
+                    Tried::Right(factor) => Ok(Beside::App(factor)),
+                    Tried::Wrong | Tried::Nothing => Err(Unproved::CodeWrong),
                 }
             }
         }
     }
 
-    /// Tries something at what is asked for, and stores what it has become, if that was worth storing.
+    /// Tries something at what is asked for, and stores what that has become.
     async fn try_factor(
         &self,
         keys: &TenantKeys,
-        member: ActorId,
-        term: Term,
-        attempt: impl Fn(&mut Active) -> Option<bool>,
-    ) -> Result<Option<bool>, Unproved> {
+        (member, term): (ActorId, Term),
+        attempt: impl Fn(&mut Active) -> Tried,
+    ) -> Result<Tried, Unproved> {
         for _ in 0..TRIES_MAX {
-            let Some((mut stored, known)) = self.factor(keys, member, term).await? else {
-                return Ok(None);
-            };
-            let Some(active) = &mut stored.active else { return Ok(None) };
-            let Some(has_succeeded) = attempt(active) else { return Ok(None) };
+            let found = self.factor(keys, member, term).await?;
+            let Some((mut stored, known)) = found else { return Ok(Tried::Nothing) };
+            let tried = stored.active.as_mut().map_or(Tried::Nothing, &attempt);
+            if matches!(tried, Tried::Nothing) {
+                return Ok(tried);
+            }
             let changes = stored.put(Changes::of(keys), member, Some(&known));
             if self.commit(&changes).await? == Committed::Whole {
-                return Ok(Some(has_succeeded));
+                return Ok(tried);
             }
         }
         Err(Unproved::Later(CROWDED_RETRY_AFTER))
@@ -353,7 +438,8 @@ impl Accounts {
         term: Term,
     ) -> Result<Option<(Stored, Known)>, AccountFault> {
         let Some(known) = self.factor_record(keys, member).await? else { return Ok(None) };
-        let stored: Stored = read(&known)?;
+        let mut stored: Stored = read(&known)?;
+        stored.pending = stored.pending.filter(|it| self.clock.now() < it.ends_at);
         Ok((stored.term == term).then_some((stored, known)))
     }
 

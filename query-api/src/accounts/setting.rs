@@ -13,7 +13,7 @@ use vault::{Changes, Committed, RecordKind, TenantKeys, Version};
 
 use super::attempts::TRIES_MAX;
 use super::{
-    AccountFault, Accounts, LoginName, Password, Proved, StoredAccount, StoredName, Unset, Whose,
+    AccountFault, Accounts, LoginName, Password, Proof, StoredAccount, StoredName, Unset, Whose,
     read, written,
 };
 use crate::doors::ClientAddress;
@@ -211,7 +211,8 @@ impl Accounts {
         }
     }
 
-    /// Replaces the password of who has proved that they know it, unless somebody else has set it since.
+    /// Replaces the password of who has proved that they know it, unless something else is asked for by
+    /// now. What proves from now on who they are.
     ///
     /// # Errors
     ///
@@ -219,20 +220,25 @@ impl Accounts {
     pub(crate) async fn replace(
         &self,
         tenant: TenantId,
-        proved: &Proved,
+        proof: &Proof,
         hashed: &Hashed,
-    ) -> Result<(), Unset> {
-        let account = written(&hashed.account(proved.member, proved.term));
+    ) -> Result<Proof, Unset> {
+        let account = hashed.account(proof.member, proof.term);
+        let proof_of_it = Proof { password: account.password, ..proof.clone() };
+        let account = written(&account);
         let whose = Whose::Tenant(tenant);
         let place = (RecordKind::Account, hashed.login.as_str());
         let keys = self.keys(&whose).await?;
         for _ in 0..TRIES_MAX {
             let there = self.account(&whose, &hashed.login).await?;
-            let there = there.filter(|(it, _)| it.password == proved.password);
+            let there = there.filter(|(it, _)| it.password == proof.password);
             let Some((_, known)) = there else { return Err(Unset::Used) };
+            if self.asked_beside(tenant, proof.member, proof.term).await? != proof.beside.factor() {
+                return Err(Unset::Used);
+            }
             let changes = Changes::of(&keys).put(place, Some(known.version), &account, None);
             if self.commit(&changes).await? == Committed::Whole {
-                return Ok(());
+                return Ok(proof_of_it);
             }
         }
         Err(Unset::Busy)

@@ -96,7 +96,7 @@ impl Office {
     async fn ada(&self, password: &str, from: ClientAddress) -> Result<ActorId, Unproved> {
         let proved = self.prove(&Whose::Tenant(ACME), "ada", password, from).await?;
         self.accounts.let_in(&proved).await.unwrap();
-        Ok(proved.member)
+        Ok(proved.proof.member)
     }
 }
 
@@ -116,7 +116,7 @@ async fn a_password_proves_who_somebody_is_in_one_tenant() {
     office.set(GLOBEX, EVE, "invite", "ada", BAD).await.unwrap();
     assert_eq!(office.ada(GOOD, HOME).await.unwrap(), ADA);
     let other = Whose::Tenant(GLOBEX);
-    assert_eq!(office.prove(&other, "ADA", BAD, HOME).await.unwrap().member, EVE);
+    assert_eq!(office.prove(&other, "ADA", BAD, HOME).await.unwrap().proof.member, EVE);
     for (whose, login, password) in [
         (Whose::Tenant(ACME), "ada", BAD),
         (Whose::Tenant(ACME), "eve", GOOD),
@@ -295,7 +295,7 @@ async fn an_invite_replaces_the_account_that_a_member_had() {
     office.set(ACME, ADA, "third", "lovelace", GOOD).await.unwrap();
     assert!(matches!(office.ada(BAD, address(2)).await, Err(Unproved::Wrong)));
     let proved = office.prove(&whose, "lovelace", GOOD, address(3)).await;
-    assert_eq!(proved.unwrap().member, ADA);
+    assert_eq!(proved.unwrap().proof.member, ADA);
     // The former one is free for others, the present one is not.
     let taken = office.set(ACME, EVE, "fourth", "lovelace", BAD).await;
     assert!(matches!(taken, Err(Unset::Taken)), "{taken:?}");
@@ -315,7 +315,7 @@ async fn the_login_name_of_who_is_no_member_any_more_is_free() {
     assert!(matches!(taken, Err(Unset::Taken)), "{taken:?}");
     // She is a member again, for the second time.
     office.accounts.set(&grant, &hashed, |it, term| it == ADA && term == Term(2)).await.unwrap();
-    let proved = office.prove(&Whose::Tenant(ACME), "ada", BAD, HOME).await.unwrap();
+    let proved = office.prove(&Whose::Tenant(ACME), "ada", BAD, HOME).await.unwrap().proof;
     assert_eq!((proved.member, proved.term), (EVE, Term(3)));
     assert_eq!(office.accounts.login_of(ACME, ADA).await.unwrap(), None);
     assert_eq!(office.accounts.login_of(ACME, EVE).await.unwrap(), Some(login()));
@@ -325,13 +325,13 @@ async fn the_login_name_of_who_is_no_member_any_more_is_free() {
 async fn a_password_holds_until_another_one_is_set() {
     let office = Office::with_ada().await;
     let proved = office.prove(&Whose::Tenant(ACME), "ada", GOOD, HOME).await.unwrap();
-    assert!(office.accounts.holds(ACME, &proved).await.unwrap());
+    assert!(office.accounts.holds(ACME, &proved.proof).await.unwrap());
     office.set(ACME, ADA, "second", "ada", GOOD).await.unwrap();
-    assert!(!office.accounts.holds(ACME, &proved).await.unwrap(), "even if it is the same");
+    assert!(!office.accounts.holds(ACME, &proved.proof).await.unwrap(), "even if it is the same");
     office.accounts.let_in(&proved).await.unwrap();
     let proved = office.prove(&Whose::Tenant(ACME), "ada", GOOD, HOME).await.unwrap();
     office.set(ACME, ADA, "third", "lovelace", GOOD).await.unwrap();
-    assert!(!office.accounts.holds(ACME, &proved).await.unwrap(), "under another name");
+    assert!(!office.accounts.holds(ACME, &proved.proof).await.unwrap(), "under another name");
 }
 
 #[tokio::test]
@@ -369,9 +369,9 @@ async fn a_password_is_replaced_and_the_login_name_stays() {
     let proved = office.prove(&Whose::Tenant(ACME), login.as_str(), GOOD, HOME).await.unwrap();
     office.accounts.let_in(&proved).await.unwrap();
     let hashed = office.accounts.hash(ACME, login, BAD.into(), Vec::new(), HOME).await.unwrap();
-    office.accounts.replace(ACME, &proved, &hashed).await.unwrap();
+    office.accounts.replace(ACME, &proved.proof, &hashed).await.unwrap();
     // Who has proved the one before may have got it from its owner, who has just said no to that.
-    let again = office.accounts.replace(ACME, &proved, &hashed).await;
+    let again = office.accounts.replace(ACME, &proved.proof, &hashed).await;
     assert!(matches!(again, Err(Unset::Used)), "{again:?}");
     assert!(matches!(office.ada(GOOD, HOME).await, Err(Unproved::Wrong)));
     assert_eq!(office.ada(BAD, address(1)).await.unwrap(), ADA);

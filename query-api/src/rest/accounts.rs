@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 
 use super::{Door, Problem, second_factor};
 use crate::accounts::{
-    AccountFault, Grant, LoginName, NoLoginName, NoPassword, Once, Password, Proved, Shown,
+    AccountFault, Grant, LoginName, NoLoginName, NoPassword, Once, Password, Proof, Proved, Shown,
     Unproved, Unset, Whose,
 };
 use crate::auth::{Asking, Others, Secret, Session, SignedIn, cookie, host, sign_in};
@@ -106,18 +106,12 @@ pub(super) async fn enter(
     let shown = Shown { password, code: second_factor::code(code, recovery_code)? };
     let proved = door.accounts.prove(&asked.whose, &login, shown, asked.from).await?;
     let Whose::Tenant(tenant) = asked.whose else { return Err(Unproved::Wrong.into()) };
-    let whom = (proved.member, proved.term);
-    let entered = begin(&door, tenant, whom, proved.methods.clone(), Others::Stay).await;
+    let entered = enter_proved(&door, tenant, &proved.proof, Others::Stay).await;
     // Nobody has failed because the log is away or others ask for too much.
     if entered.as_ref().err().is_none_or(|it| it.status != StatusCode::FORBIDDEN) {
         let_in(&door, &proved).await;
     }
     let entered = entered?;
-    // Whoever has set another password meanwhile has ended all sessions, and may have come before this one.
-    if !door.accounts.holds(tenant, &proved).await? {
-        leave(&door, &entered.as_session(tenant, proved.member)).await;
-        return Err(Unproved::Wrong.into());
-    }
     // The browser has one session of a host, and forgets the one before.
     if let Some(former) = former {
         leave(&door, &former).await;
@@ -196,14 +190,13 @@ pub(super) async fn change(
     let (oneself, asked) = Oneself::asking::<Change>(&door, request).await?;
     let Change { current, code, recovery_code, new } = asked.body;
     let shown = Shown { password: current, code: second_factor::code(code, recovery_code)? };
-    let proved = oneself.prove(&door, shown, asked.from).await?;
-    let Oneself { tenant, member, login } = oneself;
+    let proof = oneself.prove(&door, shown, asked.from).await?;
+    let Oneself { tenant, login, .. } = oneself;
     let hashed = door.accounts.hash(tenant, login, new, names(&door, tenant), asked.from).await;
     let hashed = hashed.map_err(|it| unset(it, "new"))?;
-    let replaced = door.accounts.replace(tenant, &proved, &hashed).await;
-    replaced.map_err(|it| unset(it, "new"))?;
-    let whom = (member, proved.term);
-    Ok(handed(begin(&door, tenant, whom, proved.methods, Others::End).await?))
+    let replaced = door.accounts.replace(tenant, &proof, &hashed).await;
+    let proof = replaced.map_err(|it| unset(it, "new"))?;
+    Ok(handed(enter_proved(&door, tenant, &proof, Others::End).await?))
 }
 
 /// A member in a session of theirs who has an account.
@@ -250,15 +243,15 @@ impl Oneself {
         door: &Door,
         shown: Shown,
         from: ClientAddress,
-    ) -> Result<Proved, Problem> {
+    ) -> Result<Proof, Problem> {
         let whose = Whose::Tenant(self.tenant);
         let proved = door.accounts.prove(&whose, &self.login, shown, from).await?;
         // The login name may be somebody else's since it was looked up.
-        if proved.member != self.member {
+        if proved.proof.member != self.member {
             return Err(Unproved::Wrong.into());
         }
         let_in(door, &proved).await;
-        Ok(proved)
+        Ok(proved.proof)
     }
 }
 
@@ -294,6 +287,23 @@ impl<T: DeserializeOwned> Asked<T> {
         })?;
         Ok(Self { whose, from, body })
     }
+}
+
+/// Begins a session for who has shown what is asked for, unless something else is by the time it has
+/// begun: whoever has changed that has ended all sessions, and may have come before this one.
+pub(super) async fn enter_proved(
+    door: &Door,
+    tenant: TenantId,
+    proof: &Proof,
+    others: Others,
+) -> Result<SignedIn, Problem> {
+    let whom = (proof.member, proof.term);
+    let entered = begin(door, tenant, whom, proof.beside.methods(), others).await?;
+    if door.accounts.holds(tenant, proof).await? {
+        return Ok(entered);
+    }
+    leave(door, &entered.as_session(tenant, proof.member)).await;
+    Err(Unproved::Wrong.into())
 }
 
 /// Begins a session for who has proved by these methods who they are.
@@ -397,7 +407,7 @@ pub(super) fn unset(error: Unset, field: &'static str) -> Problem {
             Problem::new(StatusCode::CONFLICT, "LOGIN_TAKEN", detail)
         }
         Unset::Used => {
-            let detail = "the password was set by somebody else meanwhile";
+            let detail = "how you sign in was changed meanwhile; sign in again";
             Problem::new(StatusCode::CONFLICT, "CONFLICT", detail)
         }
         Unset::Busy => busy(),
@@ -420,6 +430,11 @@ impl From<Unproved> for Problem {
                 let detail = "the code is wrong, or was used before; each is good once, so wait for the \
                               next one that your app shows, or send a `recoveryCode`";
                 Self::new(StatusCode::FORBIDDEN, "SECOND_FACTOR_REFUSED", detail)
+            }
+            Unproved::CodesExhausted => {
+                let detail = "too many codes were wrong, so none is taken any more; send a \
+                              `recoveryCode`, or ask who manages members for an invite";
+                Self::new(StatusCode::FORBIDDEN, "SECOND_FACTOR_EXHAUSTED", detail)
             }
             Unproved::Later(wait) => {
                 let detail = "too many attempts have failed; try again later";

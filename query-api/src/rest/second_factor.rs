@@ -3,21 +3,20 @@
 //! Each change takes the password once more, and what is asked for so far. What is shown here, the secret
 //! of an app and recovery codes, is shown once and nowhere else.
 
-use std::collections::BTreeSet;
-
 use axum::Json;
 use axum::extract::{self, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::id::{ActorId, TenantId};
-use domain::member::{Method, Term};
+use domain::id::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::accounts::{Asked, Oneself, begin, handed, unset};
+use super::accounts::{Asked, Oneself, enter_proved, handed, unset};
 use super::{Door, Problem};
-use crate::accounts::{Code, Enrolment, Password, Proved, SecondFactor, Shown, Unconfirmed};
+use crate::accounts::{
+    Beside, Code, Enrolment, Password, Proof, SecondFactor, Shown, Unconfirmed, Unset,
+};
 use crate::auth::Others;
 
 /// How a member signs in.
@@ -80,6 +79,17 @@ struct RecoveryCodes {
     recovery_codes: Vec<String>,
 }
 
+/// What is asked for from now on.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Confirmed {
+    #[serde(flatten)]
+    codes: RecoveryCodes,
+    /// Whether all sessions have ended but the one in the cookie that is set. If not, none has begun: sign
+    /// out everywhere, and in again.
+    other_sessions_ended: bool,
+}
+
 impl From<Enrolment> for EnrolmentView {
     fn from(told: Enrolment) -> Self {
         Self { secret: told.secret.to_string(), uri: told.uri.to_string() }
@@ -106,7 +116,7 @@ impl From<SecondFactor> for SecondFactorView {
 pub(super) async fn show(
     State(door): State<Door>,
     headers: HeaderMap,
-) -> Result<Json<AccountView>, Problem> {
+) -> Result<Response, Problem> {
     let Oneself { tenant, member, login } = Oneself::of(&door, &headers).await?;
     let term = door.context.commands().term(tenant, member);
     let second_factor = match term {
@@ -114,7 +124,7 @@ pub(super) async fn show(
         None => None,
     };
     let second_factor = second_factor.map(SecondFactorView::from);
-    Ok(Json(AccountView { login: login.as_str().to_owned(), second_factor }))
+    Ok(shown_once(AccountView { login: login.as_str().to_owned(), second_factor }))
 }
 
 /// Begins to set up an authenticator app (RFC 6238), for ten minutes. What was asked for so far is until
@@ -134,13 +144,12 @@ pub(super) async fn enrol(
     State(door): State<Door>,
     request: extract::Request,
 ) -> Result<Response, Problem> {
-    let (oneself, proved) = proved_again(&door, request).await?;
+    let (oneself, proof) = proved_again(&door, request).await?;
     let directory = door.context.commands().directory();
     let entry = directory.entry(oneself.tenant);
     let issuer = entry.map_or_else(|| "Callboard".to_owned(), |it| it.name.as_str().to_owned());
-    let told = door.accounts.enrol(oneself.tenant, &proved, &issuer).await;
-    let told = told.map_err(|it| unset(it, "password"))?;
-    Ok(shown_once(EnrolmentView::from(told)))
+    let told = door.accounts.enrol(oneself.tenant, &proof, &issuer).await;
+    Ok(shown_once(EnrolmentView::from(told.map_err(unchanged)?)))
 }
 
 /// Has the app that is being set up be asked for from now on, and shows ten recovery codes. All sessions
@@ -151,7 +160,7 @@ pub(super) async fn enrol(
     security(("session" = [])),
     request_body = Confirmation,
     responses(
-        (status = 200, body = RecoveryCodes),
+        (status = 200, body = Confirmed),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
@@ -160,15 +169,18 @@ pub(super) async fn confirm(
     State(door): State<Door>,
     request: extract::Request,
 ) -> Result<Response, Problem> {
-    let (Oneself { tenant, member, .. }, asked) =
+    let (Oneself { tenant, member, login }, asked) =
         Oneself::asking::<Confirmation>(&door, request).await?;
-    let term = door.context.commands().term(tenant, member);
-    let whom = (member, term.ok_or(Unconfirmed::NotBegun)?);
-    let codes = door.accounts.confirm(tenant, whom, &asked.body.code).await?;
-    let methods = [Method::Pwd, Method::Otp, Method::Mfa].into();
-    let cookie = anew(&door, tenant, whom, methods).await?;
-    let mut answer = shown_once(RecoveryCodes::from(codes));
-    answer.headers_mut().extend(cookie.headers().clone());
+    let confirmed = door.accounts.confirm(tenant, &login, member, &asked.body.code).await;
+    let (codes, proof) = confirmed?;
+    // Whatever becomes of sessions, the codes are nowhere else.
+    let (cookie, other_sessions_ended) = match anew(&door, tenant, &proof).await {
+        Ok(answer) => (answer.headers().clone(), true),
+        Err(_) => (HeaderMap::new(), false),
+    };
+    let codes = RecoveryCodes::from(codes);
+    let mut answer = shown_once(Confirmed { codes, other_sessions_ended });
+    answer.headers_mut().extend(cookie);
     Ok(answer)
 }
 
@@ -188,12 +200,10 @@ pub(super) async fn remove(
     State(door): State<Door>,
     request: extract::Request,
 ) -> Result<Response, Problem> {
-    let (Oneself { tenant, .. }, proved) = proved_again(&door, request).await?;
-    let removed = door.accounts.remove_second_factor(tenant, &proved).await;
-    if !removed.map_err(|it| unset(it, "password"))? {
-        return Err(no_second_factor());
-    }
-    anew(&door, tenant, (proved.member, proved.term), [Method::Pwd].into()).await
+    let (Oneself { tenant, .. }, proof) = proved_again(&door, request).await?;
+    has_second_factor(&proof)?;
+    let removed = door.accounts.remove_second_factor(tenant, &proof).await;
+    anew(&door, tenant, &removed.map_err(unchanged)?).await
 }
 
 /// Replaces all recovery codes.
@@ -212,10 +222,10 @@ pub(super) async fn renew(
     State(door): State<Door>,
     request: extract::Request,
 ) -> Result<Response, Problem> {
-    let (Oneself { tenant, .. }, proved) = proved_again(&door, request).await?;
-    let codes = door.accounts.renew_recovery_codes(tenant, &proved).await;
-    let codes = codes.map_err(|it| unset(it, "password"))?.ok_or_else(no_second_factor)?;
-    Ok(shown_once(RecoveryCodes::from(codes)))
+    let (Oneself { tenant, .. }, proof) = proved_again(&door, request).await?;
+    has_second_factor(&proof)?;
+    let codes = door.accounts.renew_recovery_codes(tenant, &proof).await;
+    Ok(shown_once(RecoveryCodes::from(codes.map_err(unchanged)?)))
 }
 
 /// What was shown beside a password.
@@ -234,36 +244,44 @@ pub(super) fn code(
 }
 
 /// Who asks to change how they sign in, and has proved once more who they are.
-async fn proved_again(
-    door: &Door,
-    request: extract::Request,
-) -> Result<(Oneself, Proved), Problem> {
+async fn proved_again(door: &Door, request: extract::Request) -> Result<(Oneself, Proof), Problem> {
     let (oneself, asked) = Oneself::asking::<Again>(door, request).await?;
     let Asked { body: Again { password, code: shown, recovery_code }, from, .. } = asked;
     let shown = Shown { password, code: code(shown, recovery_code)? };
-    let proved = oneself.prove(door, shown, from).await?;
-    Ok((oneself, proved))
+    let proof = oneself.prove(door, shown, from).await?;
+    Ok((oneself, proof))
 }
 
 /// A new session, instead of all others.
-async fn anew(
-    door: &Door,
-    tenant: TenantId,
-    whom: (ActorId, Term),
-    methods: BTreeSet<Method>,
-) -> Result<Response, Problem> {
-    Ok(handed(begin(door, tenant, whom, methods, Others::End).await?))
+async fn anew(door: &Door, tenant: TenantId, proof: &Proof) -> Result<Response, Problem> {
+    Ok(handed(enter_proved(door, tenant, proof, Others::End).await?))
 }
 
-/// What nobody keeps but who asked.
+/// What nobody keeps but who has asked.
 fn shown_once(body: impl Serialize) -> Response {
     let no_store = HeaderValue::from_static("no-store");
     ([(header::CACHE_CONTROL, no_store)], Json(body)).into_response()
 }
 
-fn no_second_factor() -> Problem {
+fn has_second_factor(proof: &Proof) -> Result<(), Problem> {
+    if proof.beside != Beside::Nothing {
+        return Ok(());
+    }
     let detail = "nothing is asked for beside your password";
-    Problem::new(StatusCode::CONFLICT, "NO_SECOND_FACTOR", detail)
+    Err(Problem::new(StatusCode::CONFLICT, "NO_SECOND_FACTOR", detail))
+}
+
+/// Why what is asked for is as it was.
+fn unchanged(error: Unset) -> Problem {
+    match error {
+        Unset::Busy => busy_with_others(),
+        error => unset(error, "password"),
+    }
+}
+
+fn busy_with_others() -> Problem {
+    let detail = "others are changing the same; try again";
+    Problem::new(StatusCode::CONFLICT, "CONFLICT", detail)
 }
 
 impl From<Vec<Zeroizing<String>>> for RecoveryCodes {
@@ -276,8 +294,8 @@ impl From<Unconfirmed> for Problem {
     fn from(error: Unconfirmed) -> Self {
         match error {
             Unconfirmed::NotBegun => {
-                let detail = "no app is being set up, or not any more; begin again with \
-                              `POST /api/v1/account/totp`";
+                let detail = "no app is being set up, or not any more: `GET /api/v1/account` says whether \
+                              it is asked for already; begin again with `POST /api/v1/account/totp`";
                 Self::new(StatusCode::CONFLICT, "NO_ENROLMENT", detail)
             }
             Unconfirmed::Wrong => {
@@ -285,10 +303,7 @@ impl From<Unconfirmed> for Problem {
                               clock of its device is wrong";
                 Self::new(StatusCode::FORBIDDEN, "SECOND_FACTOR_REFUSED", detail)
             }
-            Unconfirmed::Busy => {
-                let detail = "others are changing the same; try again";
-                Self::new(StatusCode::CONFLICT, "CONFLICT", detail)
-            }
+            Unconfirmed::Busy => busy_with_others(),
             Unconfirmed::Fault(error) => error.into(),
         }
     }

@@ -1,13 +1,19 @@
 //! What a member shows beside a password, at the doors.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::http::Method as Verb;
 use domain::id::TenantId;
+use domain::member::Term;
+use futures::future::join_all;
 use projections::temporary::Kind;
 use serde_json::{Value, json};
 use totp_rs::{Builder, Secret};
 
 use super::accounts::{Answer, Browser, PASSWORD, account, is_in, page};
-use super::roles::member;
+use super::roles::{REMOVE, member};
+use crate::accounts::{Accounts, forget_former};
 use crate::testing::{Member, Site, on_each_kind};
 
 /// The host of the first tenant.
@@ -15,6 +21,8 @@ const HOST: &str = "alpha.localhost";
 
 on_each_kind! {
     an_app_is_set_up_asked_for_and_removed
+    of_many_who_show_a_recovery_code_at_once_one_comes_in
+    a_password_is_changed_by_who_shows_what_is_asked_for_beside_it
 }
 
 /// What an app that was told this secret shows so many steps from now.
@@ -54,6 +62,64 @@ async fn methods(site: &Site, tenant: TenantId, session: &Member) -> Vec<String>
     let sessions = seen["viewer"]["sessions"].as_array().unwrap();
     let last = sessions.iter().max_by_key(|it| it["since"].as_str().unwrap().to_owned()).unwrap();
     last["methods"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+}
+
+/// Has an app be asked for from the member of a session: their next one, the secret and recovery codes.
+async fn equip(browser: &Browser, session: &Member) -> (Member, String, Vec<String>) {
+    let body = json!({ "password": PASSWORD });
+    let told = json_of(&browser.within(session, "/api/v1/account/totp", &body).await);
+    let secret = told["secret"].as_str().unwrap().to_owned();
+    let body = json!({ "code": shows(&secret, 0) });
+    let path = "/api/v1/account/totp/confirm";
+    let mut confirmed = browser.within(session, path, &body).await;
+    let said = json_of(&confirmed);
+    assert_eq!(said["otherSessionsEnded"], json!(true));
+    confirmed.status = 204;
+    let codes = serde_json::from_value(said["recoveryCodes"].clone()).unwrap();
+    (confirmed.session(session.tenant), secret, codes)
+}
+
+/// In a database others come between looking and writing.
+async fn of_many_who_show_a_recovery_code_at_once_one_comes_in(on: Kind) {
+    let site = Site::start_on(on).await;
+    let ((ada, _), browser) = (member(&site, &["developer"]).await, Browser::of(&site));
+    account(&site, site.a.tenant, ada, "ada").await;
+    let session = browser.sign_in(HOST, "ada", PASSWORD).await.session(site.a.tenant);
+    let (_, _, codes) = equip(&browser, &session).await;
+    let body = json!({ "login": "ada", "password": PASSWORD, "recoveryCode": codes[0] });
+    let all = (0..4).map(|_| browser.say(HOST, "/api/v1/sign-in", &body));
+    let all = join_all(all).await;
+    let entered = all.iter().filter(|it| it.status == 204).count();
+    assert_eq!(entered, 1, "{all:?}");
+
+    // And what is asked for goes with the member.
+    let accounts = Accounts::new(site.keyring.clone(), Arc::new(commands::SystemClock));
+    let left = async || accounts.second_factor(site.a.tenant, ada, Term(1)).await.unwrap();
+    assert_eq!(left().await.unwrap().recovery_codes_left, 9);
+    site.mutate(&site.a, REMOVE, json!({ "member": ada.to_string() })).await;
+    forget_former(&site.commands, &site.keyring, &mut HashMap::new()).await.unwrap();
+    assert_eq!(left().await, None);
+}
+
+async fn a_password_is_changed_by_who_shows_what_is_asked_for_beside_it(on: Kind) {
+    let site = Site::start_on(on).await;
+    let ((ada, _), browser) = (member(&site, &["developer"]).await, Browser::of(&site));
+    let tenant = site.a.tenant;
+    account(&site, tenant, ada, "ada").await;
+    let session = browser.sign_in(HOST, "ada", PASSWORD).await.session(tenant);
+    let (session, secret, _) = equip(&browser, &session).await;
+    let change = async |beside: Value| {
+        let mut body = json!({ "current": PASSWORD, "new": "uvlhqktmrozc" });
+        body.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+        let page = page(Verb::PUT, HOST, "/api/v1/account/password", body.to_string());
+        let cookie = format!("__Host-callboard={}", session.token);
+        browser.send(page.with("cookie", &cookie).with("callboard-request", "1").body()).await
+    };
+    assert_eq!(change(json!({})).await.code(), "SECOND_FACTOR_REQUIRED");
+    let changed = change(json!({ "code": shows(&secret, 1) })).await.session(tenant);
+    assert_eq!(methods(&site, tenant, &changed).await, ["pwd", "otp", "mfa"]);
+    let asked = browser.sign_in(HOST, "ada", "uvlhqktmrozc").await;
+    assert_eq!(asked.code(), "SECOND_FACTOR_REQUIRED", "it is asked for beside the new one");
 }
 
 async fn an_app_is_set_up_asked_for_and_removed(on: Kind) {

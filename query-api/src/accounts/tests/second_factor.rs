@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+
+use domain::member::Method;
 use totp_rs::{Builder, Secret};
 
 use super::*;
@@ -40,12 +43,12 @@ impl Office {
         password: &str,
         code: Option<Code>,
         from: ClientAddress,
-    ) -> Result<Proved, Unproved> {
+    ) -> Result<Proof, Unproved> {
         let login = LoginName::new("ada").unwrap();
         let shown = Shown { password: password.into(), code };
         let proved = self.accounts.prove(&Whose::Tenant(ACME), &login, shown, from).await?;
         self.accounts.let_in(&proved).await.unwrap();
-        Ok(proved)
+        Ok(proved.proof)
     }
 
     async fn enrol(&self) -> App {
@@ -54,7 +57,8 @@ impl Office {
     }
 
     async fn confirm(&self, password: &str) -> Result<Vec<String>, Unconfirmed> {
-        let codes = self.accounts.confirm(ACME, (ADA, Term(1)), password).await?;
+        let login = LoginName::new("ada").unwrap();
+        let (codes, _) = self.accounts.confirm(ACME, &login, ADA, password).await?;
         Ok(codes.iter().map(|it| it.to_string()).collect())
     }
 
@@ -74,7 +78,7 @@ impl Office {
 }
 
 #[track_caller]
-fn assert_wrong(proved: &Result<Proved, Unproved>) {
+fn assert_wrong(proved: &Result<Proof, Unproved>) {
     assert!(matches!(proved, Err(Unproved::CodeWrong)), "{proved:?}");
 }
 
@@ -83,7 +87,10 @@ async fn an_app_is_asked_for_once_it_has_shown_what_it_should() {
     let office = Office::with_ada().await;
     assert!(matches!(office.confirm("000000").await, Err(Unconfirmed::NotBegun)));
     let ada = office.enrol().await;
-    assert_eq!(office.shown(GOOD, None, HOME).await.unwrap().methods, [Method::Pwd].into());
+    assert_eq!(
+        office.shown(GOOD, None, HOME).await.unwrap().beside.methods(),
+        [Method::Pwd].into()
+    );
     let other = ada.shows_at(office.clock.now() + STEP * 10);
     assert!(matches!(office.confirm(&other).await, Err(Unconfirmed::Wrong)));
     assert_eq!(office.recovery_codes_left().await, None);
@@ -100,7 +107,7 @@ async fn an_app_is_asked_for_once_it_has_shown_what_it_should() {
     }
     office.wait(STEP);
     let proved = office.shown(GOOD, app(&ada.shows(&office)), HOME).await.unwrap();
-    assert_eq!(proved.methods, [Method::Pwd, Method::Otp, Method::Mfa].into());
+    assert_eq!(proved.beside.methods(), [Method::Pwd, Method::Otp, Method::Mfa].into());
     office.wait(STEP);
     let wrong = office.shown(BAD, app(&ada.shows(&office)), address(2)).await;
     assert!(matches!(wrong, Err(Unproved::Wrong)), "{wrong:?}");
@@ -122,12 +129,12 @@ async fn a_recovery_code_is_good_once_however_it_is_typed() {
     let (office, _, codes) = Office::with_app().await;
     let typed = codes[3].to_uppercase().replace('-', " ");
     let proved = office.shown(GOOD, recovery(&typed), HOME).await.unwrap();
-    assert_eq!(proved.methods, [Method::Pwd, Method::Mfa].into());
+    assert_eq!(proved.beside.methods(), [Method::Pwd, Method::Mfa].into());
     assert_eq!(office.recovery_codes_left().await, Some(9));
     assert_wrong(&office.shown(GOOD, recovery(&codes[3]), address(1)).await);
     assert_eq!(office.recovery_codes_left().await, Some(9));
     // All of them are other ones from now on.
-    let renewed = office.accounts.renew_recovery_codes(ACME, &proved).await.unwrap().unwrap();
+    let renewed = office.accounts.renew_recovery_codes(ACME, &proved).await.unwrap();
     assert_wrong(&office.shown(GOOD, recovery(&codes[4]), address(2)).await);
     office.shown(GOOD, recovery(&renewed[0]), address(3)).await.unwrap();
 }
@@ -185,7 +192,8 @@ async fn after_a_hundred_wrong_ones_only_a_recovery_code_helps() {
         }
     }
     office.wait(TimeDelta::hours(1));
-    assert_wrong(&office.shown(GOOD, app(&ada.shows(&office)), HOME).await);
+    let late = office.shown(GOOD, app(&ada.shows(&office)), HOME).await;
+    assert!(matches!(late, Err(Unproved::CodesExhausted)), "{late:?}");
     office.shown(GOOD, recovery(&codes[0]), HOME).await.unwrap();
     office.wait(TimeDelta::hours(1));
     office.shown(GOOD, app(&ada.shows(&office)), HOME).await.expect("they count from the start");
@@ -225,10 +233,11 @@ async fn it_is_asked_for_until_it_is_removed_or_the_member_is_invited_anew() {
     let (office, ada, codes) = Office::with_app().await;
     let proved = office.shown(GOOD, app(&ada.shows(&office)), HOME).await.unwrap();
     assert!(office.accounts.holds(ACME, &proved).await.unwrap());
-    assert!(office.accounts.remove_second_factor(ACME, &proved).await.unwrap());
-    assert!(!office.accounts.remove_second_factor(ACME, &proved).await.unwrap());
+    let without = office.accounts.remove_second_factor(ACME, &proved).await.unwrap();
+    assert!(office.accounts.holds(ACME, &without).await.unwrap());
+    assert!(!office.accounts.holds(ACME, &proved).await.unwrap());
     let bare = office.shown(GOOD, recovery(&codes[0]), HOME).await.unwrap();
-    assert_eq!(bare.methods, [Method::Pwd].into(), "nothing is asked for");
+    assert_eq!(bare.beside.methods(), [Method::Pwd].into(), "nothing is asked for");
     assert!(office.accounts.holds(ACME, &bare).await.unwrap());
 
     let ada = office.enrol().await;
@@ -237,10 +246,42 @@ async fn it_is_asked_for_until_it_is_removed_or_the_member_is_invited_anew() {
     assert!(matches!(office.shown(GOOD, None, HOME).await, Err(Unproved::CodeMissing)));
     office.set(ACME, ADA, "another invite", "ada", GOOD).await.unwrap();
     let invited = office.shown(GOOD, None, HOME).await.unwrap();
-    assert_eq!(invited.methods, [Method::Pwd].into());
+    assert_eq!(invited.beside.methods(), [Method::Pwd].into());
     // Others are asked for what is theirs alone.
     office.set(GLOBEX, ADA, "elsewhere", "ada", GOOD).await.unwrap();
     let ada = office.enrol().await;
     office.confirm(&ada.shows(&office)).await.unwrap();
     office.prove(&Whose::Tenant(GLOBEX), "ada", GOOD, HOME).await.unwrap();
+}
+
+/// Whoever was let in for something else than what is asked for by now changes nothing.
+#[tokio::test]
+async fn what_was_shown_before_a_change_is_good_for_nothing_after_it() {
+    let office = Office::with_ada().await;
+    let bare = office.shown(GOOD, None, HOME).await.unwrap();
+    let (accounts, login) = (&office.accounts, LoginName::new("ada").unwrap());
+    let hashed = accounts.hash(ACME, login, BAD.into(), Vec::new(), NOWHERE).await.unwrap();
+    let first = office.enrol().await;
+    office.confirm(&first.shows(&office)).await.unwrap();
+    office.wait(STEP);
+    let shown = office.shown(GOOD, app(&first.shows(&office)), HOME).await.unwrap();
+    let second = App::told(&accounts.enrol(ACME, &shown, "Acme").await.unwrap());
+    office.confirm(&second.shows(&office)).await.unwrap();
+    for former in [&bare, &shown] {
+        assert!(!accounts.holds(ACME, former).await.unwrap());
+        assert!(matches!(accounts.enrol(ACME, former, "Acme").await, Err(Unset::Used)));
+        let removed = accounts.remove_second_factor(ACME, former).await;
+        assert!(matches!(removed, Err(Unset::Used)), "{removed:?}");
+        let renewed = accounts.renew_recovery_codes(ACME, former).await;
+        assert!(matches!(renewed, Err(Unset::Used)));
+        let replaced = accounts.replace(ACME, former, &hashed).await;
+        assert!(matches!(replaced, Err(Unset::Used)), "{replaced:?}");
+    }
+    office.wait(STEP);
+    let now = office.shown(GOOD, app(&second.shows(&office)), HOME).await.unwrap();
+    let third = App::told(&accounts.enrol(ACME, &now, "Acme").await.unwrap());
+    let now = accounts.replace(ACME, &now, &hashed).await.unwrap();
+    assert!(accounts.holds(ACME, &now).await.unwrap());
+    // What was begun with the former password goes no further with this one.
+    assert!(matches!(office.confirm(&third.shows(&office)).await, Err(Unconfirmed::NotBegun)));
 }
