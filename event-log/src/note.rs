@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::identity::hex;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The largest note that is read. In bytes: 64 KiB, so that many may sign it.
 pub const NOTE_BYTES_MAX: usize = 64 * 1024;

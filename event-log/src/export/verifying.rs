@@ -1,0 +1,453 @@
+//! Verifies an export, frame by frame, and says where the first thing is that is not as it was stored.
+//!
+//! The chain shows at which event something was changed. Whoever changes an event and makes the chain anew for
+//! all that follow cannot sign the tree, so that shows at the next checkpoint, and lies between it and the one
+//! before. Without a key nobody's word is taken for the checkpoints: then only what the file says of itself is
+//! compared.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::frame::nodes;
+use super::{CHECKPOINT_EVERY, End, Frame, FrameError, Frames, Header};
+use crate::chain::Link;
+use crate::checkpoint::Checkpoint;
+use crate::note::{Note, NoteError, VerifierKey};
+use crate::record::{Attribute, RecordError, View};
+use crate::tree::{Frontier, Node};
+
+/// Where something is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before the first event.
+    Header,
+    /// The event with this sequence, or where it should be.
+    At(u64),
+    /// One of the events from one sequence to another, both included.
+    Between(u64, u64),
+    /// What follows the event with this sequence, and is none itself: a checkpoint or the end.
+    After(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("in the header"),
+            Self::At(sequence) => write!(f, "at sequence {sequence}"),
+            Self::Between(first, last) => write!(f, "between sequences {first} and {last}"),
+            Self::After(sequence) => write!(f, "after sequence {sequence}"),
+        }
+    }
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum What {
+    /// Something is there that no export has, or has elsewhere.
+    #[error("what is there is no part of an export, or not in its place")]
+    Misplaced,
+    /// The file ends too early.
+    #[error("the file breaks off; `callboard audit export` with the same file goes on")]
+    BrokenOff,
+    /// A header that cannot be.
+    #[error("what it says of itself contradicts itself")]
+    Header,
+    /// Bytes that are no event.
+    #[error("the event cannot be read")]
+    Record(#[from] RecordError),
+    /// Another event than is due.
+    #[error("an event says that it has sequence `{0}`")]
+    Sequence(String),
+    /// An event of somebody else.
+    #[error("the event is of tenant `{0}`")]
+    Tenant(String),
+    /// The chain does not lead here.
+    #[error(
+        "the chain does not follow from the event before: what is there is not what was stored"
+    )]
+    Chain,
+    /// No checkpoint is where one is due.
+    #[error("the checkpoint that is due is missing")]
+    NoCheckpoint,
+    /// A note that nobody stands for.
+    #[error("the signature cannot be trusted")]
+    Note(#[from] NoteError),
+    /// A checkpoint of something else.
+    #[error("the checkpoint is of something else")]
+    Checkpoint,
+    /// The tree has another root than the checkpoint says.
+    #[error("the tree over all events does not have the root that the checkpoint says")]
+    Root,
+    /// The statement at the end is of another export.
+    #[error("the statement at the end is of another export")]
+    End,
+    /// An earlier export is not the beginning of this one.
+    #[error("the earlier export has other events")]
+    NotEarlier,
+}
+
+/// The first thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {what}")]
+pub struct Fault {
+    /// Where.
+    pub place: Place,
+    /// What.
+    #[source]
+    pub what: What,
+}
+
+/// Why a file was not verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// It is not as it was stored.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    /// It cannot be read.
+    #[error("the file cannot be read")]
+    Io(#[from] io::Error),
+}
+
+/// What an earlier export was when it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// Whose tree.
+    pub origin: String,
+    /// The sequence of its last event.
+    pub last: u64,
+    /// The root over all events up to that.
+    pub root: Node,
+}
+
+/// Whether an earlier export is the beginning of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// Nobody asked.
+    NotAsked,
+    /// It is.
+    Beginning,
+    /// This one begins after, or ends before, the end of the earlier one, so it cannot be said.
+    Unknown,
+}
+
+/// What was found in a file in which nothing is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What it says of itself.
+    pub header: Header,
+    /// The sequence of the last event.
+    pub last: u64,
+    /// The root over all events up to that.
+    pub root: Node,
+    /// How many events are there.
+    pub shown: u64,
+    /// How many are left out.
+    pub left_out: u64,
+    /// How often the chain could not be followed since events are left out.
+    pub gaps: u64,
+    /// How many checkpoints there are.
+    pub checkpoints: u64,
+    /// Whether signatures were verified.
+    pub is_signed: bool,
+    /// What the earlier export is to it.
+    pub relation: Relation,
+}
+
+impl Report {
+    /// What a later export can be compared with.
+    #[must_use]
+    pub fn as_earlier(&self) -> Earlier {
+        Earlier { origin: self.header.origin.clone(), last: self.last, root: self.root }
+    }
+}
+
+/// Verifies the whole of an export. `seen` is told how many bytes were read, now and then.
+///
+/// # Errors
+///
+/// [`VerifyError`].
+pub fn verify(
+    from: impl Read,
+    keys: &[VerifierKey],
+    earlier: Option<Earlier>,
+    mut seen: impl FnMut(u64),
+) -> Result<Report, VerifyError> {
+    let broken = |error, place| match error {
+        FrameError::Io(error) => VerifyError::Io(error),
+        FrameError::Malformed => Fault { place, what: What::Misplaced }.into(),
+        FrameError::Truncated => Fault { place, what: What::BrokenOff }.into(),
+    };
+    let mut frames = Frames::open(from).map_err(|it| broken(it, Place::Header))?;
+    let first = frames.next().map_err(|it| broken(it, Place::Header))?;
+    let mut verifier = Verifier::new(first, keys, earlier)?;
+    while let Some(frame) = frames.next().map_err(|it| broken(it, verifier.due()))? {
+        let is_checkpoint = matches!(frame, Frame::Checkpoint(_));
+        verifier.take(frame)?;
+        if is_checkpoint {
+            seen(frames.reached());
+        }
+    }
+    Ok(verifier.finish()?)
+}
+
+/// Where a verification has got to.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    keys: Arc<[VerifierKey]>,
+    earlier: Option<Earlier>,
+    text: Arc<str>,
+    header: Arc<Header>,
+    frontier: Frontier,
+    link: Link,
+    /// The first of the events that were left out since one was there.
+    gap: Option<u64>,
+    /// Everything up to this sequence is as a checkpoint says.
+    confirmed: u64,
+    is_checkpointed: bool,
+    has_ended: bool,
+    is_beginning: bool,
+    shown: u64,
+    left_out: u64,
+    gaps: u64,
+    checkpoints: u64,
+}
+
+impl Verifier {
+    /// Of the export that begins with this frame. Without `keys` no signature is verified.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if it is no header, or one that cannot be.
+    pub fn new(
+        first: Option<Frame<'_>>,
+        keys: &[VerifierKey],
+        earlier: Option<Earlier>,
+    ) -> Result<Self, Fault> {
+        let fault = |what| Fault { place: Place::Header, what };
+        let Some(Frame::Header(note)) = first else {
+            return Err(fault(first.map_or(What::BrokenOff, |_| What::Misplaced)));
+        };
+        let text = signed(note, keys).map_err(|it| fault(it.into()))?;
+        let header: Header = serde_json::from_str(text).map_err(|_| fault(What::Header))?;
+        let before = header.before().ok_or_else(|| fault(What::Header))?;
+        let is_whole = super::line(&header) == text && header.origin.ends_with(&header.tenant);
+        if !is_whole || (header.first == 1 && before.1 != Link::GENESIS) {
+            return Err(fault(What::Header));
+        }
+        if earlier.as_ref().is_some_and(|it| it.origin != header.origin) {
+            return Err(fault(What::NotEarlier));
+        }
+        let mut verifier = Self {
+            keys: keys.into(),
+            earlier,
+            text: text.into(),
+            confirmed: header.first - 1,
+            header: Arc::new(header),
+            frontier: before.0,
+            link: before.1,
+            gap: None,
+            is_checkpointed: false,
+            has_ended: false,
+            is_beginning: false,
+            shown: 0,
+            left_out: 0,
+            gaps: 0,
+            checkpoints: 0,
+        };
+        verifier.compare()?;
+        Ok(verifier)
+    }
+
+    /// What the file says of itself.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The sequence of the last event that was taken.
+    #[must_use]
+    pub fn reached(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// Whether the statement that it is the end was there.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Where the next event is due.
+    pub(super) fn due(&self) -> Place {
+        Place::At(self.reached() + 1)
+    }
+
+    /// Takes the next frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`], and then nothing else may be taken.
+    pub fn take(&mut self, frame: Frame<'_>) -> Result<(), Fault> {
+        let after = Place::After(self.reached());
+        if self.has_ended {
+            return Err(Fault { place: after, what: What::Misplaced });
+        }
+        if let Frame::Event { .. } | Frame::EventAfterGap { .. } | Frame::LeftOut(_) = frame
+            && self.needs_checkpoint()
+        {
+            return Err(Fault { place: after, what: What::NoCheckpoint });
+        }
+        match frame {
+            Frame::Header(_) => Err(Fault { place: self.due(), what: What::Misplaced }),
+            Frame::Event { link, canonical } => match self.gap {
+                Some(_) => Err(Fault { place: self.due(), what: What::Misplaced }),
+                None => self.event(link, canonical),
+            },
+            Frame::EventAfterGap { previous, link, canonical } => match self.gap {
+                Some(_) => {
+                    self.link = previous;
+                    self.event(link, canonical)
+                }
+                None => Err(Fault { place: self.due(), what: What::Misplaced }),
+            },
+            Frame::LeftOut(leaves) => self.leave_out(leaves),
+            Frame::Checkpoint(note) => self.checkpoint(note),
+            Frame::End(note) => self.end(note).map_err(|what| Fault { place: after, what }),
+        }
+    }
+
+    fn needs_checkpoint(&self) -> bool {
+        let reached = self.reached();
+        reached.is_multiple_of(CHECKPOINT_EVERY)
+            && reached >= self.header.first
+            && !self.is_checkpointed
+    }
+
+    fn event(&mut self, link: Link, canonical: &[u8]) -> Result<(), Fault> {
+        let due = self.reached() + 1;
+        let place = Place::At(due);
+        let record = View::of(canonical).map_err(|it| Fault { place, what: it.into() })?;
+        let sequence = record.attribute(Attribute::Sequence);
+        if sequence.parse() != Ok(due) {
+            let what = What::Sequence(sequence.chars().take(64).collect());
+            let place = self.gap.map_or(place, |first| Place::Between(first, due));
+            return Err(Fault { place, what });
+        }
+        let tenant = record.attribute(Attribute::Tenant);
+        if tenant != self.header.tenant {
+            return Err(Fault { place, what: What::Tenant(tenant.chars().take(64).collect()) });
+        }
+        if self.link.then(canonical) != link {
+            return Err(Fault { place, what: What::Chain });
+        }
+        self.link = link;
+        self.gap = None;
+        self.shown += 1;
+        self.push(Node::leaf(canonical))
+    }
+
+    fn leave_out(&mut self, leaves: &[u8]) -> Result<(), Fault> {
+        for leaf in nodes(leaves) {
+            if self.needs_checkpoint() {
+                let place = Place::After(self.reached());
+                return Err(Fault { place, what: What::NoCheckpoint });
+            }
+            if self.gap.is_none() {
+                self.gap = Some(self.reached() + 1);
+                self.gaps += 1;
+            }
+            self.left_out += 1;
+            self.push(leaf)?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, leaf: Node) -> Result<(), Fault> {
+        self.frontier.push(leaf);
+        self.is_checkpointed = false;
+        self.compare()
+    }
+
+    /// Compares the tree with the earlier one, where that ended.
+    fn compare(&mut self) -> Result<(), Fault> {
+        let Some(earlier) = self.earlier.as_ref().filter(|it| it.last == self.reached()) else {
+            return Ok(());
+        };
+        if earlier.root != self.frontier.root() {
+            let place = Place::Between(1, self.reached());
+            return Err(Fault { place, what: What::NotEarlier });
+        }
+        self.is_beginning = true;
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, note: &[u8]) -> Result<(), Fault> {
+        let (reached, after) = (self.reached(), Place::After(self.reached()));
+        let text =
+            signed(note, &self.keys).map_err(|it| Fault { place: after, what: it.into() })?;
+        let checkpoint = Checkpoint::parse(text).filter(|it| it.origin == self.header.origin);
+        let checkpoint = checkpoint.ok_or(Fault { place: after, what: What::Checkpoint })?;
+        if checkpoint.size != reached {
+            let due = reached + 1;
+            let missing = self.gap.map_or(Place::At(due), |first| Place::Between(first, due));
+            // If somebody stands for it, what is wrong is among the events.
+            let place = if self.keys.is_empty() { after } else { missing };
+            return Err(Fault { place, what: What::Checkpoint });
+        }
+        if checkpoint.root != self.frontier.root() {
+            let place = Place::Between((self.confirmed + 1).min(reached), reached);
+            return Err(Fault { place, what: What::Root });
+        }
+        (self.confirmed, self.is_checkpointed) = (reached, true);
+        self.checkpoints += 1;
+        Ok(())
+    }
+
+    fn end(&mut self, note: &[u8]) -> Result<(), What> {
+        if !self.is_checkpointed {
+            return Err(What::NoCheckpoint);
+        }
+        let text = signed(note, &self.keys)?;
+        if text != End::text(self.reached(), &self.text) {
+            return Err(What::End);
+        }
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// What was found, if that was all of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if something is missing.
+    pub fn finish(self) -> Result<Report, Fault> {
+        if !self.has_ended {
+            return Err(Fault { place: self.due(), what: What::BrokenOff });
+        }
+        let relation = match (&self.earlier, self.is_beginning) {
+            (None, _) => Relation::NotAsked,
+            (Some(_), true) => Relation::Beginning,
+            (Some(_), false) => Relation::Unknown,
+        };
+        Ok(Report {
+            last: self.frontier.size(),
+            root: self.frontier.root(),
+            header: Arc::unwrap_or_clone(self.header),
+            shown: self.shown,
+            left_out: self.left_out,
+            gaps: self.gaps,
+            checkpoints: self.checkpoints,
+            is_signed: !self.keys.is_empty(),
+            relation,
+        })
+    }
+}
+
+/// The text of a note that one of `keys` stands for, if there are any.
+fn signed<'a>(note: &'a [u8], keys: &[VerifierKey]) -> Result<&'a str, NoteError> {
+    let note = Note::parse(note)?;
+    if !keys.is_empty() {
+        note.verify(keys)?;
+    }
+    Ok(note.text())
+}
