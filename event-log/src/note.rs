@@ -106,10 +106,13 @@ impl FromStr for VerifierKey {
     }
 }
 
+/// Makes the signature of a text.
+type Sign = dyn Fn(&[u8]) -> [u8; 64] + Send + Sync;
+
 /// Who signs notes.
 pub struct Signer {
     key: VerifierKey,
-    sign: Box<dyn Fn(&[u8]) -> [u8; 64] + Send + Sync>,
+    sign: Box<Sign>,
 }
 
 impl fmt::Debug for Signer {

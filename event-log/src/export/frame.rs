@@ -158,7 +158,7 @@ impl<R: Read> Frames<R> {
     /// # Errors
     ///
     /// [`FrameError`].
-    pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+    pub fn read(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         let mut kind = [0];
         match fill(&mut self.from, &mut kind) {
             Err(FrameError::Truncated) => return Ok(None),

@@ -3,7 +3,12 @@
 
 mod tampering;
 
+use std::path::Path;
 use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 
 use super::{
     Asked, CHECKPOINT_EVERY, Earlier, Exporter, Fault, Frame, Frames, Place, Relation, Report,
@@ -83,7 +88,7 @@ fn an_export_holds_the_stored_bytes_and_proves_itself() {
     assert_eq!(report.root, root(&HISTORY));
     let mut frames = Frames::open(&*file).unwrap();
     let mut records = HISTORY.iter();
-    while let Some(frame) = frames.next().unwrap() {
+    while let Some(frame) = frames.read().unwrap() {
         if let Frame::Event { link, canonical } = frame {
             let record = records.next().unwrap();
             assert_eq!((canonical, link), (&**record.canonical(), record.link()));
@@ -112,9 +117,9 @@ fn whoever_has_a_part_up_to_a_checkpoint_gets_the_rest_of_the_same_file() {
         let shown = |it: u64| it.is_multiple_of(every);
         let whole = export(&HISTORY, 3, shown, 0);
         let mut frames = Frames::open(&*whole).unwrap();
-        let mut verifier = Verifier::new(frames.next().unwrap(), &[], None).unwrap();
+        let mut verifier = Verifier::new(frames.read().unwrap(), &[], None).unwrap();
         let mut checkpoints = 0;
-        while let Some(frame) = frames.next().unwrap() {
+        while let Some(frame) = frames.read().unwrap() {
             let is_checkpoint = matches!(frame, Frame::Checkpoint(_));
             verifier.take(frame).unwrap();
             if is_checkpoint {
@@ -193,4 +198,28 @@ fn whatever_is_given_for_an_export_is_refused_and_never_panics() {
     assert_eq!(check(&longest).unwrap_err().what, What::Misplaced, "no such length is reserved");
     assert!(check(&[&*file, b"E"].concat()).is_err(), "nothing follows the end");
     assert!(check(&[&*file, &*file].concat()).is_err());
+}
+
+/// `UPDATE_SCHEMAS=1` writes the file; it changes only together with the format's name.
+#[test]
+fn the_published_exports_are_what_the_code_writes() {
+    let records = history(5);
+    let files = [("whole", 1, [1, 2, 3, 4, 5]), ("part", 3, [0, 0, 0, 4, 0])];
+    let exports = files.map(|(name, first, shown)| {
+        let file = export(&records, first, |it| shown.contains(&it), 0);
+        json!({ "name": name, "export": STANDARD.encode(file) })
+    });
+    let published = json!({
+        "about": "Exports of one tenant's five events, in base64: all of them, and the last three, of which \
+            the fourth alone is shown. Signed by the private key that is 32 bytes of 1.",
+        "vkey": signer(ORIGIN, 1).key().to_string(),
+        "root": root(&records).to_string(),
+        "exports": exports,
+    });
+    let computed = serde_json::to_string_pretty(&published).unwrap() + "\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/audit-vectors.json");
+    if std::env::var_os("UPDATE_SCHEMAS").is_some() {
+        std::fs::write(&path, &computed).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), computed);
 }

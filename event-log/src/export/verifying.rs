@@ -179,9 +179,9 @@ pub fn verify(
         FrameError::Truncated => Fault { place, what: What::BrokenOff }.into(),
     };
     let mut frames = Frames::open(from).map_err(|it| broken(it, Place::Header))?;
-    let first = frames.next().map_err(|it| broken(it, Place::Header))?;
+    let first = frames.read().map_err(|it| broken(it, Place::Header))?;
     let mut verifier = Verifier::new(first, keys, earlier)?;
-    while let Some(frame) = frames.next().map_err(|it| broken(it, verifier.due()))? {
+    while let Some(frame) = frames.read().map_err(|it| broken(it, verifier.due()))? {
         let is_checkpoint = matches!(frame, Frame::Checkpoint(_));
         verifier.take(frame)?;
         if is_checkpoint {

@@ -37,7 +37,7 @@ async fn verified(site: &Site, who: &Member, query: &str) -> Report {
 fn tenants(file: &[u8]) -> Vec<String> {
     let mut tenants = Vec::new();
     let mut frames = Frames::open(file).unwrap();
-    while let Some(frame) = frames.next().unwrap() {
+    while let Some(frame) = frames.read().unwrap() {
         if let Frame::Event { canonical, .. } | Frame::EventAfterGap { canonical, .. } = frame {
             let record = bytes::Bytes::copy_from_slice(canonical);
             let record = event_log::Record::from_stored(record, event_log::Link::GENESIS, None);
@@ -124,9 +124,9 @@ async fn an_export_that_broke_off_is_gone_on_with_although_there_is_more_now() {
     let site = Site::start().await;
     let file = export(&site, &site.a, "from=2").await;
     let mut frames = Frames::open(&*file).unwrap();
-    let mut verifier = Verifier::new(frames.next().unwrap(), &[], None).unwrap();
+    let mut verifier = Verifier::new(frames.read().unwrap(), &[], None).unwrap();
     let mut cut = 0;
-    while let Some(frame) = frames.next().unwrap() {
+    while let Some(frame) = frames.read().unwrap() {
         let is_checkpoint = matches!(frame, Frame::Checkpoint(_));
         if let Frame::End(_) = frame {
             break;

@@ -63,10 +63,10 @@ impl File {
         let (mut events, mut checkpoints, mut end) = (Vec::new(), Vec::new(), 0..0);
         let mut frames = Frames::open(&*bytes).unwrap();
         let keys = [signer(ORIGIN, 1).key().clone()];
-        let mut verifier = Verifier::new(frames.next().unwrap(), &keys, None).unwrap();
+        let mut verifier = Verifier::new(frames.read().unwrap(), &keys, None).unwrap();
         let mut start = usize::try_from(frames.reached()).unwrap();
         let mut begun = vec![(start, verifier.clone())];
-        while let Some(frame) = frames.next().unwrap() {
+        while let Some(frame) = frames.read().unwrap() {
             verifier.take(frame).unwrap();
             let (is_event, is_end) =
                 (matches!(frame, Frame::Event { .. }), matches!(frame, Frame::End(_)));
@@ -97,7 +97,7 @@ impl File {
         let mut frames = Frames::within(rest);
         loop {
             let place = verifier.due();
-            match frames.next() {
+            match frames.read() {
                 Ok(Some(frame)) => match verifier.take(frame) {
                     Ok(()) => {}
                     Err(fault) => return fault,
@@ -176,7 +176,7 @@ fn another_checkpoint_end_or_header_is_found() {
     let other = export(&file.records[..10], 1, |_| true, 0);
     let mut frames = Frames::open(&*other).unwrap();
     let mut end_of_other = Vec::new();
-    while let Some(frame) = frames.next().unwrap() {
+    while let Some(frame) = frames.read().unwrap() {
         if let Frame::End(_) = frame {
             frame.write(&mut end_of_other);
         }

@@ -136,7 +136,7 @@ fn look(path: &Path, keys: &[VerifierKey]) -> Result<Held> {
         let path = path.display();
         Failure::Rejected(format!("`{path}` is not as it was exported ({it}); choose another file"))
     };
-    let first = match frames.next() {
+    let first = match frames.read() {
         Ok(None) | Err(FrameError::Truncated) => return Ok(nothing),
         first => first.map_err(|it| changed(&it))?,
     };
@@ -144,7 +144,7 @@ fn look(path: &Path, keys: &[VerifierKey]) -> Result<Held> {
     let header = Some(verifier.header().clone());
     let mut held = Held { header, ..nothing };
     loop {
-        let frame = match frames.next() {
+        let frame = match frames.read() {
             Ok(None) | Err(FrameError::Truncated) => return Ok(held),
             frame => frame.map_err(|it| changed(&it))?,
         };
