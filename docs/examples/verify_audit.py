@@ -54,6 +54,7 @@ def main(path, vkey=None):
         if kind == b"H":
             text = note(body, key)
             header = json.loads(text)
+            check(not key or header["origin"] == key[0], "this is of somebody else than the key")
             size, chain = header["first"] - 1, bytes.fromhex(header["chain"])
             peaks = [bytes.fromhex(it) for it in header["frontier"]]
         elif kind in b"EG":

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::chain::{Broken, Link};
 use crate::conformance::seal;
+use crate::note::Note;
 use crate::note::tests::signer;
 use crate::record::Record;
 use crate::tree::{Frontier, Node};
@@ -175,6 +176,24 @@ fn another_key_verifies_nothing_and_none_says_so() {
     let unsigned = verify(&*file, &[], None, |_| ()).unwrap();
     assert!(!unsigned.is_signed);
     assert!(check(&file).unwrap().is_signed);
+}
+
+#[test]
+fn what_a_key_has_signed_for_another_tenant_proves_nothing_of_this_one() {
+    let whole = export(&HISTORY[..9], 1, |_| true, 0);
+    let mut frames = Frames::open(&*whole).unwrap();
+    let Some(Frame::Header(note)) = frames.read().unwrap() else { panic!("a header is first") };
+    let text = Note::parse(note).unwrap().text();
+    let key = [signer(ORIGIN, 1).key().clone()];
+    let begun = |text: &str| {
+        // As it is signed, under the name of this tenant.
+        let note = signer(ORIGIN, 1).note(text);
+        Verifier::new(Some(Frame::Header(note.as_bytes())), &key, None).map(|it| it.reached())
+    };
+    assert_eq!(begun(text), Ok(0));
+    let other = text.replace("ten_of_the_test", "ten_of_another");
+    let fault = Fault { place: Place::Header, what: What::Header };
+    assert_eq!(begun(&other), Err(fault));
 }
 
 #[test]

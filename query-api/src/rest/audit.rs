@@ -87,6 +87,12 @@ pub(super) async fn export(
     let request = door.request(&session, &headers);
     request.check_active()?;
     let mut export = AuditExport::open(&request, selection, after).await?;
+    tracing::info!(
+        tenant.id = %session.principal.tenant(),
+        actor = %session.principal.actor(),
+        export.after = after,
+        "the audit trail is exported"
+    );
     // The first piece decides whether there is anything to answer with.
     let first = export.next().await?;
     let rest = pieces(first, export).take_until(ended(&door, &session));
