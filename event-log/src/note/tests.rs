@@ -79,7 +79,7 @@ fn what_is_no_note_is_not_taken_for_one() {
         long,
     ];
     for note in wrong {
-        assert!(Note::parse(note.as_bytes()).is_err(), "{:.60}", note);
+        assert!(Note::parse(note.as_bytes()).is_err(), "{note:.60}");
     }
     assert!(Note::parse(&[0xff; 8]).is_err());
 }
