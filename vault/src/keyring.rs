@@ -5,6 +5,8 @@
 //! them can be stored elsewhere. Destroying one is for ever; another process that serves the
 //! same vault must be told (repeat the destruction there: it is idempotent and drops its copy).
 
+mod audit;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +15,6 @@ use domain::id::{InstallationId, SubjectId, TenantId};
 use domain::personal::Personal;
 use zeroize::Zeroizing;
 
-use crate::audit_key::{AUDIT_KEYS_MAX, AuditKey};
 use crate::blob_store::BlobStore;
 use crate::cache::{Began, Cache};
 use crate::cipher::{Cipher, KEY_BYTES, Secret, derive, random_secret};
@@ -326,56 +327,6 @@ impl Keyring {
         self.0.installation
     }
 
-    /// The keys that sign audit trails, the oldest first; the last one signs. The first is made on first
-    /// use. They are read each time, so that every process signs with a new one at once.
-    ///
-    /// # Errors
-    ///
-    /// A fault of the storage or a damaged key.
-    pub async fn audit_keys(&self) -> Result<Vec<AuditKey>, KeyringError> {
-        let names: Vec<_> = (1..=AUDIT_KEYS_MAX).map(audit).collect();
-        let slots = self.0.keys.get(&names).await?;
-        let held = names.into_iter().zip(slots).zip(1..);
-        let keys = held.filter_map(|((name, slot), generation)| {
-            slot.map(|it| self.open_audit_key(name, generation, &it))
-        });
-        let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        if keys.is_empty() { Ok(vec![self.make_audit_key(1).await?]) } else { Ok(keys) }
-    }
-
-    /// Makes the key that signs audit trails from now on. Those before it stay. None if there are
-    /// [`AUDIT_KEYS_MAX`] already.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Keyring::audit_keys`].
-    pub async fn replace_audit_key(&self) -> Result<Option<AuditKey>, KeyringError> {
-        let newest = self.audit_keys().await?.last().map_or(0, AuditKey::generation);
-        if newest == AUDIT_KEYS_MAX {
-            return Ok(None);
-        }
-        self.make_audit_key(newest + 1).await.map(Some)
-    }
-
-    async fn make_audit_key(&self, generation: u32) -> Result<AuditKey, KeyringError> {
-        let name = audit(generation);
-        let candidate = self.0.root.wrap(name, &AuditKey::generate());
-        let slot = self.0.keys.get_or_create(&[(name, candidate)]).await?.pop();
-        self.open_audit_key(name, generation, &slot.ok_or(KeyringError::Damaged(name))?)
-    }
-
-    fn open_audit_key(
-        &self,
-        name: KeyName,
-        generation: u32,
-        slot: &Slot,
-    ) -> Result<AuditKey, KeyringError> {
-        let Slot::Held(wrapped) = slot else { return Err(KeyringError::Damaged(name)) };
-        let pkcs8 = self.0.root.unwrap(name, wrapped);
-        let key = pkcs8.and_then(|it| AuditKey::new(generation, &it));
-        key.ok_or(KeyringError::Damaged(name))
-    }
-
     /// The key under which usage identities are hashed; the same for the life of the vault.
     #[must_use]
     pub fn identity_key(&self) -> &[u8; 16] {
@@ -450,10 +401,6 @@ impl Keyring {
         let candidates: Vec<_> = names.iter().map(|it| (*it, fresh(it))).collect();
         self.0.maker.make(tenant, candidates).await
     }
-}
-
-fn audit(generation: u32) -> KeyName {
-    KeyName::Installation(InstallationKey::Audit(generation))
 }
 
 fn secret(bytes: &[u8]) -> Option<Secret> {
