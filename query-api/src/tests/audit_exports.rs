@@ -3,12 +3,15 @@
 use domain::id::TenantId;
 use event_log::export::{Frame, Frames, Place, Report, Verifier, What, verify};
 use event_log::note::VerifierKey;
-
-use super::api_keys::issue;
-use super::roles::member;
-use super::seeded::seed;
-use crate::testing::{Member, Site, on_each_kind};
 use projections::temporary::Kind;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::api_keys::{REVOKE, issue};
+use super::roles::member;
+use super::seeded::{apply, component, put, seed};
+use crate::testing::{Member, Site, on_each_kind, soon};
 
 const EXPORT: &str = "/api/v1/audit/export";
 
@@ -180,4 +183,61 @@ async fn operators_export_what_is_of_the_installation_and_no_tenant() {
     seed(&site, &site.a, "amber").await;
     let file = export(&site, &site.operator, "").await;
     assert_eq!(tenants(&file), [TenantId::SYSTEM.to_string()]);
+}
+
+/// The bytes that somebody gets who asks for an export by hand, and takes it when told.
+struct Slow(TcpStream);
+
+impl Slow {
+    async fn ask(site: &Site, who: &Member) -> Self {
+        let mut socket = TcpStream::connect(site.address).await.unwrap();
+        let token = &who.token;
+        let request =
+            format!("GET {EXPORT} HTTP/1.0\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut begins = [0; 12];
+        soon(socket.read_exact(&mut begins)).await.unwrap();
+        assert_eq!(&begins, b"HTTP/1.0 200");
+        Self(socket)
+    }
+
+    /// How many bytes there are, and whether they end with the end of an export.
+    async fn take(mut self) -> (usize, bool) {
+        let mut bytes = Vec::new();
+        soon(self.0.read_to_end(&mut bytes)).await.unwrap();
+        let last = bytes.len().saturating_sub(512);
+        (bytes.len(), bytes[last..].windows(8).any(|it| it == b"{\"last\":"))
+    }
+}
+
+#[tokio::test]
+async fn an_export_ends_with_what_its_caller_may() {
+    let site = Site::start().await;
+    let long = "x".repeat(60_000);
+    for batch in 0..25 {
+        let changes = (0..12).map(|number| {
+            let mut one = component(&format!("c-{batch}-{number}"), "amber");
+            one["metadata"]["description"] = json!(long);
+            put(&one, None)
+        });
+        apply(&site, &site.a, changes.collect()).await;
+    }
+    let (id, key) = issue(&site, &site.a, &["audit.read"]).await;
+    let (cut, whole) = (Slow::ask(&site, &key).await, Slow::ask(&site, &site.a).await);
+    site.mutate(&site.a, REVOKE, json!({ "key": id })).await;
+    while site.get(&key, "/api/v1/audit/keys").await.status != 401 {
+        tokio::task::yield_now().await;
+    }
+    let (all, has_ended) = whole.take().await;
+    assert!(has_ended, "whoever may goes on");
+    let (part, has_ended) = cut.take().await;
+    assert!(!has_ended && part < all, "{part} of {all} bytes, and the end");
+    let suspend = "mutation($tenant: String!) {
+        suspendTenant(tenantId: $tenant, reason: REQUESTED) { userErrors { code } } }";
+    site.mutate(&site.operator, suspend, json!({ "tenant": site.a.tenant.to_string() })).await;
+    while site.get(&site.a, &format!("{EXPORT}?to=1")).await.status == 200 {
+        tokio::task::yield_now().await;
+    }
+    let refused = site.get(&site.a, EXPORT).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (422, &json!("TENANT_SUSPENDED")));
 }
