@@ -80,6 +80,10 @@ macro_rules! id {
 }
 
 id!(
+    /// A Callboard with a vault of its own, however many processes it has.
+    InstallationId, "ins"
+);
+id!(
     /// An organisation whose data is invisible to every other.
     TenantId, "ten"
 );

@@ -26,6 +26,12 @@ pub const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// The largest single attribute. In bytes: 4 KiB.
 pub const ATTRIBUTE_BYTES_MAX: usize = 4 * 1024;
 
+/// The longest canonical form that fits these limits. In bytes: about 325 KiB.
+pub const CANONICAL_BYTES_MAX: usize = CANONICAL_MAGIC.len()
+    + Attribute::ALL.len() * (LENGTH_BYTES + ATTRIBUTE_BYTES_MAX)
+    + LENGTH_BYTES
+    + VALUE_BYTES_MAX;
+
 /// Number of length-prefixed parts of a canonical form: every attribute, then the value.
 const PARTS: usize = Attribute::ALL.len() + 1;
 
@@ -153,19 +159,19 @@ impl Record {
     /// The text of one attribute.
     #[must_use]
     pub fn attribute(&self, attribute: Attribute) -> &str {
-        let part = &self.canonical[self.part(attribute as usize)];
-        std::str::from_utf8(part).expect("attributes were checked when the record was made")
+        let view = View { canonical: &self.canonical, ends: self.ends };
+        view.attribute(attribute)
     }
 
     /// The stored value.
     #[must_use]
     pub fn value(&self) -> Bytes {
-        self.canonical.slice(self.part(PARTS - 1))
+        self.canonical.slice(part(&self.ends, PARTS - 1))
     }
 
     /// The same, borrowed.
     pub(crate) fn value_bytes(&self) -> &[u8] {
-        &self.canonical[self.part(PARTS - 1)]
+        &self.canonical[part(&self.ends, PARTS - 1)]
     }
 
     /// Which record of its command this is and how many there are, by [`Attribute::BatchPos`]. A
@@ -183,14 +189,36 @@ impl Record {
     pub fn ends_command(&self) -> bool {
         self.attribute(Attribute::BatchPos).split_once('/').is_none_or(|(n, m)| n == m)
     }
+}
 
-    fn part(&self, index: usize) -> std::ops::Range<usize> {
-        let before = match index {
-            0 => CANONICAL_MAGIC.len(),
-            _ => self.ends[index - 1] as usize,
-        };
-        before + LENGTH_BYTES..self.ends[index] as usize
+/// A record where its canonical bytes lie, for who reads many and keeps none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    canonical: &'a [u8],
+    ends: [u32; PARTS],
+}
+
+impl<'a> View<'a> {
+    /// # Errors
+    ///
+    /// [`RecordError::Magic`], [`RecordError::Shape`] or [`RecordError::Encoding`].
+    pub(crate) fn of(canonical: &'a [u8]) -> Result<Self, RecordError> {
+        Ok(Self { canonical, ends: parse(canonical)? })
     }
+
+    pub(crate) fn attribute(&self, attribute: Attribute) -> &'a str {
+        let part = &self.canonical[part(&self.ends, attribute as usize)];
+        std::str::from_utf8(part).expect("attributes were checked when the record was made")
+    }
+}
+
+/// Where a part lies.
+fn part(ends: &[u32; PARTS], index: usize) -> std::ops::Range<usize> {
+    let before = match index {
+        0 => CANONICAL_MAGIC.len(),
+        _ => ends[index - 1] as usize,
+    };
+    before + LENGTH_BYTES..ends[index] as usize
 }
 
 /// How many of `records` to hand out at once: about `records_max`, never half a command.

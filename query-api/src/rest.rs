@@ -1,12 +1,13 @@
 //! The doors for machines: usage, the event feed, operations, health.
 //!
 //! Every answer is JSON; a refusal is a problem document (RFC 9457) that names the field, the
-//! value and the fix. `usage` is the hot path, `events` the feed and its live form,
+//! value and the fix. `usage` is the hot path, `events` the feed and its live form, `audit` what auditors take away,
 //! `operations` what operators ask and do, `health` what machines ask without a credential. Those
 //! of `accounts`, `second_factor`, `oidc`, `session` and `setup` are for browsers: there somebody
 //! comes in, and goes.
 
 mod accounts;
+mod audit;
 mod events;
 mod health;
 mod oidc;
@@ -121,6 +122,7 @@ impl Doors {
             .route("/api/v1/projections", get(operations::status))
             .route("/api/v1/projections/{model}/resume", resume)
             .route("/api/v1/session", delete(session::end))
+            .route("/api/v1/audit/keys", get(audit::keys))
             .route("/metrics", get(operations::metrics))
             .with_state(self.0.clone())
             .merge(self.of_accounts())
@@ -153,6 +155,7 @@ impl Doors {
     pub(crate) fn unbounded(&self) -> Router {
         Router::new()
             .route("/api/v1/events", get(events::feed))
+            .route("/api/v1/audit/export", get(audit::export))
             .route("/api/v1/projections/{model}/rebuild", post(operations::rebuild))
             .route("/api/v1/openapi.json", get(open_api::show))
             .route("/healthz", get(health::live))

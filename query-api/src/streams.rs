@@ -1,9 +1,11 @@
 //! The log as one tenant may see it: bodies of single events, and the stream of all of them.
 //!
 //! The only user of the shared log in this crate. Everything else that a reader of the log
-//! would see, other tenants' records above all, ends here. Personal texts stay sealed.
+//! would see, other tenants' records above all, ends here. Personal texts stay sealed. `export` hands
+//! the records themselves out, with what proves them.
 //! `records` is how a partition is followed, `tail` what its followers share.
 
+mod export;
 mod records;
 mod tail;
 mod types;
@@ -25,6 +27,7 @@ use vault::tenant_keys::SEALED;
 
 use crate::context::RequestContext;
 use crate::error::ApiError;
+pub(crate) use export::{AuditExport, AuditKeys, Bound, Selection, audit_keys};
 use records::Records;
 pub(crate) use tail::Tails;
 pub(crate) use types::begun;

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod api_keys;
+mod audit_exports;
 mod columns;
 mod conditions;
 mod contracts;

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, with help and examples. It does nothing itself.
 
 mod access;
+mod audit;
 mod cluster;
 mod providers;
 mod usage;
@@ -12,6 +13,7 @@ use domain::id::ActorId;
 use query_api::auth::token::LIFETIME_MAX;
 
 pub(crate) use access::{ApiKey, Member, Role, RolePermits};
+pub(crate) use audit::{Audit, AuditExport, AuditVerify};
 pub(crate) use cluster::{Cluster, ClusterLevel, Kafka};
 pub(crate) use providers::Provider;
 pub(crate) use usage::{Events, Usage};
@@ -126,6 +128,15 @@ What a file no longer describes stays in the catalog: remove it with the mutatio
   callboard events tail --tenant acme --after 0 | head -100"
     )]
     Events(Events),
+    /// Take the audit trail away, and verify what was taken away.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  callboard audit export --tenant acme -o acme.audit
+  callboard audit keys --tenant acme
+  callboard audit verify acme.audit --vkey callboard/ins_…/ten_…+1a2b3c4d+AQ…"
+    )]
+    Audit(Audit),
     /// Look after the read models.
     #[command(
         subcommand,

@@ -2,6 +2,7 @@
 //! doors, like anybody else.
 
 pub(crate) mod api_key;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod client;

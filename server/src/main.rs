@@ -93,6 +93,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::ApiKey(what) => command::api_key::run(&config, format, what).await,
         Command::Usage(what) => command::usage::run(&config, format, what).await,
         Command::Events(what) => command::events::run(&config, format, what).await,
+        Command::Audit(what) => command::audit::run(&config, format, what).await,
         Command::Projections(what) => command::projections::run(&config, format, what).await,
         Command::Bench(options) => command::bench::run(&config, format, options).await,
         Command::Cluster(what) => command::cluster::run(&config, format, what).await,

@@ -3,6 +3,7 @@
 mod access;
 mod apart;
 mod at_providers;
+mod audit;
 mod backup;
 mod cluster;
 mod demo;

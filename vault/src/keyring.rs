@@ -5,11 +5,13 @@
 //! them can be stored elsewhere. Destroying one is for ever; another process that serves the
 //! same vault must be told (repeat the destruction there: it is idempotent and drops its copy).
 
+mod audit;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use domain::id::{SubjectId, TenantId};
+use domain::id::{InstallationId, SubjectId, TenantId};
 use domain::personal::Personal;
 use zeroize::Zeroizing;
 
@@ -89,6 +91,7 @@ struct Inner {
     tokens: Tokens,
     identities: Zeroizing<[u8; 16]>,
     issuer: Issuer,
+    installation: InstallationId,
     tenants: Cache<TenantId, TenantKeys>,
     subjects: Cache<(TenantId, SubjectId), SubjectKey>,
 }
@@ -123,10 +126,14 @@ impl Keyring {
 
         let mut identities = Zeroizing::new([0; 16]);
         identities.copy_from_slice(&derive(&master, "usage identity")[..16]);
+        let digest = derive(&master, "installation id");
+        let digest = *digest.first_chunk().expect("a derived key has 32 bytes");
+        let installation = InstallationId::from_digest(digest);
         Ok(Self(Arc::new(Inner {
             tokens: Tokens::new(&master),
             identities,
             issuer,
+            installation,
             tenants: Cache::new(TENANTS_MAX),
             subjects: Cache::new(SUBJECTS_MAX),
             maker: Maker::new(keys.clone()),
@@ -312,6 +319,12 @@ impl Keyring {
     #[must_use]
     pub fn issuer(&self) -> &Issuer {
         &self.0.issuer
+    }
+
+    /// Which installation this is: the same for the life of the vault, and wherever it is restored.
+    #[must_use]
+    pub fn installation(&self) -> InstallationId {
+        self.0.installation
     }
 
     /// The key under which usage identities are hashed; the same for the life of the vault.

@@ -9,6 +9,7 @@
 //! the contract's test suite; [`Root`] is the one secret outside, under which all others are
 //! stored.
 
+pub mod audit_key;
 pub mod blob_store;
 pub mod contents;
 pub mod issuer;
@@ -33,6 +34,7 @@ mod maker;
 mod slots;
 mod statements;
 
+pub use audit_key::{AUDIT_KEYS_MAX, AuditKey};
 pub use blob_store::{BLOB_BYTES_MAX, BlobError, BlobStore};
 pub use cipher::random_bytes;
 pub use contents::{Contents, Row};

@@ -78,6 +78,8 @@ pub enum InstallationKey {
     Master,
     /// The local issuer's signing key.
     Issuer,
+    /// What signs audit trails: the first such key, the second, and so on.
+    Audit(u32),
 }
 
 impl KeyName {
@@ -88,6 +90,9 @@ impl KeyName {
         match self {
             Self::Installation(InstallationKey::Master) => (Uuid::nil(), "master", Uuid::nil()),
             Self::Installation(InstallationKey::Issuer) => (Uuid::nil(), "issuer", Uuid::nil()),
+            Self::Installation(InstallationKey::Audit(generation)) => {
+                (Uuid::nil(), "audit", Uuid::from_u128(generation.into()))
+            }
             Self::Tenant(tenant) => (tenant.0, "tenant", Uuid::nil()),
             Self::Subject(tenant, subject) => (tenant.0, "subject", subject.0),
         }

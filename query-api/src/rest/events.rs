@@ -77,7 +77,7 @@ impl Asked {
     }
 }
 
-fn whole_number(name: &str, text: &str) -> Result<u64, Problem> {
+pub(super) fn whole_number(name: &str, text: &str) -> Result<u64, Problem> {
     let wrong =
         || Problem::bad_field(name, format!("expected a whole number, got `{}`", cut(text)));
     text.parse().map_err(|_| wrong())
@@ -142,7 +142,7 @@ pub(super) async fn feed(
     Ok(page.into_response())
 }
 
-fn too_many_streams() -> Problem {
+pub(super) fn too_many_streams() -> Problem {
     let detail = "this principal has too many streams open, close one first";
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_STREAMS", detail)
 }
@@ -156,7 +156,10 @@ fn accepts_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Completes when the session ends or the server stops.
-fn ended(door: &Door, session: &Session) -> impl Future<Output = ()> + Send + 'static + use<> {
+pub(super) fn ended(
+    door: &Door,
+    session: &Session,
+) -> impl Future<Output = ()> + Send + 'static + use<> {
     let session = auth::ended(session, door.context.commands());
     let shutdown = door.shutdown.clone().cancelled_owned();
     async move {

@@ -6,7 +6,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    accounts, events, health, oidc, operations, problem, second_factor, session, setup, usage,
+    accounts, audit, events, health, oidc, operations, problem, second_factor, session, setup,
+    usage,
 };
 use crate::auth::cookie;
 
@@ -17,6 +18,8 @@ use crate::auth::cookie;
         usage::record,
         usage::report::show,
         events::feed,
+        audit::export,
+        audit::keys,
         operations::status,
         operations::rebuild,
         operations::resume,

@@ -49,7 +49,17 @@ impl Types {
     /// Whether `event` is of one of them.
     #[must_use]
     pub fn include(&self, event: &StreamEvent) -> bool {
-        self.0.is_empty() || self.0.iter().any(|it| begins_with(event.name(), it))
+        self.name(event.name())
+    }
+
+    /// Whether events that are called so are of one of them.
+    pub(super) fn name(&self, name: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|it| begins_with(name, it))
+    }
+
+    /// Them, without the prefix that all types have; none if all are meant.
+    pub(super) fn names(&self) -> &[String] {
+        &self.0
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::testing::{Member, Site, on_each_kind, soon};
 
 /// Who is let in where: nobody, a forged token, a member, an operator.
-const ROUTES: [(&str, &str, [u16; 4]); 29] = [
+const ROUTES: [(&str, &str, [u16; 4]); 31] = [
     ("GET", "/healthz", [200, 200, 200, 200]),
     ("GET", "/readyz", [200, 200, 200, 200]),
     ("GET", "/api/v1/openapi.json", [200, 200, 200, 200]),
@@ -25,6 +25,8 @@ const ROUTES: [(&str, &str, [u16; 4]); 29] = [
         [401, 401, 200, 403],
     ),
     ("GET", "/api/v1/events", [401, 401, 200, 200]),
+    ("GET", "/api/v1/audit/export", [401, 401, 200, 200]),
+    ("GET", "/api/v1/audit/keys", [401, 401, 200, 200]),
     ("DELETE", "/api/v1/session", [401, 401, 400, 400]),
     ("POST", "/api/v1/sign-in", [415, 415, 415, 415]),
     ("GET", "/api/v1/sign-in/oidc/nobody", [403, 403, 403, 403]),

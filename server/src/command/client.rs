@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use domain::id::{ActorId, TenantId};
+use futures::StreamExt;
 use outbound::{Client, Limits, Reach, Request, Response, StreamedResponse};
 use query_api::context::POSITION_HEADER;
 use serde::Deserialize;
@@ -31,6 +32,9 @@ const VISIBLE_AGAIN: Duration = Duration::from_millis(50);
 
 /// How large an answer may be. In bytes: 64 MiB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How much is read of what a server says instead of a stream. In bytes: 64 KiB.
+const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
 /// Talks to a server on this machine with tokens minted from its own data folder.
 #[derive(Debug)]
@@ -316,7 +320,10 @@ impl Api {
         let answer = self.client.stream(request).await.map_err(|it| self.unreachable(&it))?;
         match answer.status {
             200 => Ok(answer),
-            status => Err(refusal(&format!("the server answered {status}"), None)),
+            status => {
+                let none = || refusal(&format!("the server answered {status}"), None);
+                Err(problem(&gathered(answer).await).unwrap_or_else(none))
+            }
         }
     }
 
@@ -355,6 +362,18 @@ fn from_here(listen: SocketAddr) -> SocketAddr {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, listen.port()).into(),
         _ => listen,
     }
+}
+
+/// The beginning of an answer that is no stream after all.
+async fn gathered(answer: StreamedResponse) -> Response {
+    let StreamedResponse { status, mut body } = answer;
+    let mut bytes = Vec::new();
+    while let Some(Ok(piece)) = body.next().await
+        && bytes.len() < PROBLEM_BYTES_MAX
+    {
+        bytes.extend_from_slice(&piece);
+    }
+    Response { status, content_type: None, retry_after: None, body: bytes.into() }
 }
 
 /// The problem document that a door has answered with, before or instead of what was asked of it.

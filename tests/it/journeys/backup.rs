@@ -14,13 +14,14 @@ const SAMPLES: [&str; 2] = [
     concat!(env!("CARGO_MANIFEST_DIR"), "/samples/catalog-info.yaml"),
 ];
 
-/// Every event of a tenant and what its catalog says, in one value.
+/// Every event of a tenant, what its catalog says, and what verifies its exports, in one value.
 async fn everything(api: &Api) -> Value {
     let query = "{
         entities(first: 100) { totalCount nodes { id reference document etag revision changedAt } }
         audit(first: 100) { totalCount nodes { eventId sequence type at actor commandId body } }
     }";
-    api.graphql(query, Value::Null).await
+    let said = api.graphql(query, Value::Null).await;
+    json!({ "said": said, "keys": api.get("/api/v1/audit/keys").await })
 }
 
 /// Where the root key of `installation` is.

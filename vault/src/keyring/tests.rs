@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use domain::id::{SubjectId, TenantId};
 use domain::personal::{Content, Personal};
 
 use super::{Keyring, KeyringError};
+use crate::audit_key::{AUDIT_KEYS_MAX, AuditKey};
 use crate::conformance::{ACME, GLOBEX};
 use crate::port::{KeyName, Keys};
 use crate::{Changes, Committed, MemoryVault, RecordKind, Root, SealError, SqliteVault};
@@ -180,6 +182,7 @@ async fn every_start_finds_the_same_installation() {
     let (first, second) = (keyring(&vault).await, keyring(&vault).await);
     assert_eq!(first.issuer().key_id(), second.issuer().key_id());
     assert_eq!(first.identity_key(), second.identity_key());
+    assert_eq!(first.installation(), second.installation());
     let token = first.bind("cursor", ACME, b"page 2");
     assert_eq!(second.unbind("cursor", ACME, &token).unwrap(), b"page 2");
     let names = [first, second].map(|it| async move { it.tenant(ACME).await.unwrap() });
@@ -188,6 +191,29 @@ async fn every_start_finds_the_same_installation() {
 
     let other = keyring(&Arc::new(MemoryVault::default())).await;
     assert!(other.unbind("cursor", ACME, &token).is_err());
+    assert_ne!(other.installation(), keyring(&vault).await.installation());
+}
+
+#[tokio::test]
+async fn a_key_for_audit_trails_is_replaced_and_those_before_it_stay() {
+    let vault = Arc::new(MemoryVault::default());
+    let (one, other) = (keyring(&vault).await, keyring(&vault).await);
+    let generations = |keys: &[AuditKey]| keys.iter().map(AuditKey::generation).collect::<Vec<_>>();
+    let first = one.audit_keys().await.unwrap().remove(0);
+    let signature = first.sign(b"what was");
+    let replaced = one.replace_audit_key().await.unwrap().unwrap();
+    let keys = other.audit_keys().await.unwrap();
+    assert_eq!(generations(&keys), [1, 2], "every process knows it at once");
+    assert_eq!(keys[1].public_key(), replaced.public_key());
+    assert_ne!(keys[0].public_key(), keys[1].public_key());
+    let verified = UnparsedPublicKey::new(&ED25519, keys[0].public_key());
+    verified.verify(b"what was", &signature).unwrap();
+    assert_ne!(&keys[0].public_key(), one.issuer().public_key());
+    for _ in 2..AUDIT_KEYS_MAX {
+        one.replace_audit_key().await.unwrap().unwrap();
+    }
+    assert!(one.replace_audit_key().await.unwrap().is_none(), "there cannot be more");
+    assert!(!format!("{first:?}").contains("pair"), "it never shows its private key");
 }
 
 #[tokio::test]

@@ -211,6 +211,8 @@ fn routes(ground: &Ground) -> Vec<Door> {
         ("/api/v1/usage", "GET", format!("/api/v1/usage{range}"), None),
         ("/api/v1/usage", "POST", "/api/v1/usage".to_owned(), Some(entry.to_owned())),
         get("/api/v1/events"),
+        get("/api/v1/audit/export"),
+        get("/api/v1/audit/keys"),
         get("/api/v1/projections"),
         (rebuild, "POST", rebuild.replace("{model}", "analytics"), None),
         (resume, "POST", resume.replace("{model}", "analytics"), Some(tenant)),
