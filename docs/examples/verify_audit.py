@@ -26,8 +26,8 @@ def trusted(vkey):
     name, _, encoded = vkey.split("+", 2)
     public = base64.b64decode(encoded)
     try: from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey as Key
-    except ImportError: print("not verified: signatures, for python3-cryptography is missing")
-    else: return name, sha(name.encode(), b"\n", public)[:4], Key.from_public_bytes(public[1:]).verify
+    except ImportError: check(False, "signatures cannot be verified: python3-cryptography is missing")
+    return name, sha(name.encode(), b"\n", public)[:4], Key.from_public_bytes(public[1:]).verify
 
 def attributes(event):
     """The attributes of an event, in order, and its value: each is a length and so many bytes."""
@@ -47,31 +47,50 @@ def root(peaks):
     return tree
 
 def main(path, vkey=None):
-    key, file, shown = vkey and trusted(vkey), open(path, "rb"), 0
+    key, file, header = vkey and trusted(vkey), open(path, "rb"), None
     check(file.readline() == b"callboard-audit-export-v1\n", "this is no export")
     while kind := file.read(1):
         body = file.read(int.from_bytes(file.read(4), "big"))
-        if kind == b"H":
+        if kind == b"H" and header is None:
             text = note(body, key)
             header = json.loads(text)
             check(not key or header["origin"] == key[0], "this is of somebody else than the key")
+            check(header["origin"].endswith(header["tenant"]), "the header contradicts itself")
+            is_filtered = "actor" in header["asked"] or "types" in header["asked"]
             size, chain = header["first"] - 1, bytes.fromhex(header["chain"])
             peaks = [bytes.fromhex(it) for it in header["frontier"]]
-        elif kind in b"EG":
-            if kind == b"G": chain, body = body[:32], body[32:]  # events before it were left out
+            confirmed, gap, gaps, shown = None, None, bytes(32), 0
+            continue
+        check(header, "there is no header")
+        due = size % 4096 == 0 and size >= header["first"] and confirmed != size
+        check(kind == b"C" or not due, f"after {size}: no checkpoint")
+        check(is_filtered or kind not in b"GL", f"at {size + 1}: an event was left out later")
+        if kind in b"EG":
+            check((kind == b"G") == (gap is not None), f"at {size + 1}: misplaced")
+            if kind == b"G": chain, body = body[:32], body[32:]
+            if gap is not None: gaps, gap = sha(gaps, gap.to_bytes(8, "big"), size.to_bytes(8, "big")), None
             link, event = body[:32], body[32:]
             tenant, sequence = (attributes(event)[it].decode() for it in (8, 9))
             check((tenant, sequence) == (header["tenant"], str(size + 1)), f"at {size + 1}: {sequence} of {tenant}")
             check(sha(chain, event) == link, f"at {size + 1}: the chain is broken")
             push(peaks, sha(b"\0", event), size); chain = link; size += 1; shown += 1
         elif kind == b"L":
-            for at in range(0, len(body), 32): push(peaks, body[at:at + 32], size); size += 1
+            for at in range(0, len(body), 32):
+                check(at == 0 or size % 4096, f"after {size}: no checkpoint")
+                gap = size + 1 if gap is None else gap
+                push(peaks, body[at:at + 32], size); size += 1
         elif kind == b"C":
             said = note(body, key).decode().splitlines()
             check(said == [header["origin"], str(size), base64.b64encode(root(peaks)).decode()], f"up to {size}: another tree")
-        elif kind == b"Z":
-            check(json.loads(note(body, key)) == {"last": size, "header": sha(text).hex()}, "another end")
-            return print(f"verified: events up to {size}, {shown} of them shown, root {root(peaks).hex()}")
-    check(False, f"it breaks off after {size}")
+            confirmed = size
+        else:
+            check(kind == b"Z" and not file.read(1), f"after {size}: misplaced")
+            check(confirmed == size, f"after {size}: no checkpoint")
+            if gap is not None: gaps = sha(gaps, gap.to_bytes(8, "big"), size.to_bytes(8, "big"))
+            end = json.loads(note(body, key))
+            check((end["last"], end["header"]) == (size, sha(text).hex()), "another end")
+            check(end["left_out"] == gaps.hex(), "other events are left out than were when it was exported")
+            return print(f"verified: {json.dumps(header['asked'])} at {end['at']}: events up to {size}, {shown} shown, root {root(peaks).hex()}")
+    check(False, "it breaks off")
 
 main(*sys.argv[1:])

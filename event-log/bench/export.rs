@@ -75,7 +75,7 @@ fn export(records: &[Record], shown: impl Fn(u64) -> bool) -> (Vec<u8>, Duration
             file.extend(exporter.take());
         }
     }
-    file.extend(exporter.end().expect("it has begun"));
+    file.extend(exporter.end("2026-12-01T00:00:00+00:00").expect("it has begun"));
     (file, started.elapsed())
 }
 

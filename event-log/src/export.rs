@@ -8,12 +8,14 @@
 //! - the [`Header`], and then frames, each a byte that says what it is, a length (u32, big-endian) and so many
 //!   bytes ([`Frame`]);
 //! - after every [`CHECKPOINT_EVERY`]th event of the tenant, and the last one, a signed checkpoint;
-//! - at the end a signed statement that it is the end.
+//! - at the end a signed statement that it is the end, of when, and of which events are left out: none, where no
+//!   filter was asked for.
 //!
 //! [`Exporter`] writes one, [`Verifier`] reads one event by event and finds what was done to it. Why it is made so:
 //! `docs/decisions/0016-audit-exports.md`.
 
 mod frame;
+mod gaps;
 #[cfg(test)]
 mod tests;
 mod verifying;
@@ -21,6 +23,7 @@ mod writing;
 
 use serde::{Deserialize, Serialize};
 
+use self::gaps::Gaps;
 use crate::chain::Link;
 use crate::identity::hex;
 use crate::tree::{Frontier, Node};
@@ -85,7 +88,9 @@ impl Header {
     #[must_use]
     pub fn before(&self) -> Option<(Frontier, Link)> {
         let peaks = self.frontier.iter().map(|it| unhex(it).map(Node)).collect::<Option<_>>()?;
-        let frontier = Frontier::from_parts(self.first.checked_sub(1)?, peaks)?;
+        // No tenant has more events than a database counts, and what is added to a sequence stays one.
+        let first = i64::try_from(self.first).ok().and_then(|it| u64::try_from(it).ok())?;
+        let frontier = Frontier::from_parts(first.checked_sub(1)?, peaks)?;
         Some((frontier, Link(unhex(&self.chain)?)))
     }
 }
@@ -98,13 +103,17 @@ struct End {
     last: u64,
     /// The SHA-256 of the header's text, in hex.
     header: String,
+    /// A hash over which events are left out, in hex ([`gaps`]).
+    left_out: String,
+    /// When it was signed, as RFC 3339 writes it.
+    at: String,
 }
 
 impl End {
-    fn text(last: u64, header: &str) -> String {
+    /// The one of an export with this header.
+    fn of(last: u64, header: &str, gaps: Gaps, at: String) -> Self {
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, header.as_bytes());
-        let end = Self { last, header: hex(hash.as_ref()) };
-        line(&end)
+        Self { last, header: hex(hash.as_ref()), left_out: gaps.text(last), at }
     }
 }
 

@@ -16,10 +16,13 @@ use super::{
 };
 use crate::chain::{Broken, Link};
 use crate::conformance::seal;
-use crate::note::Note;
 use crate::note::tests::signer;
+use crate::note::{Note, NoteError};
 use crate::record::Record;
 use crate::tree::{Frontier, Node};
+
+/// When everything is exported.
+const AT: &str = "2026-12-01T00:00:00+00:00";
 
 const TENANT: &str = "ten_of_the_test";
 const ORIGIN: &str = "callboard/ins_of_the_test/ten_of_the_test";
@@ -40,7 +43,11 @@ static HISTORY: LazyLock<Vec<Record>> = LazyLock::new(|| history(10_000));
 /// The export of `records` from sequence `first` on of which `shown` are whole, from its checkpoint `after`
 /// that sequence on.
 fn export(records: &[Record], first: u64, shown: impl Fn(u64) -> bool, after: u64) -> Vec<u8> {
-    let mut exporter = Exporter::new(signer(ORIGIN, 1), TENANT, Asked::default(), after);
+    let records_asked = &records[usize::try_from(first - 1).unwrap()..];
+    let is_filtered = (first..).zip(records_asked).any(|(it, _)| !shown(it));
+    let actor = is_filtered.then(|| "usr_somebody".to_owned());
+    let asked = Asked { actor, ..Asked::default() };
+    let mut exporter = Exporter::new(signer(ORIGIN, 1), TENANT, asked, after);
     let mut file = Vec::new();
     for (record, sequence) in records.iter().zip(1..) {
         if sequence == first {
@@ -56,7 +63,7 @@ fn export(records: &[Record], first: u64, shown: impl Fn(u64) -> bool, after: u6
     if !exporter.has_begun() {
         exporter.begin();
     }
-    file.extend(exporter.end().unwrap());
+    file.extend(exporter.end(AT).unwrap());
     file
 }
 
@@ -83,7 +90,7 @@ fn root(records: &[Record]) -> Node {
 fn an_export_holds_the_stored_bytes_and_proves_itself() {
     let file = export(&HISTORY, 1, |_| true, 0);
     let report = check(&file).unwrap();
-    assert_eq!((report.header.first, report.last), (1, 10_000));
+    assert_eq!((report.header.first, report.last, &*report.at), (1, 10_000, AT));
     assert_eq!((report.shown, report.left_out, report.gaps), (10_000, 0, 0));
     assert_eq!(report.checkpoints, 10_000 / CHECKPOINT_EVERY + 1);
     assert_eq!(report.root, root(&HISTORY));
@@ -146,7 +153,7 @@ fn nothing_is_signed_of_a_chain_that_is_broken() {
     assert!(exporter.leave_out(&foreign).is_err());
     exporter.pass(&records[1]).unwrap();
     let beyond = Exporter::new(signer(ORIGIN, 1), TENANT, Asked::default(), 7);
-    assert_eq!(beyond.end(), None, "nobody can have more than there is");
+    assert_eq!(beyond.end(AT), None, "nobody can have more than there is");
 }
 
 #[test]
@@ -159,7 +166,8 @@ fn an_earlier_export_is_the_beginning_of_a_later_one_or_that_is_said() {
     assert_eq!(relation(1, 10_000, &earlier), Ok(Relation::Beginning));
     assert_eq!(relation(5_001, 10_000, &earlier), Ok(Relation::Beginning));
     assert_eq!(relation(5_002, 10_000, &earlier), Ok(Relation::Unknown));
-    assert_eq!(relation(1, 4_000, &earlier), Ok(Relation::Unknown));
+    let fault = Fault { place: Place::After(4_000), what: What::EndsBeforeEarlier };
+    assert_eq!(relation(1, 4_000, &earlier), Err(fault));
     let other = Earlier { root: Node::of_nothing(), ..earlier.clone() };
     let fault = Fault { place: Place::Between(1, 5_000), what: What::NotEarlier };
     assert_eq!(relation(1, 10_000, &other), Err(fault));
@@ -191,6 +199,13 @@ fn what_a_key_has_signed_for_another_tenant_proves_nothing_of_this_one() {
         Verifier::new(Some(Frame::Header(note.as_bytes())), &key, None).map(|it| it.reached())
     };
     assert_eq!(begun(text), Ok(0));
+    // Nor does what somebody else has signed, whose key is trusted for something else.
+    let theirs = signer("callboard/ins_of_another/ten_of_the_test", 2);
+    let both = [key[0].clone(), theirs.key().clone()];
+    let note = theirs.note(text);
+    let begun_by_them = Verifier::new(Some(Frame::Header(note.as_bytes())), &both, None);
+    let fault = Fault { place: Place::Header, what: What::Note(NoteError::Unsigned) };
+    assert_eq!(begun_by_them.map(|it| it.reached()), Err(fault));
     let other = text.replace("ten_of_the_test", "ten_of_another");
     let fault = Fault { place: Place::Header, what: What::Header };
     assert_eq!(begun(&other), Err(fault));
@@ -212,6 +227,16 @@ fn whatever_is_given_for_an_export_is_refused_and_never_panics() {
                 let _ = verify(&*changed, &[], None, |_| ());
             }
         }
+    }
+    // As many events before the first one as can be counted.
+    let peaks = vec!["00".repeat(32); 64];
+    for first in [u64::MAX, u64::MAX - 1, 1 << 63] {
+        let header = json!({ "origin": ORIGIN, "tenant": TENANT, "first": first,
+            "chain": "00".repeat(32), "frontier": peaks[..(first - 1).count_ones() as usize],
+            "asked": { "actor": "usr_somebody" } });
+        let text = header.to_string() + "\n";
+        let note = signer(ORIGIN, 1).note(&text);
+        assert!(Verifier::new(Some(Frame::Header(note.as_bytes())), &[], None).is_err(), "{first}");
     }
     let longest = [super::MAGIC, b"E\xff\xff\xff\xff"].concat();
     assert_eq!(check(&longest).unwrap_err().what, What::Misplaced, "no such length is reserved");

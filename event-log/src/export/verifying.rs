@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub use self::found::{Earlier, Fault, Place, Relation, Report, VerifyError, What};
 use super::frame::nodes;
+use super::gaps::Gaps;
 use super::{CHECKPOINT_EVERY, End, Frame, FrameError, Frames, Header};
 use crate::chain::Link;
 use crate::checkpoint::Checkpoint;
@@ -57,16 +58,15 @@ pub struct Verifier {
     header: Arc<Header>,
     frontier: Frontier,
     link: Link,
-    /// The first of the events that were left out since one was there.
-    gap: Option<u64>,
+    gaps: Gaps,
     /// Everything up to this sequence is as a checkpoint says.
     confirmed: u64,
     is_checkpointed: bool,
-    has_ended: bool,
+    /// When its end was signed, once that was there.
+    ended_at: Option<String>,
     is_beginning: bool,
     shown: u64,
     left_out: u64,
-    gaps: u64,
     checkpoints: u64,
 }
 
@@ -88,30 +88,32 @@ impl Verifier {
         let text = signed(note, keys).map_err(|it| fault(it.into()))?;
         let header: Header = serde_json::from_str(text).map_err(|_| fault(What::Header))?;
         let before = header.before().ok_or_else(|| fault(What::Header))?;
-        // One key signs for many under names of their own: what it says of another proves nothing here.
-        let is_of_key = keys.is_empty() || keys.iter().any(|it| it.name() == header.origin);
+        // One key signs for many under names of their own, and others under theirs: what is signed under another
+        // name proves nothing here.
+        let own: Vec<_> = keys.iter().filter(|it| it.name() == header.origin).cloned().collect();
+        let is_of_key = keys.is_empty() || !own.is_empty();
         let is_whole = super::line(&header) == text && header.origin.ends_with(&header.tenant);
         if !is_of_key || !is_whole || (header.first == 1 && before.1 != Link::GENESIS) {
             return Err(fault(What::Header));
         }
+        signed(note, &own).map_err(|it| fault(it.into()))?;
         if earlier.as_ref().is_some_and(|it| it.origin != header.origin) {
             return Err(fault(What::NotEarlier));
         }
         let mut verifier = Self {
-            keys: keys.into(),
+            keys: own.into(),
             earlier,
             text: text.into(),
             confirmed: header.first - 1,
             header: Arc::new(header),
             frontier: before.0,
             link: before.1,
-            gap: None,
+            gaps: Gaps::default(),
             is_checkpointed: false,
-            has_ended: false,
+            ended_at: None,
             is_beginning: false,
             shown: 0,
             left_out: 0,
-            gaps: 0,
             checkpoints: 0,
         };
         verifier.compare()?;
@@ -133,7 +135,7 @@ impl Verifier {
     /// Whether the statement that it is the end was there.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.has_ended
+        self.ended_at.is_some()
     }
 
     /// Where the next event is due.
@@ -148,7 +150,7 @@ impl Verifier {
     /// [`Fault`], and then nothing else may be taken.
     pub fn take(&mut self, frame: Frame<'_>) -> Result<(), Fault> {
         let after = Place::After(self.reached());
-        if self.has_ended {
+        if self.has_ended() {
             return Err(Fault { place: after, what: What::Misplaced });
         }
         if let Frame::Event { .. } | Frame::EventAfterGap { .. } | Frame::LeftOut(_) = frame
@@ -156,13 +158,18 @@ impl Verifier {
         {
             return Err(Fault { place: after, what: What::NoCheckpoint });
         }
+        let may_leave_out = self.header.asked.is_filtered();
         match frame {
+            // Where nothing was to be left out nothing is, though the tree would not show it.
+            Frame::EventAfterGap { .. } | Frame::LeftOut(_) if !may_leave_out => {
+                Err(Fault { place: self.due(), what: What::LeftOut })
+            }
             Frame::Header(_) => Err(Fault { place: self.due(), what: What::Misplaced }),
-            Frame::Event { link, canonical } => match self.gap {
+            Frame::Event { link, canonical } => match self.gaps.open() {
                 Some(_) => Err(Fault { place: self.due(), what: What::Misplaced }),
                 None => self.event(link, canonical),
             },
-            Frame::EventAfterGap { previous, link, canonical } => match self.gap {
+            Frame::EventAfterGap { previous, link, canonical } => match self.gaps.open() {
                 Some(_) => {
                     self.link = previous;
                     self.event(link, canonical)
@@ -171,7 +178,7 @@ impl Verifier {
             },
             Frame::LeftOut(leaves) => self.leave_out(leaves),
             Frame::Checkpoint(note) => self.checkpoint(note),
-            Frame::End(note) => self.end(note).map_err(|what| Fault { place: after, what }),
+            Frame::End(note) => self.end(note).map_err(|(place, what)| Fault { place, what }),
         }
     }
 
@@ -189,7 +196,7 @@ impl Verifier {
         let sequence = record.attribute(Attribute::Sequence);
         if sequence.parse() != Ok(due) {
             let what = What::Sequence(sequence.chars().take(64).collect());
-            let place = self.gap.map_or(place, |first| Place::Between(first, due));
+            let place = self.gaps.open().map_or(place, |first| Place::Between(first, due));
             return Err(Fault { place, what });
         }
         let tenant = record.attribute(Attribute::Tenant);
@@ -200,7 +207,7 @@ impl Verifier {
             return Err(Fault { place, what: What::Chain });
         }
         self.link = link;
-        self.gap = None;
+        self.gaps.show(due);
         self.shown += 1;
         self.push(Node::leaf(canonical))
     }
@@ -211,10 +218,7 @@ impl Verifier {
                 let place = Place::After(self.reached());
                 return Err(Fault { place, what: What::NoCheckpoint });
             }
-            if self.gap.is_none() {
-                self.gap = Some(self.reached() + 1);
-                self.gaps += 1;
-            }
+            self.gaps.leave_out(self.reached() + 1);
             self.left_out += 1;
             self.push(leaf)?;
         }
@@ -248,7 +252,8 @@ impl Verifier {
         let checkpoint = checkpoint.ok_or(Fault { place: after, what: What::Checkpoint })?;
         if checkpoint.size != reached {
             let due = reached + 1;
-            let missing = self.gap.map_or(Place::At(due), |first| Place::Between(first, due));
+            let missing =
+                self.gaps.open().map_or(Place::At(due), |first| Place::Between(first, due));
             // If somebody stands for it, what is wrong is among the events.
             let place = if self.keys.is_empty() { after } else { missing };
             return Err(Fault { place, what: What::Checkpoint });
@@ -262,15 +267,21 @@ impl Verifier {
         Ok(())
     }
 
-    fn end(&mut self, note: &[u8]) -> Result<(), What> {
+    fn end(&mut self, note: &[u8]) -> Result<(), (Place, What)> {
+        let (last, after) = (self.reached(), Place::After(self.reached()));
         if !self.is_checkpointed {
-            return Err(What::NoCheckpoint);
+            return Err((after, What::NoCheckpoint));
         }
-        let text = signed(note, &self.keys)?;
-        if text != End::text(self.reached(), &self.text) {
-            return Err(What::End);
+        let text = signed(note, &self.keys).map_err(|it| (after, it.into()))?;
+        let end: End = serde_json::from_str(text).map_err(|_| (after, What::End))?;
+        let due = End::of(last, &self.text, self.gaps.clone(), end.at.clone());
+        if (&end.header, end.last) != (&due.header, last) || super::line(&end) != text {
+            return Err((after, What::End));
         }
-        self.has_ended = true;
+        if end.left_out != due.left_out {
+            return Err((Place::Between(self.header.first, last), What::LeftOut));
+        }
+        self.ended_at = Some(end.at);
         Ok(())
     }
 
@@ -280,8 +291,11 @@ impl Verifier {
     ///
     /// [`Fault`] if something is missing.
     pub fn finish(self) -> Result<Report, Fault> {
-        if !self.has_ended {
-            return Err(Fault { place: self.due(), what: What::BrokenOff });
+        let due = self.due();
+        let ended_at = self.ended_at.ok_or(Fault { place: due, what: What::BrokenOff })?;
+        let last = self.frontier.size();
+        if self.earlier.as_ref().is_some_and(|it| it.last > last) {
+            return Err(Fault { place: Place::After(last), what: What::EndsBeforeEarlier });
         }
         let relation = match (&self.earlier, self.is_beginning) {
             (None, _) => Relation::NotAsked,
@@ -289,12 +303,13 @@ impl Verifier {
             (Some(_), false) => Relation::Unknown,
         };
         Ok(Report {
-            last: self.frontier.size(),
+            last,
+            at: ended_at,
             root: self.frontier.root(),
             header: Arc::unwrap_or_clone(self.header),
             shown: self.shown,
             left_out: self.left_out,
-            gaps: self.gaps,
+            gaps: self.gaps.count(),
             checkpoints: self.checkpoints,
             is_signed: !self.keys.is_empty(),
             relation,

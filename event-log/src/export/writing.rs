@@ -1,6 +1,7 @@
 //! Writes an export, record by record: nothing is kept but a frontier, a link and what was not taken yet.
 
 use super::frame::LEFT_OUT_MAX;
+use super::gaps::Gaps;
 use super::{Asked, CHECKPOINT_EVERY, End, Frame, Header, MAGIC, line};
 use crate::chain::{Broken, Link};
 use crate::checkpoint::Checkpoint;
@@ -24,8 +25,7 @@ pub struct Exporter {
     leaves: Vec<u8>,
     /// The link before the record that came last.
     previous: Link,
-    /// Whether that record was left out.
-    is_gap: bool,
+    gaps: Gaps,
     /// Whether a checkpoint was the last that was written.
     is_checkpointed: bool,
     out: Vec<u8>,
@@ -46,7 +46,7 @@ impl Exporter {
             header: None,
             leaves: Vec::new(),
             previous: Link::GENESIS,
-            is_gap: false,
+            gaps: Gaps::default(),
             is_checkpointed: false,
             out: Vec::new(),
         }
@@ -99,12 +99,12 @@ impl Exporter {
         self.follow(record)?;
         self.write_leaves();
         let (previous, link, canonical) = (self.previous, self.link, record.canonical());
-        let frame = match self.is_gap {
-            false => Frame::Event { link, canonical },
-            true => Frame::EventAfterGap { previous, link, canonical },
+        let frame = match self.gaps.open() {
+            None => Frame::Event { link, canonical },
+            Some(_) => Frame::EventAfterGap { previous, link, canonical },
         };
         frame.write(&mut self.out);
-        self.is_gap = false;
+        self.gaps.show(self.reached());
         self.settle();
         Ok(())
     }
@@ -120,20 +120,21 @@ impl Exporter {
         if self.leaves.len() == leaf.0.len() * LEFT_OUT_MAX {
             self.write_leaves();
         }
-        self.is_gap = true;
+        self.gaps.leave_out(self.reached());
         self.settle();
         Ok(())
     }
 
-    /// Ends it with the last record that it was given. None if what the caller has goes further than that,
+    /// Ends it with the last record that it was given, at this instant (RFC 3339). None if what the caller has goes further than that,
     /// or it never began.
     #[must_use]
-    pub fn end(mut self) -> Option<Vec<u8>> {
+    pub fn end(mut self, at: &str) -> Option<Vec<u8>> {
         self.write_leaves();
         if !self.is_checkpointed {
             self.checkpoint();
         }
-        let end = End::text(self.frontier.size(), self.header.as_deref()?);
+        let (last, gaps) = (self.frontier.size(), self.gaps);
+        let end = line(&End::of(last, self.header.as_deref()?, gaps, at.to_owned()));
         Frame::End(self.signer.note(&end).as_bytes()).write(&mut self.out);
         (self.frontier.size() >= self.after).then_some(self.out)
     }

@@ -8,10 +8,11 @@ use std::io;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt, stream};
 
 use super::events::{ended, too_many_streams, whole_number};
 use super::problem::cut;
@@ -39,6 +40,9 @@ fn asked(query: &str) -> Result<(Selection, u64), Problem> {
             "after" => after = whole_number(&name, &value)?,
             _ => return Err(Problem::bad_field(&*name, "there is no such parameter")),
         }
+    }
+    if form_urlencoded::parse(query.as_bytes()).any(|it| it.0 == "types") && types.is_empty() {
+        return Err(Problem::bad_field("types", "expected at least one type"));
     }
     selection.types = Types::new(&types).map_err(|it| Problem::bad_field("types", it))?;
     Ok((selection, after))
@@ -71,7 +75,8 @@ fn bound(name: &str, text: &str) -> Result<Bound, Problem> {
             checkpoint after this sequence, and goes on from there."),
     ),
     responses(
-        (status = 200, content((String = "application/vnd.callboard.audit-export"))),
+        (status = 200, content((String = "application/vnd.callboard.audit-export")),
+            description = "It is whole if it ends with a signed statement that it is the end."),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", body = Problem, content_type = "application/problem+json"),
     ),
@@ -93,10 +98,13 @@ pub(super) async fn export(
         export.after = after,
         "the audit trail is exported"
     );
-    // The first piece decides whether there is anything to answer with.
-    let first = export.next().await?;
-    let rest = pieces(first, export).take_until(ended(&door, &session));
-    let body = rest.map(move |it| {
+    let mut ended = ended(&door, &session).boxed();
+    // The first piece decides whether there is anything to answer with. All before it is read for it.
+    let first = tokio::select! {
+        first = export.next() => first?,
+        () = &mut ended => return Err(ended_early()),
+    };
+    let body = pieces(first, export, ended).map(move |it| {
         let _held = &permit;
         it
     });
@@ -105,16 +113,29 @@ pub(super) async fn export(
     Ok(response)
 }
 
-/// All pieces of an export. The connection breaks with the one that could not be made.
+fn ended_early() -> Problem {
+    let detail = "the credential ended, or this process does, before the first event that is asked for was \
+                  reached; ask again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "EXPORT_ENDED", detail)
+}
+
+/// All pieces of an export. The connection breaks with the one that could not be made, or that the caller may
+/// have no longer: so no part of an export looks whole.
 fn pieces(
     first: Option<Bytes>,
     export: AuditExport,
+    ended: BoxFuture<'static, ()>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let rest = stream::unfold(Some(export), |export| async {
-        let mut export = export?;
-        match export.next().await {
-            Ok(piece) => Some((Ok(piece?), Some(export))),
-            Err(error) => Some((Err(io::Error::other(Problem::from(error).detail)), None)),
+    let broken = |why: String| Some((Err(io::Error::other(why)), None));
+    let rest = stream::unfold(Some((export, ended)), move |state| async move {
+        let (mut export, mut ended) = state?;
+        tokio::select! {
+            biased;
+            () = &mut ended => broken(ended_early().detail.to_string()),
+            next = export.next() => match next {
+                Ok(piece) => Some((Ok(piece?), Some((export, ended)))),
+                Err(error) => broken(Problem::from(error).detail.to_string()),
+            },
         }
     });
     stream::iter(first.map(Ok)).chain(rest)

@@ -4,7 +4,7 @@
 //! one step of them is held. How the file is made is for [`event_log::export`] to say.
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use domain::event::TYPE_PREFIX;
 use domain::id::{ActorId, TenantId};
 use event_log::export::{Asked, Exporter};
@@ -200,7 +200,8 @@ fn last(mut exporter: Exporter) -> Result<Bytes, ApiError> {
     }
     let beyond =
         || ApiError::argument(format!("there is nothing after sequence {reached} to go on with"));
-    Ok(exporter.end().ok_or_else(beyond)?.into())
+    let at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+    Ok(exporter.end(&at).ok_or_else(beyond)?.into())
 }
 
 /// Where the first record of the tenant is, or any place before it.

@@ -63,7 +63,7 @@ pub(crate) struct AuditExport {
     #[arg(long)]
     pub actor: Option<ActorId>,
     /// Show events of this type, or that begin so; may be given several times.
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
     pub types: Vec<String>,
     /// The file; what is there of the same export is gone on with.
     #[arg(long, short, value_name = "FILE")]

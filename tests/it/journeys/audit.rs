@@ -1,6 +1,7 @@
 //! Taking the audit trail away, losing a part of it on the way, and proving it to somebody who has nothing else.
 
-use std::fs;
+use std::fs::{self, File};
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,6 +14,9 @@ const EVENTS_MIN: usize = 4_500;
 
 /// How many entities one command puts.
 const BATCH: usize = 500;
+
+/// More than the end of an export has, which says when it was signed. In bytes.
+const END: usize = 1_000;
 
 const APPLY: &str = "mutation($changes: [EntityChangeInput!]!) {
     applyEntities(input: {changes: $changes}) { userErrors { code message } }
@@ -71,8 +75,21 @@ async fn an_export_is_gone_on_with_and_verified_without_the_server() {
         assert_eq!(verify(&elsewhere, key.trim(), &part, &[]).code, 3, "cut at {at}");
         let resumed = export(&installation, &part, &[]);
         assert_eq!(resumed.code, 0, "{}", resumed.stderr);
-        assert!(fs::read(&part).expect("it is there") == bytes, "cut at {at}");
+        // The end says when it was signed.
+        let (again, length) = (fs::read(&part).expect("it is there"), bytes.len());
+        assert!(again[..length - END] == bytes[..length - END], "cut at {at}");
+        assert_eq!(verify(&elsewhere, key.trim(), &part, &[]).code, 0, "cut at {at}");
     }
+    let whole_already = export(&installation, &part, &[]).json();
+    assert_eq!((&whole_already["fetched"], &exported["fetched"]), (&json!(false), &json!(true)));
+    fs::write(&part, [&*bytes, b"E\0"].concat()).expect("it can be written");
+    assert_eq!(export(&installation, &part, &[]).code, 3, "something follows the end");
+    fs::write(&part, &bytes[..9]).expect("it can be written");
+    let other_run = File::options().write(true).open(&part).expect("it is there");
+    other_run.lock().expect("nobody has it");
+    assert_eq!(export(&installation, &part, &[]).code, 2, "somebody else goes on with it");
+    drop(other_run);
+    fs::write(&part, &bytes).expect("it can be written");
     let other = export(&installation, &part, &["--from", "2"]);
     assert_eq!(other.code, 2, "what is there is something else: {}", other.stderr);
     let notes = file("notes.txt");
@@ -98,18 +115,76 @@ async fn an_export_is_gone_on_with_and_verified_without_the_server() {
     let found = verify(&elsewhere, key.trim(), &part, &[]);
     assert_eq!((found.code, &found.json()["verified"]), (3, &json!(false)));
     assert_eq!(found.json()["from"], found.json()["to"], "the event is named: {}", found.stdout);
-    independently(&later, key.trim(), &part);
+    let python = Python::with_signatures();
+    let Some(python) = python else { return };
+    let said = python.verify(&later, key.trim());
+    assert!(said.contains("verified: "), "{said}");
+    let refused = python.verify(&part, key.trim());
+    assert!(refused.contains("the chain is broken"), "{refused}");
+    python.refuses_what_was_made_up(&later, &part, key.trim());
 }
 
-/// Verifies one file and refuses another, by the program in `docs/examples`, where there is Python.
-fn independently(good: &Path, key: &str, changed: &Path) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/verify_audit.py");
-    let run = |file: &Path| Command::new("python3").args([&*script, file]).arg(key).output();
-    let Ok(verified) = run(good) else { return };
-    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-    let refused = String::from_utf8_lossy(&verified.stderr).into_owned();
-    assert!(verified.status.success() && said.contains("verified: "), "{said}{refused}");
-    let refused = run(changed).expect("it was there before");
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("the chain is broken"), "{said}");
+/// The program in `docs/examples`.
+struct Python;
+
+impl Python {
+    /// Where there is Python, with what verifies signatures.
+    fn with_signatures() -> Option<Self> {
+        let there = Command::new("python3").args(["-c", "import cryptography"]).output();
+        there.is_ok_and(|it| it.status.success()).then_some(Self)
+    }
+
+    /// What it says of a file.
+    fn verify(&self, file: &Path, key: &str) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/verify_audit.py");
+        let run = Command::new("python3").args([&*script, file]).arg(key).output();
+        let run = run.expect("it was there before");
+        let said = if run.status.success() { run.stdout } else { run.stderr };
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// What follows the chain, and is signed by nobody.
+    fn refuses_what_was_made_up(&self, good: &Path, made_up: &Path, key: &str) {
+        let bytes = fs::read(good).expect("it is there");
+        let frames = frames(&bytes);
+        let without = |kind: u8| {
+            let kept = frames.iter().filter(|it| bytes[it.start] != kind);
+            let kept: Vec<_> = kept.map(|it| &bytes[it.clone()]).collect();
+            [&bytes[..frames[0].start], &kept.concat()].concat()
+        };
+        let header = &bytes[frames[0].clone()];
+        for (name, file, expected) in [
+            ("no checkpoint", without(b'C'), "no checkpoint"),
+            ("no end", without(b'Z'), "it breaks off"),
+            (
+                "two headers",
+                [&bytes[..frames[1].start], header, &bytes[frames[1].start..]].concat(),
+                "misplaced",
+            ),
+            ("more than the end", [&*bytes, header].concat(), "misplaced"),
+            ("an event as a hash", self.with_a_leaf(&bytes, &frames), "was left out later"),
+        ] {
+            fs::write(made_up, file).expect("it can be written");
+            let said = self.verify(made_up, key);
+            assert!(said.contains(expected), "{name}: {said}");
+        }
+    }
+
+    /// The first event is there as its leaf alone.
+    fn with_a_leaf(&self, bytes: &[u8], frames: &[Range<usize>]) -> Vec<u8> {
+        let leaf = [b"L\0\0\0\x20".as_slice(), &[7; 32]].concat();
+        [&bytes[..frames[1].start], &leaf, &bytes[frames[1].end..]].concat()
+    }
+}
+
+/// Where the parts of an export are.
+fn frames(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut at = bytes.iter().position(|it| *it == b'\n').expect("there is a first line") + 1;
+    let mut frames = Vec::new();
+    while let Some(length) = bytes.get(at + 1..at + 5) {
+        let length = u32::from_be_bytes(length.try_into().expect("they are four")) as usize;
+        frames.push(at..at + 5 + length);
+        at += 5 + length;
+    }
+    frames
 }

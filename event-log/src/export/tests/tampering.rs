@@ -12,7 +12,7 @@ use super::*;
 /// How many events the export has.
 const EVENTS: u64 = 100_000;
 
-/// How often each of nine classes of change is tried: so that all are seen, 1,350 times together, and ten
+/// How often each of ten classes of change is tried: so that all are seen, 1,500 times together, and ten
 /// times that.
 fn count() -> u64 {
     match std::env::var("CALLBOARD_TEST_PROFILE").as_deref() {
@@ -120,6 +120,18 @@ impl File {
         Place::Between(before + 1, self.checkpoints[next].0)
     }
 
+    /// The leaf of an event instead of it, what is between it and the next one, and that.
+    fn without(&self, sequence: u64, between: &[u8]) -> Vec<u8> {
+        let at = usize::try_from(sequence - 1).unwrap();
+        let [this, next] = [&self.records[at], &self.records[at + 1]];
+        let (leaf, mut bytes) = (Node::leaf(this.canonical()), Vec::new());
+        Frame::LeftOut(&leaf.0).write(&mut bytes);
+        bytes.extend_from_slice(between);
+        let (previous, link, canonical) = (this.link(), next.link(), &**next.canonical());
+        Frame::EventAfterGap { previous, link, canonical }.write(&mut bytes);
+        bytes
+    }
+
     /// An event with another value, and those that follow it up to the next checkpoint, chained to it.
     fn forged(&self, sequence: u64) -> (Range<usize>, Vec<u8>) {
         let last = self.checkpoints[self.next_checkpoint(sequence)].0;
@@ -163,6 +175,10 @@ fn whatever_is_done_to_events_is_found_where_it_was_done() {
         let swapped = [&file.bytes[next.clone()], between, bytes].concat();
         let place = file.replaced(&(event.start..next.end), &swapped).place;
         assert_eq!(place, Place::At(sequence), "swapped");
+
+        // The tree is the same.
+        let fault = file.replaced(&(event.start..next.end), &file.without(sequence, between));
+        assert_eq!((fault.place, fault.what), (Place::At(sequence), What::LeftOut), "left out");
 
         let (range, forged) = file.forged(sequence);
         let fault = file.replaced(&range, &forged);
@@ -208,5 +224,30 @@ fn what_is_done_to_events_that_are_left_out_is_found_between_two_checkpoints() {
         let Place::Between(first, last) = fault.place else { panic!("{fault}") };
         assert!((first..=last).contains(&(sequence as u64)), "{fault}");
         assert!(last - first < CHECKPOINT_EVERY, "{fault}");
+    }
+}
+
+/// Where a filter has left out events, the tree does not show that one more was.
+#[test]
+fn an_event_that_a_filter_shows_is_not_left_out_later() {
+    let shown = |it: u64| it % 10 < 5;
+    let file = export(&HISTORY[..100], 1, shown, 0);
+    assert!(check(&file).is_ok());
+    for sequence in [22, 24, 43] {
+        // As a file would be of which somebody has left it out, with the end that was signed.
+        let less = export(&HISTORY[..100], 1, |it| shown(it) && it != sequence, 0);
+        let end_of = |file: &[u8]| {
+            let (mut frames, mut before) = (Frames::open(file).unwrap(), 0);
+            while let Some(frame) = frames.read().unwrap() {
+                if matches!(frame, Frame::End(_)) {
+                    break;
+                }
+                before = usize::try_from(frames.reached()).unwrap();
+            }
+            before
+        };
+        let forged = [&less[..end_of(&less)], &file[end_of(&file)..]].concat();
+        let fault = check(&forged).unwrap_err();
+        assert_eq!((fault.place, fault.what), (Place::Between(1, 100), What::LeftOut));
     }
 }

@@ -73,9 +73,17 @@ pub enum What {
     /// The statement at the end is of another export.
     #[error("the statement at the end is of another export")]
     End,
+    /// Events are left out that were not to be.
+    #[error("other events are left out than were when it was exported")]
+    LeftOut,
     /// An earlier export is not the beginning of this one.
     #[error("the earlier export has other events")]
     NotEarlier,
+    /// An earlier export has more events than this one.
+    #[error(
+        "this ends before the earlier export did: either that is the later one, or events are gone"
+    )]
+    EndsBeforeEarlier,
 }
 
 /// The first thing that is wrong.
@@ -118,7 +126,7 @@ pub enum Relation {
     NotAsked,
     /// It is.
     Beginning,
-    /// This one begins after, or ends before, the end of the earlier one, so it cannot be said.
+    /// This one begins after the end of the earlier one, so it cannot be said.
     Unknown,
 }
 
@@ -129,6 +137,8 @@ pub struct Report {
     pub header: Header,
     /// The sequence of the last event.
     pub last: u64,
+    /// When its end was signed, as RFC 3339 writes it.
+    pub at: String,
     /// The root over all events up to that.
     pub root: Node,
     /// How many events are there.

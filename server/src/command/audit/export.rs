@@ -3,7 +3,7 @@
 //! What the file has is verified before anything is added to it, and all of it once more at the end. An answer
 //! ends with its token, so a long export is fetched in several.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -50,15 +50,17 @@ pub(super) async fn run(config: &Config, format: Format, options: &AuditExport) 
     let api = Api::open(config).await?.patient();
     let tenant = api.tenant(&options.tenant.tenant).await?;
     let asked = asked(options)?;
-    let keys = Published::of(&api, tenant).await?.keys;
-    let keys: Vec<VerifierKey> = keys.iter().map(|it| it.parse()).collect::<Result<_, _>>()?;
+    let _alone = lock(path)?;
     let bar = progress(format, None);
-    let mut held = look(path, &keys)?;
+    let mut held = look(path, &keys(&api, tenant).await?)?;
     check_same(&held, tenant, &asked, path)?;
+    let was_whole = held.has_ended;
     while !held.has_ended {
         let before = held.after;
         let fetched = fetch(&api, tenant, &asked, &held, path, &bar).await;
-        held = look(path, &keys)?;
+        // Meanwhile another key may have begun to sign.
+        held = look(path, &keys(&api, tenant).await?)?;
+        check_same(&held, tenant, &asked, path)?;
         if !held.has_ended && held.after == before {
             fetched?;
             let path = path.display();
@@ -70,11 +72,39 @@ pub(super) async fn run(config: &Config, format: Format, options: &AuditExport) 
     let first = held.header.as_ref().map_or(1, |it| it.first);
     let answer = json!({
         "file": path, "tenant": tenant, "first": first, "last": held.last, "bytes": held.bytes,
+        "fetched": !was_whole,
     });
     output::result(format, &answer, |_| {
-        let (last, bytes) = (held.last, held.bytes);
-        format!("events {first} to {last} are in `{}`, verified ({bytes} bytes)", path.display())
+        let (last, bytes, path) = (held.last, held.bytes, path.display());
+        match was_whole {
+            false => format!("events {first} to {last} are in `{path}`, verified ({bytes} bytes)"),
+            true => format!(
+                "`{path}` was complete already, with events {first} to {last}: nothing was fetched; choose \
+                 another file for what came since"
+            ),
+        }
     })
+}
+
+/// The keys that verify exports of the tenant now.
+async fn keys(api: &Api, tenant: TenantId) -> Result<Vec<VerifierKey>> {
+    let keys = Published::of(api, tenant).await?.keys;
+    Ok(keys.iter().map(|it| it.parse()).collect::<Result<_, _>>()?)
+}
+
+/// Keeps others from adding to a file as long as it is held.
+fn lock(path: &Path) -> Result<File> {
+    let unwritable = || format!("`{}` cannot be written", path.display());
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let file = file.with_context(unwritable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("`{}` is being exported to by another process", path.display());
+            Err(Failure::Usage(message).into())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(unwritable),
+    }
 }
 
 /// What is asked for, as the server writes it down.
@@ -145,10 +175,13 @@ fn look(path: &Path, keys: &[VerifierKey]) -> Result<Held> {
     let mut held = Held { header, ..nothing };
     loop {
         let frame = match frames.read() {
+            Ok(Some(frame)) => frame,
+            Err(FrameError::Truncated) if held.has_ended => {
+                return Err(changed(&FrameError::Malformed).into());
+            }
             Ok(None) | Err(FrameError::Truncated) => return Ok(held),
-            frame => frame.map_err(|it| changed(&it))?,
+            Err(error) => return Err(changed(&error).into()),
         };
-        let Some(frame) = frame else { return Ok(held) };
         let is_whole = matches!(frame, Frame::Checkpoint(_) | Frame::End(_));
         verifier.take(frame).map_err(|it| changed(&it))?;
         if is_whole {

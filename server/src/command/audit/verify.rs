@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use event_log::export::{Earlier, Place, Relation, Report, VerifyError, verify};
+use event_log::export::{Asked, Earlier, Place, Relation, Report, VerifyError, verify};
 use event_log::note::VerifierKey;
 use serde::Serialize;
 
@@ -24,8 +24,12 @@ struct Answer {
     verified: bool,
     origin: String,
     tenant: String,
+    /// What was asked for.
+    asked: Asked,
     first: u64,
     last: u64,
+    /// When the end was signed, if signatures were verified.
+    at: String,
     root: String,
     shown: u64,
     left_out: u64,
@@ -101,8 +105,10 @@ fn answer(report: &Report) -> Answer {
         verified: true,
         origin: report.header.origin.clone(),
         tenant: report.header.tenant.clone(),
+        asked: report.header.asked.clone(),
         first: report.header.first,
         last: report.last,
+        at: report.at.clone(),
         root: report.root.to_string(),
         shown: report.shown,
         left_out: report.left_out,
@@ -135,12 +141,29 @@ fn not_verified(report: &Report) -> Vec<String> {
             "whether the earlier export is the beginning of this one: they do not meet".to_owned(),
         );
     }
-    open.push(format!("whether anything was recorded after event {last}"));
+    open.push(match &header.asked.to {
+        None => format!("whether anything was recorded after event {last}"),
+        Some(to) => format!(
+            "whether anything up to {} was recorded after event {last}, and after this was exported",
+            output::plain(to)
+        ),
+    });
     open
 }
 
+/// What was asked for, in words.
+fn words(asked: &Asked) -> String {
+    let from = asked.from.iter().map(|it| format!("from {it}"));
+    let to = asked.to.iter().map(|it| format!("up to {it}"));
+    let actor = asked.actor.iter().map(|it| format!("by {it}"));
+    let types = (!asked.types.is_empty()).then(|| format!("of types {}", asked.types.join(", ")));
+    let parts: Vec<_> = from.chain(to).chain(actor).chain(types).collect();
+    if parts.is_empty() { "everything".to_owned() } else { parts.join(", ") }
+}
+
 fn text(path: &Path, answer: &Answer) -> String {
-    let Answer { origin, first, last, shown, left_out, checkpoints, root, .. } = answer;
+    let Answer { origin, first, last, shown, left_out, checkpoints, root, at, .. } = answer;
+    let (asked, at) = (output::plain(&words(&answer.asked)), output::plain(at));
     let signed = if answer.signed { ", signed" } else { "" };
     let earlier = match answer.earlier_is_beginning {
         true => "earlier       the earlier export is its beginning\n",
@@ -149,7 +172,7 @@ fn text(path: &Path, answer: &Answer) -> String {
     let open = answer.not_verified.iter().map(|it| format!("not verified  {it}\n"));
     let open: String = open.collect();
     format!(
-        "verified      {}\nof            {}\nevents        {first} to {last}: {shown} shown, {left_out} left out\n\
+        "verified      {}\nof            {}\nasked for     {asked}, at {at}\nevents        {first} to {last}: {shown} shown, {left_out} left out\n\
          checkpoints   {checkpoints}{signed}\nroot          {root}\n{earlier}{open}",
         path.display(),
         output::plain(origin),
