@@ -19,9 +19,9 @@ mod on_kafka {
     /// holds, and less than what every reader of every partition could.
     const MEMORY_MAX_MIB: u64 = 768;
 
-    /// The most threads: 10 for each partition, as the guide leaves room for. A producer has seven, of
-    /// its own and of the client's.
-    const THREADS_MAX: u64 = 64 * 10;
+    /// The most threads: 10 for each partition and 200 beside them, as the guide leaves room for. A producer
+    /// has seven, of its own and of the client's.
+    const THREADS_MAX: u64 = 64 * 10 + 200;
 
     const APPLY: &str = "mutation($input: ApplyEntitiesInput!) { applyEntities(input: $input) {
         outcome { commandId } userErrors { message } } }";
