@@ -89,8 +89,8 @@ impl Header {
     pub fn before(&self) -> Option<(Frontier, Link)> {
         let peaks = self.frontier.iter().map(|it| unhex(it).map(Node)).collect::<Option<_>>()?;
         // No tenant has more events than a database counts, and what is added to a sequence stays one.
-        let first = i64::try_from(self.first).ok().and_then(|it| u64::try_from(it).ok())?;
-        let frontier = Frontier::from_parts(first.checked_sub(1)?, peaks)?;
+        i64::try_from(self.first).ok()?;
+        let frontier = Frontier::from_parts(self.first.checked_sub(1)?, peaks)?;
         Some((frontier, Link(unhex(&self.chain)?)))
     }
 }

@@ -3,6 +3,7 @@
 //! Of each only a keyed digest is stored. They are long enough that nobody guesses one.
 
 use domain::personal::Digest;
+use totp_rs::Secret;
 use vault::TenantKeys;
 use zeroize::Zeroizing;
 
@@ -11,9 +12,6 @@ pub(crate) const RECOVERY_CODES: usize = 10;
 
 /// How many random bytes are in one: 10, which is 80 bits.
 const LENGTH: usize = 10;
-
-/// The characters of base 32 (RFC 4648), in lower case.
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// A recovery code in plain, in four groups of four. It has no text form for logs.
 pub(crate) type Plain = Zeroizing<String>;
@@ -31,25 +29,21 @@ pub(super) fn digest(keys: &TenantKeys, text: &str) -> Digest {
 }
 
 fn random() -> Plain {
-    let bytes = Zeroizing::new(vault::random_bytes::<LENGTH>());
+    let characters = base32(&*Zeroizing::new(vault::random_bytes::<LENGTH>()));
     let mut code = Zeroizing::new(String::new());
-    // Five bytes are eight characters of five bits.
-    for (index, group) in bytes.chunks(5).flat_map(characters).enumerate() {
+    for (index, it) in characters.chars().enumerate() {
         if index > 0 && index % 4 == 0 {
             code.push('-');
         }
-        code.push(group);
+        code.push(it);
     }
     code
 }
 
-/// The eight characters of five bytes.
-fn characters(bytes: &[u8]) -> [char; 8] {
-    let bits = bytes.iter().fold(0_u64, |bits, it| bits << 8 | u64::from(*it));
-    std::array::from_fn(|it| {
-        let index = bits >> (35 - 5 * it) & 31;
-        char::from(ALPHABET[usize::try_from(index).expect("it has five bits")])
-    })
+/// Five bytes are eight characters of base 32 (RFC 4648), in lower case.
+fn base32(bytes: &[u8]) -> Plain {
+    let upper = Zeroizing::new(Secret::new(bytes.into()).to_base32());
+    Zeroizing::new(upper.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -58,10 +52,12 @@ mod tests {
 
     #[test]
     fn five_bytes_are_the_characters_of_the_rfc() {
-        let text = |bytes: &[u8]| characters(bytes).iter().collect::<String>();
         // `fooba` in section 10 of RFC 4648.
-        assert_eq!(text(b"fooba"), "mzxw6ytb");
-        assert_eq!((text(&[0; 5]).as_str(), text(&[255; 5]).as_str()), ("aaaaaaaa", "77777777"));
+        assert_eq!(*base32(b"fooba"), "mzxw6ytb");
+        assert_eq!(
+            (base32(&[0; 5]).as_str(), base32(&[255; 5]).as_str()),
+            ("aaaaaaaa", "77777777")
+        );
     }
 
     #[test]

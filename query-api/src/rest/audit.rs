@@ -24,7 +24,8 @@ const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.callbo
 
 /// What is asked for, and what the caller has of it.
 fn asked(query: &str) -> Result<(Selection, u64), Problem> {
-    let (mut selection, mut after, mut types) = (Selection::default(), 0, Vec::new());
+    let (mut selection, mut after) = (Selection::default(), 0);
+    let mut types: Option<Vec<String>> = None;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "from" => selection.from = Some(bound(&name, &value)?),
@@ -35,16 +36,17 @@ fn asked(query: &str) -> Result<(Selection, u64), Problem> {
             }
             "types" => {
                 let some = value.split(',').map(str::trim).filter(|it| !it.is_empty());
-                types.extend(some.map(str::to_owned));
+                types.get_or_insert_default().extend(some.map(str::to_owned));
             }
             "after" => after = whole_number(&name, &value)?,
             _ => return Err(Problem::bad_field(&*name, "there is no such parameter")),
         }
     }
-    if form_urlencoded::parse(query.as_bytes()).any(|it| it.0 == "types") && types.is_empty() {
+    if types.as_ref().is_some_and(Vec::is_empty) {
         return Err(Problem::bad_field("types", "expected at least one type"));
     }
-    selection.types = Types::new(&types).map_err(|it| Problem::bad_field("types", it))?;
+    let types = Types::new(&types.unwrap_or_default());
+    selection.types = types.map_err(|it| Problem::bad_field("types", it))?;
     Ok((selection, after))
 }
 
