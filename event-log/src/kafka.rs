@@ -115,10 +115,8 @@ impl Shared {
             return Err(gone);
         }
         let (replicas, number) = (&self.replicas, number(partition));
-        let is_short = || {
-            let known = replicas.known(&self.events, number);
-            known.or_else(|| replicas.look(&self.events, number)).is_some()
-        };
+        let doubt = replicas.doubt(&self.events, number);
+        let is_short = || doubt.is_short();
         let found = self.ends.find(&self.scanner, &self.events, partition, is_short);
         found.map_err(|error| {
             if !error.is_away() {

@@ -59,6 +59,8 @@ pub(crate) struct Site {
     pub(crate) projections: Arc<Projections>,
     /// Holds back what is to be shown.
     pub(crate) showing: Hold,
+    /// Holds back what is to follow from what was recorded.
+    pub(crate) following: Hold,
     pub(crate) operator: Member,
     pub(crate) a: Member,
     pub(crate) b: Member,
@@ -163,8 +165,9 @@ impl Site {
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::new(1));
         let settings = commands::Settings::new(folder.path().join("identities"));
         let clock = Arc::new(SystemClock);
-        let commands =
-            Commands::start(log.clone(), keyring.clone(), clock, settings).await.unwrap();
+        let following = Hold::new(false);
+        let followed = Arc::new(HeldLog { log: log.clone(), hold: following.clone() });
+        let commands = Commands::start(followed, keyring.clone(), clock, settings).await.unwrap();
         let settings = projections::Settings { read_bytes_max: READ_BYTES_MAX, ..place.settings() };
         let held = Arc::new(HeldLog { log: log.clone(), hold: showing.clone() });
         let projections = Projections::start(settings, held, keyring.clone()).await;
@@ -196,6 +199,7 @@ impl Site {
             commands,
             projections,
             showing,
+            following,
             operator: nobody.clone(),
             a: nobody.clone(),
             b: nobody,
@@ -247,9 +251,7 @@ impl Site {
             .data(&self.operator, document, json!({ "slug": slug, "owner": owner.to_string() }))
             .await;
         let tenant = data["registerTenant"]["tenantId"].as_str().expect("it is registered");
-        let tenant = tenant.parse().unwrap();
-        self.commands.created(tenant, SOON).await.unwrap();
-        self.stranger(tenant, owner)
+        self.stranger(tenant.parse().unwrap(), owner)
     }
 
     /// The answer to a GraphQL document, errors and all.

@@ -56,7 +56,8 @@ impl Ends {
     }
 
     /// The end: everything that any process was told `Ok` for before the call is before it.
-    /// Blocks, also as long as a transaction stays open, up to a bound.
+    /// Blocks, also as long as a transaction stays open, up to a bound, and only for a moment while the
+    /// partition `is_short` of replicas: a transaction that is open then stays so.
     pub(super) fn find(
         &self,
         scanner: &Scanner,
@@ -64,11 +65,14 @@ impl Ends {
         partition: Partition,
         is_short: impl Fn() -> bool,
     ) -> Result<Position, LogError> {
-        let high = self.high(scanner, topic, partition, is_short)?;
+        let high = self.high(scanner, topic, partition, &is_short)?;
         let mut patience = Patience::new();
         while self.get(partition).searched < high {
             let Extent { low, stable } = scanner.extent(topic, number(partition))?;
             if stable < high {
+                if is_short() {
+                    patience.lose();
+                }
                 patience.wait(topic, number(partition), stable, high)?;
                 continue;
             }
@@ -92,7 +96,7 @@ impl Ends {
     ) -> Result<i64, LogError> {
         let (known, mut patience) = (self.get(partition).end, Patience::new());
         loop {
-            let high = scanner.high(topic, number(partition))?;
+            let high = scanner.high(topic, number(partition), &is_short)?;
             if high >= known || is_short() {
                 return Ok(high);
             }

@@ -5,6 +5,7 @@
 //! never before. Where there are too few, what is to be written is refused at once, until it has
 //! been asked again and there are enough.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,6 +38,30 @@ pub(super) struct Replicas {
     /// None until there was something to ask.
     admin: Mutex<Option<Arc<AdminClient<Logging>>>>,
     short: Mutex<BTreeMap<Place, Short>>,
+}
+
+/// Whether a partition is short of replicas, for somebody who waits for something else meanwhile: where
+/// it is not known to be, that is looked up only now and then.
+pub(super) struct Doubt<'a> {
+    replicas: &'a Replicas,
+    topic: &'a str,
+    partition: i32,
+    looked: Cell<Instant>,
+}
+
+impl Doubt<'_> {
+    /// Whether it is short. Blocks.
+    pub(super) fn is_short(&self) -> bool {
+        if self.replicas.known(self.topic, self.partition).is_some() {
+            return true;
+        }
+        if self.looked.get().elapsed() < LOOKED_AGAIN {
+            return false;
+        }
+        let found = self.replicas.look(self.topic, self.partition);
+        self.looked.set(Instant::now());
+        found.is_some()
+    }
 }
 
 /// A partition of a topic.
@@ -105,6 +130,11 @@ impl Replicas {
             }
         }
         self.look(topic, partition)
+    }
+
+    /// Begins to doubt that a partition of `topic` has enough.
+    pub(super) fn doubt<'a>(&'a self, topic: &'a str, partition: i32) -> Doubt<'a> {
+        Doubt { replicas: self, topic, partition, looked: Cell::new(Instant::now()) }
     }
 
     /// Looks what a partition lacks. Where nobody can say, what was known before holds. Blocks.

@@ -31,6 +31,11 @@ const WATERMARKS_MAX: Duration = Duration::from_secs(5);
 /// is down for as long as it is asked, and for minutes each time anew.
 const LEADER_MAX: Duration = Duration::from_secs(1);
 
+/// The same where too few replicas are in sync. In milliseconds: 500. The next leader does not say then
+/// where the partition ends if the last one has not told it what all had, and the client would go on
+/// asking it.
+const SHORT_MAX: Duration = Duration::from_millis(500);
+
 /// How long to wait before a partition that moves is asked about again.
 const MOVING_PAUSE: Duration = Duration::from_millis(20);
 
@@ -94,14 +99,20 @@ impl Scanner {
 
     /// Where `partition` of `topic` begins and ends at present.
     pub(super) fn extent(&self, topic: &str, partition: i32) -> Result<Extent, LogError> {
-        let (low, stable) = watermarks(&*self.visible.consumer()?, topic, partition)?;
+        let (low, stable) = watermarks(&*self.visible.consumer()?, topic, partition, || false)?;
         Ok(Extent { low, stable })
     }
 
     /// After everything that enough replicas have, be it committed or not. What is told of this
-    /// is as true as the broker is the partition's leader.
-    pub(super) fn high(&self, topic: &str, partition: i32) -> Result<i64, LogError> {
-        Ok(watermarks(&*self.everything.consumer()?, topic, partition)?.1)
+    /// is as true as the broker is the partition's leader. Asked no longer than a moment while it
+    /// `is_short`.
+    pub(super) fn high(
+        &self,
+        topic: &str,
+        partition: i32,
+        is_short: impl Fn() -> bool,
+    ) -> Result<i64, LogError> {
+        Ok(watermarks(&*self.everything.consumer()?, topic, partition, is_short)?.1)
     }
 
     /// The same, once everything before `known`, which has been committed, is visible.
@@ -175,6 +186,11 @@ impl Patience {
         Self(Instant::now() + VISIBLE_MAX)
     }
 
+    /// Gives up: there is no hope any more.
+    pub(super) fn lose(&mut self) {
+        self.0 = Instant::now();
+    }
+
     /// Waits for a moment, as long as there is hope that what is before `wanted` becomes stable.
     pub(super) fn wait(
         &mut self,
@@ -226,18 +242,24 @@ fn listen(consumer: &Consumer) {
     while consumer.poll(Duration::ZERO).is_some() {}
 }
 
-/// Where a partition begins, and ends as far as `consumer` may see it.
-fn watermarks(consumer: &Consumer, topic: &str, partition: i32) -> Result<(i64, i64), LogError> {
+/// Where a partition begins, and ends as far as `consumer` may see it. Whoever is not told within a
+/// moment gives up while the partition `is_short` of replicas: nothing changes before it has enough.
+fn watermarks(
+    consumer: &Consumer,
+    topic: &str,
+    partition: i32,
+    is_short: impl Fn() -> bool,
+) -> Result<(i64, i64), LogError> {
     let deadline = Instant::now() + WATERMARKS_MAX;
     let left = || deadline.saturating_duration_since(Instant::now());
-    let mut answered_within = LEADER_MAX;
+    let mut answered_within = if is_short() { SHORT_MAX } else { LEADER_MAX };
     loop {
         match consumer.fetch_watermarks(topic, partition, answered_within) {
             Ok(found) => return Ok(found),
             // The partition is new, or moves, or the broker has just started and does not know all
             // of them yet, or is down. The client would believe that for minutes, if nobody had it
             // ask who leads it now.
-            Err(error) if is_moving(&error) && !left().is_zero() => {
+            Err(error) if is_moving(&error) && !left().is_zero() && !is_short() => {
                 std::thread::sleep(MOVING_PAUSE);
                 drop(consumer.fetch_metadata(Some(topic), left().min(LEADER_MAX)));
                 answered_within = left().max(MOVING_PAUSE);

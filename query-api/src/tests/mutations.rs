@@ -1,13 +1,14 @@
 //! Every operation once, and the ways in which all of them are alike.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use domain::Level;
 use serde_json::{Value, json};
 
 use super::seeded::{apply, component, put, seed};
 use super::sessions::signed_in;
-use crate::testing::{Member, SOON, Site, on_each_kind};
+use crate::testing::{Member, Site, on_each_kind, soon};
 use projections::temporary::Kind;
 
 /// Fields of a payload that every mutation has.
@@ -60,7 +61,6 @@ impl Steps<'_> {
         let carol = "input: {slug: \"carol\", name: \"Carol\"}";
         let carol = self.twice(operator, "registerTenant", carol, "tenantId").await;
         let carol = carol["tenantId"].as_str().unwrap();
-        site.commands.created(carol.parse().unwrap(), SOON).await.unwrap();
         let changes = [
             ("changeSlug", ", slug: \"caroline\"", "directory.slug-changed.v1"),
             ("addHost", ", host: \"carol.example\"", "directory.host-added.v1"),
@@ -304,6 +304,44 @@ async fn what_the_caller_must_mend_is_named_by_code_and_path() {
     let denied = "mutation { registerTenant(input: {slug: \"abc\", name: \"x\"}) { tenantId } }";
     let denied = site.graphql(&site.a, denied, json!({})).await;
     assert_eq!(denied["errors"][0]["extensions"]["code"], "FORBIDDEN");
+}
+
+#[tokio::test]
+async fn a_tenant_is_there_for_its_owner_once_its_registration_is_answered() {
+    let site = Site::start().await;
+    site.following.hold();
+    let register = site.register("carol");
+    tokio::pin!(register);
+    let slug = "carol".parse().unwrap();
+    let is_registered = async {
+        while site.commands.tenant_by_slug(&slug).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = &mut register => panic!("it is answered before there is a tenant"),
+        () = soon(is_registered) => (),
+    }
+    // It is answered within a few milliseconds where nobody waits for the tenant.
+    let answered = tokio::time::timeout(Duration::from_millis(300), &mut register).await;
+    assert!(answered.is_err(), "it is answered before there is a tenant");
+    site.following.release();
+    let owner = soon(register).await;
+    assert_eq!(
+        run(&site, &owner, "renameTenant", "name: \"N\"", "").await["userErrors"],
+        json!([])
+    );
+
+    // A repetition names the tenant of the first time, whoever is called that by then.
+    let operator = &site.operator;
+    let dora = "input: {slug: \"dora\", name: \"D\"}, options: {idempotencyKey: \"d\"}";
+    let first = run(&site, operator, "registerTenant", dora, "tenantId").await["tenantId"].take();
+    assert_eq!(run(&site, operator, "registerTenant", dora, "tenantId").await["tenantId"], first);
+    let renaming = format!("tenantId: {first}, slug: \"dolores\"");
+    run(&site, operator, "changeSlug", &renaming, "").await;
+    let again = run(&site, operator, "registerTenant", dora, "tenantId").await;
+    assert_eq!(again["tenantId"], Value::Null, "never another one");
+    assert_eq!(again["outcome"]["remembered"], true);
 }
 
 /// What took effect is told, whatever becomes of the mutations beside it.

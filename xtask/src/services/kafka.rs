@@ -224,6 +224,18 @@ impl Cluster {
         }
     }
 
+    /// The broker that leads the first partition of `topic`.
+    ///
+    /// # Errors
+    ///
+    /// If none does, or the first broker does not answer.
+    pub fn leader(&self, topic: &str) -> Result<&Broker> {
+        let id = protocol::leader(self.broker(0).address, topic)?;
+        let index = usize::try_from(id).ok().and_then(|it| it.checked_sub(1));
+        let broker = index.and_then(|it| self.brokers.get(it));
+        broker.with_context(|| format!("nobody leads `{topic}`: Kafka says {id}"))
+    }
+
     /// Starts all brokers that are down, and waits until every broker serves and knows all others.
     ///
     /// # Errors

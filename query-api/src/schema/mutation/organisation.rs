@@ -1,6 +1,8 @@
 //! Tenants: the directory for operators, one's own for members.
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
+use commands::Outcome;
+use commands::request::Repetition;
 use domain::Level;
 use domain::directory::Slug;
 use domain::id::TenantId;
@@ -9,6 +11,7 @@ use uuid::Uuid;
 
 use super::{CommandOptions, CommandOutcome, CommandPayload, UserError, malformed, submit};
 use crate::context::RequestContext;
+use crate::error::ApiError;
 use crate::schema::organisation::{EntityKinds, SuspensionReasonCode};
 
 /// Changing tenants.
@@ -29,7 +32,8 @@ pub struct RegisterTenantInput {
 /// The answer to `registerTenant`.
 #[derive(Clone, Debug, SimpleObject)]
 pub struct RegisterTenantPayload {
-    /// The new tenant, `ten_…`; none if it was not accepted.
+    /// The new tenant, `ten_…`; none if it was not accepted. A repetition with the same key names the tenant
+    /// of the first time, unless that has another slug by now.
     pub tenant_id: Option<String>,
     /// What became of it; none if it was not accepted.
     pub outcome: Option<CommandOutcome>,
@@ -67,9 +71,37 @@ macro_rules! parsed {
 }
 pub(super) use parsed;
 
+/// The tenant of a registration that was accepted, once it exists in its own partition too: whoever is
+/// told of it goes on there at once. A repetition is about the tenant of the first time, if that still has
+/// this slug.
+async fn registered(
+    context: &Context<'_>,
+    tenant: TenantId,
+    slug: &Slug,
+    accepted: &Outcome,
+) -> async_graphql::Result<Option<String>> {
+    let shared = context.data::<RequestContext>()?.shared();
+    let commands = shared.commands();
+    let registered = match accepted.repetition {
+        Repetition::First => Some(tenant),
+        Repetition::Remembered => {
+            // It may have been registered by another process.
+            commands.newest_sequence(TenantId::SYSTEM).await.map_err(ApiError::from)?;
+            commands.tenant_by_slug(slug)
+        }
+    };
+    let Some(tenant) = registered else { return Ok(None) };
+    if let Err(error) = commands.created(tenant, shared.visibility_wait()).await {
+        // It is registered all the same, and follows.
+        tracing::warn!(%tenant, error = &error as &dyn std::error::Error, "a tenant is not there yet");
+    }
+    Ok(Some(tenant.to_string()))
+}
+
 #[Object]
 impl OrganisationMutation {
-    /// Reserve a slug and create a tenant. For operators.
+    /// Reserve a slug and create a tenant. For operators. Its first owner can sign in to it once this is
+    /// answered, unless the partition of the tenant takes nothing at present.
     async fn register_tenant(
         &self,
         context: &Context<'_>,
@@ -84,12 +116,15 @@ impl OrganisationMutation {
             None => None,
         };
         let operation = Operation::RegisterTenant { tenant, slug: slug.clone(), name, owner };
+        let is_preview = options.as_ref().is_some_and(|it| it.preview);
         let submitted = submit(context, operation, options).await?;
-        // A repetition answers with the tenant of the first time.
-        let commands = context.data::<RequestContext>()?.shared().commands();
-        let registered = || commands.tenant_by_slug(&slug).unwrap_or(tenant).to_string();
+        let tenant_id = match &submitted.accepted {
+            Some(_) if is_preview => Some(tenant.to_string()),
+            Some(accepted) => registered(context, tenant, &slug, accepted).await?,
+            None => None,
+        };
         Ok(Some(RegisterTenantPayload {
-            tenant_id: submitted.accepted.as_ref().map(|_| registered()),
+            tenant_id,
             outcome: submitted.outcome,
             user_errors: submitted.user_errors,
         }))

@@ -7,7 +7,7 @@ mod on_kafka {
     use std::time::{Duration, Instant};
 
     use outbound::Request;
-    use xtask::services::kafka::{Broker, Plan};
+    use xtask::services::kafka::{Broker, Cluster, Plan};
 
     use super::super::on_kafka::{has_time, records_read};
     use super::*;
@@ -24,6 +24,10 @@ mod on_kafka {
     /// in the time that there is, 10 s each.
     const NAMED_MIN: usize = 40;
 
+    /// How many reads are refused that nobody can answer: more than there is time for where each waits for
+    /// an answer, 5 s.
+    const UNREAD: usize = 30;
+
     /// How often the same line of the client may be in the log. In seconds: 10.
     const SAID_AGAIN: u64 = 10;
 
@@ -36,12 +40,19 @@ mod on_kafka {
         (text(&error["extensions"]["code"]), text(&error["message"]))
     }
 
-    /// How many components are shown, unless that is refused.
-    async fn shown(api: &Api) -> Option<usize> {
+    /// How many components are shown, or what is said instead.
+    async fn counted(api: &Api) -> Result<usize, String> {
         let count = "{ entities(first: 1) { totalCount } }";
         let answer = api.ask(count, &Value::Null).await.expect("the process answers");
         let body: Value = serde_json::from_slice(&answer.body).expect("the answer is JSON");
-        usize::try_from(body["data"]["entities"]["totalCount"].as_u64()?).ok()
+        let count = body["data"]["entities"]["totalCount"].as_u64();
+        let count = count.and_then(|it| usize::try_from(it).ok());
+        count.ok_or_else(|| body["errors"][0]["message"].to_string())
+    }
+
+    /// How many components are shown, unless that is refused.
+    async fn shown(api: &Api) -> Option<usize> {
+        counted(api).await.ok()
     }
 
     /// What `/readyz` says of what cannot be recorded.
@@ -89,8 +100,10 @@ mod on_kafka {
         let before = records_read(&server, &operator).await;
         assert_eq!(trouble(&server).await, None);
 
-        let holds = |it: &&Broker| it.log().with_file_name("data").join("short.events-0").is_dir();
-        let broker = brokers.brokers().iter().find(holds).expect("somebody has it");
+        let holds = |it: &Broker| it.log().with_file_name("data").join("short.events-0").is_dir();
+        let leads = |it: &Broker| Some(it.address()) == leader(&brokers).map(Broker::address);
+        let follows = |it: &&Broker| holds(it) && !leads(it);
+        let broker = brokers.brokers().iter().find(follows).expect("somebody has it");
         tokio::task::block_in_place(|| broker.kill()).expect("it can be killed");
         eventually("what is missing is said", async || {
             let (code, text) = refusal(&api).await;
@@ -98,7 +111,6 @@ mod on_kafka {
             text.contains("too few of its replicas are in sync").then_some(())
         })
         .await;
-        // Where it was the leader, the next one is found a moment later.
         eventually("what is shown can be read", async || {
             shown(&api).await.filter(|it| *it == BEFORE)
         })
@@ -137,6 +149,41 @@ mod on_kafka {
         assert_eq!(trouble(&server).await, None);
         let read = records_read(&server, &operator).await - before;
         assert!(read < 20, "{read} records were read again");
+
+        eventually("that is shown too", async || shown(&api).await.filter(|it| *it == BEFORE + 1))
+            .await;
+        tokio::task::block_in_place(|| leader(&brokers).expect("it is led").kill()).unwrap();
+        reads_without_a_leader(&api).await;
         server.stop().await;
+    }
+
+    /// The broker that leads the events, if one does.
+    fn leader(brokers: &Cluster) -> Option<&Broker> {
+        tokio::task::block_in_place(|| brokers.leader("short.events")).ok()
+    }
+
+    /// What is read just after the leader of the events was killed, when the last of two replicas may not
+    /// know yet what both had: either what is recorded, or at once that nobody can tell.
+    async fn reads_without_a_leader(api: &Api) {
+        eventually("what is missing is said", async || {
+            refusal(api).await.1.contains("replicas are in sync").then_some(())
+        })
+        .await;
+        let mut refused = 0;
+        let reading = async {
+            let began = Instant::now();
+            while began.elapsed() < REFUSED || (1..UNREAD).contains(&refused) {
+                match counted(api).await {
+                    Ok(count) => assert_eq!(count, BEFORE + 1),
+                    Err(text) => {
+                        refused += 1;
+                        assert!(text.contains("too few of its replicas are in sync"), "{text}");
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let refusals = tokio::time::timeout(PATIENCE, reading).await;
+        assert!(refusals.is_ok(), "only {refused} reads were refused in all that time");
     }
 }

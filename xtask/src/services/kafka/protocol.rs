@@ -1,4 +1,5 @@
-//! What is asked of Kafka here in its own protocol: which brokers there are, and to remove a topic.
+//! What is asked of Kafka here in its own protocol: which brokers there are and which of them leads a
+//! topic, and to remove one.
 //!
 //! No client: tests use the real one. Without it, that a broker serves is known within
 //! milliseconds and with nothing linked.
@@ -29,7 +30,20 @@ const CORRELATION: i32 = 7;
 ///
 /// If it does not answer, or not in Kafka's protocol.
 pub(super) fn live_brokers(address: SocketAddr) -> io::Result<Vec<i32>> {
-    brokers(&ask(address, &question())?).ok_or_else(not_kafka)
+    let answer = ask(address, &question(&[]))?;
+    brokers(&answer).map(|(brokers, _)| brokers).ok_or_else(not_kafka)
+}
+
+/// The number of the broker that leads the first partition of `topic`, as the broker at `address` knows.
+/// Negative while none does.
+///
+/// # Errors
+///
+/// If it does not answer, does not know the topic, or does not speak Kafka's protocol.
+pub(super) fn leader(address: SocketAddr, topic: &str) -> io::Result<i32> {
+    let answer = ask(address, &question(&[topic]))?;
+    let found = brokers(&answer).and_then(|(_, rest)| leader_of_first(rest));
+    found.ok_or_else(not_kafka)
 }
 
 /// Has the broker at `address` remove a topic, and returns Kafka's code for what was wrong with that:
@@ -40,9 +54,7 @@ pub(super) fn live_brokers(address: SocketAddr) -> io::Result<Vec<i32>> {
 /// If it does not answer, or not in Kafka's protocol.
 pub(super) fn remove(address: SocketAddr, topic: &str) -> io::Result<i16> {
     // One topic, and how long that may take.
-    let mut asked = 1_i32.to_be_bytes().to_vec();
-    asked.extend(i16::try_from(topic.len()).map_err(|_| not_kafka())?.to_be_bytes());
-    asked.extend(topic.as_bytes());
+    let mut asked = names(&[topic]);
     asked.extend(i32::try_from(ANSWER.as_millis()).unwrap_or(i32::MAX).to_be_bytes());
     let answer = ask(address, &request(REMOVAL, &asked))?;
     let code = answer.last_chunk().map(|it| i16::from_be_bytes(*it));
@@ -76,9 +88,17 @@ pub(super) fn not_kafka() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the answer is not Kafka's")
 }
 
-/// The question which brokers there are: about no topics.
-fn question() -> Vec<u8> {
-    request(METADATA, &0_i32.to_be_bytes())
+/// The question which brokers there are, and who leads `topics`.
+fn question(topics: &[&str]) -> Vec<u8> {
+    request(METADATA, &names(topics))
+}
+
+/// So many names, each with its length before it.
+fn names(topics: &[&str]) -> Vec<u8> {
+    let length = |it: usize| i16::try_from(it).expect("names of topics are short").to_be_bytes();
+    let count = i32::from(i16::from_be_bytes(length(topics.len()))).to_be_bytes();
+    let each = topics.iter().map(|it| [&length(it.len()), it.as_bytes()].concat());
+    [count.to_vec(), each.collect::<Vec<_>>().concat()].concat()
 }
 
 /// A request of this kind with its length before it.
@@ -93,8 +113,8 @@ pub(super) fn request(kind: [u8; 4], asked: &[u8]) -> Vec<u8> {
     [length.to_be_bytes().to_vec(), request].concat()
 }
 
-/// The brokers in an answer; none if it is not an answer to [`question`].
-fn brokers(answer: &[u8]) -> Option<Vec<i32>> {
+/// The brokers in an answer, and what comes after them; none if it is not an answer to [`question`].
+fn brokers(answer: &[u8]) -> Option<(Vec<i32>, &[u8])> {
     let mut rest = answer;
     if number(&mut rest)? != CORRELATION {
         return None;
@@ -107,7 +127,22 @@ fn brokers(answer: &[u8]) -> Option<Vec<i32>> {
         number(&mut rest)?;
         skip_text(&mut rest)?;
     }
-    Some(brokers)
+    Some((brokers, rest))
+}
+
+/// Who leads the first partition of the first topic, in what comes after the brokers.
+fn leader_of_first(mut rest: &[u8]) -> Option<i32> {
+    // The controller, the count of topics and what is wrong with the first.
+    let [_controller, topics] = [number(&mut rest)?, number(&mut rest)?];
+    rest = rest.get(2..)?;
+    skip_text(&mut rest)?;
+    // Whether it is one of Kafka's own.
+    rest = rest.get(1..)?;
+    let partitions = number(&mut rest)?;
+    // What is wrong with the first, and its number.
+    rest = rest.get(2..)?;
+    number(&mut rest)?;
+    number(&mut rest).filter(|_| topics > 0 && partitions > 0)
 }
 
 fn number(rest: &mut &[u8]) -> Option<i32> {
@@ -126,7 +161,7 @@ fn skip_text(rest: &mut &[u8]) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{brokers, question};
+    use super::{brokers, leader_of_first, question};
 
     /// What a Kafka 4.4 with one broker answered.
     const ANSWER: &[u8] = b"\0\0\0\x07\0\0\0\x01\0\0\0\x01\0\x09127.0.0.1\0\0\x4a\xf8\xff\xff\
@@ -134,14 +169,16 @@ mod tests {
 
     #[test]
     fn the_question_says_its_own_length() {
-        let question = question();
+        let question = question(&[]);
         assert_eq!(question[..4], [0, 0, 0, 19]);
         assert_eq!(question.len(), 23);
     }
 
     #[test]
     fn brokers_are_read_from_whole_answers_only() {
-        assert_eq!(brokers(ANSWER), Some(vec![1]));
+        let (found, rest) = brokers(ANSWER).expect("it is an answer");
+        assert_eq!(found, [1]);
+        assert_eq!(leader_of_first(rest), None, "it was asked about no topic");
         // The list of brokers ends 8 bytes before the answer does.
         for length in 0..ANSWER.len() - 8 {
             assert_eq!(brokers(&ANSWER[..length]), None, "{length}");

@@ -101,7 +101,7 @@ async fn a_partition_that_no_broker_knows_yet_is_asked_for_again() {
     let unknown = consumer.fetch_watermarks(&events, 1, Duration::from_secs(5)).unwrap_err();
     assert_eq!(unknown.rdkafka_error_code(), Some(RDKafkaErrorCode::UnknownPartition));
     let name = events.clone();
-    let asking = tokio::task::spawn_blocking(move || scanner.high(&name, 1));
+    let asking = tokio::task::spawn_blocking(move || scanner.high(&name, 1, || false));
     // The first question is answered long before.
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!asking.is_finished());
