@@ -253,6 +253,7 @@ impl From<Unfit> for CommandError {
             Unfit::Denied(denied) => return denied.into(),
             Unfit::NotInPerson => "NOT_IN_PERSON",
             Unfit::NotProved => "NOT_PROVED",
+            Unfit::NotFresh => "STEP_UP_REQUIRED",
         };
         Self::Rejected { code: code.into(), reason: unfit.to_string() }
     }

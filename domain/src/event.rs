@@ -18,7 +18,7 @@ use self::versions::Version;
 use crate::level::Level;
 use crate::personal::Personal;
 use crate::{
-    customer, directory, entity, location, member, meter, plan, reaction, request, role,
+    audit, customer, directory, entity, location, member, meter, plan, reaction, request, role,
     subscription, tenant, usage,
 };
 
@@ -55,6 +55,8 @@ pub enum Event {
     Reaction(reaction::Event),
     /// Of a request that changed nothing.
     Request(request::Event),
+    /// Of the audit trail itself.
+    Audit(audit::Event),
 }
 
 /// An event as it is stored.
@@ -175,6 +177,7 @@ impl Event {
             "usage" => decode(name, value).map(Self::Usage),
             "reaction" => decode(name, value).map(Self::Reaction),
             "request" => decode(name, value).map(Self::Request),
+            "audit" => decode(name, value).map(Self::Audit),
             _ => return None,
         })
     }
@@ -194,7 +197,8 @@ impl Event {
             | Self::Meter(_)
             | Self::Usage(_)
             | Self::Reaction(_)
-            | Self::Request(_) => Vec::new(),
+            | Self::Request(_)
+            | Self::Audit(_) => Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! [`subscription`], for how rules read.
 
 pub mod aggregate;
+pub mod audit;
 pub mod blob;
 pub mod calendar;
 pub mod catalog;

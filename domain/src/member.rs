@@ -5,6 +5,7 @@
 //! does *not* know how somebody proves who they are, only that they have.
 
 mod api_key;
+mod credential;
 mod invite;
 mod session;
 mod term;
@@ -17,9 +18,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::api_key::note_violations as note_api_key_violations;
 pub use self::api_key::{API_KEYS_MAX, ApiKey, ApiKeyName, ApiKeyNameError, LIFETIME_MAX};
+pub use self::credential::CredentialChange;
 pub use self::invite::Invite;
 pub(crate) use self::session::note_violations as note_sign_in_violations;
-pub use self::session::{Lifetime, Method, SESSIONS_MAX, Session, SignIn};
+pub use self::session::{FRESH_MAX, Lifetime, Method, SESSIONS_MAX, Session, SignIn};
 pub use self::term::Term;
 use crate::aggregate::Aggregate;
 use crate::id::{ActorId, SessionId};
@@ -77,6 +79,12 @@ pub enum Event {
         /// Which.
         session: SessionId,
     },
+    /// Somebody proves from now on otherwise who they are.
+    #[serde(rename = "member.credential-changed.v1")]
+    CredentialChanged {
+        /// How it differs.
+        change: CredentialChange,
+    },
     /// Somebody does not belong to the tenant any more, nor do their API keys and sessions.
     #[serde(rename = "member.removed.v1")]
     Removed {},
@@ -93,6 +101,7 @@ impl Event {
             | Self::Invited { .. }
             | Self::SignedIn { .. }
             | Self::SignedOut { .. }
+            | Self::CredentialChanged { .. }
             | Self::Removed {} => Vec::new(),
         }
     }
@@ -178,6 +187,13 @@ pub enum Command {
     SignOut {
         /// Which; every one if none.
         session: Option<SessionId>,
+    },
+    /// Note that they prove from now on otherwise who they are.
+    ChangeCredential {
+        /// For which time they must be a member.
+        term: Term,
+        /// How it differs.
+        change: CredentialChange,
     },
     /// Let them belong to it no longer.
     Remove {
@@ -341,7 +357,8 @@ impl Aggregate for Member {
                 | Command::RevokeApiKey { .. }
                 | Command::Invite { .. }
                 | Command::SignIn { .. }
-                | Command::SignOut { .. },
+                | Command::SignOut { .. }
+                | Command::ChangeCredential { .. },
             ) => Err(Rejection::NotAdded),
 
             (Present { name: known, roles: held, .. }, Command::Add { name, roles }) => {
@@ -380,16 +397,15 @@ impl Aggregate for Member {
                 let invite = Invite { secret: *secret, expires_at, by: *by };
                 Ok(vec![Event::Invited { invite }])
             }
-            (Present { term, .. }, Command::SignIn { asked, .. })
-                if asked.term.is_some_and(|it| it != *term) =>
-            {
-                Err(Rejection::NotAdded)
-            }
-            (Present { sessions, .. }, Command::SignIn { session, asked }) => {
-                session::sign_in(sessions, *session, asked, now)
+            (Present { sessions, term, .. }, Command::SignIn { session, asked }) => {
+                session::sign_in(sessions, *term, *session, asked, now)
             }
             (Present { sessions, .. }, Command::SignOut { session }) => {
                 session::sign_out(sessions, *session)
+            }
+            (Present { term: held, .. }, Command::ChangeCredential { term, change }) => {
+                let event = Event::CredentialChanged { change: *change };
+                if held == term { Ok(vec![event]) } else { Err(Rejection::NotAdded) }
             }
             (Present { roles: held, .. }, Command::Remove { owners }) => {
                 leaves_an_owner(held, *owners)?;
@@ -438,6 +454,8 @@ impl Aggregate for Member {
                     sessions.remove(session);
                 }
             }
+            // What proves who they are is kept elsewhere.
+            Event::CredentialChanged { .. } => {}
             Event::Removed {} => *self = Self::Removed(self.last_term()),
         }
     }

@@ -6,6 +6,7 @@
 //! Processes pass operations on to one another as JSON and never store them. Two versions of
 //! Callboard may talk to each other, so a field is added with a default, and nothing is renamed.
 
+mod need;
 mod shape;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::shape::{CONTACT_MAX, CUSTOMER_NAME_MAX};
+use crate::audit::Part;
 use crate::customer::Role;
 use crate::directory::{Host, Slug};
 use crate::id::{
@@ -21,11 +23,10 @@ use crate::id::{
 };
 use crate::level::Level;
 use crate::location::LocationKind;
-use crate::member::{ApiKey, Lifetime, SignIn};
+use crate::member::{ApiKey, CredentialChange, Lifetime, SignIn, Term};
 use crate::meter::{Aggregation, MeterKey};
 use crate::personal::Digest;
 use crate::plan::Terms;
-use crate::principal::{Need, Permission};
 use crate::quantity::{Currency, Quantity};
 use crate::role::{Permit, RoleName};
 use crate::tenant::{Name, Provider, Settings, SuspensionReason};
@@ -170,6 +171,18 @@ pub enum Operation {
         member: Option<ActorId>,
         /// Which; every one if none.
         session: Option<SessionId>,
+    },
+    /// Note that one proves from now on otherwise who one is, having proved it so far.
+    ChangeCredential {
+        /// For which time one must be a member.
+        term: Term,
+        /// How it differs.
+        change: CredentialChange,
+    },
+    /// Take away a part of the audit trail.
+    ExportAudit {
+        /// Which.
+        part: Part,
     },
     /// Define a role of one's own tenant.
     DefineRole {
@@ -374,58 +387,6 @@ pub struct UsageEntry {
 }
 
 impl Operation {
-    /// What a principal needs to ask for it.
-    #[must_use]
-    pub fn need(&self) -> Need {
-        let permission = match self {
-            Self::SignIn { .. } => return Need::Proof,
-            Self::SignOut { member: None, .. } => return Need::Oneself,
-            Self::RegisterTenant { .. }
-            | Self::ChangeSlug { .. }
-            | Self::AddHost { .. }
-            | Self::RemoveHost { .. }
-            | Self::SuspendTenant { .. }
-            | Self::ReactivateTenant { .. }
-            | Self::RaiseClusterLevel { .. } => Permission::DirectoryWrite,
-            Self::RenameTenant { .. }
-            | Self::ConfigureTenant { .. }
-            | Self::AddProvider { .. }
-            | Self::RemoveProvider { .. }
-            | Self::CloseTenant => Permission::TenantWrite,
-            Self::AddMember { .. }
-            | Self::ChangeMemberRoles { .. }
-            | Self::RemoveMember { .. }
-            | Self::InviteMember { .. } => Permission::MemberWrite,
-            // Who says who the members are also says which keys and sessions they have.
-            Self::RevokeApiKey { member: Some(_), .. } | Self::SignOut { member: Some(_), .. } => {
-                Permission::MemberWrite
-            }
-            Self::IssueApiKey { .. } | Self::RevokeApiKey { member: None, .. } => {
-                Permission::ApiKeyWrite
-            }
-            Self::DefineRole { .. } | Self::ChangeRole { .. } | Self::RetireRole { .. } => {
-                Permission::RoleWrite
-            }
-            Self::OpenCustomer { .. }
-            | Self::ChangeCustomer { .. }
-            | Self::CloseCustomer { .. } => Permission::CustomerWrite,
-            Self::ApplyEntities { .. } => Permission::EntityWrite,
-            Self::RegisterLocation { .. } | Self::DeregisterLocation { .. } => {
-                Permission::LocationWrite
-            }
-            Self::PublishPlanVersion { .. } | Self::RetirePlan { .. } => Permission::PlanWrite,
-            Self::StartSubscription { .. }
-            | Self::ChangePlan { .. }
-            | Self::CancelSubscription { .. }
-            | Self::UndoCancellation { .. } => Permission::SubscriptionWrite,
-            Self::DefineMeter { .. } | Self::ArchiveMeter { .. } => Permission::MeterWrite,
-            Self::RecordUsage { .. } => Permission::UsageWrite,
-        };
-        permission.into()
-    }
-}
-
-impl Operation {
     /// Its name in the API, as GraphQL spells mutations. It scopes idempotency keys, so none is ever
     /// changed.
     #[must_use]
@@ -449,6 +410,8 @@ impl Operation {
             Self::IssueApiKey { .. } => "issueApiKey",
             Self::RevokeApiKey { .. } => "revokeApiKey",
             Self::InviteMember { .. } => "inviteMember",
+            Self::ChangeCredential { .. } => "changeCredential",
+            Self::ExportAudit { .. } => "exportAudit",
             Self::SignIn { .. } => "signIn",
             Self::SignOut { .. } => "signOut",
             Self::DefineRole { .. } => "defineRole",

@@ -160,10 +160,12 @@ impl Principal {
     /// [`Unfit`].
     pub fn admit(&self, need: Need) -> Result<(), Unfit> {
         match need {
-            Need::Permission(permission) => match self.authorize(permission)? {
-                Scope::None => Err(Denied { permission }.into()),
-                Scope::All | Scope::Where(_) => Ok(()),
-            },
+            Need::Permission(permission) | Need::Fresh(permission) => {
+                match self.authorize(permission)? {
+                    Scope::None => Err(Denied { permission }.into()),
+                    Scope::All | Scope::Where(_) => Ok(()),
+                }
+            }
             Need::Oneself => self.means().admit_in_person(),
             Need::Proof => self.means().admit_proof(),
         }

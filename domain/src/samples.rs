@@ -25,7 +25,7 @@ use crate::role::{BuiltIn, Permit, RoleRef};
 use crate::subscription::Sold;
 use crate::tenant::{Settings, SuspensionReason};
 use crate::usage::{Consumption, Entry, Timed, Verdict};
-use crate::{customer, directory, entity, location, member, meter, plan, reaction};
+use crate::{audit, customer, directory, entity, location, member, meter, plan, reaction};
 use crate::{request, role, subscription, tenant, usage};
 
 /// The tenant of the samples.
@@ -62,6 +62,15 @@ pub fn events() -> Vec<Event> {
     }));
     let verdicts = vec![(998, Verdict::Duplicate), (2, Verdict::Conflict)];
     events.push(Event::Request(request::Event::Noted { verdicts }));
+    events.push(Event::Audit(audit::Event::Exported {
+        part: audit::Part {
+            from: Some("1".to_owned()),
+            to: Some("2026-02-01T00:00:00Z".to_owned()),
+            actor: Some(ActorId::from_digest([0x80; 16])),
+            types: vec!["entity".to_owned(), "member.removed.v1".to_owned()],
+            after: Some(4_096),
+        },
+    }));
     events
 }
 
@@ -118,7 +127,7 @@ fn of_tenant() -> [tenant::Event; 8] {
     ]
 }
 
-fn of_member() -> [member::Event; 8] {
+fn of_member() -> [member::Event; 9] {
     use member::{Event, Method};
 
     let own = RoleRef::Own(RoleId::from_digest([0x70; 16]));
@@ -136,6 +145,7 @@ fn of_member() -> [member::Event; 8] {
         secret: Digest([0x84; 16]),
         methods: [Method::Pwd, Method::Otp].into(),
         since: february(2),
+        proved_at: None,
         expires_at: february(3),
     };
     [
@@ -146,6 +156,7 @@ fn of_member() -> [member::Event; 8] {
         Event::Invited { invite },
         Event::SignedIn { session, opened },
         Event::SignedOut { session },
+        Event::CredentialChanged { change: member::CredentialChange::SecondFactorSet },
         Event::Removed {},
     ]
 }

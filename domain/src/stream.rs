@@ -39,12 +39,15 @@ pub enum Stream {
     Reactions,
     /// The tenant's requests that changed nothing and are remembered.
     Requests,
+    /// What becomes of the tenant's audit trail itself.
+    Audit,
 }
 
 const DIRECTORY: &str = "directory";
 const USAGE: &str = "usage";
 const REACTIONS: &str = "reactions";
 const REQUESTS: &str = "requests";
+const AUDIT: &str = "audit";
 
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +65,7 @@ impl fmt::Display for Stream {
             Self::Usage => f.write_str(USAGE),
             Self::Reactions => f.write_str(REACTIONS),
             Self::Requests => f.write_str(REQUESTS),
+            Self::Audit => f.write_str(AUDIT),
         }
     }
 }
@@ -75,6 +79,7 @@ impl FromStr for Stream {
             USAGE => return Ok(Self::Usage),
             REACTIONS => return Ok(Self::Reactions),
             REQUESTS => return Ok(Self::Requests),
+            AUDIT => return Ok(Self::Audit),
             _ => {}
         }
         match text.split_once('_').map_or("", |(prefix, _)| prefix) {

@@ -6,6 +6,7 @@
 //! the first one of an installation is in `setup`.
 
 mod attempts;
+mod beside;
 mod delays;
 mod former;
 mod hashing;
@@ -32,12 +33,13 @@ use vault::{
 };
 
 use self::attempts::{Attempt, Delays, Ended};
+pub(crate) use self::beside::{Beside, Code};
 pub use self::former::forget_former;
 use self::hashing::{Hashing, Verdict};
 pub(crate) use self::identities::{Identity, Right, Unlinked};
 pub(crate) use self::login::{LoginName, NoLoginName};
 pub(crate) use self::password::{NoPassword, Password};
-pub(crate) use self::second_factor::{Beside, Code, SecondFactor, Unconfirmed};
+pub(crate) use self::second_factor::{SecondFactor, Unconfirmed};
 pub(crate) use self::setting::{Grant, Once};
 pub use self::setup::{SETUP_LASTS, console, offer_setup};
 pub(crate) use self::totp::Enrolment;

@@ -21,6 +21,7 @@ pub use credential::Credential;
 pub(crate) use graphql::GraphqlAuthenticator;
 pub use host::Hosts;
 pub use secret::Secret;
+pub(crate) use sign_in::change_credential;
 pub use sign_in::{Asking, Others, SignedIn, sign_in};
 pub use token::{Claims, TokenError, mint};
 pub(crate) use verifier::ended;

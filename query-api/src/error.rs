@@ -134,7 +134,7 @@ impl ApiError {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.code() {
-            "FORBIDDEN" => StatusCode::FORBIDDEN,
+            "FORBIDDEN" | "STEP_UP_REQUIRED" => StatusCode::FORBIDDEN,
             "BAD_USER_INPUT" => StatusCode::BAD_REQUEST,
             "REVISION_CONFLICT" => StatusCode::CONFLICT,
             "IDEMPOTENCY_KEY_REUSED" => StatusCode::UNPROCESSABLE_ENTITY,

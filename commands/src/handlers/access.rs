@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::Stream;
-use domain::id::{ActorId, RoleId, TenantId};
-use domain::member::{self, ApiKey, Member};
+use domain::id::{ActorId, RoleId, SessionId, TenantId};
+use domain::member::{self, ApiKey, Member, Session};
 use domain::operation::ExpectedRevision;
 use domain::principal::{Beyond, Denied, Grants, Means, Need, Permission, Scope, Unfit};
 use domain::role::{self, BuiltIn, Permit, Role, RoleRef};
@@ -35,7 +35,7 @@ pub(crate) fn authorize(
             let lasts = lasts(overlay, tenant, member, means, now);
             return if lasts { Ok(()) } else { Err(Unfit::NotInPerson.into()) };
         }
-        Need::Permission(permission) => permission,
+        Need::Permission(permission) | Need::Fresh(permission) => permission,
     };
     let permits = |it: &RoleRef| {
         permits_of(overlay, tenant, *it).iter().any(|it| it.permission == permission)
@@ -48,10 +48,28 @@ pub(crate) fn authorize(
         Means::Roles | Means::Session(_) => lasts(overlay, tenant, member, means, now),
         Means::Proof => false,
     };
-    if permission.exists_in(tenant) && is_permitted && is_good_for_it {
-        return Ok(());
+    if !permission.exists_in(tenant) || !is_permitted || !is_good_for_it {
+        return Err(Denied { permission }.into());
     }
-    Err(Denied { permission }.into())
+    let is_fresh = || match means {
+        Means::Session(id) => {
+            session(overlay, tenant, member, id).is_some_and(|it| it.is_fresh(now))
+        }
+        Means::Roles | Means::ApiKey(_) | Means::Proof => true,
+    };
+    match need {
+        Need::Fresh(_) if !is_fresh() => Err(Unfit::NotFresh.into()),
+        Need::Fresh(_) | Need::Permission(_) | Need::Oneself | Need::Proof => Ok(()),
+    }
+}
+
+fn session<'o>(
+    overlay: &'o Overlay<'_>,
+    tenant: TenantId,
+    member: ActorId,
+    id: SessionId,
+) -> Option<&'o Session> {
+    overlay.aggregate::<Member>(tenant, member).and_then(|it| it.session(id))
 }
 
 fn api_key<'o>(
@@ -71,9 +89,8 @@ fn lasts(
     means: Means,
     now: DateTime<Utc>,
 ) -> bool {
-    let Means::Session(session) = means else { return true };
-    let known = overlay.aggregate::<Member>(tenant, member).and_then(|it| it.session(session));
-    known.is_some_and(|it| now < it.expires_at)
+    let Means::Session(id) = means else { return true };
+    session(overlay, tenant, member, id).is_some_and(|it| now < it.expires_at)
 }
 
 fn roles_of<'o>(overlay: &'o Overlay<'_>, tenant: TenantId, actor: ActorId) -> &'o [RoleRef] {
@@ -97,7 +114,8 @@ impl Decision<'_, '_> {
         expected: ExpectedRevision,
     ) -> Result<(), Refusal> {
         use member::Command::{
-            Add, ChangeRoles, Invite, IssueApiKey, Remove, RevokeApiKey, SignIn, SignOut,
+            Add, ChangeCredential, ChangeRoles, Invite, IssueApiKey, Remove, RevokeApiKey, SignIn,
+            SignOut,
         };
 
         // Nobody has to stay signed in because their tenant is suspended.
@@ -117,15 +135,19 @@ impl Decision<'_, '_> {
                 self.check_inviter(grantor, member)?;
                 *by = grantor.map(|it| it.member);
             }
-            IssueApiKey { .. } | RevokeApiKey { .. } | SignIn { .. } | SignOut { .. } => {}
+            IssueApiKey { .. }
+            | RevokeApiKey { .. }
+            | SignIn { .. }
+            | SignOut { .. }
+            | ChangeCredential { .. } => {}
         }
         // Whose keys or sessions end loses nothing that was theirs alone, but whoever an API key got to
         // would keep everybody out who could revoke it.
         let is_by_key = grantor.is_some_and(|it| matches!(it.means, Means::ApiKey(_)));
         let is_checked = match command {
             RevokeApiKey { .. } | SignOut { .. } => is_by_key,
-            // Who signs in gains nothing that was not theirs before.
-            SignIn { .. } => false,
+            // Who proves who they are gains nothing that was not theirs before.
+            SignIn { .. } | ChangeCredential { .. } => false,
             Add { .. }
             | ChangeRoles { .. }
             | Remove { .. }

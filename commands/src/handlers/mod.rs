@@ -19,11 +19,11 @@ use domain::location::Location;
 use domain::meter::Meter;
 use domain::operation::ExpectedRevision;
 use domain::plan::Plan;
-use domain::request;
 use domain::subscription::Subscription;
 use domain::tenant::{Standing, Tenant};
 use domain::usage::Verdict;
 use domain::{Event, Stream};
+use domain::{audit, request};
 use vault::{SealError, SubjectKeys};
 
 use crate::away::Away;
@@ -140,6 +140,11 @@ impl<'d, 's> Decision<'d, 's> {
                 self.change_member(*member, command, grantor, expected)
             }
             Ask::Role { role, command } => self.change_role(*role, command, grantor, expected),
+            Ask::ExportAudit(part) => {
+                self.active()?;
+                let exported = audit::Event::Exported { part: part.clone() };
+                self.happen(Stream::Audit, Event::Audit(exported))
+            }
             Ask::Timer(timer) => self.timer(timer),
             Ask::React(react) => self.react(react),
             Ask::OpenCustomer(open) => {

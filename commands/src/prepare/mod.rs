@@ -25,7 +25,7 @@ use domain::quantity::Currency;
 use domain::reaction::Reaction;
 use domain::subscription::Sold;
 use domain::violation::Violation;
-use domain::{customer, directory, entity, location, member, meter, plan, role};
+use domain::{audit, customer, directory, entity, location, member, meter, plan, role};
 use domain::{subscription, tenant, usage};
 use uuid::Uuid;
 use vault::port::KeyName;
@@ -115,6 +115,7 @@ pub(crate) enum Ask {
         role: RoleId,
         command: role::Command,
     },
+    ExportAudit(audit::Part),
     OpenCustomer(Box<OpenCustomer>),
     ChangeCustomer {
         customer: CustomerId,

@@ -99,6 +99,11 @@ pub(super) fn shape(
             let command = member::Command::SignIn { session, asked };
             Ask::Member { member: actor, command }.into()
         }
+        Operation::ChangeCredential { term, change } => {
+            let command = member::Command::ChangeCredential { term, change };
+            Ask::Member { member: actor, command }.into()
+        }
+        Operation::ExportAudit { part } => Ask::ExportAudit(part).into(),
         Operation::SignOut { member, session } => {
             let member = member.unwrap_or(actor);
             Ask::Member { member, command: member::Command::SignOut { session } }.into()

@@ -30,7 +30,7 @@ pub(crate) use slices::{Frozen, Step, Written};
 
 /// The version of the fold, which a snapshot of the log says. Raise it with every change of what
 /// replaying the log results in, or of `rows`: older snapshots are ignored then.
-pub const FOLD_VERSION: u32 = if cfg!(feature = "next") { 14 } else { 13 };
+pub const FOLD_VERSION: u32 = if cfg!(feature = "next") { 15 } else { 14 };
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]

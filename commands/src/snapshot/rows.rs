@@ -94,6 +94,7 @@ enum HeldV1 {
     Usage(Vec<Consumption>),
     Reactions(Vec<(Reaction, TenantId, u64)>),
     Requests,
+    Audit,
 }
 
 /// How far an aggregate's life has come.
@@ -153,7 +154,11 @@ struct DefinitionV1 {
 impl SlotV1 {
     pub(crate) fn of(stream: &Stream, slot: &Slot) -> Self {
         let id = match stream {
-            Stream::Directory | Stream::Usage | Stream::Reactions | Stream::Requests => Uuid::nil(),
+            Stream::Directory
+            | Stream::Usage
+            | Stream::Reactions
+            | Stream::Requests
+            | Stream::Audit => Uuid::nil(),
             Stream::Tenant(id) => id.0,
             Stream::Member(id) => id.0,
             Stream::Role(id) => id.0,
@@ -182,6 +187,7 @@ impl SlotV1 {
             Held::Usage(it) => HeldV1::Usage(it.counters().collect()),
             Held::Reactions(it) => HeldV1::Reactions(it.handled().collect()),
             Held::Requests => HeldV1::Requests,
+            Held::Audit => HeldV1::Audit,
         };
         Self { id: id.as_u128(), revision: slot.revision, held }
     }
@@ -238,6 +244,7 @@ impl SlotV1 {
                 (Stream::Reactions, Held::Reactions(Box::new(state)))
             }
             HeldV1::Requests => (Stream::Requests, Held::Requests),
+            HeldV1::Audit => (Stream::Audit, Held::Audit),
         };
         Ok((stream, Slot { revision, held }))
     }

@@ -144,6 +144,7 @@ fn hash(stream: &Stream) -> u64 {
         Stream::Requests => (10, 0),
         Stream::Member(id) => (11, id.0.as_u128()),
         Stream::Role(id) => (12, id.0.as_u128()),
+        Stream::Audit => (13, 0),
     };
     let [a, b, c, d, e, f, g, h, low @ ..] = id.to_be_bytes();
     let high = u64::from_be_bytes([a, b, c, d, e, f, g, h]);

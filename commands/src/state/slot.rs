@@ -47,6 +47,8 @@ pub(crate) enum Held {
     Reactions(Box<Reactions>),
     /// Nothing is decided by what was noted, so only its revision is kept.
     Requests,
+    /// Nor by what was exported.
+    Audit,
 }
 
 /// A billing account, and what is derived for it from its subscriptions.
@@ -133,6 +135,7 @@ impl Slot {
             Stream::Usage => Held::Usage(Box::default()),
             Stream::Reactions => Held::Reactions(Box::default()),
             Stream::Requests => Held::Requests,
+            Stream::Audit => Held::Audit,
         };
         Self { revision: 0, held }
     }
@@ -155,7 +158,7 @@ impl Held {
             (Self::Meter(state), Event::Meter(event)) => state.evolve(event),
             (Self::Usage(state), Event::Usage(event)) => state.evolve(event),
             (Self::Reactions(state), Event::Reaction(event)) => state.evolve(event),
-            (Self::Requests, Event::Request(_)) => {}
+            (Self::Requests, Event::Request(_)) | (Self::Audit, Event::Audit(_)) => {}
             (_, _) => tracing::error!("an event stands in a stream of another aggregate"),
         }
     }
@@ -175,7 +178,8 @@ impl Held {
             | Self::Meter(_)
             | Self::Usage(_)
             | Self::Reactions(_)
-            | Self::Requests => None,
+            | Self::Requests
+            | Self::Audit => None,
         }
     }
 
@@ -195,7 +199,11 @@ impl Held {
             Self::Plan(it) => matches!(**it, Plan::Retired(_)),
             Self::Subscription(it) => matches!(**it, Subscription::Cancelled { .. }),
             Self::Meter(it) => matches!(**it, Meter::Archived(_)),
-            Self::Directory(_) | Self::Usage(_) | Self::Reactions(_) | Self::Requests => false,
+            Self::Directory(_)
+            | Self::Usage(_)
+            | Self::Reactions(_)
+            | Self::Requests
+            | Self::Audit => false,
         }
     }
 }

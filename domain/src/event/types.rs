@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use super::versions::VERSIONS;
 use crate::{
-    customer, directory, entity, location, member, meter, plan, reaction, request, role,
+    audit, customer, directory, entity, location, member, meter, plan, reaction, request, role,
     subscription, tenant, usage,
 };
 
@@ -27,6 +27,7 @@ pub fn types() -> impl Iterator<Item = &'static str> {
         variants::<usage::Event>(),
         variants::<reaction::Event>(),
         variants::<request::Event>(),
+        variants::<audit::Event>(),
     ];
     let older = VERSIONS.iter().map(|it| it.before);
     newest.into_iter().flatten().copied().chain(older)

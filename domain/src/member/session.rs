@@ -97,6 +97,18 @@ impl Lifetime {
     }
 }
 
+/// How long somebody may do what could do most harm after they have proved who they are. In minutes: 15, after
+/// which NIST SP 800-63B has who rests be asked again at its highest level (AAL3).
+pub const FRESH_MAX: TimeDelta = TimeDelta::minutes(15);
+
+impl Session {
+    /// Whether its member has proved lately who they are.
+    #[must_use]
+    pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        self.proved_at.is_some_and(|it| now < it + FRESH_MAX)
+    }
+}
+
 /// A session that was begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -106,6 +118,9 @@ pub struct Session {
     pub methods: BTreeSet<Method>,
     /// Since when it is.
     pub since: DateTime<Utc>,
+    /// When they proved it; none if that is not known, as where a provider does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved_at: Option<DateTime<Utc>>,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
 }
@@ -117,6 +132,9 @@ pub struct SignIn {
     pub secret: Digest,
     /// How its member has proved who they are.
     pub methods: BTreeSet<Method>,
+    /// How long ago they proved it, in seconds; none if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved_s_ago: Option<u32>,
     /// How long it is good for.
     pub lifetime: Lifetime,
     /// Whether all others of its member end, as where they prove from now on otherwise who they are.
@@ -132,14 +150,18 @@ pub(crate) fn note_violations(asked: &SignIn, violations: &mut Violations) {
     asked.lifetime.note_violations(Lifetime::SESSION_MAX, violations);
 }
 
-/// Begins a session. All others end if that is asked; else those that have ended make room for it and, where there are as many as there
+/// Begins a session of somebody who is a member for the time `term`. All others end if that is asked; else those that have ended make room for it and, where there are as many as there
 /// may be, the one that would end first; of equals, the one with the lower id.
 pub(super) fn sign_in(
     sessions: &BTreeMap<SessionId, Session>,
+    term: Term,
     session: SessionId,
     asked: &SignIn,
     now: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
+    if asked.term.is_some_and(|it| it != term) {
+        return Err(Rejection::NotAdded);
+    }
     match sessions.get(&session) {
         Some(known) if known.secret == asked.secret => return Ok(Vec::new()),
         Some(_) => return Err(Rejection::SessionExists),
@@ -156,6 +178,7 @@ pub(super) fn sign_in(
         secret: asked.secret,
         methods: asked.methods.clone(),
         since: now,
+        proved_at: asked.proved_s_ago.map(|it| now - TimeDelta::seconds(it.into())),
         expires_at: asked.lifetime.after(now),
     };
     Ok(left.chain([Event::SignedIn { session, opened }]).collect())

@@ -154,7 +154,7 @@ const SESSION: SessionId = SessionId::from_digest([5; 16]);
 fn wanted(mark: u8, hours: u32) -> SignIn {
     let lifetime = Lifetime::hours(hours);
     let (secret, methods) = (Digest([mark; 16]), [Method::Pwd].into());
-    SignIn { secret, methods, lifetime, ends_others: false, term: None }
+    SignIn { secret, methods, proved_s_ago: None, lifetime, ends_others: false, term: None }
 }
 
 fn sign_in(session: SessionId, mark: u8, hours: u32) -> Command {
@@ -166,9 +166,43 @@ fn signed_in(session: SessionId, hours: u32) -> Event {
         secret: Digest([1; 16]),
         methods: [Method::Pwd].into(),
         since: NOW,
+        proved_at: None,
         expires_at: NOW + TimeDelta::hours(hours.into()),
     };
     Event::SignedIn { session, opened }
+}
+
+#[test]
+fn a_session_is_fresh_for_some_minutes_after_its_proof() {
+    let seconds = |it| TimeDelta::seconds(it);
+    let begun = |proved_s_ago| {
+        let asked = SignIn { proved_s_ago, ..wanted(1, 12) };
+        let command = Command::SignIn { session: SESSION, asked };
+        let events = fold::<Member>(&[added(&[BuiltIn::Viewer])]).decide(&command, NOW).unwrap();
+        let [Event::SignedIn { opened, .. }] = &events[..] else { panic!("{events:?}") };
+        opened.clone()
+    };
+    let proved_now = begun(Some(0));
+    assert!(proved_now.is_fresh(NOW + seconds(899)) && !proved_now.is_fresh(NOW + seconds(900)));
+    let proved_before = begun(Some(600));
+    assert!(proved_before.is_fresh(NOW + seconds(299)));
+    assert!(!proved_before.is_fresh(NOW + seconds(300)));
+    assert!(!begun(Some(u32::MAX)).is_fresh(NOW), "long ago");
+    assert!(!begun(None).is_fresh(NOW), "nobody knows when");
+}
+
+#[test]
+fn what_somebody_proves_who_they_are_by_changes_in_their_time_only() {
+    let viewer = added(&[BuiltIn::Viewer]);
+    let change = CredentialChange::PasswordSet;
+    let changed = |term| Command::ChangeCredential { term: Term(term), change };
+    let event = Event::CredentialChanged { change };
+    check(&[], changed(1), Err(Rejection::NotAdded));
+    check(from_ref(&viewer), changed(1), Ok(vec![event.clone()]));
+    check(&[viewer.clone(), event.clone()], changed(1), Ok(vec![event.clone()]));
+    let again = [viewer.clone(), Event::Removed {}, viewer];
+    check(&again, changed(1), Err(Rejection::NotAdded));
+    check(&again, changed(2), Ok(vec![event]));
 }
 
 fn signed_out(session: SessionId) -> Event {

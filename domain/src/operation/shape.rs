@@ -77,7 +77,9 @@ pub(super) fn violations(operation: &Operation) -> Vec<Violation> {
         Operation::RegisterTenant { owner, .. } => {
             owner.iter().for_each(|it| belongs("owner", *it, &mut violations));
         }
+        Operation::ExportAudit { part } => part.note_violations(&mut violations),
         Operation::ChangeSlug { .. }
+        | Operation::ChangeCredential { .. }
         | Operation::RemoveHost { .. }
         | Operation::SuspendTenant { .. }
         | Operation::ReactivateTenant { .. }

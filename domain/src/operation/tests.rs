@@ -2,6 +2,7 @@ mod wire;
 
 use super::*;
 use crate::member::Method;
+use crate::principal::{Need, Permission};
 use crate::role::BuiltIn;
 
 const TENANT: TenantId = TenantId::from_digest([1; 16]);
@@ -136,6 +137,7 @@ fn nothing_that_lets_somebody_in_lasts_longer_than_it_may() {
         asked: SignIn {
             secret,
             methods: methods.iter().copied().collect(),
+            proved_s_ago: None,
             lifetime,
             ends_others: false,
             term: None,
@@ -227,18 +229,39 @@ fn a_violation_is_found_at_its_path() {
 #[test]
 fn an_operation_has_the_name_and_permission_of_what_it_does() {
     let suspend = Operation::SuspendTenant { tenant: TENANT, reason: SuspensionReason::NonPayment };
-    for (operation, name, permission) in [
-        (suspend, "suspendTenant", Permission::DirectoryWrite),
-        (Operation::CloseTenant, "closeTenant", Permission::TenantWrite),
-        (open(Role::Customer, "Acme", None), "openCustomer", Permission::CustomerWrite),
-        (Operation::RetirePlan { plan: PLAN }, "retirePlan", Permission::PlanWrite),
+    let (usual, fresh) = (Need::Permission, Need::Fresh);
+    for (operation, name, need) in [
+        (suspend, "suspendTenant", usual(Permission::DirectoryWrite)),
+        (Operation::CloseTenant, "closeTenant", fresh(Permission::TenantWrite)),
+        (open(Role::Customer, "Acme", None), "openCustomer", usual(Permission::CustomerWrite)),
+        (Operation::RetirePlan { plan: PLAN }, "retirePlan", fresh(Permission::PlanWrite)),
         (
             Operation::UndoCancellation { subscription: SUBSCRIPTION },
             "undoCancellation",
-            Permission::SubscriptionWrite,
+            usual(Permission::SubscriptionWrite),
         ),
-        (Operation::RecordUsage { entries: Vec::new() }, "recordUsage", Permission::UsageWrite),
+        (
+            Operation::RecordUsage { entries: Vec::new() },
+            "recordUsage",
+            usual(Permission::UsageWrite),
+        ),
+        (
+            Operation::ExportAudit { part: Part::default() },
+            "exportAudit",
+            fresh(Permission::AuditRead),
+        ),
     ] {
-        assert_eq!((operation.name(), operation.need()), (name, permission.into()));
+        assert_eq!((operation.name(), operation.need()), (name, need));
     }
+}
+
+#[test]
+fn a_part_of_the_trail_is_named_in_few_words() {
+    let export = |part| Operation::ExportAudit { part };
+    check(&export(Part::default()), &[]);
+    let types = vec!["a".repeat(100); 100];
+    check(&export(Part { types, ..Part::default() }), &[]);
+    let (from, types) = (Some(String::new()), vec!["a".repeat(101); 101]);
+    let found = export(Part { from, types, ..Part::default() }).violations();
+    assert_eq!(found.len(), 102, "{:?}", &found[..2]);
 }

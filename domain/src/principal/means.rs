@@ -2,6 +2,7 @@
 
 use super::{Denied, Permission};
 use crate::id::{ActorId, SessionId};
+use crate::member::FRESH_MAX;
 
 /// By what a member acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,9 @@ pub enum Means {
 pub enum Need {
     /// A permission.
     Permission(Permission),
+    /// A permission and, in a session, a proof of the last minutes of who they are. Who acts by something else
+    /// has no session that somebody else could get to: a token is short-lived, and so is a key's reach.
+    Fresh(Permission),
     /// Nothing: it is about their own sessions. But they must be there in person.
     Oneself,
     /// A proof of this moment of who they are.
@@ -68,4 +72,10 @@ pub enum Unfit {
     /// They proved who they are some other time.
     #[error("only who has just proved who they are may ask for this")]
     NotProved,
+    /// It could do much harm, and their session is from longer ago.
+    #[error(
+        "only who has signed in within the last {} minutes may ask for this; sign in again",
+        FRESH_MAX.num_minutes()
+    )]
+    NotFresh,
 }

@@ -151,7 +151,8 @@ fn what_somebody_acts_by_says_what_they_may_ask_for() {
     let in_session = Principal::session(TENANT, ACTOR, session, developer.clone());
     let key = Principal::api_key(TENANT, ActorId::from_digest([7; 16]), ACTOR, developer);
     let proved = Principal::signing_in(TENANT, ACTOR);
-    let write = Need::Permission(Permission::EntityWrite);
+    let (write, fresh) =
+        (Need::Permission(Permission::EntityWrite), Need::Fresh(Permission::EntityWrite));
     for (who, may_write, in_person, is_proved) in [
         (&member, true, true, false),
         (&in_session, true, true, false),
@@ -159,6 +160,8 @@ fn what_somebody_acts_by_says_what_they_may_ask_for() {
         (&proved, false, false, true),
     ] {
         let may = |need| who.admit(need).is_ok();
+        // Since when a session is only its partition's owner knows.
+        assert_eq!(may(fresh), may_write, "{who:?}");
         assert_eq!(who.member_id(), Some(ACTOR));
         let found = (may(write), may(Need::Oneself), may(Need::Proof));
         assert_eq!(found, (may_write, in_person, is_proved), "{who:?}");

@@ -14,6 +14,7 @@ use crate::level::Level;
 
 /// Where free text may stand: names of organisations, products and machines, and closed lists.
 const PLAIN: &[(&str, &[&str])] = &[
+    ("audit.exported.v1", &["part.types[]"]),
     ("customer.opened.v1", &["currency", "role", "time_zone"]),
     ("directory.host-added.v1", &["host"]),
     ("directory.host-removed.v1", &["host"]),
@@ -23,6 +24,7 @@ const PLAIN: &[(&str, &[&str])] = &[
     ("location.registered.v1", &["kind", "target"]),
     ("member.added.v1", &["roles[]"]),
     ("member.api-key-issued.v1", &["issued.name", "issued.scope[]"]),
+    ("member.credential-changed.v1", &["change"]),
     ("member.roles-changed.v1", &["roles[]"]),
     ("member.signed-in.v1", &["opened.methods[]"]),
     ("meter.defined.v1", &["aggregation.kind", "key", "name", "unit"]),

@@ -17,6 +17,7 @@ fn a_stream_is_read_back_from_its_text() {
         Stream::Usage,
         Stream::Reactions,
         Stream::Requests,
+        Stream::Audit,
     ] {
         assert_eq!(stream.to_string().parse(), Ok(stream));
     }

@@ -235,8 +235,8 @@ async fn evolve(
             member.sessions.remove(session);
             member.revision = fact.revision;
         }
-        // Nobody reads by what somebody was invited.
-        Event::Invited { .. } => {
+        // Nobody reads here by what somebody was invited, or what they prove who they are by.
+        Event::Invited { .. } | Event::CredentialChanged { .. } => {
             touched.get_mut(&key).ok_or_else(unknown)?.member.revision = fact.revision;
         }
         Event::Removed {} => drop(touched.remove(&key).ok_or_else(unknown)?),

@@ -5,19 +5,16 @@
 //! shown. An app is asked for only after it has shown one password, so that nobody locks themselves
 //! out. Accounts at providers have none of this: there the provider asks.
 
-use std::collections::BTreeSet;
-use std::fmt;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::id::{ActorId, TenantId};
-use domain::member::{Method, Term};
+use domain::member::Term;
 use domain::personal::Digest;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vault::{Changes, Committed, Keyring, Known, RecordKind, TenantKeys};
-use zeroize::Zeroizing;
 
 use super::attempts::{CROWDED_RETRY_AFTER, TRIES_MAX};
+use super::beside::{Beside, Code};
 use super::recovery::{self, Plain};
 use super::totp::{Enrolment, Secret, Step};
 use super::{
@@ -33,54 +30,6 @@ const WRONG_WHILE_PENDING_MAX: u32 = 5;
 
 /// How long an app may be set up for. In minutes: 10.
 const PENDING_LASTS: TimeDelta = TimeDelta::minutes(10);
-
-/// What somebody shows beside a password. It has no text form for logs.
-#[derive(Clone)]
-pub(crate) enum Code {
-    /// The one-time password that their app shows.
-    App(Zeroizing<String>),
-    /// One of their recovery codes.
-    Recovery(Zeroizing<String>),
-}
-
-impl fmt::Debug for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::App(_) => "App(…)",
-            Self::Recovery(_) => "Recovery(…)",
-        })
-    }
-}
-
-/// What somebody has shown beside a password, and of which second factor it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Beside {
-    /// Nothing, for nothing was asked for.
-    Nothing,
-    /// A one-time password of an app.
-    App(Uuid),
-    /// A recovery code.
-    RecoveryCode(Uuid),
-}
-
-impl Beside {
-    /// How who has shown the password, too, has proved who they are.
-    pub(crate) fn methods(self) -> BTreeSet<Method> {
-        match self {
-            Self::Nothing => [Method::Pwd].into(),
-            Self::App(_) => [Method::Pwd, Method::Otp, Method::Mfa].into(),
-            Self::RecoveryCode(_) => [Method::Pwd, Method::Mfa].into(),
-        }
-    }
-
-    /// Of which second factor it was.
-    pub(super) fn factor(self) -> Option<Uuid> {
-        match self {
-            Self::Nothing => None,
-            Self::App(factor) | Self::RecoveryCode(factor) => Some(factor),
-        }
-    }
-}
 
 /// Why an app is not asked for from now on.
 #[derive(Debug, thiserror::Error)]
@@ -238,6 +187,26 @@ impl Accounts {
         };
         self.change_factor(tenant, proof, begun).await?;
         Ok(secret.enrolment(issuer, proof.login.as_str()))
+    }
+
+    /// For which time somebody is a member whose app is being set up and shows this password now. It changes and
+    /// counts nothing.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the vault.
+    pub(crate) async fn would_confirm(
+        &self,
+        tenant: TenantId,
+        member: ActorId,
+        shown: &str,
+    ) -> Result<Option<Term>, AccountFault> {
+        let keys = self.keys(&Whose::Tenant(tenant)).await?;
+        let Some(known) = self.factor_record(&keys, member).await? else { return Ok(None) };
+        let Stored { term, pending, .. } = read(&known)?;
+        let now = self.clock.now();
+        let pending = pending.filter(|it| now < it.ends_at);
+        Ok(pending.and_then(|it| it.secret.step(shown, now)).map(|_| term))
     }
 
     /// Has an app be asked for from now on that shows this password now. The recovery codes, which are

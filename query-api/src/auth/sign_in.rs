@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use commands::{CommandError, Outcome, Request, SecretOf};
 use domain::Principal;
 use domain::id::{ActorId, SessionId, TenantId};
-use domain::member::{Lifetime, Method, SignIn, Term};
+use domain::member::{CredentialChange, Lifetime, Method, SignIn, Term};
 use domain::operation::Operation;
 use uuid::Uuid;
 
@@ -34,6 +34,8 @@ pub enum Others {
 pub struct Asking {
     /// How somebody has proved who they are.
     pub methods: BTreeSet<Method>,
+    /// How long ago, in seconds; none if that is not known.
+    pub proved_s_ago: Option<u32>,
     /// How long it is good.
     pub lifetime: Lifetime,
     /// What becomes of their other sessions.
@@ -83,12 +85,13 @@ pub async fn sign_in(
     actor: ActorId,
     asking: Asking,
 ) -> Result<SignedIn, CommandError> {
-    let Asking { methods, lifetime, others, term } = asking;
+    let Asking { methods, proved_s_ago, lifetime, others, term } = asking;
     let keyring = context.keyring();
     let text = Secret::draw(keyring, SecretOf::Session, tenant, actor);
     let secret = context.commands().digest_of_secret(tenant, SecretOf::Session, &text).await?;
     let session = SessionId(Uuid::now_v7());
-    let asked = SignIn { secret, methods, lifetime, ends_others: others == Others::End, term };
+    let ends_others = others == Others::End;
+    let asked = SignIn { secret, methods, proved_s_ago, lifetime, ends_others, term };
     let operation = Operation::SignIn { session, asked };
     // Nobody else names a request like this, so it may be sent again if an answer is lost.
     let key = session.to_string().parse().expect("an id is visible ASCII");
@@ -103,7 +106,24 @@ pub async fn sign_in(
     })
 }
 
-/// Somebody who may begin a session and do nothing else, for a minute.
+/// Records that a member who has proved who they are proves it otherwise from now on. That they have is for the
+/// caller to know.
+///
+/// # Errors
+///
+/// As for [`sign_in`].
+pub(crate) async fn change_credential(
+    context: &Context,
+    tenant: TenantId,
+    (actor, term): (ActorId, Term),
+    change: CredentialChange,
+) -> Result<(), CommandError> {
+    let request = Request::new(Operation::ChangeCredential { term, change });
+    context.submit(&proved(context, tenant, actor), request).await.map(drop)
+}
+
+/// Somebody who may begin a session, or say that they prove otherwise from now on who they are, and do
+/// nothing else, for a minute.
 fn proved(context: &Context, tenant: TenantId, actor: ActorId) -> Session {
     let issuer = context.keyring().issuer();
     let proof = token::mint_proof(issuer, tenant, actor).expect("the issuer's key signs anything");

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::ProviderError;
 use super::id_token::{self, Asked, Told};
-use super::login::Login;
+use super::login::{Goal, Login};
 use super::metadata::{self, Metadata};
 use super::watch::Watch;
 
@@ -44,7 +44,8 @@ pub(crate) fn address(
 ) -> Result<HeaderValue, InvalidHeaderValue> {
     let scopes = provider.scopes.iter().map(String::as_str).filter(|it| *it != "openid");
     let scope = ["openid"].into_iter().chain(scopes).collect::<Vec<_>>().join(" ");
-    let asked = Serializer::new(String::new())
+    let mut asked = Serializer::new(String::new());
+    asked
         .append_pair("response_type", "code")
         .append_pair("client_id", &provider.client_id)
         .append_pair("redirect_uri", &login.back)
@@ -52,8 +53,12 @@ pub(crate) fn address(
         .append_pair("state", &login.state)
         .append_pair("nonce", &login.nonce)
         .append_pair("code_challenge", &login.challenge())
-        .append_pair("code_challenge_method", "S256")
-        .finish();
+        .append_pair("code_challenge_method", "S256");
+    if login.goal == Goal::Prove {
+        // It says then when it has asked, too (`auth_time`).
+        asked.append_pair("max_age", "0");
+    }
+    let asked = asked.finish();
     let place = &metadata.authorization_endpoint;
     let between = if place.contains('?') { '&' } else { '?' };
     HeaderValue::try_from(format!("{place}{between}{asked}"))

@@ -51,6 +51,8 @@ pub(crate) struct Told {
     pub(crate) subject: String,
     /// How they have proved that.
     pub(crate) methods: BTreeSet<Method>,
+    /// When they have, if it says.
+    pub(crate) proved_at: Option<DateTime<Utc>>,
 }
 
 /// What was asked.
@@ -70,6 +72,8 @@ struct Claims {
     iat: i64,
     #[serde(default)]
     amr: Vec<String>,
+    #[serde(default)]
+    auth_time: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -117,5 +121,8 @@ fn judge(claims: Claims, asked: Asked<'_>, now: DateTime<Utc>) -> Result<Told, N
     }
     let known = |name: &String| Method::ALL.into_iter().find(|it| it.name() == name);
     let methods = claims.amr.iter().filter_map(known).chain([Method::Fed]).collect();
-    Ok(Told { subject: claims.sub, methods })
+    // Of one that is yet to come nothing is known.
+    let proved_at = claims.auth_time.and_then(|it| DateTime::from_timestamp(it, 0));
+    let proved_at = proved_at.filter(|it| *it < now + CLOCK_SKEW_MAX).map(|it| it.min(now));
+    Ok(Told { subject: claims.sub, methods, proved_at })
 }

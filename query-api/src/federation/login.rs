@@ -51,6 +51,8 @@ pub(crate) struct Login {
 pub(crate) enum Goal {
     /// To sign in as the member whom they were linked with.
     Enter,
+    /// The same, and to be asked there who they are.
+    Prove,
     /// To accept the invite of this text, and sign in there from now on.
     Accept(String),
     /// To sign in there, too, as the member whose session this is.

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use commands::{CommandError, Request, SecretOf};
 use domain::id::{ActorId, TenantId};
-use domain::member::{Lifetime, Method, Term};
+use domain::member::{CredentialChange, Lifetime, Method, Term};
 use domain::operation::Operation;
 use domain::principal::Means;
 use serde::Deserialize;
@@ -25,7 +25,9 @@ use crate::accounts::{
     AccountFault, Grant, LoginName, NoLoginName, NoPassword, Once, Password, Proof, Proved, Shown,
     Unproved, Unset, Whose,
 };
-use crate::auth::{Asking, Others, Secret, Session, SignedIn, cookie, host, sign_in};
+use crate::auth::{
+    Asking, Others, Secret, Session, SignedIn, change_credential, cookie, host, sign_in,
+};
 use crate::doors::ClientAddress;
 use crate::error::{ApiError, UNAVAILABLE_RETRY_AFTER};
 
@@ -159,6 +161,8 @@ pub(super) async fn accept(
         Unset::Used => no_invite(),
         error => unset(error, "password"),
     })?;
+    // Not before: only this says that the login name was free.
+    note(&door, tenant, (member, term), CredentialChange::PasswordSet).await?;
     let methods = [Method::Pwd].into();
     let entered = begin(&door, tenant, (member, term), methods, Others::End).await?;
     if let Some(former) = former.filter(|it| it.principal.actor() != member) {
@@ -194,6 +198,7 @@ pub(super) async fn change(
     let Oneself { tenant, login, .. } = oneself;
     let hashed = door.accounts.hash(tenant, login, new, names(&door, tenant), asked.from).await;
     let hashed = hashed.map_err(|it| unset(it, "new"))?;
+    note(&door, tenant, (proof.member, proof.term), CredentialChange::PasswordSet).await?;
     let replaced = door.accounts.replace(tenant, &proof, &hashed).await;
     let proof = replaced.map_err(|it| unset(it, "new"))?;
     Ok(handed(enter_proved(&door, tenant, &proof, Others::End).await?))
@@ -315,10 +320,25 @@ pub(super) async fn begin(
     others: Others,
 ) -> Result<SignedIn, Problem> {
     let lifetime = Lifetime::SESSION_MAX;
-    let asked = Asking { methods, lifetime, others, term: Some(term) };
+    let asked = Asking { methods, proved_s_ago: Some(0), lifetime, others, term: Some(term) };
     match sign_in(&door.context, tenant, member, asked).await {
         Ok(entered) => Ok(entered),
         // They are no member any more, or their tenant lets nobody in: that is nobody's business.
+        Err(CommandError::Rejected { .. } | CommandError::Denied(_)) => Err(Unproved::Wrong.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Records how a member who has just proved who they are proves it from now on: before it is so, that no change
+/// goes unrecorded. Where it then comes to nothing, it was recorded all the same.
+pub(super) async fn note(
+    door: &Door,
+    tenant: TenantId,
+    whom: (ActorId, Term),
+    change: CredentialChange,
+) -> Result<(), Problem> {
+    match change_credential(&door.context, tenant, whom, change).await {
+        Ok(()) => Ok(()),
         Err(CommandError::Rejected { .. } | CommandError::Denied(_)) => Err(Unproved::Wrong.into()),
         Err(error) => Err(error.into()),
     }

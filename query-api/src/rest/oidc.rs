@@ -16,13 +16,13 @@ use chrono::Utc;
 use commands::CommandError;
 use domain::Principal;
 use domain::id::{ActorId, ProviderId, SessionId, TenantId};
-use domain::member::{Lifetime, Term};
+use domain::member::{CredentialChange, Lifetime, Term};
 use domain::principal::Means;
 use domain::tenant::Provider;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accounts::{Asked, invited, leave as end, no_invite};
+use super::accounts::{Asked, invited, leave as end, no_invite, note};
 use super::{Door, Problem};
 use crate::accounts::{Identity, Right, Unlinked, Whose};
 use crate::auth::{Asking, Others, cookie, sign_in};
@@ -50,11 +50,23 @@ pub(super) struct Leave {
     location: String,
 }
 
+/// How somebody is to sign in at a provider.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Leaving {
+    #[serde(default)]
+    again: bool,
+}
+
 /// Sends the browser to a provider to sign in there.
 #[utoipa::path(
     get,
     path = "/api/v1/sign-in/oidc/{provider}",
-    params(("provider" = String, Path, description = "The provider, `idp_…`.")),
+    params(
+        ("provider" = String, Path, description = "The provider, `idp_…`."),
+        ("again" = Option<bool>, Query, description = "Whether the provider asks who somebody is also if it \
+            knows: before what needs a sign-in of the last minutes (`STEP_UP_REQUIRED`)."),
+    ),
     responses(
         (status = 303, description = "To the provider, with a cookie that belongs to the answer."),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
@@ -64,10 +76,15 @@ pub(super) struct Leave {
 pub(super) async fn leave(
     State(door): State<Door>,
     Path(provider): Path<String>,
+    leaving: Result<Query<Leaving>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tenant = door.hosts.selected(&headers)?.ok_or_else(refused)?;
-    let (location, cookie) = set_out(&door, tenant, &provider, &headers, Goal::Enter).await?;
+    let Query(Leaving { again }) = leaving.map_err(|_| {
+        Problem::bad_request("expected no parameters but `again`, which is `true` or `false`")
+    })?;
+    let goal = if again { Goal::Prove } else { Goal::Enter };
+    let (location, cookie) = set_out(&door, tenant, &provider, &headers, goal).await?;
     let headers = [(header::LOCATION, location), (header::SET_COOKIE, cookie), no_store()];
     Ok((StatusCode::SEE_OTHER, headers).into_response())
 }
@@ -204,7 +221,7 @@ async fn enter(
     let identity = Identity { provider: id, issuer, subject: told.subject };
     let commands = door.context.commands();
     let (who, others) = match &login.goal {
-        Goal::Enter => {
+        Goal::Enter | Goal::Prove => {
             let who = door.accounts.identified(tenant, &identity).await?;
             (who.ok_or_else(refused)?, Others::Stay)
         }
@@ -214,6 +231,7 @@ async fn enter(
             let who = (member, term.ok_or_else(no_invite)?);
             let right = Right::Invite(invite, Lifetime::INVITE_MAX.after(Utc::now()));
             link(door, tenant, who, &identity, right).await?;
+            note(door, tenant, who, CredentialChange::ProviderLinked).await?;
             (who, Others::End)
         }
         Goal::Link(member, session) => {
@@ -222,12 +240,15 @@ async fn enter(
             if !lasts(door, tenant, *member, *session) {
                 return Err(refused());
             }
+            note(door, tenant, who, CredentialChange::ProviderLinked).await?;
             link(door, tenant, who, &identity, Right::Session).await?;
             return Ok(home([no_store()]));
         }
     };
     let (lifetime, methods, term) = (Lifetime::SESSION_MAX, told.methods, Some(who.1));
-    let asking = Asking { methods, lifetime, others, term };
+    let proved_s_ago =
+        told.proved_at.and_then(|it| u32::try_from((Utc::now() - it).num_seconds()).ok());
+    let asking = Asking { methods, proved_s_ago, lifetime, others, term };
     let entered = match sign_in(&door.context, tenant, who.0, asking).await {
         Ok(entered) => entered,
         // They are no member any more, or their tenant lets nobody in: that is nobody's business.

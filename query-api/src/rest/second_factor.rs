@@ -8,11 +8,12 @@ use axum::extract::{self, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::id::TenantId;
+use domain::member::CredentialChange;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::accounts::{Asked, Oneself, enter_proved, handed, unset};
+use super::accounts::{Asked, Oneself, enter_proved, handed, note, unset};
 use super::{Door, Problem};
 use crate::accounts::{
     Beside, Code, Enrolment, Password, Proof, SecondFactor, Shown, Unconfirmed, Unset,
@@ -171,7 +172,12 @@ pub(super) async fn confirm(
 ) -> Result<Response, Problem> {
     let (Oneself { tenant, member, login }, asked) =
         Oneself::asking::<Confirmation>(&door, request).await?;
-    let confirmed = door.accounts.confirm(tenant, &login, member, &asked.body.code).await;
+    let shown = &asked.body.code;
+    // Whether it is right is for `confirm` to say and to count.
+    if let Some(term) = door.accounts.would_confirm(tenant, member, shown).await? {
+        note(&door, tenant, (member, term), CredentialChange::SecondFactorSet).await?;
+    }
+    let confirmed = door.accounts.confirm(tenant, &login, member, shown).await;
     let (codes, proof) = confirmed?;
     // Whatever becomes of sessions, the codes are nowhere else.
     let (cookie, other_sessions_ended) = match anew(&door, tenant, &proof).await {
@@ -202,6 +208,8 @@ pub(super) async fn remove(
 ) -> Result<Response, Problem> {
     let (Oneself { tenant, .. }, proof) = proved_again(&door, request).await?;
     has_second_factor(&proof)?;
+    let whom = (proof.member, proof.term);
+    note(&door, tenant, whom, CredentialChange::SecondFactorRemoved).await?;
     let removed = door.accounts.remove_second_factor(tenant, &proof).await;
     anew(&door, tenant, &removed.map_err(unchanged)?).await
 }
@@ -224,6 +232,8 @@ pub(super) async fn renew(
 ) -> Result<Response, Problem> {
     let (Oneself { tenant, .. }, proof) = proved_again(&door, request).await?;
     has_second_factor(&proof)?;
+    let whom = (proof.member, proof.term);
+    note(&door, tenant, whom, CredentialChange::RecoveryCodesReplaced).await?;
     let codes = door.accounts.renew_recovery_codes(tenant, &proof).await;
     Ok(shown_once(RecoveryCodes::from(codes.map_err(unchanged)?)))
 }

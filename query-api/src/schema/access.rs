@@ -43,6 +43,9 @@ pub struct Session {
     pub methods: Vec<String>,
     /// When it began.
     pub since: DateTime<Utc>,
+    /// When they have proved it; none if their provider has not said so. For 15 minutes from then they may do
+    /// what is refused with `STEP_UP_REQUIRED` otherwise.
+    pub proved_at: Option<DateTime<Utc>>,
     /// When it ends, or has ended.
     pub until: DateTime<Utc>,
 }
@@ -53,6 +56,7 @@ impl From<(SessionId, domain::member::Session)> for Session {
             session_id: session.to_string(),
             methods: opened.methods.iter().map(|it| it.name().to_owned()).collect(),
             since: opened.since,
+            proved_at: opened.proved_at,
             until: opened.expires_at,
         }
     }

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
+use domain::audit::Part;
 use domain::event::TYPE_PREFIX;
 use domain::id::{ActorId, TenantId};
 use event_log::export::{Asked, Exporter};
@@ -61,6 +62,12 @@ impl Selection {
             actor: self.actor.map(|it| it.to_string()),
             types: self.types.names().to_vec(),
         }
+    }
+
+    /// The same as the trail says it.
+    pub(crate) fn part(&self, after: u64) -> Part {
+        let Asked { from, to, types, .. } = self.asked();
+        Part { from, to, actor: self.actor, types, after: Some(after).filter(|it| *it > 0) }
     }
 
     fn is_before(&self, record: &Own<'_>) -> bool {

@@ -12,7 +12,7 @@ use super::live::connect;
 use super::seeded::{apply, component, put};
 use crate::testing::{Member, Site, on_each_kind, soon};
 
-const ISSUE: &str = "mutation($input: IssueApiKeyInput!, $options: CommandOptions) {
+pub(super) const ISSUE: &str = "mutation($input: IssueApiKeyInput!, $options: CommandOptions) {
     issueApiKey(input: $input, options: $options) {
         keyId secret userErrors { code message path } outcome { remembered position }
     }

@@ -3,6 +3,8 @@
 use domain::id::TenantId;
 use event_log::export::{Frame, Frames, Place, Report, Verifier, What, verify};
 use event_log::note::VerifierKey;
+use event_log::{Partition, Position};
+use projections::Model;
 use projections::temporary::Kind;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +13,7 @@ use tokio::net::TcpStream;
 use super::api_keys::{REVOKE, issue};
 use super::roles::member;
 use super::seeded::{apply, component, put, seed};
-use crate::testing::{Member, Site, on_each_kind, soon};
+use crate::testing::{Member, SOON, Site, on_each_kind, soon};
 
 const EXPORT: &str = "/api/v1/audit/export";
 
@@ -62,6 +64,7 @@ async fn a_tenant_takes_away_its_own_history_and_nothing_else(on: Kind) {
     seed(&site, &b, "birch").await;
     seed(&site, &a, "aspen").await;
     for (who, foreign) in [(&a, [&b"birch"[..], b"birch"]), (&b, [b"amber", b"aspen"])] {
+        let newest = site.commands.newest_sequence(who.tenant).await.unwrap();
         let file = export(&site, who, "").await;
         assert_eq!(tenants(&file), [who.tenant.to_string()]);
         let report = verify(&*file, &keys(&site, who).await, None, |_| ()).unwrap();
@@ -69,7 +72,6 @@ async fn a_tenant_takes_away_its_own_history_and_nothing_else(on: Kind) {
         for mark in foreign {
             assert!(!file.windows(mark.len()).any(|it| it == mark), "it shows of another tenant");
         }
-        let newest = site.commands.newest_sequence(who.tenant).await.unwrap();
         assert_eq!(report.last, newest, "nothing is missing");
         let other = if who.tenant == a.tenant { &b } else { &a };
         let keys = keys(&site, other).await;
@@ -101,25 +103,55 @@ async fn what_is_asked_for_is_shown_and_the_rest_is_proved_to_be_there() {
     let all = verified(&site, &site.a, "").await;
     let part = verified(&site, &site.a, "from=3&to=7").await;
     assert_eq!((part.header.first, part.last, part.shown), (3, 7, 5));
-    let types = verified(&site, &site.a, "types=entity,meter.defined").await;
+    // What was asked for before is itself in the trail.
+    let upto = format!("to={}", all.last);
+    let query = format!("types=entity,meter.defined&{upto}");
+    let types = verified(&site, &site.a, &query).await;
     assert_eq!((types.last, types.root), (all.last, all.root), "the tree is the same");
     assert!(types.shown > 0 && types.left_out > 0 && types.gaps > 0, "{types:?}");
     assert_eq!(types.header.asked.types, ["entity", "meter.defined"]);
-    let nobody = "actor=usr_01981234567870008000000000000007";
-    let nothing = verified(&site, &site.a, nobody).await;
+    let nobody = format!("actor=usr_01981234567870008000000000000007&{upto}");
+    let nothing = verified(&site, &site.a, &nobody).await;
     assert_eq!((nothing.shown, nothing.left_out, nothing.root), (0, all.last, all.root));
     let past = verified(&site, &site.a, "to=2000-01-01T00:00:00Z").await;
     assert_eq!((past.last, past.shown), (0, 0));
     let future = verified(&site, &site.a, "from=2999-01-01T00:00:00Z").await;
-    assert_eq!((future.header.first, future.last, future.root), (all.last + 1, all.last, all.root));
+    assert_eq!((future.header.first, future.shown), (future.last + 1, 0));
     let instants = "from=2000-01-01T00:00:00Z&to=2999-01-01T00:00:00%2B01:00";
-    assert_eq!(verified(&site, &site.a, instants).await.shown, all.shown);
+    assert_eq!(verified(&site, &site.a, instants).await.shown, future.last + 1);
     for wrong in ["from=yesterday", "to=", "actor=me", "types=none", "after=x", "colour=red"] {
         let reply = site.get(&site.a, &format!("{EXPORT}?{wrong}")).await;
         assert_eq!(reply.status, 400, "{wrong}: {}", reply.text());
     }
-    let beyond = site.get(&site.a, &format!("{EXPORT}?after={}", all.last + 1)).await;
+    let beyond = site.get(&site.a, &format!("{EXPORT}?after={}", all.last + 100)).await;
     assert_eq!(beyond.status, 400, "nobody has more than there is: {}", beyond.text());
+}
+
+#[tokio::test]
+async fn who_was_given_what_of_the_trail_stands_in_it() {
+    let site = Site::start().await;
+    let before = site.commands.newest_sequence(site.a.tenant).await.unwrap();
+    let (_, auditor) = member(&site, &["auditor"]).await;
+    let (_, viewer) = member(&site, &["viewer"]).await;
+    assert_eq!(site.get(&viewer, EXPORT).await.status, 403);
+    assert_eq!(site.get(&auditor, &format!("{EXPORT}?types=none")).await.status, 400);
+    let file = export(&site, &auditor, "from=2&types=entity,member.added.v1").await;
+    assert_eq!(tenants(&file), [site.a.tenant.to_string()]);
+    let trail = "{ audit(first: 9, matching: {types: [\"audit\"]}) { nodes {
+        sequence type stream actor body
+    } } }";
+    let position = site.log.end(Partition(0)).await.unwrap().0 - 1;
+    let models = site.projections.models();
+    models.wait_for(&[Model::Audit], Partition(0), Position(position), SOON).await.unwrap();
+    let trail = site.data(&site.a, trail, json!({})).await["audit"]["nodes"].take();
+    let [exported] = &trail.as_array().unwrap()[..] else { panic!("{trail}") };
+    assert_eq!(exported["type"], "audit.exported.v1");
+    assert_eq!((&exported["stream"], &exported["sequence"]), (&json!("audit"), &json!(before + 3)));
+    let part = json!({"part": {"from": "2", "types": ["entity", "member.added.v1"]}});
+    assert_eq!(exported["body"], part);
+    let viewer = "{ viewer { actor } }";
+    let auditor = site.data(&auditor, viewer, json!({})).await["viewer"]["actor"].take();
+    assert_eq!(exported["actor"], auditor);
 }
 
 #[tokio::test]
@@ -170,10 +202,10 @@ async fn who_is_erased_leaves_an_export_as_it_was() {
 #[tokio::test]
 async fn an_export_that_breaks_off_says_so() {
     let site = Site::start().await;
+    let last = site.commands.newest_sequence(site.a.tenant).await.unwrap();
     let file = export(&site, &site.a, "").await;
     let error = verify(&file[..file.len() - 1], &[], None, |_| ()).unwrap_err();
     let event_log::export::VerifyError::Fault(fault) = error else { panic!("{error}") };
-    let last = site.commands.newest_sequence(site.a.tenant).await.unwrap();
     assert_eq!((fault.place, fault.what), (Place::At(last + 1), What::BrokenOff));
 }
 

@@ -1,6 +1,7 @@
 //! Signing in at identity providers: who is let in, and everything that must not let anybody in.
 
 pub(super) mod issuer;
+mod step_up;
 pub(super) mod tokens;
 
 use std::collections::HashMap;

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::http::Method as Verb;
-use domain::id::TenantId;
+use domain::id::{ActorId, TenantId};
 use domain::member::Term;
+use event_log::{Partition, Position};
 use futures::future::join_all;
+use projections::Model;
 use projections::temporary::Kind;
 use serde_json::{Value, json};
 use totp_rs::{Builder, Secret};
@@ -14,7 +16,7 @@ use totp_rs::{Builder, Secret};
 use super::accounts::{Answer, Browser, PASSWORD, account, is_in, page};
 use super::roles::{REMOVE, member};
 use crate::accounts::{Accounts, forget_former};
-use crate::testing::{Member, Site, on_each_kind, soon};
+use crate::testing::{Member, SOON, Site, on_each_kind, soon};
 
 /// The host of the first tenant.
 const HOST: &str = "alpha.localhost";
@@ -74,6 +76,24 @@ async fn methods(site: &Site, tenant: TenantId, session: &Member) -> Vec<String>
     let sessions = seen["viewer"]["sessions"].as_array().unwrap();
     let last = sessions.iter().max_by_key(|it| it["since"].as_str().unwrap().to_owned()).unwrap();
     last["methods"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+}
+
+/// What the audit trail tells of what a member proves who they are by.
+async fn told_of(site: &Site, member: ActorId) -> Vec<String> {
+    let last = Position(site.log.end(Partition(0)).await.unwrap().0 - 1);
+    let models = site.projections.models();
+    models.wait_for(&[Model::Audit], Partition(0), last, SOON).await.unwrap();
+    let document = "query($stream: String!) {
+        audit(last: 9, matching: {stream: $stream, types: [\"member.credential-changed\"]}) {
+            nodes { sequence actor body }
+        }
+    }";
+    let stream = member.to_string();
+    let trail = site.data(&site.a, document, json!({ "stream": stream })).await;
+    let mut nodes = trail["audit"]["nodes"].as_array().unwrap().clone();
+    nodes.sort_by_key(|it| it["sequence"].as_u64());
+    assert!(nodes.iter().all(|it| it["actor"] == json!(stream)), "they did it themselves");
+    nodes.iter().map(|it| it["body"]["change"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Has an app be asked for from the member of a session: their next one, the secret and recovery codes.
@@ -199,6 +219,8 @@ async fn an_app_is_set_up_asked_for_and_removed(on: Kind) {
     let nothing = browser.within(&removed, remove, &json!({ "password": PASSWORD })).await;
     assert_eq!(nothing.code(), "NO_SECOND_FACTOR");
     browser.sign_in(HOST, "ada", PASSWORD).await.session(tenant);
+    let expected = ["second-factor-set", "recovery-codes-replaced", "second-factor-removed"];
+    assert_eq!(told_of(&site, ada).await, expected);
 
     // Whoever is in no session says nothing about an account.
     for path in [totp, confirm, remove, renew] {

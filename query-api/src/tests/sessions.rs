@@ -41,7 +41,13 @@ pub(super) async fn actor(site: &Site, who: &Member) -> ActorId {
 /// A session as it is asked for by who knows a password.
 fn asking(lifetime: Lifetime) -> auth::Asking {
     let methods = [Method::Pwd].into();
-    auth::Asking { methods, lifetime, others: auth::Others::Stay, term: None }
+    auth::Asking {
+        methods,
+        proved_s_ago: Some(0),
+        lifetime,
+        others: auth::Others::Stay,
+        term: None,
+    }
 }
 
 /// The same person in a new session.

@@ -39,7 +39,8 @@ fn provider() -> Provider {
 fn sign_in() -> SignIn {
     let methods = Method::ALL.into();
     let lifetime = Lifetime::seconds(u32::MAX);
-    SignIn { secret: DIGEST, methods, lifetime, ends_others: false, term: None }
+    let (proved_s_ago, ends_others, term) = (None, false, None);
+    SignIn { secret: DIGEST, methods, proved_s_ago, lifetime, ends_others, term }
 }
 
 /// Every operation at least once, with and without what may be left out.
@@ -63,6 +64,21 @@ fn samples() -> Vec<Operation> {
         Operation::InviteMember { member: ACTOR, secret: DIGEST, lifetime: Lifetime::hours(1) },
         Operation::SignIn { session: SESSION, asked: sign_in() },
         Operation::SignIn { session: SESSION, asked: SignIn { term: Some(Term(2)), ..sign_in() } },
+        Operation::SignIn {
+            session: SESSION,
+            asked: SignIn { proved_s_ago: Some(0), ..sign_in() },
+        },
+        Operation::ChangeCredential { term: Term(1), change: CredentialChange::SecondFactorSet },
+        Operation::ExportAudit { part: Part::default() },
+        Operation::ExportAudit {
+            part: Part {
+                from: Some("1".into()),
+                to: Some("2026-12-01T00:00:00Z".into()),
+                actor: Some(ACTOR),
+                types: vec!["entity".into()],
+                after: Some(u64::MAX),
+            },
+        },
         Operation::SignOut { member: None, session: None },
         Operation::SignOut { member: Some(ACTOR), session: Some(SESSION) },
         Operation::DefineRole { role: "team".parse().unwrap(), permits: permits() },

@@ -232,7 +232,7 @@ async fn signed_in(two: &Two, at: &Process) -> (SessionId, Session) {
     let (tenant, actor) = (two.session.principal.tenant(), two.session.principal.actor());
     let methods = [Method::Pwd].into();
     let (lifetime, others) = (Lifetime::SESSION_MAX, auth::Others::Stay);
-    let asking = auth::Asking { methods, lifetime, others, term: None };
+    let asking = auth::Asking { methods, proved_s_ago: Some(0), lifetime, others, term: None };
     let signed_in = auth::sign_in(&at.context, tenant, actor, asking).await.unwrap();
     let text = signed_in.cookie.to_str().unwrap().split([';', '=']).nth(1).unwrap().to_owned();
     (signed_in.session, at.enter(&two.keyring, &text).await)
@@ -268,6 +268,7 @@ async fn who_passes_on_that_somebody_has_signed_in_needs_the_proof_and_can_do_no
     let asked = SignIn {
         secret: Digest([1; 16]),
         methods: [Method::Pwd].into(),
+        proved_s_ago: Some(0),
         lifetime: Lifetime::SESSION_MAX,
         ends_others: false,
         term: None,

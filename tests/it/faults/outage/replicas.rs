@@ -73,6 +73,20 @@ mod on_kafka {
         counts.into_values().max().unwrap_or(0)
     }
 
+    /// What is missing is said in the log once, refusals a few times, and what the client says of it at most as
+    /// often as it says the same again in the time since the process `began`.
+    fn is_said_once(log: &str, began: Instant) {
+        let words = "partition 0 of topic `short.events` has 1 of the 2 replicas in sync that \
+                     writes need (`min.insync.replicas`)";
+        assert_eq!(log.matches("nothing is taken").count(), 1, "{log}");
+        assert!(log.contains(words), "{log}");
+        let refusals = log.matches("nothing of a batch was recorded").count();
+        assert!(refusals < 10, "{refusals} refusals are in the log");
+        let often_max = began.elapsed().as_secs() / SAID_AGAIN + 1;
+        let often = said_most_often(log);
+        assert!(often as u64 <= often_max, "{often} times the same: {log}");
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn too_few_replicas_are_named_and_everything_goes_on_once_they_are_back() {
         if !has_time() {
@@ -126,20 +140,11 @@ mod on_kafka {
         };
         tokio::time::timeout(PATIENCE, refusing).await.expect("they are refused at once");
         assert_eq!(trouble(&server).await.as_deref(), Some("replicas"));
-        let words = "partition 0 of topic `short.events` has 1 of the 2 replicas in sync that \
-                     writes need (`min.insync.replicas`)";
         eventually("it can be read all the while", async || {
             shown(&api).await.filter(|it| *it == BEFORE)
         })
         .await;
-        let log = log_of(&installation);
-        assert_eq!(log.matches("nothing is taken").count(), 1, "{log}");
-        assert!(log.contains(words), "{log}");
-        let refusals = log.matches("nothing of a batch was recorded").count();
-        assert!(refusals < 10, "{refusals} refusals are in the log");
-        let often_max = began.elapsed().as_secs() / SAID_AGAIN + 1;
-        let often = said_most_often(&log);
-        assert!(often as u64 <= often_max, "{often} times the same: {log}");
+        is_said_once(&log_of(&installation), began);
 
         tokio::task::block_in_place(|| broker.restart()).expect("it starts again");
         eventually("it records again", async || {
