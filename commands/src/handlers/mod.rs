@@ -140,11 +140,7 @@ impl<'d, 's> Decision<'d, 's> {
                 self.change_member(*member, command, grantor, expected)
             }
             Ask::Role { role, command } => self.change_role(*role, command, grantor, expected),
-            Ask::ExportAudit(part) => {
-                self.active()?;
-                let exported = audit::Event::Exported { part: part.clone() };
-                self.happen(Stream::Audit, Event::Audit(exported))
-            }
+            Ask::ExportAudit(part) => self.export_audit(part),
             Ask::Timer(timer) => self.timer(timer),
             Ask::React(react) => self.react(react),
             Ask::OpenCustomer(open) => {
@@ -232,6 +228,13 @@ impl<'d, 's> Decision<'d, 's> {
         let revision = self.overlay.evolve(self.tenant, stream, &event);
         self.happened.push(Happened { stream, revision, event });
         Ok(())
+    }
+
+    /// Takes in that somebody is given a part of the trail.
+    fn export_audit(&mut self, part: &audit::Part) -> Result<(), Refusal> {
+        self.active()?;
+        let exported = audit::Event::Exported { part: part.clone() };
+        self.happen(Stream::Audit, Event::Audit(exported))
     }
 
     /// Takes in that the request changed nothing, and with what verdicts.
