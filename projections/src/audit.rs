@@ -2,6 +2,8 @@
 //!
 //! Bodies stay in the log; a row has the position to read them from.
 
+mod causal;
+
 use chrono::{DateTime, Utc};
 use domain::id::{ActorId, CommandId, EventId};
 use domain::{Permission, Principal, Stream};
@@ -18,10 +20,12 @@ use crate::scope::{self, Scoped};
 use crate::store::bulk::Rows;
 use crate::store::{Connection, Row, Sql, StoreError, Value};
 
+pub use self::causal::{CAUSED_MAX, CausalTree, Caused, STEPS_MAX, tree};
+
 /// Sequences and recorded times rise together within a tenant, as do the ids of events and
 /// commands nearly, so most of the indexes grow at their end.
 pub(crate) const SCHEMA: Schema = Schema {
-    version: 2,
+    version: 3,
     tables: &["CREATE TABLE events (
             tenant UUID NOT NULL,
             sequence BIGINT NOT NULL,
@@ -48,6 +52,8 @@ pub(crate) const SCHEMA: Schema = Schema {
         "CREATE INDEX IF NOT EXISTS events_by_command ON events (tenant, command, sequence)",
         "CREATE INDEX IF NOT EXISTS events_by_correlation ON events (tenant, correlation, sequence)
             WHERE correlation IS NOT NULL",
+        "CREATE INDEX IF NOT EXISTS events_by_causation ON events (tenant, causation, sequence)
+            WHERE causation IS NOT NULL",
     ],
 };
 
@@ -139,6 +145,8 @@ pub struct AuditFilter {
     pub correlation: Option<Uuid>,
     /// Caused by this command.
     pub command: Option<CommandId>,
+    /// Having followed from any of these events, by a reaction; from any or none if empty.
+    pub causes: Vec<EventId>,
 }
 
 /// The events with these identities, in order, in one query.
@@ -230,6 +238,10 @@ fn narrow(sql: &mut Sql, filter: &AuditFilter) {
     }
     if let Some(command) = filter.command {
         sql.push(" AND command = ").bind(command.0);
+    }
+    if !filter.causes.is_empty() {
+        let causes = filter.causes.iter().map(ToString::to_string);
+        sql.push(" AND causation IN ").bind_list(causes);
     }
     for (index, name) in filter.names.iter().enumerate() {
         // What begins with `entity.` lies between `entity.` and `entity/`: `/` follows `.`.

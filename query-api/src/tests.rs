@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod api_keys;
 mod audit_exports;
+mod causes;
 mod columns;
 mod conditions;
 mod contracts;

@@ -1,7 +1,7 @@
 //! The audit trail: every event of the tenant, searchable, with its body from the log.
 
 use async_graphql::connection::Connection;
-use async_graphql::{Context, Description, ID, InputObject, Json, Object};
+use async_graphql::{Context, Description, ID, InputObject, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use projections::Model;
 use projections::audit::{self, AuditFilter, AuditRow};
@@ -14,6 +14,9 @@ use crate::context::RequestContext;
 use crate::error::ApiError;
 use crate::loaders::Loaders;
 use crate::streams::begun;
+
+/// How many events a tree is counted as before it is read. Few have more; what is read counts, too.
+const CAUSED_USUAL: usize = 50;
 
 /// A recorded event.
 #[derive(Clone, Debug, Description)]
@@ -108,6 +111,8 @@ pub struct AuditMatching {
     pub correlation_id: Option<Uuid>,
     /// Caused by this command, `cmd_…`.
     pub command_id: Option<String>,
+    /// Having followed from this event, `evt_…`, by a reaction.
+    pub causation_id: Option<String>,
 }
 
 impl AuditMatching {
@@ -116,6 +121,7 @@ impl AuditMatching {
         let stream = self.stream.as_deref().map(str::parse).transpose();
         let names = self.types.iter().map(|it| begun(it)).collect::<Result<_, _>>();
         let command = self.command_id.as_deref().map(str::parse).transpose();
+        let cause = self.causation_id.as_deref().map(str::parse).transpose();
         Ok(AuditFilter {
             actor: actor.map_err(ApiError::argument)?,
             names: names.map_err(ApiError::argument)?,
@@ -124,6 +130,7 @@ impl AuditMatching {
             to: self.to,
             correlation: self.correlation_id,
             command: command.map_err(ApiError::argument)?,
+            causes: cause.map_err(ApiError::argument)?.into_iter().collect(),
         })
     }
 }
@@ -140,6 +147,32 @@ impl AuditTotals {
         let models = request.read(Model::Audit).await?;
         let count = audit::count(&models, request.principal(), &self.0).await;
         Ok(Long(count.map_err(ApiError::from)?))
+    }
+}
+
+/// What a command has caused in the tenant.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct CausalTree {
+    /// Its events and what followed from them, by step and then as recorded; at most 1,000.
+    pub caused: Vec<Caused>,
+    /// Whether there is more: `audit` finds it by `causationId`.
+    pub is_cut: bool,
+}
+
+/// An event that a command has caused.
+#[derive(Clone, Debug, SimpleObject)]
+pub struct Caused {
+    /// How many reactions lie between it and the command: 0 for an event of the command itself.
+    pub step: u32,
+    /// What happened. Its `causationId` is the event that it followed from.
+    pub event: AuditEvent,
+}
+
+impl From<audit::CausalTree> for CausalTree {
+    fn from(tree: audit::CausalTree) -> Self {
+        let caused = tree.caused.into_iter();
+        let caused = caused.map(|it| Caused { step: it.step, event: AuditEvent(it.row) });
+        Self { caused: caused.collect(), is_cut: tree.is_cut }
     }
 }
 
@@ -169,5 +202,20 @@ impl AuditQuery {
         let page = audit::list(&models, request.principal(), &filter, &window).await;
         let page = page.map_err(ApiError::from)?;
         Ok(connection(request, &purpose, page, AuditTotals(filter), AuditEvent))
+    }
+
+    /// What a command, `cmd_…`, has caused: its events, what reactions did because of them, and so on. What
+    /// followed in another tenant is in that one's trail.
+    #[graphql(complexity = "CAUSED_USUAL * child_complexity")]
+    async fn causal_tree(
+        &self,
+        context: &Context<'_>,
+        command_id: String,
+    ) -> async_graphql::Result<CausalTree> {
+        let request = context.data::<RequestContext>()?;
+        let command = command_id.parse().map_err(ApiError::argument)?;
+        let models = request.read(Model::Audit).await?;
+        let tree = audit::tree(&models, request.principal(), command).await;
+        Ok(tree.map_err(ApiError::from)?.into())
     }
 }

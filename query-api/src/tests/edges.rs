@@ -69,6 +69,8 @@ const COUNTED: &[&str] = &[
 /// What was read together with whatever holds it, or stands alone.
 const HELD: &[&str] = &[
     "AnalyticsDay.commandsByNoun",
+    "CausalTree.caused",
+    "Caused.event",
     "Cluster.processes",
     "CommandOutcome.events",
     "Condition.all",

@@ -53,7 +53,7 @@ fn shows_a(answer: &str) -> bool {
 
 /// One way to ask for each field of the query type, aimed at what is A's.
 fn queries(a: &Seeded) -> Vec<(&'static str, String)> {
-    let Seeded { entity, uid, customer, plan, .. } = a;
+    let Seeded { entity, uid, customer, plan, command, .. } = a;
     let range = "from: \"2026-01-01T00:00:00Z\", to: \"2027-01-01T00:00:00Z\"";
     let page = "totalCount pageInfo { endCursor }";
     vec![
@@ -119,6 +119,10 @@ fn queries(a: &Seeded) -> Vec<(&'static str, String)> {
             ),
         ),
         ("audit", format!("{{ audit(first: 50) {{ {page} nodes {{ body }} }} }}")),
+        (
+            "causalTree",
+            format!("{{ causalTree(commandId: \"{command}\") {{ caused {{ event {{ body }} }} }} }}"),
+        ),
         ("analytics", format!("{{ analytics({}) {{ commands }} }}", days())),
     ]
 }

@@ -13,6 +13,8 @@ pub(super) struct Seeded {
     pub(super) customer: String,
     pub(super) plan: String,
     pub(super) subscription: String,
+    /// Which command registered the entities.
+    pub(super) command: String,
     /// A token of the last change.
     pub(super) position: String,
 }
@@ -55,7 +57,7 @@ const LOCATE: &str = "mutation($target: String!) {
 pub(super) const APPLY: &str = "mutation($changes: [EntityChangeInput!]!) {
     applyEntities(input: {changes: $changes}) {
         changes { reference effect } userErrors { code message path }
-        outcome { position sequence }
+        outcome { commandId position sequence }
     }
 }";
 
@@ -116,7 +118,7 @@ pub(super) async fn seed(site: &Site, who: &Member, mark: &str) -> Seeded {
         put(&system, None),
         put(&component(&name, mark), Some(&location)),
     ]);
-    apply(site, who, changes).await;
+    let applied = apply(site, who, changes).await;
     let entry = json!([{
         "source": mark, "id": "1", "meter": meter, "customer": customer, "value": "2.5",
         "at": "2026-03-01T10:30:00Z",
@@ -136,6 +138,7 @@ pub(super) async fn seed(site: &Site, who: &Member, mark: &str) -> Seeded {
         customer,
         plan,
         subscription,
+        command: text(&applied["outcome"], "commandId"),
         position,
     }
 }

@@ -62,23 +62,6 @@ fn samples() -> Vec<Operation> {
         Operation::RevokeApiKey { member: None, key: ACTOR },
         Operation::RevokeApiKey { member: Some(ACTOR), key: ACTOR },
         Operation::InviteMember { member: ACTOR, secret: DIGEST, lifetime: Lifetime::hours(1) },
-        Operation::SignIn { session: SESSION, asked: sign_in() },
-        Operation::SignIn { session: SESSION, asked: SignIn { term: Some(Term(2)), ..sign_in() } },
-        Operation::SignIn {
-            session: SESSION,
-            asked: SignIn { proved_s_ago: Some(0), ..sign_in() },
-        },
-        Operation::ChangeCredential { term: Term(1), change: CredentialChange::SecondFactorSet },
-        Operation::ExportAudit { part: Part::default() },
-        Operation::ExportAudit {
-            part: Part {
-                from: Some("1".into()),
-                to: Some("2026-12-01T00:00:00Z".into()),
-                actor: Some(ACTOR),
-                types: vec!["entity".into()],
-                after: Some(u64::MAX),
-            },
-        },
         Operation::SignOut { member: None, session: None },
         Operation::SignOut { member: Some(ACTOR), session: Some(SESSION) },
         Operation::DefineRole { role: "team".parse().unwrap(), permits: permits() },
@@ -111,6 +94,7 @@ fn samples() -> Vec<Operation> {
         Operation::ArchiveMeter { key: "api.calls".parse().unwrap() },
         Operation::RecordUsage { entries: vec![entry("1"), full_entry("-0.000000000001")] },
     ];
+    samples.extend(of_sign_in());
     samples.extend(
         [CancelWhen::Now, CancelWhen::PeriodEnd]
             .map(|when| Operation::CancelSubscription { subscription, when }),
@@ -125,6 +109,29 @@ fn samples() -> Vec<Operation> {
         Operation::DefineMeter { key, name, unit, aggregation }
     }));
     samples
+}
+
+/// Those of people who prove who they are, and of what they take away.
+fn of_sign_in() -> Vec<Operation> {
+    vec![
+        Operation::SignIn { session: SESSION, asked: sign_in() },
+        Operation::SignIn { session: SESSION, asked: SignIn { term: Some(Term(2)), ..sign_in() } },
+        Operation::SignIn {
+            session: SESSION,
+            asked: SignIn { proved_s_ago: Some(0), ..sign_in() },
+        },
+        Operation::ChangeCredential { term: Term(1), change: CredentialChange::SecondFactorSet },
+        Operation::ExportAudit { part: Part::default() },
+        Operation::ExportAudit {
+            part: Part {
+                from: Some("1".into()),
+                to: Some("2026-12-01T00:00:00Z".into()),
+                actor: Some(ACTOR),
+                types: vec!["entity".into()],
+                after: Some(u64::MAX),
+            },
+        },
+    ]
 }
 
 fn api_key() -> ApiKey {

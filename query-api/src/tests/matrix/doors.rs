@@ -54,7 +54,7 @@ pub(super) fn all(ground: &Ground) -> Vec<Door> {
 }
 
 fn queries(a: &Seeded) -> Vec<Door> {
-    let Seeded { entity, customer, .. } = a;
+    let Seeded { entity, customer, command, .. } = a;
     let range = "from: \"2026-01-01T00:00:00Z\", to: \"2027-01-01T00:00:00Z\"";
     let fields = [
         ("node", format!("(id: \"{entity}\") {{ id }}")),
@@ -76,6 +76,7 @@ fn queries(a: &Seeded) -> Vec<Door> {
         ("usageTotals", format!("(matching: {{{range}}}) {{ totals {{ meter }} }}")),
         ("usageSeries", format!("(matching: {{{range}}}) {{ series {{ meter }} }}")),
         ("audit", " { totalCount nodes { type } }".to_owned()),
+        ("causalTree", format!("(commandId: \"{command}\") {{ caused {{ event {{ type }} }} }}")),
         ("analytics", format!("({}) {{ commands }}", days())),
     ];
     let door = |(field, rest): (&str, String)| {
