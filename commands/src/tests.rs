@@ -27,5 +27,6 @@ pub(crate) mod scenario;
 mod sessions;
 mod sizes;
 mod snapshots;
+mod step_up;
 mod wire;
 mod wrapped;

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use domain::Principal;
-use domain::audit::Part;
 use domain::id::{ActorId, SessionId, TenantId};
-use domain::member::{CredentialChange, Lifetime, Method, SignIn, Term};
+use domain::member::{Lifetime, Method, SignIn, Term};
 use domain::operation::Operation;
 use domain::principal::{Means, Permission, Scope};
 use domain::role::Permit;
@@ -31,7 +30,7 @@ fn bring_to_present(clock: &TestClock) {
 }
 
 /// An installation of this moment with a tenant, and its owner.
-async fn begin(sabotage: Option<Sabotage>) -> (Installation, Principal) {
+pub(super) async fn begin(sabotage: Option<Sabotage>) -> (Installation, Principal) {
     let (installation, owner) = access::begin(sabotage).await;
     bring_to_present(&installation.clock);
     (installation, owner)
@@ -48,7 +47,7 @@ async fn asked(commands: &Commands, who: &Principal, text: &str) -> Operation {
 }
 
 /// Signs `who` in, after they have proved who they are.
-async fn sign_in(installation: &Installation, who: &Principal, text: &str) -> Principal {
+pub(super) async fn sign_in(installation: &Installation, who: &Principal, text: &str) -> Principal {
     let proved = Principal::signing_in(who.tenant(), who.actor());
     let sign_in = asked(&installation.commands, who, text).await;
     installation.submit(&proved, sign_in).await.unwrap();
@@ -60,7 +59,7 @@ async fn known(commands: &Commands, who: &Principal, text: &str) -> Option<Princ
     known.unwrap().map(|it| it.0)
 }
 
-fn sign_out(who: Option<&Principal>, session: Option<&Principal>) -> Operation {
+pub(super) fn sign_out(who: Option<&Principal>, session: Option<&Principal>) -> Operation {
     let session = session.map(|it| match it.means() {
         Means::Session(session) => session,
         other => panic!("{other:?}"),
@@ -440,64 +439,4 @@ async fn what_somebody_without_any_role_has_open_ends_with_their_session() {
     let ended = installation.commands.ended(&here);
     installation.submit(&owner, sign_out(Some(&ada), None)).await.unwrap();
     tokio::time::timeout(SOON, ended).await.expect("it ends");
-}
-
-/// In a session that somebody else got to, later than its member has proved who they are.
-#[tokio::test]
-async fn what_could_do_most_harm_needs_a_proof_of_the_last_minutes() {
-    for sabotage in [None, Some(Sabotage::AuthorizeNobody)] {
-        let (installation, owner) = begin(sabotage).await;
-        let ada = member(&installation, &owner, &["developer"]).await;
-        let here = sign_in(&installation, &owner, "here").await;
-        let lets_in = || add(ActorId(Uuid::now_v7()), &["viewer"]);
-        installation.submit(&here, lets_in()).await.unwrap();
-
-        installation.clock.advance(TimeDelta::minutes(15));
-        let export = || Operation::ExportAudit { part: Part::default() };
-        for grave in [lets_in(), give(ada.actor(), &["admin"]), export(), Operation::CloseTenant] {
-            if sabotage.is_none() {
-                let name = grave.name();
-                assert_eq!(
-                    refusal(&installation, &here, grave).await,
-                    "STEP_UP_REQUIRED",
-                    "{name}"
-                );
-            } else {
-                installation.submit(&here, grave).await.unwrap();
-            }
-        }
-        if sabotage.is_some() {
-            continue;
-        }
-        // Whoever lacks the permission is told that alone.
-        let adas = sign_in(&installation, &ada, "adas").await;
-        installation.clock.advance(TimeDelta::minutes(15));
-        assert_eq!(refusal(&installation, &adas, export()).await, "DENIED");
-        // What is usual goes on, and so does what takes something away from somebody.
-        installation.submit(&here, put("web")).await.unwrap();
-        installation.submit(&here, sign_out(Some(&ada), None)).await.unwrap();
-        installation.submit(&here, remove(&ada)).await.unwrap();
-        // Who has no session that somebody else could get to is not asked, nor is who proves it anew.
-        installation.submit(&owner, lets_in()).await.unwrap();
-        let again = sign_in(&installation, &owner, "again").await;
-        installation.submit(&again, export()).await.unwrap();
-        installation.submit(&again, Operation::CloseTenant).await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn what_somebody_proves_who_they_are_by_is_changed_by_a_proof_alone() {
-    let (installation, owner) = begin(None).await;
-    let here = sign_in(&installation, &owner, "here").await;
-    let change = |term| Operation::ChangeCredential {
-        term: Term(term),
-        change: CredentialChange::SecondFactorRemoved,
-    };
-    for who in [&owner, &here] {
-        assert_eq!(refusal(&installation, who, change(1)).await, "NOT_PROVED");
-    }
-    let proved = Principal::signing_in(owner.tenant(), owner.actor());
-    let outcome = installation.submit(&proved, change(1)).await.unwrap();
-    assert_eq!(outcome.events[0].name, "member.credential-changed.v1");
-    assert_eq!(refusal(&installation, &proved, change(2)).await, "MEMBER_NOT_FOUND");
 }

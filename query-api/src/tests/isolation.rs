@@ -119,12 +119,13 @@ fn queries(a: &Seeded) -> Vec<(&'static str, String)> {
             ),
         ),
         ("audit", format!("{{ audit(first: 50) {{ {page} nodes {{ body }} }} }}")),
-        (
-            "causalTree",
-            format!("{{ causalTree(commandId: \"{command}\") {{ caused {{ event {{ body }} }} }} }}"),
-        ),
+        ("causalTree", caused_by(command)),
         ("analytics", format!("{{ analytics({}) {{ commands }} }}", days())),
     ]
+}
+
+fn caused_by(command: &str) -> String {
+    format!("{{ causalTree(commandId: \"{command}\") {{ caused {{ event {{ body }} }} }} }}")
 }
 
 /// The same for who may do what.
