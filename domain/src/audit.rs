@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided by it, so it is *not* an aggregate: whoever may do it is told by their permissions.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ActorId;
@@ -14,7 +15,7 @@ pub const TYPES_MAX: usize = 100;
 const FILTER_MAX: usize = 100;
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// Somebody was given a part of the trail, or a beginning of it, if they went away.
     #[serde(rename = "audit.exported.v1")]
@@ -25,7 +26,7 @@ pub enum Event {
 }
 
 /// Which part of the trail is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
     /// From this sequence or instant on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Days, LocalResult, Months, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A unit of the civil calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A civil day.
@@ -19,7 +20,7 @@ pub enum Unit {
 }
 
 /// How long a billing period is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// The unit.
     pub unit: Unit,
@@ -54,7 +55,9 @@ impl Interval {
 }
 
 /// A half-open span `[start, end)` of instants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Period {
     /// The first instant in it.
     pub start: DateTime<Utc>,

@@ -2,6 +2,7 @@
 //! operator; others are its own customers or cost centres.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregate;
@@ -9,7 +10,7 @@ use crate::personal::{Digest, Personal};
 use crate::quantity::Currency;
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// The account exists.
     #[cfg_attr(not(feature = "next"), serde(rename = "customer.opened.v1"))]
@@ -25,6 +26,7 @@ pub enum Event {
         #[cfg_attr(feature = "next", serde(rename = "billed_in"))]
         currency: Currency,
         /// The zone of its billing periods, an IANA name.
+        #[schemars(with = "String")]
         time_zone: chrono_tz::Tz,
     },
     /// Its name or contact changed.
@@ -41,8 +43,9 @@ pub enum Event {
 }
 
 /// What an account is to its tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "CustomerRole")]
 pub enum Role {
     /// The tenant itself, buying from the operator of the installation.
     Itself,

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rpds::RedBlackTreeMapSync;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::name::{Host, NameError, Slug};
@@ -21,7 +22,7 @@ use crate::level::Level;
 use crate::tenant::{Name, SuspensionReason};
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// A tenant was given its slug and its partition.
     #[serde(rename = "directory.tenant-registered.v1")]

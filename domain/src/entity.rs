@@ -4,6 +4,7 @@
 //! holds digests, not descriptors: a million entities fit in memory.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregate;
@@ -13,7 +14,7 @@ use crate::location::Location;
 use crate::personal::{Digest, Personal};
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// The entity is in the catalog.
     #[serde(rename = "entity.registered.v1")]

@@ -6,6 +6,7 @@
 //! several versions the code knows the newest one; see `versions` for the others.
 
 mod name;
+mod schemas;
 mod types;
 mod versions;
 
@@ -13,6 +14,8 @@ use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, VariantAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub(crate) use self::schemas::open;
+pub use self::schemas::{Schemas, schema_documents};
 pub use self::types::types;
 use self::versions::Version;
 use crate::level::Level;

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -31,8 +32,9 @@ fn parse(prefix: &'static str, text: &str) -> Result<Uuid, IdError> {
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident, $prefix:literal) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub Uuid);
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+        #[schemars(extend("pattern" = concat!("^", $prefix, "_[0-9a-f]{32}$")))]
+        pub struct $name(#[schemars(with = "String")] pub Uuid);
 
         impl $name {
             /// What the text form begins with.

@@ -1,6 +1,7 @@
 //! A catalog location: where a set of entities comes from. When it goes, they follow.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregate;
@@ -9,7 +10,7 @@ use crate::aggregate::Aggregate;
 pub const TARGET_BYTES_MAX: usize = 2_048;
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// The location is known.
     #[serde(rename = "location.registered.v1")]
@@ -25,8 +26,9 @@ pub enum Event {
 }
 
 /// How a location's target is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = crate::event::open)]
 pub enum LocationKind {
     /// An address on the network.
     Url,

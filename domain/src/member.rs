@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::api_key::note_violations as note_api_key_violations;
@@ -29,7 +30,7 @@ use crate::personal::{Digest, Personal};
 use crate::role::{BuiltIn, RoleRef};
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// Somebody belongs to the tenant.
     #[serde(rename = "member.added.v1")]

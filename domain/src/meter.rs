@@ -4,13 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Aggregate;
 use crate::violation::{self, Violation, Violations};
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// Usage of it can be recorded.
     #[serde(rename = "meter.defined.v1")]
@@ -30,7 +31,7 @@ pub enum Event {
 }
 
 /// How records of a period become one number, by `docs/billing-rules.md` R11.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Aggregation {
     /// How many records.
@@ -228,8 +229,11 @@ impl Aggregate for Meter {
 }
 
 /// A meter's name, say `api.calls`: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = crate::text::KEY_PATTERN))]
 pub struct MeterKey(Box<str>);
 
 /// Why a text is not a meter's name.

@@ -4,8 +4,10 @@
 //! the write side before its event is stored. Serialising a plain one is an error, so a fact
 //! that was not sealed cannot reach the log.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,8 +16,9 @@ use crate::id::SubjectId;
 
 /// A keyed digest (HMAC-SHA-256 under the tenant's key, cut to 128 bits): equal texts of one
 /// tenant have equal digests, and nobody without the key can tell the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Digest(pub [u8; 16]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, JsonSchema)]
+#[schemars(extend("pattern" = "^[0-9a-f]{32}$"))]
+pub struct Digest(#[schemars(with = "String")] pub [u8; 16]);
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -80,11 +83,27 @@ impl PartialEq for Personal {
 
 impl Eq for Personal {}
 
-#[derive(Serialize, Deserialize)]
+/// A text about a person, sealed.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Personal")]
 struct Stored {
+    /// Whose key seals it.
     subject: SubjectId,
+    /// Stands for the text in comparisons.
     digest: Digest,
+    /// Nonce, ciphertext and tag of AES-256-GCM under the subject's key, in hexadecimal digits.
+    #[schemars(extend("pattern" = "^([0-9a-f]{2})*$"))]
     sealed: String,
+}
+
+impl JsonSchema for Personal {
+    fn schema_name() -> Cow<'static, str> {
+        Stored::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Stored::json_schema(generator)
+    }
 }
 
 impl Serialize for Personal {

@@ -5,6 +5,7 @@ mod terms;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::terms::{
@@ -18,7 +19,7 @@ use crate::subscription::Sold;
 use crate::violation::{self, Violation};
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// A version can be sold.
     #[serde(rename = "plan.version-published.v1")]

@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::money::{Money, MoneyError};
@@ -23,6 +24,9 @@ pub const FRACTION_DIGITS_MAX: u32 = 12;
 /// The largest absolute quantity or unit price: 10¹⁵, so that sums of many stay exact in the
 /// 96-bit mantissa of [`Decimal`].
 pub const ABSOLUTE_MAX: i64 = 1_000_000_000_000_000;
+
+/// What an amount looks like where it is stored: 10¹⁵ has 16 digits.
+const AMOUNT_PATTERN: &str = r"^-?[0-9]{1,16}(\.[0-9]{1,12})?$";
 
 /// Why a text or number is not an amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,9 +60,9 @@ macro_rules! amount {
     ($(#[$meta:meta])* $name:ident) => {
         $(#[$meta])*
         #[derive(
-            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize,
-        )]
-        pub struct $name(Decimal);
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+        #[schemars(extend("pattern" = AMOUNT_PATTERN))]
+        pub struct $name(#[schemars(with = "String")] Decimal);
 
         impl $name {
             /// Nothing.
@@ -134,8 +138,9 @@ amount!(
 );
 
 /// A currency by its ISO 4217 code.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[A-Z]{3}$"))]
 pub struct Currency([u8; 3]);
 
 impl Currency {

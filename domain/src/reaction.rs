@@ -7,13 +7,17 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::TenantId;
 
 /// The reactions there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = crate::event::open)]
 pub enum Reaction {
     /// A tenant registered, suspended, reactivated or closed in the directory follows suit.
     FollowDirectory,
@@ -26,7 +30,7 @@ pub enum Reaction {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// Everything up to an event of a tenant was handled.
     #[serde(rename = "reaction.advanced.v1")]

@@ -5,12 +5,13 @@
 //! noted here, so that a repetition is answered as the first time although the state is another
 //! by then. It is *not* an aggregate: nothing is decided by what was noted.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::usage::Verdict;
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// A request with an idempotency key was accepted, and what it asked held already.
     #[serde(rename = "request.noted.v1")]

@@ -11,6 +11,7 @@ mod permit;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::built_in::BuiltIn;
@@ -20,7 +21,7 @@ use crate::aggregate::Aggregate;
 use crate::violation::{self, Violation, Violations};
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// Members can have it.
     #[serde(rename = "role.defined.v1")]

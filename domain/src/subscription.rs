@@ -5,6 +5,7 @@ mod sale;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::sale::{Phase, Sale, Sold};
@@ -17,7 +18,7 @@ use crate::quantity::Currency;
 use crate::usage::Allowance;
 
 /// What happened. Stored forever: add variants and versions, never change one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// A customer bought a plan.
     #[serde(rename = "subscription.started.v1")]
@@ -27,6 +28,7 @@ pub enum Event {
         /// Which plan, at which version, on which terms.
         sold: Sold,
         /// The zone of its periods, fixed at the start; an IANA name.
+        #[schemars(with = "String")]
         time_zone: chrono_tz::Tz,
         /// What the periods are counted from; the end of the trial if there is one.
         anchor: DateTime<Utc>,
@@ -76,8 +78,9 @@ pub enum Event {
 }
 
 /// Why a subscription is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = crate::event::open)]
 pub enum CancelReason {
     /// Somebody asked for it, at once or for the period's end.
     Requested,

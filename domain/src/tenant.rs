@@ -6,6 +6,7 @@ mod provider;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::name::{Name, NameError};
@@ -17,7 +18,7 @@ use crate::id::ProviderId;
 use crate::quantity::Currency;
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// The tenant exists.
     #[serde(rename = "tenant.created.v1")]
@@ -75,9 +76,10 @@ pub enum Event {
 }
 
 /// What a tenant decides about itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
     /// The zone of its billing periods and reports, an IANA name.
+    #[schemars(with = "String")]
     pub time_zone: chrono_tz::Tz,
     /// The currency of its own price lists.
     pub currency: Currency,
@@ -86,8 +88,9 @@ pub struct Settings {
 }
 
 /// Why a tenant is suspended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = crate::event::open)]
 pub enum SuspensionReason {
     /// It does not pay.
     NonPayment,

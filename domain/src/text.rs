@@ -15,6 +15,9 @@ pub(crate) fn is_key(text: &str) -> bool {
         && text.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
 }
 
+/// What such a key looks like, as a regular expression.
+pub(crate) const KEY_PATTERN: &str = "^[a-z][a-z0-9._-]{0,63}$";
+
 /// Reads what is stored as a string by parsing it.
 pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where

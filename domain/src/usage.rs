@@ -9,6 +9,7 @@ mod verdict;
 
 use chrono::{DateTime, Utc};
 use rpds::RedBlackTreeMapSync;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::entry::{
@@ -27,7 +28,7 @@ use crate::quantity::Quantity;
 pub const ENTRIES_MAX: usize = 1_000;
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
     /// Usage was accepted.
     #[serde(rename = "usage.recorded.v1")]
@@ -44,7 +45,7 @@ pub enum Event {
 }
 
 /// What accepted entries take from a hard quota (R21).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Consumption {
     /// Whose quota.
     pub customer: CustomerId,

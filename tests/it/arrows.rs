@@ -58,6 +58,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("async-graphql", &["query-api"]),
     ("axum", &["query-api", "server"]),
     ("rdkafka", &["event-log"]),
+    // What is stored of events is a type of `domain`; nobody else describes it.
+    ("schemars", &["domain"]),
     ("sqlx", &["projections", "vault"]),
     ("zxcvbn", &["query-api"]),
 ];

@@ -1,10 +1,12 @@
 //! The kinds of entities, their versions, and which catalogs accept them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which kinds a catalog accepts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = crate::event::open)]
 pub enum KindSet {
     /// The kinds of a bare Backstage catalog.
     Core,

@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -34,10 +35,11 @@ const SEALING_BYTES_MAX: usize = 256;
 
 /// A descriptor as events hold it: what is personal is taken out, sealed, and put back by
 /// whoever may read it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredDescriptor {
     /// The document, with `{"$personal": n}` where the n-th personal text belongs. Shared, since
     /// a decision puts what its command says into an event.
+    #[schemars(with = "Map<String, Value>")]
     pub public: Arc<Value>,
     /// The personal texts, each a piece of JSON.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

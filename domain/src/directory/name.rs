@@ -1,16 +1,27 @@
 //! Names that select a tenant: slugs and hosts. They do *not* know which tenant.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a tenant is called in addresses: a lower-case DNS label of 3 to 40 characters.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("minLength" = 3, "maxLength" = 40, "pattern" = "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"))]
 pub struct Slug(Box<str>);
 
 /// A DNS name that selects a tenant, in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("maxLength" = 253, "pattern" = HOST_PATTERN))]
 pub struct Host(Box<str>);
+
+/// What a host looks like: labels of 1 to 63 characters with dots between, at least two.
+const HOST_PATTERN: &str =
+    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$";
 
 /// Why a text is not a slug or a host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

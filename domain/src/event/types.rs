@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 
 use super::versions::VERSIONS;
 use crate::{
@@ -11,30 +12,44 @@ use crate::{
     subscription, tenant, usage,
 };
 
+/// What can be asked of the events of one aggregate.
+pub(super) struct Noun {
+    /// What its types are called, without [`TYPE_PREFIX`](super::TYPE_PREFIX).
+    pub(super) types: fn() -> &'static [&'static str],
+    /// What they look like: an object with one key for each type.
+    pub(super) schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// Every aggregate that has events.
+pub(super) const NOUNS: [Noun; 14] = [
+    noun::<directory::Event>(),
+    noun::<tenant::Event>(),
+    noun::<member::Event>(),
+    noun::<role::Event>(),
+    noun::<customer::Event>(),
+    noun::<entity::Event>(),
+    noun::<location::Event>(),
+    noun::<plan::Event>(),
+    noun::<subscription::Event>(),
+    noun::<meter::Event>(),
+    noun::<usage::Event>(),
+    noun::<reaction::Event>(),
+    noun::<request::Event>(),
+    noun::<audit::Event>(),
+];
+
+const fn noun<E: DeserializeOwned + JsonSchema>() -> Noun {
+    Noun { types: variants::<E>, schema: E::json_schema }
+}
+
 /// All types, older versions too, without [`TYPE_PREFIX`](super::TYPE_PREFIX).
 pub fn types() -> impl Iterator<Item = &'static str> {
-    let newest = [
-        variants::<directory::Event>(),
-        variants::<tenant::Event>(),
-        variants::<member::Event>(),
-        variants::<role::Event>(),
-        variants::<customer::Event>(),
-        variants::<entity::Event>(),
-        variants::<location::Event>(),
-        variants::<plan::Event>(),
-        variants::<subscription::Event>(),
-        variants::<meter::Event>(),
-        variants::<usage::Event>(),
-        variants::<reaction::Event>(),
-        variants::<request::Event>(),
-        variants::<audit::Event>(),
-    ];
-    let older = VERSIONS.iter().map(|it| it.before);
-    newest.into_iter().flatten().copied().chain(older)
+    let newest = NOUNS.iter().flat_map(|it| (it.types)()).copied();
+    newest.chain(VERSIONS.iter().map(|it| it.before))
 }
 
 /// What the variants of an enum are called when it is stored.
-fn variants<'de, E: Deserialize<'de>>() -> &'static [&'static str] {
+fn variants<E: DeserializeOwned>() -> &'static [&'static str] {
     E::deserialize(Asked).err().map_or(&[], |it| it.0)
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Version {
     pub(super) name: &'static str,
     /// The type it has taken the place of.
     pub(super) before: &'static str,
+    /// What a value of that looks like: its published schema, for no type of ours says it any more.
+    pub(super) schema_before: &'static str,
     /// The level from which on it is written.
     pub(super) since: Level,
     /// Makes a value of it from one of the version before.
@@ -37,6 +39,7 @@ pub(super) const VERSIONS: &[Version] = &[
 const REHEARSED: Version = Version {
     name: "customer.opened.v2",
     before: "customer.opened.v1",
+    schema_before: include_str!("../../../schemas/events/customer.opened.v1.schema.json"),
     since: Level(2),
     upcast: |it| rename(it, "currency", "billed_in"),
     downcast: |it| rename(it, "billed_in", "currency"),

@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Event, Rejection};
@@ -24,7 +25,8 @@ pub const API_KEYS_MAX: usize = 20;
 pub const LIFETIME_MAX: TimeDelta = TimeDelta::days(366);
 
 /// What a key is called, say `ci`: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(extend("pattern" = crate::text::KEY_PATTERN))]
 pub struct ApiKeyName(Box<str>);
 
 /// Why a text is not the name of a key.
@@ -63,7 +65,7 @@ impl<'de> Deserialize<'de> for ApiKeyName {
 }
 
 /// A key that was issued.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApiKey {
     /// What it is called.
     pub name: ApiKeyName,

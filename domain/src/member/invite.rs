@@ -5,13 +5,14 @@
 //! lets it be used once.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ActorId;
 use crate::personal::Digest;
 
 /// An invite that was made out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Invite {
     /// The keyed digest of its text.
     pub secret: Digest,

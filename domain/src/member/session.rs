@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Rejection, Term};
@@ -17,8 +18,11 @@ use crate::violation::Violations;
 pub const SESSIONS_MAX: usize = 20;
 
 /// How a member has proved who they are, by the names of RFC 8176 (`amr`), and one that it lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::event::open)]
 pub enum Method {
     /// With a password.
     Pwd,
@@ -110,7 +114,7 @@ impl Session {
 }
 
 /// A session that was begun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     /// The keyed digest of the text that stands for it.
     pub secret: Digest,

@@ -1,5 +1,6 @@
 //! What one version of a plan says, and what it may say.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::Interval;
@@ -8,7 +9,7 @@ use crate::quantity::{Currency, Quantity, UnitPrice};
 use crate::violation::{Violation, Violations};
 
 /// Everything a sale needs to know, embedded whole in the subscription's events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Terms {
     /// What the plan is called.
     pub name: String,
@@ -25,7 +26,7 @@ pub struct Terms {
 }
 
 /// One thing a plan charges for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Item {
     /// Names the item within the plan, across versions.
     pub key: String,
@@ -36,7 +37,7 @@ pub struct Item {
 }
 
 /// How an item is priced; tiers and packages by `docs/billing-rules.md` R6 and R7.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "model", rename_all = "snake_case")]
 pub enum Price {
     /// A fixed amount per period, in advance.
@@ -81,7 +82,7 @@ pub enum Price {
 }
 
 /// One tier of a price.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tier {
     /// The last unit in it, inclusive; none for the last tier.
     pub up_to: Option<Quantity>,
@@ -92,7 +93,7 @@ pub struct Tier {
 }
 
 /// A limit that a plan sets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quota {
     /// What is limited.
     pub of: QuotaOf,
@@ -103,7 +104,7 @@ pub struct Quota {
 }
 
 /// What a quota limits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum QuotaOf {
     /// Entities in the tenant's catalog at a time.
@@ -116,7 +117,7 @@ pub enum QuotaOf {
 }
 
 /// What happens at a limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Enforcement {
     /// What would exceed it is refused, whole.

@@ -1,7 +1,9 @@
 //! The permissions there are: one per command and reader.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::id::TenantId;
@@ -58,6 +60,20 @@ impl Permission {
 impl Serialize for Permission {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+impl JsonSchema for Permission {
+    fn schema_name() -> Cow<'static, str> {
+        "Permission".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<_> = Self::ALL.iter().map(|it| it.name()).collect();
+        let mut schema = json_schema!({ "type": "string", "enum": names });
+        schema.insert("description".to_owned(), "What may be done.".into());
+        crate::event::open(&mut schema);
+        schema
     }
 }
 

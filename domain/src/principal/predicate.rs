@@ -2,6 +2,7 @@
 
 mod holds;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::personal_parts::refers_to_user;
@@ -23,7 +24,7 @@ const TEXT_MAX: usize = 255;
 
 /// A condition on catalog entities that readers fold into their queries. Texts are compared in
 /// lower case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Predicate {
     /// The entity's kind.

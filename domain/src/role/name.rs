@@ -1,16 +1,21 @@
 //! How roles are named and stored.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::BuiltIn;
 use crate::id::{IdError, RoleId};
 
 /// What a role is called, say `payments-team`: 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = crate::text::KEY_PATTERN))]
 pub struct RoleName(Box<str>);
 
 /// Why a text is not the name of a role.
@@ -102,6 +107,22 @@ impl FromStr for RoleRef {
 impl Serialize for RoleRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for RoleRef {
+    fn schema_name() -> Cow<'static, str> {
+        "RoleRef".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let built_in: Vec<_> = BuiltIn::ALL.iter().map(|it| it.name()).collect();
+        let mut built_in = json_schema!({ "type": "string", "enum": built_in });
+        crate::event::open(&mut built_in);
+        json_schema!({
+            "description": "A role: `owner`, or `rol_…` for one of the tenant's own.",
+            "anyOf": [built_in, generator.subschema_for::<RoleId>()],
+        })
     }
 }
 

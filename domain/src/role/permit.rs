@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::principal::{Permission, Predicate};
 use crate::violation::Violations;
 
 /// A permission, everywhere or under a condition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Permit {
     /// What may be done.
     pub permission: Permission,
@@ -19,6 +20,7 @@ pub struct Permit {
         skip_serializing_if = "Option::is_none",
         with = "shared_condition"
     )]
+    #[schemars(with = "Option<Predicate>")]
     pub condition: Option<Arc<Predicate>>,
 }
 

@@ -1,10 +1,12 @@
 //! What a tenant is called where people read it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A display name: 1 to 120 characters on one line, trimmed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("minLength" = 1, "maxLength" = 120))]
 pub struct Name(Box<str>);
 
 /// Why a text is not a display name.

@@ -7,6 +7,7 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Event, Name, Rejection};
@@ -29,7 +30,7 @@ const SCOPES_MAX: usize = 10;
 const SCOPE_MAX: usize = 128;
 
 /// A provider that speaks OpenID Connect.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Provider {
     /// What it is called where people choose how they sign in.
     pub name: Name,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::personal_parts::refers_to_user;
@@ -28,7 +29,7 @@ pub const DIMENSION_KEY_MAX: usize = 64;
 pub const DIMENSION_VALUE_MAX: usize = 256;
 
 /// One record of usage. (`source`, `id`) identifies it within its tenant for ever.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     /// The system that observed it.
     pub source: Box<str>,
@@ -51,7 +52,7 @@ pub struct Entry {
 }
 
 /// Who said when usage happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Timed {
     /// The source that observed it.

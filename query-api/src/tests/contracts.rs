@@ -1,11 +1,19 @@
 //! The published contracts say what the doors do. `UPDATE_SCHEMAS=1` writes them anew.
 
+mod compatibility;
+mod events;
+
 use std::fs;
 use std::path::PathBuf;
 
+/// Where the contracts are published.
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../schemas")
+}
+
 /// Compares a contract with its file, or writes the file.
 fn check(name: &str, contract: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../schemas").join(name);
+    let path = folder().join(name);
     if std::env::var_os("UPDATE_SCHEMAS").is_some() {
         fs::write(&path, contract).unwrap();
     }

@@ -9,6 +9,7 @@ const RENAMED: &[Version] = &[
     Version {
         name: "tenant.renamed.v1",
         before: "tenant.renamed.v0",
+        schema_before: "{}",
         since: Level(3),
         upcast: |it| rename(it, "title", "name"),
         downcast: |it| rename(it, "name", "title"),
@@ -16,6 +17,7 @@ const RENAMED: &[Version] = &[
     Version {
         name: "tenant.renamed.v0",
         before: "tenant.labelled.v0",
+        schema_before: "{}",
         since: Level(2),
         upcast: |it| rename(it, "label", "title"),
         downcast: |it| rename(it, "title", "label"),
