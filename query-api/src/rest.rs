@@ -7,6 +7,7 @@
 //! comes in, and goes.
 
 mod accounts;
+mod async_api;
 mod audit;
 mod events;
 mod health;
@@ -40,6 +41,8 @@ use crate::transport::{BODY_WAIT_MAX, Streams};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(test)]
+pub(crate) use async_api::document as async_api_document;
 #[cfg(test)]
 pub(crate) use open_api::document as open_api_document;
 pub use problem::Problem;
@@ -158,6 +161,7 @@ impl Doors {
             .route("/api/v1/audit/export", get(audit::export))
             .route("/api/v1/projections/{model}/rebuild", post(operations::rebuild))
             .route("/api/v1/openapi.json", get(open_api::show))
+            .route("/api/v1/asyncapi.json", get(async_api::show))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .with_state(self.0.clone())

@@ -42,7 +42,7 @@ const SEQUENCE_MAX: u64 = i64::MAX.unsigned_abs();
 pub struct StreamEvent {
     /// Its place in the tenant's history: gapless, from 1.
     pub sequence: u64,
-    /// Its identity, a UUID.
+    /// Its identity, `evt_…`.
     pub id: String,
     /// What happened, `callboard.<noun>.<fact>.v<N>`.
     #[serde(rename = "type")]
@@ -52,6 +52,7 @@ pub struct StreamEvent {
     /// Its place in that stream.
     pub revision: u64,
     /// When it was recorded.
+    #[schema(format = DateTime)]
     pub time: String,
     /// Who did it.
     pub actor: String,

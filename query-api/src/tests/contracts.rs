@@ -1,5 +1,6 @@
 //! The published contracts say what the doors do. `UPDATE_SCHEMAS=1` writes them anew.
 
+mod async_api;
 mod compatibility;
 mod events;
 

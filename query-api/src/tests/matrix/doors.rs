@@ -232,6 +232,7 @@ fn routes(ground: &Ground) -> Vec<Door> {
         (recovery, "POST", recovery.to_owned(), Some(again)),
         get("/metrics"),
         get("/api/v1/openapi.json"),
+        get("/api/v1/asyncapi.json"),
         get("/healthz"),
         get("/readyz"),
         get("/graphiql"),
