@@ -144,3 +144,37 @@ async fn a_stream_ends_with_the_server_and_with_its_credential() {
     assert_eq!(stream.next().await, None, "the server stops");
     assert_eq!(site.get(&site.a, "/readyz").await.status, 503);
 }
+
+/// The program in `docs/examples`, where there is Python.
+#[tokio::test]
+async fn the_example_goes_on_where_it_was() {
+    let version = tokio::process::Command::new("python3").arg("--version").output().await;
+    if !version.is_ok_and(|it| it.status.success()) {
+        return;
+    }
+    let site = Site::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let follow = async |who: &Member, count: &str| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/follow_events.py");
+        let mut command = tokio::process::Command::new("python3");
+        command.args([script, site.url("").as_str().trim_end_matches('/')]);
+        command.arg(folder.path().join("place.txt")).arg(count).kill_on_drop(true);
+        let ran = soon(command.env("CALLBOARD_TOKEN", &who.token).output()).await.unwrap();
+        String::from_utf8(if ran.status.success() { ran.stdout } else { ran.stderr }).unwrap()
+    };
+    let page = site.get(&site.a, "/api/v1/events").await.json();
+    let recorded = page["events"].as_array().unwrap().iter();
+    let mut expected =
+        recorded.map(|it| format!("{} {}", it["sequence"], it["type"].as_str().unwrap()));
+    let first = follow(&site.a, "2").await;
+    assert_eq!(first.lines().collect::<Vec<_>>(), expected.by_ref().take(2).collect::<Vec<_>>());
+    // What was recorded meanwhile, and something that happens while it follows.
+    let last = rename(&site, &site.a, "meanwhile").await;
+    let rest = (last - 2 + 1).to_string();
+    let (then, _) = tokio::join!(follow(&site.a, &rest), rename(&site, &site.a, "live"));
+    let renamed = [last, last + 1].map(|it| format!("{it} callboard.tenant.renamed.v1"));
+    assert_eq!(then.lines().collect::<Vec<_>>(), expected.chain(renamed).collect::<Vec<_>>());
+    let nobody = Member { token: "x".to_owned(), ..site.a.clone() };
+    let refused = follow(&nobody, "1").await;
+    assert!(refused.contains("401") && !refused.contains("Traceback"), "{refused}");
+}
