@@ -17,7 +17,7 @@ const FILTER_MAX: usize = 100;
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Event {
-    /// Somebody was given a part of the trail, or a beginning of it, if they went away.
+    /// Somebody has asked for a part of the trail, and is given it from here on.
     #[serde(rename = "audit.exported.v1")]
     Exported {
         /// Which part.

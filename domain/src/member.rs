@@ -25,7 +25,7 @@ pub(crate) use self::session::note_violations as note_sign_in_violations;
 pub use self::session::{FRESH_MAX, Lifetime, Method, SESSIONS_MAX, Session, SignIn};
 pub use self::term::Term;
 use crate::aggregate::Aggregate;
-use crate::id::{ActorId, SessionId};
+use crate::id::{ActorId, ProviderId, SessionId};
 use crate::personal::{Digest, Personal};
 use crate::role::{BuiltIn, RoleRef};
 
@@ -85,6 +85,9 @@ pub enum Event {
     CredentialChanged {
         /// How it differs.
         change: CredentialChange,
+        /// By which provider, if it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provider: Option<ProviderId>,
     },
     /// Somebody does not belong to the tenant any more, nor do their API keys and sessions.
     #[serde(rename = "member.removed.v1")]
@@ -195,6 +198,8 @@ pub enum Command {
         term: Term,
         /// How it differs.
         change: CredentialChange,
+        /// By which provider, if it is about one.
+        provider: Option<ProviderId>,
     },
     /// Let them belong to it no longer.
     Remove {
@@ -404,8 +409,8 @@ impl Aggregate for Member {
             (Present { sessions, .. }, Command::SignOut { session }) => {
                 session::sign_out(sessions, *session)
             }
-            (Present { term: held, .. }, Command::ChangeCredential { term, change }) => {
-                let event = Event::CredentialChanged { change: *change };
+            (Present { term: held, .. }, Command::ChangeCredential { term, change, provider }) => {
+                let event = Event::CredentialChanged { change: *change, provider: *provider };
                 if held == term { Ok(vec![event]) } else { Err(Rejection::NotAdded) }
             }
             (Present { roles: held, .. }, Command::Remove { owners }) => {

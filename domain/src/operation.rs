@@ -178,6 +178,9 @@ pub enum Operation {
         term: Term,
         /// How it differs.
         change: CredentialChange,
+        /// By which provider, if it is about one.
+        #[serde(default)]
+        provider: Option<ProviderId>,
     },
     /// Take away a part of the audit trail.
     ExportAudit {

@@ -156,7 +156,10 @@ fn of_member() -> [member::Event; 9] {
         Event::Invited { invite },
         Event::SignedIn { session, opened },
         Event::SignedOut { session },
-        Event::CredentialChanged { change: member::CredentialChange::SecondFactorSet },
+        Event::CredentialChanged {
+            change: member::CredentialChange::ProviderLinked,
+            provider: Some(ProviderId::from_digest([0x90; 16])),
+        },
         Event::Removed {},
     ]
 }

@@ -99,8 +99,8 @@ pub(super) fn shape(
             let command = member::Command::SignIn { session, asked };
             Ask::Member { member: actor, command }.into()
         }
-        Operation::ChangeCredential { term, change } => {
-            let command = member::Command::ChangeCredential { term, change };
+        Operation::ChangeCredential { term, change, provider } => {
+            let command = member::Command::ChangeCredential { term, change, provider };
             Ask::Member { member: actor, command }.into()
         }
         Operation::ExportAudit { part } => Ask::ExportAudit(part).into(),

@@ -63,6 +63,7 @@ async fn what_somebody_proves_who_they_are_by_is_changed_by_a_proof_alone() {
     let change = |term| Operation::ChangeCredential {
         term: Term(term),
         change: CredentialChange::SecondFactorRemoved,
+        provider: None,
     };
     for who in [&owner, &here] {
         assert_eq!(refusal(&installation, who, change(1)).await, "NOT_PROVED");

@@ -195,8 +195,8 @@ fn a_session_is_fresh_for_some_minutes_after_its_proof() {
 fn what_somebody_proves_who_they_are_by_changes_in_their_time_only() {
     let viewer = added(&[BuiltIn::Viewer]);
     let change = CredentialChange::PasswordSet;
-    let changed = |term| Command::ChangeCredential { term: Term(term), change };
-    let event = Event::CredentialChanged { change };
+    let changed = |term| Command::ChangeCredential { term: Term(term), change, provider: None };
+    let event = Event::CredentialChanged { change, provider: None };
     check(&[], changed(1), Err(Rejection::NotAdded));
     check(from_ref(&viewer), changed(1), Ok(vec![event.clone()]));
     check(&[viewer.clone(), event.clone()], changed(1), Ok(vec![event.clone()]));

@@ -57,34 +57,50 @@ impl Operation {
     }
 
     /// Whether it could do most harm in a session that somebody else got to: who lets others in or gives them
-    /// more, changes what is paid for, closes a tenant or takes the audit trail away. Never what takes
-    /// something away from somebody: that may be in haste.
+    /// more, changes what is paid for, closes a tenant or takes the audit trail away. Never what takes access
+    /// away from somebody: that may be in haste.
     fn is_grave(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::RegisterTenant { .. }
-                | Self::ChangeSlug { .. }
-                | Self::AddHost { .. }
-                | Self::RemoveHost { .. }
-                | Self::ReactivateTenant { .. }
-                | Self::RaiseClusterLevel { .. }
-                | Self::AddProvider { .. }
-                | Self::RemoveProvider { .. }
-                | Self::CloseTenant
-                | Self::AddMember { .. }
-                | Self::ChangeMemberRoles { .. }
-                | Self::InviteMember { .. }
-                | Self::IssueApiKey { .. }
-                | Self::DefineRole { .. }
-                | Self::ChangeRole { .. }
-                | Self::ChangeCustomer { .. }
-                | Self::CloseCustomer { .. }
-                | Self::PublishPlanVersion { .. }
-                | Self::RetirePlan { .. }
-                | Self::StartSubscription { .. }
-                | Self::ChangePlan { .. }
-                | Self::CancelSubscription { .. }
-                | Self::ExportAudit { .. }
-        )
+            | Self::ChangeSlug { .. }
+            | Self::AddHost { .. }
+            | Self::ReactivateTenant { .. }
+            | Self::RaiseClusterLevel { .. }
+            | Self::ConfigureTenant { .. }
+            | Self::AddProvider { .. }
+            | Self::CloseTenant
+            | Self::AddMember { .. }
+            | Self::ChangeMemberRoles { .. }
+            | Self::InviteMember { .. }
+            | Self::IssueApiKey { .. }
+            | Self::DefineRole { .. }
+            | Self::ChangeRole { .. }
+            | Self::ChangeCustomer { .. }
+            | Self::CloseCustomer { .. }
+            | Self::PublishPlanVersion { .. }
+            | Self::RetirePlan { .. }
+            | Self::StartSubscription { .. }
+            | Self::ChangePlan { .. }
+            | Self::CancelSubscription { .. }
+            | Self::UndoCancellation { .. }
+            | Self::ExportAudit { .. } => true,
+            Self::RemoveHost { .. }
+            | Self::SuspendTenant { .. }
+            | Self::RenameTenant { .. }
+            | Self::RemoveProvider { .. }
+            | Self::RemoveMember { .. }
+            | Self::RevokeApiKey { .. }
+            | Self::SignIn { .. }
+            | Self::SignOut { .. }
+            | Self::ChangeCredential { .. }
+            | Self::RetireRole { .. }
+            | Self::OpenCustomer { .. }
+            | Self::ApplyEntities { .. }
+            | Self::RegisterLocation { .. }
+            | Self::DeregisterLocation { .. }
+            | Self::DefineMeter { .. }
+            | Self::ArchiveMeter { .. }
+            | Self::RecordUsage { .. } => false,
+        }
     }
 }

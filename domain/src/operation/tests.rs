@@ -238,7 +238,7 @@ fn an_operation_has_the_name_and_permission_of_what_it_does() {
         (
             Operation::UndoCancellation { subscription: SUBSCRIPTION },
             "undoCancellation",
-            usual(Permission::SubscriptionWrite),
+            fresh(Permission::SubscriptionWrite),
         ),
         (
             Operation::RecordUsage { entries: Vec::new() },

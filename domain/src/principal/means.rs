@@ -22,8 +22,8 @@ pub enum Means {
 pub enum Need {
     /// A permission.
     Permission(Permission),
-    /// A permission and, in a session, a proof of the last minutes of who they are. Who acts by something else
-    /// has no session that somebody else could get to: a token is short-lived, and so is a key's reach.
+    /// A permission and, in a session, a proof of the last minutes of who they are. A token and a key are asked
+    /// for none: what they are good for, and until when, was said when they were made.
     Fresh(Permission),
     /// Nothing: it is about their own sessions. But they must be there in person.
     Oneself,
@@ -74,7 +74,8 @@ pub enum Unfit {
     NotProved,
     /// It could do much harm, and their session is from longer ago.
     #[error(
-        "only who has signed in within the last {} minutes may ask for this; sign in again",
+        "only who has proved within the last {} minutes who they are may ask for this; sign in again, at a \
+         provider with `again=true`",
         FRESH_MAX.num_minutes()
     )]
     NotFresh,

@@ -167,7 +167,10 @@ impl Replicas {
                 }
                 None
             }
-            Said::Nothing => short.get(&place).map(|it| it.shortage.clone()),
+            Said::Nothing => short.get_mut(&place).map(|it| {
+                it.looked = Instant::now();
+                it.shortage.clone()
+            }),
         }
     }
 

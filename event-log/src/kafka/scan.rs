@@ -253,22 +253,33 @@ fn watermarks(
     let deadline = Instant::now() + WATERMARKS_MAX;
     let left = || deadline.saturating_duration_since(Instant::now());
     let mut answered_within = if is_short() { SHORT_MAX } else { LEADER_MAX };
+    // Also while it is short another leader is looked up once, which may know.
+    let mut was_looked_up = false;
     loop {
         match consumer.fetch_watermarks(topic, partition, answered_within) {
             Ok(found) => return Ok(found),
             // The partition is new, or moves, or the broker has just started and does not know all
             // of them yet, or is down. The client would believe that for minutes, if nobody had it
             // ask who leads it now.
-            Err(error) if is_moving(&error) && !left().is_zero() && !is_short() => {
+            Err(error) if is_moving(&error) && !left().is_zero() => {
+                let short = is_short();
+                if short && was_looked_up {
+                    return Err(unsaid(topic, partition, error));
+                }
                 std::thread::sleep(MOVING_PAUSE);
-                drop(consumer.fetch_metadata(Some(topic), left().min(LEADER_MAX)));
-                answered_within = left().max(MOVING_PAUSE);
+                let (looked_up, most) =
+                    if short { (SHORT_MAX, SHORT_MAX) } else { (LEADER_MAX, WATERMARKS_MAX) };
+                drop(consumer.fetch_metadata(Some(topic), left().min(looked_up)));
+                was_looked_up = true;
+                answered_within = left().min(most).max(MOVING_PAUSE);
             }
-            Err(error) => {
-                return Err(storage(format!("asking where `{topic}` {partition} ends"), error));
-            }
+            Err(error) => return Err(unsaid(topic, partition, error)),
         }
     }
+}
+
+fn unsaid(topic: &str, partition: i32, error: KafkaError) -> LogError {
+    storage(format!("asking where `{topic}` {partition} ends"), error)
 }
 
 /// Whether `error` says that another broker is to be asked, or that nobody has answered.

@@ -198,15 +198,17 @@ impl Accounts {
     pub(crate) async fn would_confirm(
         &self,
         tenant: TenantId,
+        login: &LoginName,
         member: ActorId,
         shown: &str,
     ) -> Result<Option<Term>, AccountFault> {
-        let keys = self.keys(&Whose::Tenant(tenant)).await?;
-        let Some(known) = self.factor_record(&keys, member).await? else { return Ok(None) };
-        let Stored { term, pending, .. } = read(&known)?;
-        let now = self.clock.now();
-        let pending = pending.filter(|it| now < it.ends_at);
-        Ok(pending.and_then(|it| it.secret.step(shown, now)).map(|_| term))
+        let whose = Whose::Tenant(tenant);
+        let keys = self.keys(&whose).await?;
+        let account = self.account(&whose, login).await?.filter(|(it, _)| it.member == member);
+        let Some((StoredAccount { term, password, .. }, _)) = account else { return Ok(None) };
+        let stored = self.factor(&keys, member, term).await?;
+        let pending = stored.and_then(|it| it.0.pending).filter(|it| it.password == password);
+        Ok(pending.and_then(|it| it.secret.step(shown, self.clock.now())).map(|_| term))
     }
 
     /// Has an app be asked for from now on that shows this password now. The recovery codes, which are

@@ -12,7 +12,7 @@ use axum::http::HeaderValue;
 use chrono::{DateTime, Utc};
 use commands::{CommandError, Outcome, Request, SecretOf};
 use domain::Principal;
-use domain::id::{ActorId, SessionId, TenantId};
+use domain::id::{ActorId, ProviderId, SessionId, TenantId};
 use domain::member::{CredentialChange, Lifetime, Method, SignIn, Term};
 use domain::operation::Operation;
 use uuid::Uuid;
@@ -117,8 +117,9 @@ pub(crate) async fn change_credential(
     tenant: TenantId,
     (actor, term): (ActorId, Term),
     change: CredentialChange,
+    provider: Option<ProviderId>,
 ) -> Result<(), CommandError> {
-    let request = Request::new(Operation::ChangeCredential { term, change });
+    let request = Request::new(Operation::ChangeCredential { term, change, provider });
     context.submit(&proved(context, tenant, actor), request).await.map(drop)
 }
 

@@ -55,8 +55,8 @@ pub(crate) fn address(
         .append_pair("code_challenge", &login.challenge())
         .append_pair("code_challenge_method", "S256");
     if login.goal == Goal::Prove {
-        // It says then when it has asked, too (`auth_time`).
-        asked.append_pair("max_age", "0");
+        // Either asks for it, and not every provider knows both. To be told when (`auth_time`) needs the first.
+        asked.append_pair("max_age", "0").append_pair("prompt", "login");
     }
     let asked = asked.finish();
     let place = &metadata.authorization_endpoint;

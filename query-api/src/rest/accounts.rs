@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use commands::{CommandError, Request, SecretOf};
-use domain::id::{ActorId, TenantId};
+use domain::id::{ActorId, ProviderId, TenantId};
 use domain::member::{CredentialChange, Lifetime, Method, Term};
 use domain::operation::Operation;
 use domain::principal::Means;
@@ -156,13 +156,12 @@ pub(super) async fn accept(
         return Err(no_invite());
     }
     let grant = Grant { tenant, member, term, once: Once::Invite(&invite, ends_at) };
+    note(&door, tenant, (member, term), CredentialChange::PasswordSet).await?;
     let belongs = |member, term| commands.term(tenant, member) == Some(term);
     door.accounts.set(&grant, &hashed, belongs).await.map_err(|error| match error {
         Unset::Used => no_invite(),
         error => unset(error, "password"),
     })?;
-    // Not before: only this says that the login name was free.
-    note(&door, tenant, (member, term), CredentialChange::PasswordSet).await?;
     let methods = [Method::Pwd].into();
     let entered = begin(&door, tenant, (member, term), methods, Others::End).await?;
     if let Some(former) = former.filter(|it| it.principal.actor() != member) {
@@ -337,11 +336,25 @@ pub(super) async fn note(
     whom: (ActorId, Term),
     change: CredentialChange,
 ) -> Result<(), Problem> {
-    match change_credential(&door.context, tenant, whom, change).await {
-        Ok(()) => Ok(()),
-        Err(CommandError::Rejected { .. } | CommandError::Denied(_)) => Err(Unproved::Wrong.into()),
-        Err(error) => Err(error.into()),
-    }
+    noted(change_credential(&door.context, tenant, whom, change, None).await)
+}
+
+/// The same of a provider that says from now on, too, who they are.
+pub(super) async fn note_link(
+    door: &Door,
+    tenant: TenantId,
+    whom: (ActorId, Term),
+    provider: ProviderId,
+) -> Result<(), Problem> {
+    let change = CredentialChange::ProviderLinked;
+    noted(change_credential(&door.context, tenant, whom, change, Some(provider)).await)
+}
+
+fn noted(outcome: Result<(), CommandError>) -> Result<(), Problem> {
+    outcome.map_err(|error| match error {
+        CommandError::Rejected { .. } | CommandError::Denied(_) => Unproved::Wrong.into(),
+        error => error.into(),
+    })
 }
 
 /// Hands a session to the browser.

@@ -16,13 +16,13 @@ use chrono::Utc;
 use commands::CommandError;
 use domain::Principal;
 use domain::id::{ActorId, ProviderId, SessionId, TenantId};
-use domain::member::{CredentialChange, Lifetime, Term};
-use domain::principal::Means;
+use domain::member::{Lifetime, Term};
+use domain::principal::{Means, Unfit};
 use domain::tenant::Provider;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::accounts::{Asked, invited, leave as end, no_invite, note};
+use super::accounts::{Asked, invited, leave as end, no_invite, note_link};
 use super::{Door, Problem};
 use crate::accounts::{Identity, Right, Unlinked, Whose};
 use crate::auth::{Asking, Others, cookie, sign_in};
@@ -164,12 +164,18 @@ pub(super) async fn come_back(
     }
 }
 
-/// The member whose session a request is in, who wants to sign in at a provider, too.
+/// The member whose session a request is in, who wants to sign in at a provider, too: for good, so whoever got
+/// to a session of somebody else's must not.
 async fn of_session(door: &Door, tenant: TenantId, headers: &HeaderMap) -> Result<Goal, Problem> {
     let principal = door.session(headers).await?.principal;
     match principal.means() {
-        Means::Session(session) if principal.tenant() == tenant => {
-            Ok(Goal::Link(principal.actor(), session))
+        Means::Session(id) if principal.tenant() == tenant => {
+            let sessions = door.context.commands().sessions(&principal);
+            let session = sessions.iter().find(|it| it.0 == id).ok_or_else(refused)?;
+            if !session.1.is_fresh(Utc::now()) {
+                return Err(CommandError::from(Unfit::NotFresh).into());
+            }
+            Ok(Goal::Link(principal.actor(), id))
         }
         _ => Err(refused()),
     }
@@ -231,7 +237,6 @@ async fn enter(
             let who = (member, term.ok_or_else(no_invite)?);
             let right = Right::Invite(invite, Lifetime::INVITE_MAX.after(Utc::now()));
             link(door, tenant, who, &identity, right).await?;
-            note(door, tenant, who, CredentialChange::ProviderLinked).await?;
             (who, Others::End)
         }
         Goal::Link(member, session) => {
@@ -240,12 +245,15 @@ async fn enter(
             if !lasts(door, tenant, *member, *session) {
                 return Err(refused());
             }
-            note(door, tenant, who, CredentialChange::ProviderLinked).await?;
             link(door, tenant, who, &identity, Right::Session).await?;
             return Ok(home([no_store()]));
         }
     };
     let (lifetime, methods, term) = (Lifetime::SESSION_MAX, told.methods, Some(who.1));
+    if login.goal == Goal::Prove && told.proved_at.is_none() {
+        tracing::warn!(provider = %id, "a provider does not say when it asked who somebody is");
+        return Err(unproved());
+    }
     let proved_s_ago =
         told.proved_at.and_then(|it| u32::try_from((Utc::now() - it).num_seconds()).ok());
     let asking = Asking { methods, proved_s_ago, lifetime, others, term };
@@ -277,6 +285,11 @@ async fn link(
 ) -> Result<(), Problem> {
     let commands = door.context.commands();
     let belongs = |member, term| commands.term(tenant, member) == Some(term);
+    match door.accounts.identified(tenant, identity).await? {
+        Some(known) if known == who => {}
+        Some((member, term)) if belongs(member, term) => return Err(refused()),
+        Some(_) | None => note_link(door, tenant, who, identity.provider).await?,
+    }
     let linked = door.accounts.link(tenant, who, identity, right, belongs).await;
     linked.map_err(|error| match error {
         Unlinked::Taken => refused(),
@@ -312,6 +325,14 @@ fn unsaid(provider: ProviderId, error: &ProviderError) -> Problem {
     let detail = "the provider does not answer at present; try again later";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail)
         .retry_after(Some(UNAVAILABLE_RETRY_AFTER))
+}
+
+/// A session would be of no more use than the one before.
+fn unproved() -> Problem {
+    let detail = "the provider does not say when it asked who you are (`auth_time`), so nothing is gained by \
+                  signing in there again; have somebody invite you to sign in with a password, or ask \
+                  somebody else to do it";
+    Problem::new(StatusCode::FORBIDDEN, "STEP_UP_UNAVAILABLE", detail)
 }
 
 fn busy() -> Problem {

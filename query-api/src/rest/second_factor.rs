@@ -174,7 +174,7 @@ pub(super) async fn confirm(
         Oneself::asking::<Confirmation>(&door, request).await?;
     let shown = &asked.body.code;
     // Whether it is right is for `confirm` to say and to count.
-    if let Some(term) = door.accounts.would_confirm(tenant, member, shown).await? {
+    if let Some(term) = door.accounts.would_confirm(tenant, &login, member, shown).await? {
         note(&door, tenant, (member, term), CredentialChange::SecondFactorSet).await?;
     }
     let confirmed = door.accounts.confirm(tenant, &login, member, shown).await;

@@ -9,13 +9,13 @@ use axum::response::Response;
 use chrono::Utc;
 use commands::{CommandError, Request};
 use domain::id::{ActorId, TenantId};
-use domain::member::Method;
+use domain::member::{CredentialChange, Method};
 use domain::operation::Operation;
 use domain::role::{BuiltIn, RoleName};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::accounts::{Asked, begin, handed, login_name, unset};
+use super::accounts::{Asked, begin, handed, login_name, note, unset};
 use super::{Door, Problem};
 use crate::accounts::{self, Grant, Once, Password, Unset, Whose};
 use crate::auth::{Credential, Others, Session, mint};
@@ -69,6 +69,7 @@ pub(super) async fn set_up(
     let (member, commands) = (opening.member, door.context.commands());
     let term = commands.term_now(tenant, member).await?.ok_or_else(refused)?;
     let grant = Grant { tenant, member, term, once: Once::Setup(opening.version) };
+    note(&door, tenant, (member, term), CredentialChange::PasswordSet).await?;
     let belongs = |member, term| commands.term(tenant, member) == Some(term);
     door.accounts.set(&grant, &hashed, belongs).await.map_err(|error| match error {
         Unset::Used => refused(),

@@ -120,7 +120,16 @@ fn of_sign_in() -> Vec<Operation> {
             session: SESSION,
             asked: SignIn { proved_s_ago: Some(0), ..sign_in() },
         },
-        Operation::ChangeCredential { term: Term(1), change: CredentialChange::SecondFactorSet },
+        Operation::ChangeCredential {
+            term: Term(1),
+            change: CredentialChange::SecondFactorSet,
+            provider: None,
+        },
+        Operation::ChangeCredential {
+            term: Term(2),
+            change: CredentialChange::ProviderLinked,
+            provider: Some(PROVIDER),
+        },
         Operation::ExportAudit { part: Part::default() },
         Operation::ExportAudit {
             part: Part {

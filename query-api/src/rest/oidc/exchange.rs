@@ -10,11 +10,11 @@ use axum::extract::{self, Path, State};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use domain::id::{ActorId, ProviderId, TenantId};
-use domain::member::{CredentialChange, Lifetime, Method, Term};
+use domain::member::{Lifetime, Method, Term};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::super::accounts::{Asked, invited, leave as end, no_invite, note};
+use super::super::accounts::{Asked, invited, leave as end, no_invite};
 use super::super::{Door, Problem};
 use super::{busy, known, link, no_store, refused, unsaid};
 use crate::accounts::{Identity, Right, Whose};
@@ -107,7 +107,6 @@ async fn accept(
     let who: (ActorId, Term) = (member, term.ok_or_else(no_invite)?);
     let right = Right::Invite(invite, Lifetime::INVITE_MAX.after(Utc::now()));
     link(door, tenant, who, identity, right).await?;
-    note(door, tenant, who, CredentialChange::ProviderLinked).await?;
     let (lifetime, methods) = (Lifetime::SESSION_MAX, [Method::Fed].into());
     let (proved_s_ago, others, term) = (None, Others::End, Some(who.1));
     let asking = Asking { methods, proved_s_ago, lifetime, others, term };

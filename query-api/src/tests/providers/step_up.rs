@@ -47,9 +47,11 @@ async fn who_was_asked_by_a_provider_lately_may_do_what_could_do_most_harm() {
         assert_eq!(begun.asked["max_age"], "0");
         assert_eq!(issues_a_key(site, &session).await, Ok(()), "{lately}");
     }
-    let (_, ignored) = ground.enter(&again, None).await;
-    let refused = issues_a_key(site, &ignored).await;
-    assert_eq!(refused, Err("STEP_UP_REQUIRED".to_owned()), "it does not say that it has asked");
+    let begun = ground.begun(&ground.get(HOST, &again, None).await, "ada");
+    assert_eq!(begun.asked["prompt"], "login");
+    let unsaid = ground.come_back(&begun).await;
+    assert_eq!((unsaid.status, &unsaid.body["code"]), (403, &json!("STEP_UP_UNAVAILABLE")));
+    assert_eq!(unsaid.cookie("__Host-callboard"), None, "it would be of no use");
     for wrong in ["again=maybe", "again=true&again=true", "max_age=0"] {
         let answer = ground.get(HOST, &format!("{path}?{wrong}"), None).await;
         assert_eq!(answer.status, 400, "{wrong}");
@@ -68,4 +70,17 @@ async fn the_trail_is_exported_in_a_session_of_the_last_minutes_only() {
     let again = format!("{}?again=true", ground.path());
     let (_, session) = ground.enter(&again, Some(from_now(0))).await;
     assert_eq!(ground.site.get(&session, export).await.status, 200);
+}
+
+/// Whoever got to a session would sign in as its member for good.
+#[tokio::test]
+async fn a_provider_is_linked_in_a_session_of_the_last_minutes_only() {
+    let ground = ground(Kind::Sqlite).await;
+    ground.linked("ada").await;
+    let (_, stale) = ground.enter(&ground.path(), Some(from_now(-900))).await;
+    let refused = ground.want(&json!({}), Some(&stale)).await;
+    assert_eq!((refused.status, &refused.body["code"]), (403, &json!("STEP_UP_REQUIRED")));
+    let again = format!("{}?again=true", ground.path());
+    let (_, fresh) = ground.enter(&again, Some(from_now(0))).await;
+    assert_eq!(ground.want(&json!({}), Some(&fresh)).await.status, 200);
 }

@@ -159,6 +159,9 @@ mod on_kafka {
             .await;
         tokio::task::block_in_place(|| leader(&brokers).expect("it is led").kill()).unwrap();
         reads_without_a_leader(&api).await;
+        tokio::task::block_in_place(|| brokers.restart()).expect("it starts again");
+        eventually("it is read again", async || shown(&api).await.filter(|it| *it == BEFORE + 1))
+            .await;
         server.stop().await;
     }
 
