@@ -9,6 +9,7 @@
 mod accounts;
 mod async_api;
 mod audit;
+mod event_schemas;
 mod events;
 mod health;
 mod oidc;
@@ -162,6 +163,7 @@ impl Doors {
             .route("/api/v1/projections/{model}/rebuild", post(operations::rebuild))
             .route("/api/v1/openapi.json", get(open_api::show))
             .route("/api/v1/asyncapi.json", get(async_api::show))
+            .route("/schemas/events/{file}", get(event_schemas::show))
             .route("/healthz", get(health::live))
             .route("/readyz", get(health::ready))
             .with_state(self.0.clone())

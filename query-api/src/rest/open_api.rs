@@ -6,8 +6,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    accounts, async_api, audit, events, health, oidc, operations, problem, second_factor, session,
-    setup, usage,
+    accounts, async_api, audit, event_schemas, events, health, oidc, operations, problem,
+    second_factor, session, setup, usage,
 };
 use crate::auth::cookie;
 
@@ -19,6 +19,7 @@ use crate::auth::cookie;
         usage::report::show,
         events::feed,
         async_api::show,
+        event_schemas::show,
         audit::export,
         audit::keys,
         operations::status,

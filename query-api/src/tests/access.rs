@@ -9,11 +9,13 @@ use tokio::net::TcpStream;
 use crate::testing::{Member, Site, on_each_kind, soon};
 
 /// Who is let in where: nobody, a forged token, a member, an operator.
-const ROUTES: [(&str, &str, [u16; 4]); 32] = [
+const ROUTES: [(&str, &str, [u16; 4]); 34] = [
     ("GET", "/healthz", [200, 200, 200, 200]),
     ("GET", "/readyz", [200, 200, 200, 200]),
     ("GET", "/api/v1/openapi.json", [200, 200, 200, 200]),
     ("GET", "/api/v1/asyncapi.json", [200, 200, 200, 200]),
+    ("GET", "/schemas/events/entity.updated.v1.json", [200, 200, 200, 200]),
+    ("GET", "/schemas/events/entity.updated.v1", [404, 404, 404, 404]),
     ("GET", "/metrics", [401, 401, 403, 200]),
     ("GET", "/api/v1/projections", [401, 401, 403, 200]),
     ("POST", "/api/v1/projections/audit/rebuild", [401, 401, 403, 200]),

@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use domain::event::schema_documents;
+use event_log::{Attribute, Partition, Position};
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 
 use super::compatibility::breaks;
 use super::folder;
+use crate::testing::{Member, Site};
 
 /// What the name of a schema's file ends with, after the type.
 const SCHEMA: &str = ".schema.json";
@@ -93,7 +96,7 @@ fn sample(name: &str) -> Value {
 
 #[test]
 fn the_published_schemas_are_those_of_the_events_and_change_compatibly() {
-    let schemas = domain::event::schema_documents();
+    let schemas = schema_documents();
     let wrong = publish(&folder().join("events"), &schemas, Update::wanted());
     assert!(
         wrong.is_empty(),
@@ -106,7 +109,7 @@ fn the_published_schemas_are_those_of_the_events_and_change_compatibly() {
 
 #[test]
 fn every_type_has_a_sample_that_fits_its_schema() {
-    let schemas = domain::event::schema_documents();
+    let schemas = schema_documents();
     let types: BTreeSet<_> = domain::event::types().map(str::to_owned).collect();
     assert_eq!(names(&folder().join("events"), SAMPLE), types);
     for (name, schema) in &schemas {
@@ -126,7 +129,7 @@ fn every_type_has_a_sample_that_fits_its_schema() {
 #[test]
 fn a_sample_without_a_field_or_with_another_thing_in_it_does_not_fit() {
     let mut tried = 0;
-    for (name, schema) in domain::event::schema_documents() {
+    for (name, schema) in schema_documents() {
         let (validator, sample) = (validator(&schema), sample(name));
         for field in schema["required"].as_array().into_iter().flatten() {
             let field = field.as_str().expect("names are texts");
@@ -257,4 +260,32 @@ fn a_type_appears_on_demand_and_never_goes_once_the_formats_are_frozen() {
     assert_eq!(publish(folder.path(), &none, Update::Compatible), gone);
     assert_eq!(publish(folder.path(), &none, Update::Breaking), [""; 0]);
     assert_eq!(names(folder.path(), SCHEMA), BTreeSet::new());
+}
+
+/// What a record says of where its schema is, anybody may ask for.
+#[tokio::test]
+async fn the_schema_of_a_record_is_where_the_record_says() {
+    let site = Site::start().await;
+    let nobody = Member { tenant: site.a.tenant, token: String::new() };
+    let mut reader = site.log.read(Partition(0), Position::START).await.unwrap();
+    for recorded in reader.next(100).await.unwrap() {
+        let place = recorded.record.attribute(Attribute::DataSchema).to_owned();
+        let reply = site.get(&nobody, &place).await;
+        assert_eq!(
+            (reply.status, &*reply.content_type),
+            (200, "application/schema+json"),
+            "{place}"
+        );
+        let schema = reply.json();
+        assert_eq!(schema["$id"], json!(place));
+        assert_eq!(schema["title"], json!(recorded.record.attribute(Attribute::Type)));
+    }
+    for name in schema_documents().keys() {
+        let reply = site.get(&nobody, &format!("/schemas/events/{name}.json")).await;
+        assert_eq!(reply.status, 200, "{name}");
+    }
+    for none in ["entity.updated.v1", "entity.updated.v9.json", "..%2Fapi.graphql"] {
+        let reply = site.get(&nobody, &format!("/schemas/events/{none}")).await;
+        assert_eq!((reply.status, &reply.json()["code"]), (404, &json!("NOT_FOUND")), "{none}");
+    }
 }

@@ -208,6 +208,7 @@ fn routes(ground: &Ground) -> Vec<Door> {
     let (totp, recovery) = ("/api/v1/account/totp", "/api/v1/account/recovery-codes");
     let (confirm, remove) = ("/api/v1/account/totp/confirm", "/api/v1/account/totp/remove");
     let shown = format!("{{\"token\": \"{}\"}}", ground.program);
+    let schema = "/schemas/events/entity.updated.v1.json";
     let doors = [
         ("/api/v1/usage", "GET", format!("/api/v1/usage{range}"), None),
         ("/api/v1/usage", "POST", "/api/v1/usage".to_owned(), Some(entry.to_owned())),
@@ -233,6 +234,7 @@ fn routes(ground: &Ground) -> Vec<Door> {
         get("/metrics"),
         get("/api/v1/openapi.json"),
         get("/api/v1/asyncapi.json"),
+        ("/schemas/events/{file}", "GET", schema.to_owned(), None),
         get("/healthz"),
         get("/readyz"),
         get("/graphiql"),
