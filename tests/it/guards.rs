@@ -5,6 +5,7 @@
 //! is noticed.
 
 mod manifests;
+mod named_tests;
 mod tokens;
 
 use std::path::{Path, PathBuf};
