@@ -59,6 +59,10 @@ pub(crate) struct History {
     pub keyring: Keyring,
     pub now: DateTime<Utc>,
     pub actor: ActorId,
+    /// The event that a reaction followed, where that is what records the next events.
+    pub cause: Option<EventId>,
+    /// The event that was recorded last.
+    pub last: EventId,
     /// Of the next records.
     content_type: &'static str,
     writer: Box<dyn Writer>,
@@ -76,6 +80,8 @@ impl History {
             keyring: keyring.clone(),
             now: BEGIN.parse().unwrap(),
             actor: actor(1),
+            cause: None,
+            last: EventId(Uuid::nil()),
             content_type: "application/json",
             writer,
             tenants: HashMap::new(),
@@ -217,7 +223,9 @@ impl History {
         command: CommandId,
         place: &str,
     ) {
-        let id = EventId(self.next_id()).to_string();
+        self.last = EventId(self.next_id());
+        let id = self.last.to_string();
+        let cause = self.cause.map_or_else(|| command.to_string(), |it| it.to_string());
         let (sequence, link) = self.tenants.entry(tenant).or_insert((0, Link::GENESIS));
         *sequence += 1;
         let revision = self.revisions.entry((tenant, stream)).or_default();
@@ -237,7 +245,7 @@ impl History {
             place,
             &command.to_string(),
             &command.0.to_string(),
-            &command.to_string(),
+            &cause,
             &self.actor.to_string(),
             self.content_type,
         ];

@@ -14,10 +14,10 @@ use crate::read_models::ReadModels;
 
 /// The most events that are told of one command: 1,000. A location that is forgotten takes more entities with
 /// it; those are found by their cause.
-pub const CAUSED_MAX: usize = 1_000;
+pub const CAUSED_MAX: u32 = 1_000;
 
 /// One more than that, which shows that there is more.
-const FETCHED: u32 = 1_001;
+const FETCHED: u32 = CAUSED_MAX + 1;
 
 /// The most steps from a command that are followed: 16, several times as many as any reaction leads to.
 pub const STEPS_MAX: u32 = 16;
@@ -36,7 +36,7 @@ pub struct Caused {
 pub struct CausalTree {
     /// By step, and in the order of the tenant's history within one.
     pub caused: Vec<Caused>,
-    /// Whether there is more that is not told: past [`CAUSED_MAX`] or [`STEPS_MAX`].
+    /// Whether there is more that is not told, past [`CAUSED_MAX`], or may be, past [`STEPS_MAX`].
     pub is_cut: bool,
 }
 
@@ -51,13 +51,14 @@ pub async fn tree(
     command: CommandId,
 ) -> Result<CausalTree, ReadError> {
     let (mut tree, mut known) = (CausalTree::default(), BTreeSet::new());
+    let most = CAUSED_MAX as usize;
     let mut asked = AuditFilter { command: Some(command), ..AuditFilter::default() };
     for step in 0.. {
         let rows = step_of(models, principal, &asked).await?;
         let rows: Vec<_> = rows.into_iter().filter(|it| known.insert(it.id)).collect();
         asked =
             AuditFilter { causes: rows.iter().map(|it| it.id).collect(), ..AuditFilter::default() };
-        let left = CAUSED_MAX - tree.caused.len();
+        let left = most - tree.caused.len();
         tree.is_cut = rows.len() > left || (step == STEPS_MAX && !rows.is_empty());
         tree.caused.extend(rows.into_iter().take(left).map(|row| Caused { step, row }));
         if tree.is_cut || asked.causes.is_empty() {

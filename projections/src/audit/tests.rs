@@ -22,6 +22,7 @@ fn recorded() -> Event {
 
 on_each_kind! {
     every_event_is_found_by_all_that_stands_around_it
+    what_a_command_has_caused_is_told_up_to_a_bound
 }
 
 async fn every_event_is_found_by_all_that_stands_around_it(on: Kind) {
@@ -81,5 +82,44 @@ async fn every_event_is_found_by_all_that_stands_around_it(on: Kind) {
     assert_eq!(count(&models, &foreign, &all).await.unwrap(), 1);
     let too_much = list(&models, &own, &all, &Window::first(1_001)).await;
     assert!(matches!(too_much, Err(ReadError::Invalid(_))));
+    projections.stop().await;
+}
+
+/// Commands of tenants that have caused ever more, by step or at once.
+async fn what_a_command_has_caused_is_told_up_to_a_bound(on: Kind) {
+    let log = Arc::new(MemoryLog::new(1)) as Arc<dyn EventLog>;
+    let keyring = keyring().await;
+    let mut history = History::new(log.clone(), &keyring).await;
+    let stream = Stream::Meter(MeterId(Uuid::from_u128(1)));
+    // By how many steps, and how many events each of the steps after the first has.
+    let cases = [(0, 0), (1, 1), (2, 3), (15, 1), (16, 1), (1, 999), (1, 1_000), (2, 600)];
+    for (number, (steps, width)) in (1_u128..).zip(cases) {
+        history.cause = None;
+        history.event(tenant(number), stream, archived());
+        for _ in 0..steps {
+            history.cause = Some(history.last);
+            (0..width).for_each(|_| history.event(tenant(number), stream, archived()));
+        }
+    }
+    let position = history.append().await;
+    let place = Temporary::new(on).await;
+    let projections = Projections::start(place.settings(), log, keyring).await.unwrap();
+    let models = projections.models();
+    models.wait_for(&[Model::Audit], Partition(0), position, PATIENCE).await.unwrap();
+    for (number, (steps, width)) in (1_u128..).zip(cases) {
+        let own = Principal::unchecked(tenant(number), actor(1));
+        let first = list(&models, &own, &AuditFilter::default(), &Window::last(1)).await.unwrap();
+        let first = first.into_nodes().next().unwrap();
+        let found = tree(&models, &own, first.command).await.unwrap();
+        let all = 1 + steps as usize * width;
+        let is_cut = all > 1_000 || steps == STEPS_MAX;
+        let told = (found.caused.len(), found.is_cut);
+        assert_eq!(told, (all.min(1_000), is_cut), "{steps} steps of {width}");
+        let by_step: Vec<_> = found.caused.iter().map(|it| (it.step, it.row.sequence)).collect();
+        assert!(by_step.is_sorted(), "{by_step:?}");
+        assert_eq!(by_step.last().unwrap().0, steps, "{steps} steps of {width}");
+        let foreign = Principal::unchecked(tenant(99), actor(1));
+        assert_eq!(tree(&models, &foreign, first.command).await.unwrap(), CausalTree::default());
+    }
     projections.stop().await;
 }

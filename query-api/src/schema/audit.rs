@@ -79,7 +79,7 @@ impl AuditEvent {
         self.0.correlation
     }
 
-    /// What led to it.
+    /// What led to it: the event that a reaction followed, `evt_…`, or else the command itself, `cmd_…`.
     async fn causation_id(&self) -> Option<&str> {
         self.0.causation.as_deref()
     }
@@ -155,7 +155,7 @@ impl AuditTotals {
 pub struct CausalTree {
     /// Its events and what followed from them, by step and then as recorded; at most 1,000.
     pub caused: Vec<Caused>,
-    /// Whether there is more: `audit` finds it by `causationId`.
+    /// Whether there is more, or may be: `audit` finds it by `commandId`, and what followed by `causationId`.
     pub is_cut: bool,
 }
 
@@ -164,7 +164,7 @@ pub struct CausalTree {
 pub struct Caused {
     /// How many reactions lie between it and the command: 0 for an event of the command itself.
     pub step: u32,
-    /// What happened. Its `causationId` is the event that it followed from.
+    /// What happened. From step 1 on its `causationId` is the event that it followed from.
     pub event: AuditEvent,
 }
 

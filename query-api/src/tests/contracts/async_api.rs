@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::check;
 use crate::rest::async_api_document;
+use crate::testing::Site;
+use crate::tests::seeded::seed;
 
 /// Everything that `value` refers to.
 fn references(value: &Value) -> Vec<&str> {
@@ -122,6 +124,28 @@ fn an_event_fits_the_message_of_its_type_alone() {
     nameless["data"] = json!({});
     assert!(!of("tenant.renamed.v1").is_valid(&nameless));
     let page = json!({ "events": [event], "next": 10 });
+    assert!(of("page").is_valid(&page));
+}
+
+/// What is really sent, of everything that a tenant has.
+#[tokio::test]
+async fn every_event_of_a_tenant_is_as_the_message_of_its_type_says() {
+    let site = Site::start().await;
+    seed(&site, &site.a, "amber").await;
+    let page = site.get(&site.a, "/api/v1/events?limit=1000").await.json();
+    let document = async_api_document();
+    let of = |name: &str| {
+        let mut schema = document["components"]["messages"][name]["payload"].clone();
+        schema["components"] = document["components"].clone();
+        jsonschema::draft202012::new(&schema).expect("it is a schema")
+    };
+    let events = page["events"].as_array().unwrap();
+    assert!(events.len() > 10, "{page}");
+    for event in events {
+        let name = event["type"].as_str().unwrap().strip_prefix("callboard.").unwrap();
+        let wrong: Vec<_> = of(name).iter_errors(event).map(|it| it.to_string()).collect();
+        assert!(wrong.is_empty(), "{name}: {wrong:?} in {event}");
+    }
     assert!(of("page").is_valid(&page));
 }
 
