@@ -84,6 +84,7 @@ fn every_described_route_is_asked() {
     let document = serde_json::to_value(crate::rest::open_api_document()).unwrap();
     for (path, methods) in document["paths"].as_object().unwrap() {
         let described = path.replace("{model}", "audit").replace("{provider}", "nobody");
+        let described = described.replace("{file}", "entity.updated.v1.json");
         for method in methods.as_object().unwrap().keys() {
             let asked = ROUTES.iter().any(|(known, example, _)| {
                 known.eq_ignore_ascii_case(method)
