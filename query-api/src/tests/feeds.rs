@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use outbound::Request;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::testing::{Member, Site, soon};
 
@@ -145,23 +147,33 @@ async fn a_stream_ends_with_the_server_and_with_its_credential() {
     assert_eq!(site.get(&site.a, "/readyz").await.status, 503);
 }
 
-/// The program in `docs/examples`, where there is Python.
-#[tokio::test]
-async fn the_example_goes_on_where_it_was() {
-    let version = tokio::process::Command::new("python3").arg("--version").output().await;
-    if !version.is_ok_and(|it| it.status.success()) {
-        return;
+/// The program in `docs/examples`, and a folder for its place; none where there is no Python.
+struct Example(tempfile::TempDir);
+
+impl Example {
+    async fn new() -> Option<Self> {
+        let version = tokio::process::Command::new("python3").arg("--version").output().await;
+        version.is_ok_and(|it| it.status.success()).then(|| Self(tempfile::tempdir().unwrap()))
     }
-    let site = Site::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let follow = async |who: &Member, count: &str| {
+
+    /// What it says of so many events at an address, or of what was wrong.
+    async fn follow(&self, url: &str, token: &str, count: &str) -> String {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/follow_events.py");
         let mut command = tokio::process::Command::new("python3");
-        command.args([script, site.url("").as_str().trim_end_matches('/')]);
-        command.arg(folder.path().join("place.txt")).arg(count).kill_on_drop(true);
-        let ran = soon(command.env("CALLBOARD_TOKEN", &who.token).output()).await.unwrap();
+        command.args([script, url.trim_end_matches('/')]).arg(self.0.path().join("place.txt"));
+        command.arg(count).env("CALLBOARD_TOKEN", token).kill_on_drop(true);
+        let ran = soon(command.output()).await.unwrap();
         String::from_utf8(if ran.status.success() { ran.stdout } else { ran.stderr }).unwrap()
-    };
+    }
+}
+
+#[tokio::test]
+async fn the_example_goes_on_where_it_was() {
+    let Some(example) = Example::new().await else { return };
+    let site = Site::start().await;
+    let url = site.url("");
+    let follow =
+        async |who: &Member, count: &str| example.follow(url.as_str(), &who.token, count).await;
     let page = site.get(&site.a, "/api/v1/events").await.json();
     let recorded = page["events"].as_array().unwrap().iter();
     let mut expected =
@@ -177,4 +189,42 @@ async fn the_example_goes_on_where_it_was() {
     let nobody = Member { token: "x".to_owned(), ..site.a.clone() };
     let refused = follow(&nobody, "1").await;
     assert!(refused.contains("401") && !refused.contains("Traceback"), "{refused}");
+}
+
+/// Whatever becomes of the connection, no event is lost, and none is handled by half. What is wrong with the
+/// program itself ends it.
+#[tokio::test]
+async fn the_example_takes_up_a_stream_that_was_cut_within_an_event() {
+    let Some(example) = Example::new().await else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        let event = |sequence| format!("data: {{\"sequence\": {sequence}, \"type\": \"t\"}}\n\n");
+        let (one, two) = (event(1), event(2));
+        let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+        // Cut within a chunk, then between its text and its end, then not at all.
+        let cut = format!("{head}{}{:x}\r\n{}", chunk(&one), two.len(), &two[..9]);
+        let unended = format!("{head}{:x}\r\n{two}", two.len());
+        let mut asked = Vec::new();
+        for said in [cut, unended, format!("{head}{}", chunk(&event(3)))] {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4_096];
+            let length = socket.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).to_lowercase();
+            let place = request.lines().find_map(|it| it.strip_prefix("last-event-id: "));
+            asked.push(place.unwrap().to_owned());
+            socket.write_all(said.as_bytes()).await.unwrap();
+        }
+        asked
+    });
+    let told = example.follow(&url, "t", "3").await;
+    assert_eq!(told, "1 t\n2 t\n3 t\n");
+    assert_eq!(soon(serving).await.unwrap(), ["0", "1", "2"]);
+
+    let missing = Example(tempfile::tempdir().unwrap());
+    std::fs::remove_dir(missing.0.path()).unwrap();
+    let site = Site::start().await;
+    let said = missing.follow(site.url("").as_str(), &site.a.token, "1").await;
+    assert!(said.contains("FileNotFoundError"), "it ends, and says why: {said}");
 }
