@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::ActorId;
 use crate::violation::Violations;
 
-/// The most types one export may be limited to: 100.
+/// The most types, or beginnings of types, that one export or one follower may be limited to: 100.
 pub const TYPES_MAX: usize = 100;
 
 /// The longest text of a filter. In characters: 100, more than any type or instant has.

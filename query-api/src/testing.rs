@@ -134,11 +134,15 @@ impl Site {
         soon(site.ready()).await;
         site.a = site.register("alpha").await;
         site.b = site.register("bravo").await;
-        let models = site.projections.models();
-        let end = site.log.end(Partition(0)).await.unwrap();
-        let last = Position(end.0 - 1);
-        models.wait_for(&Model::ALL, Partition(0), last, SOON).await.unwrap();
+        site.all_shown(&Model::ALL).await;
         site
+    }
+
+    /// Completes once these models show all that is recorded by now.
+    pub(crate) async fn all_shown(&self, models: &[Model]) {
+        let last = Position(self.log.end(Partition(0)).await.unwrap().0 - 1);
+        let shown = self.projections.models().wait_for(models, Partition(0), last, SOON).await;
+        shown.unwrap();
     }
 
     /// Completes once it calls itself ready.

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::Stream;
-use domain::id::{ActorId, RoleId, SessionId, TenantId};
-use domain::member::{self, ApiKey, Member, Session};
+use domain::id::{ActorId, RoleId, TenantId};
+use domain::member::{self, Member, Session};
 use domain::operation::ExpectedRevision;
 use domain::principal::{Beyond, Denied, Grants, Means, Need, Permission, Scope, Unfit};
 use domain::role::{self, BuiltIn, Permit, Role, RoleRef};
@@ -28,11 +28,18 @@ pub(crate) fn authorize(
 ) -> Result<(), CommandError> {
     let Some(Claim { need, member, means }) = prepared.claim else { return Ok(()) };
     let tenant = prepared.tenant;
+    let known = overlay.aggregate::<Member>(tenant, member);
+    let is_session_that = |is_good: fn(&Session, DateTime<Utc>) -> bool| match means {
+        Means::Session(id) => {
+            known.and_then(|it| it.session(id)).is_some_and(|it| is_good(it, now))
+        }
+        Means::Roles | Means::ApiKey(_) | Means::Proof => true,
+    };
+    let lasts = is_session_that(|it, now| now < it.expires_at);
     let permission = match need {
         Need::Proof => return Ok(means.admit_proof()?),
         Need::Oneself => {
             means.admit_in_person()?;
-            let lasts = lasts(overlay, tenant, member, means, now);
             return if lasts { Ok(()) } else { Err(Unfit::NotInPerson.into()) };
         }
         Need::Permission(permission) | Need::Fresh(permission) => permission,
@@ -43,54 +50,19 @@ pub(crate) fn authorize(
     let is_permitted = roles_of(overlay, tenant, member).iter().any(permits);
     let is_good_for_it = match means {
         Means::ApiKey(key) => {
-            api_key(overlay, tenant, member, key).is_some_and(|it| it.permits(permission, now))
+            let key = known.and_then(|it| it.api_key(key));
+            key.is_some_and(|it| it.permits(permission, now))
         }
-        Means::Roles | Means::Session(_) => lasts(overlay, tenant, member, means, now),
+        Means::Roles | Means::Session(_) => lasts,
         Means::Proof => false,
     };
     if !permission.exists_in(tenant) || !is_permitted || !is_good_for_it {
         return Err(Denied { permission }.into());
     }
-    let is_fresh = || match means {
-        Means::Session(id) => {
-            session(overlay, tenant, member, id).is_some_and(|it| it.is_fresh(now))
-        }
-        Means::Roles | Means::ApiKey(_) | Means::Proof => true,
-    };
-    match need {
-        Need::Fresh(_) if !is_fresh() => Err(Unfit::NotFresh.into()),
-        Need::Fresh(_) | Need::Permission(_) | Need::Oneself | Need::Proof => Ok(()),
+    if matches!(need, Need::Fresh(_)) && !is_session_that(Session::is_fresh) {
+        return Err(Unfit::NotFresh.into());
     }
-}
-
-fn session<'o>(
-    overlay: &'o Overlay<'_>,
-    tenant: TenantId,
-    member: ActorId,
-    id: SessionId,
-) -> Option<&'o Session> {
-    overlay.aggregate::<Member>(tenant, member).and_then(|it| it.session(id))
-}
-
-fn api_key<'o>(
-    overlay: &'o Overlay<'_>,
-    tenant: TenantId,
-    member: ActorId,
-    key: ActorId,
-) -> Option<&'o ApiKey> {
-    overlay.aggregate::<Member>(tenant, member).and_then(|it| it.api_key(key))
-}
-
-/// Whether what `member` acts by has not ended, as far as it is a session.
-fn lasts(
-    overlay: &Overlay<'_>,
-    tenant: TenantId,
-    member: ActorId,
-    means: Means,
-    now: DateTime<Utc>,
-) -> bool {
-    let Means::Session(id) = means else { return true };
-    session(overlay, tenant, member, id).is_some_and(|it| now < it.expires_at)
+    Ok(())
 }
 
 fn roles_of<'o>(overlay: &'o Overlay<'_>, tenant: TenantId, actor: ActorId) -> &'o [RoleRef] {
@@ -285,7 +257,8 @@ impl Decision<'_, '_> {
         let held = self.roles_of(grantor.member).iter().flat_map(|it| self.permits_of(*it));
         let mut held = Grants::of(self.tenant, held);
         if let Means::ApiKey(key) = grantor.means {
-            let issued = api_key(self.overlay, self.tenant, grantor.member, key);
+            let grantor = self.overlay.aggregate::<Member>(self.tenant, grantor.member);
+            let issued = grantor.and_then(|it| it.api_key(key));
             held = held.only(issued.map_or(&[], |it| &it.scope));
         }
         let Err(Beyond(permission)) = held.cover(&Grants::of(self.tenant, permits)) else {

@@ -87,6 +87,16 @@ struct Pending {
     wrong: u32,
 }
 
+/// An app that is being set up for an account, with the password that is its present one.
+struct Begun {
+    term: Term,
+    password: Uuid,
+    pending: Pending,
+    /// What is stored beside it.
+    stored: Stored,
+    known: Known,
+}
+
 /// What became of showing something.
 enum Tried {
     /// It is none that could be, and nothing changes.
@@ -204,11 +214,10 @@ impl Accounts {
     ) -> Result<Option<Term>, AccountFault> {
         let whose = Whose::Tenant(tenant);
         let keys = self.keys(&whose).await?;
-        let account = self.account(&whose, login).await?.filter(|(it, _)| it.member == member);
-        let Some((StoredAccount { term, password, .. }, _)) = account else { return Ok(None) };
-        let stored = self.factor(&keys, member, term).await?;
-        let pending = stored.and_then(|it| it.0.pending).filter(|it| it.password == password);
-        Ok(pending.and_then(|it| it.secret.step(shown, self.clock.now())).map(|_| term))
+        let begun = self.begun(&keys, &whose, login, member).await?;
+        let now = self.clock.now();
+        let begun = begun.filter(|it| it.pending.secret.step(shown, now).is_some());
+        Ok(begun.map(|it| it.term))
     }
 
     /// Has an app be asked for from now on that shows this password now. The recovery codes, which are
@@ -227,15 +236,11 @@ impl Accounts {
         let whose = Whose::Tenant(tenant);
         let keys = self.keys(&whose).await?;
         for _ in 0..TRIES_MAX {
-            let account = self.account(&whose, login).await?.filter(|(it, _)| it.member == member);
-            let StoredAccount { term, password, .. } = account.ok_or(Unconfirmed::NotBegun)?.0;
-            let now = self.clock.now();
-            let found = self.factor(&keys, member, term).await?;
-            let (mut stored, known) = found.ok_or(Unconfirmed::NotBegun)?;
-            let pending = stored.pending.take().filter(|it| it.password == password);
-            let mut pending = pending.ok_or(Unconfirmed::NotBegun)?;
+            let begun = self.begun(&keys, &whose, login, member).await?;
+            let Begun { term, password, mut pending, mut stored, known } =
+                begun.ok_or(Unconfirmed::NotBegun)?;
             let ((codes, recovery), factor) = (recovery::draw(&keys), Uuid::new_v4());
-            let step = pending.secret.step(shown, now);
+            let step = pending.secret.step(shown, self.clock.now());
             match step {
                 Some(last) => {
                     let secret = pending.secret;
@@ -257,6 +262,22 @@ impl Accounts {
             }
         }
         Err(Unconfirmed::Busy)
+    }
+
+    /// The app that is being set up for the account of `member` with this login name.
+    async fn begun(
+        &self,
+        keys: &TenantKeys,
+        whose: &Whose,
+        login: &LoginName,
+        member: ActorId,
+    ) -> Result<Option<Begun>, AccountFault> {
+        let account = self.account(whose, login).await?.filter(|(it, _)| it.member == member);
+        let Some((StoredAccount { term, password, .. }, _)) = account else { return Ok(None) };
+        let found = self.factor(keys, member, term).await?;
+        let Some((mut stored, known)) = found else { return Ok(None) };
+        let pending = stored.pending.take().filter(|it| it.password == password);
+        Ok(pending.map(|pending| Begun { term, password, pending, stored, known }))
     }
 
     /// Replaces the recovery codes of who has shown that there are some.

@@ -320,12 +320,7 @@ pub(super) async fn begin(
 ) -> Result<SignedIn, Problem> {
     let lifetime = Lifetime::SESSION_MAX;
     let asked = Asking { methods, proved_s_ago: Some(0), lifetime, others, term: Some(term) };
-    match sign_in(&door.context, tenant, member, asked).await {
-        Ok(entered) => Ok(entered),
-        // They are no member any more, or their tenant lets nobody in: that is nobody's business.
-        Err(CommandError::Rejected { .. } | CommandError::Denied(_)) => Err(Unproved::Wrong.into()),
-        Err(error) => Err(error.into()),
-    }
+    accepted(sign_in(&door.context, tenant, member, asked).await)
 }
 
 /// Records how a member who has just proved who they are proves it from now on: before it is so, that no change
@@ -336,7 +331,7 @@ pub(super) async fn note(
     whom: (ActorId, Term),
     change: CredentialChange,
 ) -> Result<(), Problem> {
-    noted(change_credential(&door.context, tenant, whom, change, None).await)
+    accepted(change_credential(&door.context, tenant, whom, change, None).await)
 }
 
 /// The same of a provider that says from now on, too, who they are.
@@ -347,11 +342,13 @@ pub(super) async fn note_link(
     provider: ProviderId,
 ) -> Result<(), Problem> {
     let change = CredentialChange::ProviderLinked;
-    noted(change_credential(&door.context, tenant, whom, change, Some(provider)).await)
+    accepted(change_credential(&door.context, tenant, whom, change, Some(provider)).await)
 }
 
-fn noted(outcome: Result<(), CommandError>) -> Result<(), Problem> {
+/// What became of a command of who has proved who they are.
+fn accepted<T>(outcome: Result<T, CommandError>) -> Result<T, Problem> {
     outcome.map_err(|error| match error {
+        // They are no member any more, or their tenant lets nobody in: that is nobody's business.
         CommandError::Rejected { .. } | CommandError::Denied(_) => Unproved::Wrong.into(),
         error => error.into(),
     })

@@ -16,7 +16,7 @@ use chrono::Utc;
 use commands::CommandError;
 use domain::Principal;
 use domain::id::{ActorId, ProviderId, SessionId, TenantId};
-use domain::member::{Lifetime, Term};
+use domain::member::{Lifetime, Session, Term};
 use domain::principal::{Means, Unfit};
 use domain::tenant::Provider;
 use serde::{Deserialize, Serialize};
@@ -170,9 +170,8 @@ async fn of_session(door: &Door, tenant: TenantId, headers: &HeaderMap) -> Resul
     let principal = door.session(headers).await?.principal;
     match principal.means() {
         Means::Session(id) if principal.tenant() == tenant => {
-            let sessions = door.context.commands().sessions(&principal);
-            let session = sessions.iter().find(|it| it.0 == id).ok_or_else(refused)?;
-            if !session.1.is_fresh(Utc::now()) {
+            let session = session(door, &principal, id).ok_or_else(refused)?;
+            if !session.is_fresh(Utc::now()) {
                 return Err(CommandError::from(Unfit::NotFresh).into());
             }
             Ok(Goal::Link(principal.actor(), id))
@@ -300,10 +299,15 @@ async fn link(
 }
 
 /// Whether somebody is still signed in who has left from a page of theirs.
-fn lasts(door: &Door, tenant: TenantId, member: ActorId, session: SessionId) -> bool {
-    let principal = Principal::session(tenant, member, session, Arc::default());
-    let sessions = door.context.commands().sessions(&principal);
-    sessions.iter().any(|(id, it)| *id == session && Utc::now() < it.expires_at)
+fn lasts(door: &Door, tenant: TenantId, member: ActorId, id: SessionId) -> bool {
+    let principal = Principal::session(tenant, member, id, Arc::default());
+    session(door, &principal, id).is_some_and(|it| Utc::now() < it.expires_at)
+}
+
+/// What is known of a session of the member that `principal` is.
+fn session(door: &Door, principal: &Principal, id: SessionId) -> Option<Session> {
+    let sessions = door.context.commands().sessions(principal);
+    sessions.into_iter().find(|it| it.0 == id).map(|it| it.1)
 }
 
 fn home<const N: usize>(headers: [(header::HeaderName, HeaderValue); N]) -> Response {

@@ -1,12 +1,10 @@
 //! Which types of events somebody follows. Every event of the tenant is compared with all of them,
 //! for every follower, so there may only be so many.
 
+use domain::audit::TYPES_MAX;
 use domain::event::{self, TYPE_PREFIX};
 
 use super::StreamEvent;
-
-/// The most types or beginnings of types of one follower: 100, as of the audit trail.
-const TYPES_MAX: usize = 100;
 
 /// The longest type. In bytes: 128, twice as long as any there is.
 const TYPE_BYTES_MAX: usize = 128;

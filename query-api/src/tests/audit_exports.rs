@@ -3,7 +3,6 @@
 use domain::id::TenantId;
 use event_log::export::{Frame, Frames, Place, Report, Verifier, What, verify};
 use event_log::note::VerifierKey;
-use event_log::{Partition, Position};
 use projections::Model;
 use projections::temporary::Kind;
 use serde_json::json;
@@ -13,7 +12,7 @@ use tokio::net::TcpStream;
 use super::api_keys::{REVOKE, issue};
 use super::roles::member;
 use super::seeded::{apply, component, put, seed};
-use crate::testing::{Member, SOON, Site, on_each_kind, soon};
+use crate::testing::{Member, Site, on_each_kind, soon};
 
 const EXPORT: &str = "/api/v1/audit/export";
 
@@ -140,9 +139,7 @@ async fn who_was_given_what_of_the_trail_stands_in_it() {
     let trail = "{ audit(first: 9, matching: {types: [\"audit\"]}) { nodes {
         sequence type stream actor body
     } } }";
-    let position = site.log.end(Partition(0)).await.unwrap().0 - 1;
-    let models = site.projections.models();
-    models.wait_for(&[Model::Audit], Partition(0), Position(position), SOON).await.unwrap();
+    site.all_shown(&[Model::Audit]).await;
     let trail = site.data(&site.a, trail, json!({})).await["audit"]["nodes"].take();
     let [exported] = &trail.as_array().unwrap()[..] else { panic!("{trail}") };
     assert_eq!(exported["type"], "audit.exported.v1");

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::http::Method as Verb;
 use domain::id::{ActorId, TenantId};
 use domain::member::Term;
-use event_log::{Partition, Position};
 use futures::future::join_all;
 use projections::Model;
 use projections::temporary::Kind;
@@ -16,7 +15,7 @@ use totp_rs::{Builder, Secret};
 use super::accounts::{Answer, Browser, PASSWORD, account, is_in, page};
 use super::roles::{REMOVE, member};
 use crate::accounts::{Accounts, forget_former};
-use crate::testing::{Member, SOON, Site, on_each_kind, soon};
+use crate::testing::{Member, Site, on_each_kind, soon};
 
 /// The host of the first tenant.
 const HOST: &str = "alpha.localhost";
@@ -80,9 +79,7 @@ async fn methods(site: &Site, tenant: TenantId, session: &Member) -> Vec<String>
 
 /// What the audit trail tells of what a member proves who they are by.
 async fn told_of(site: &Site, member: ActorId) -> Vec<String> {
-    let last = Position(site.log.end(Partition(0)).await.unwrap().0 - 1);
-    let models = site.projections.models();
-    models.wait_for(&[Model::Audit], Partition(0), last, SOON).await.unwrap();
+    site.all_shown(&[Model::Audit]).await;
     let document = "query($stream: String!) {
         audit(last: 9, matching: {stream: $stream, types: [\"member.credential-changed\"]}) {
             nodes { sequence actor body }

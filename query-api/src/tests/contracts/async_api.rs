@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use super::check;
@@ -102,15 +103,18 @@ fn schemas_have_no_keyword_that_means_another_thing_to_older_readers() {
     assert_eq!(newer, None);
 }
 
+/// What a message of this name has to be.
+fn message(document: &Value, name: &str) -> Validator {
+    let mut schema = document["components"]["messages"][name]["payload"].clone();
+    schema["components"] = document["components"].clone();
+    jsonschema::draft202012::new(&schema).expect("it is a schema")
+}
+
 /// An event of the feed is what its message says, and one of another type is not.
 #[test]
 fn an_event_fits_the_message_of_its_type_alone() {
     let document = async_api_document();
-    let of = |name: &str| {
-        let mut schema = document["components"]["messages"][name]["payload"].clone();
-        schema["components"] = document["components"].clone();
-        jsonschema::draft202012::new(&schema).expect("it is a schema")
-    };
+    let of = |name: &str| message(&document, name);
     let event = json!({
         "sequence": 10, "id": "evt_0190aaaabbbb7ccc8dddeeeeffff0000",
         "type": "callboard.tenant.renamed.v1", "stream": "tenant", "revision": 1,
@@ -134,11 +138,7 @@ async fn every_event_of_a_tenant_is_as_the_message_of_its_type_says() {
     seed(&site, &site.a, "amber").await;
     let page = site.get(&site.a, "/api/v1/events?limit=1000").await.json();
     let document = async_api_document();
-    let of = |name: &str| {
-        let mut schema = document["components"]["messages"][name]["payload"].clone();
-        schema["components"] = document["components"].clone();
-        jsonschema::draft202012::new(&schema).expect("it is a schema")
-    };
+    let of = |name: &str| message(&document, name);
     let events = page["events"].as_array().unwrap();
     assert!(events.len() > 10, "{page}");
     for event in events {
